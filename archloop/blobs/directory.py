@@ -1,0 +1,66 @@
+"""Blobs as files below one directory: the embedded mode."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from archloop.blobs.port import checked_key
+from archloop.contracts.values import BlobRef, sha256_of
+from archloop.errors import Conflict, IntegrityError, NotFound, Unavailable
+
+
+class DirectoryBlobs:
+    """Writes go to a temporary file, are synced, and are linked into place: whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    async def put(self, key: str, content: bytes) -> BlobRef:
+        """See the port. Raises Unavailable where the disk is full."""
+        path = self._path(key)
+        ref = BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _link_new(path, content)
+        except FileExistsError:
+            if sha256_of(path.read_bytes()) != ref.sha256:
+                raise Conflict(f"blob {key!r} exists with other bytes; blobs are immutable") from None
+        except OSError as error:
+            raise Unavailable(f"cannot write blob {key!r} below {self._root}: {error.strerror}") from error
+        return ref
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """See the port."""
+        try:
+            content = self._path(ref.key).read_bytes()
+        except FileNotFoundError:
+            raise NotFound("blob", ref.key) from None
+        if (found := sha256_of(content)) != ref.sha256:
+            raise IntegrityError(f"blob {ref.key!r} is corrupt: sha256 is {found}, expected {ref.sha256}")
+        return content
+
+    async def find(self, key: str) -> BlobRef | None:
+        """See the port."""
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        content = path.read_bytes()
+        return BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+
+    async def list(self, prefix: str) -> list[str]:
+        """See the port."""
+        files = (p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
+        return sorted(key for key in files if key.startswith(prefix) and not key.rpartition("/")[2].startswith("."))
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+
+def _link_new(path: Path, content: bytes) -> None:
+    """Create `path` with `content`, whole or not at all; FileExistsError if it is there."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=True) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        os.link(file.name, path)

@@ -1,0 +1,32 @@
+"""The object-store port: immutable bytes under keys, verified by hash on every read."""
+
+import re
+from typing import Protocol
+
+from archloop.contracts.values import BlobRef
+from archloop.errors import InvalidInput
+
+_KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.=@-]+(?:/[\w.=@-]+)*")
+
+
+class Blobs(Protocol):
+    """Keys are relative slash-separated paths; bytes once put are never changed."""
+
+    async def put(self, key: str, content: bytes) -> BlobRef:
+        """Store atomically; the same bytes again change nothing. Raises Conflict if other bytes are there."""
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """Read and verify. Raises NotFound, IntegrityError."""
+
+    async def find(self, key: str) -> BlobRef | None:
+        """What lies under the key, if anything."""
+
+    async def list(self, prefix: str) -> list[str]:
+        """Keys that begin with the prefix, sorted."""
+
+
+def checked_key(key: str) -> str:
+    """The key, or InvalidInput where it could reach outside of the store."""
+    if not _KEY.fullmatch(key) or len(key) > 512:
+        raise InvalidInput("key", key, "slash-separated names of letters, digits and _.=@- without . or ..")
+    return key

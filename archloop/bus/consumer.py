@@ -1,0 +1,128 @@
+"""The one consume loop: validate, handle, publish the results, acknowledge.
+
+A handler returns what happened and never publishes. At-least-once delivery, derived ids and idempotent
+handlers together give each effect once (design, section 4).
+"""
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from archloop.bus.port import Bus, BusUnavailable, Delivery, Parked, Subscription
+from archloop.contracts.base import CandidateMessage, Message, derived_id
+from archloop.contracts.envelope import Envelope, MalformedMessage
+from archloop.contracts.topology import Queue
+from archloop.contracts.values import sha256_of
+from archloop.errors import ArchloopError
+
+log = structlog.get_logger(__name__)
+
+
+class Handler(Protocol):
+    """One step of the loop. Idempotent: the same message twice has the effect of once."""
+
+    async def handle(self, message: Any) -> Sequence[Message]:
+        """Do the step; return the messages that say what happened."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Delays in seconds before the second, third, … attempt; after the last one the message is parked."""
+
+    delays_s: tuple[float, ...] = (5.0, 30.0, 300.0)
+
+    def delay(self, attempt: int) -> float | None:
+        """The wait after this failed attempt, or None when it was the last."""
+        return self.delays_s[attempt - 1] if attempt <= len(self.delays_s) else None
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """Feeds one queue's messages to one handler."""
+
+    bus: Bus
+    queue: Queue
+    handler: Handler
+    service: str
+    policy: RetryPolicy = RetryPolicy()
+
+    async def start(self) -> Subscription:
+        """Declare the queue and begin."""
+        await self.bus.declare(self.queue)
+        return await self.bus.subscribe(self.queue, self.on_delivery)
+
+    async def on_delivery(self, delivery: Delivery) -> None:
+        """Bring one delivery to its end: acknowledged, retried, parked, or given back to the broker."""
+        try:
+            await self._settle(delivery)
+        except BusUnavailable as error:
+            log.warning("bus unavailable, delivery given back", queue=self.queue.name, error=str(error))
+            await delivery.release()
+        else:
+            await delivery.ack()
+
+    async def _settle(self, delivery: Delivery) -> None:
+        try:
+            envelope = Envelope.parse(delivery.body)
+        except MalformedMessage as error:
+            await self._park(delivery.body, error, attempt=1)
+            return
+        with structlog.contextvars.bound_contextvars(**_context(envelope)):
+            await self._attempt(delivery, envelope)
+
+    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> None:
+        try:
+            message = envelope.message()
+            with structlog.contextvars.bound_contextvars(**_candidate(message)):
+                results = await self.handler.handle(message)
+        except BusUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message must not be lost
+            await self._failed(delivery, envelope, error)
+        else:
+            await self.emit(results, cause=envelope)
+
+    async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
+        """Publish what a handler, or the registry's clock, has to say."""
+        for result in results:
+            await self.bus.publish(Envelope.of(result, source=self.service, cause=cause))
+
+    async def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> None:
+        permanent = isinstance(error, ArchloopError) and not error.retryable
+        delay = None if permanent else self.policy.delay(envelope.attempt)
+        if delay is None:
+            await self._park(delivery.body, error, envelope.attempt)
+            return
+        log.warning(
+            "handling failed, will retry",
+            delay_s=delay,
+            error=str(error),
+            exc_info=not isinstance(error, ArchloopError),
+        )
+        await self.bus.retry(self.queue, envelope.again(), delay)
+
+    async def _park(self, body: bytes, error: Exception, attempt: int) -> None:
+        log.error("message parked", queue=self.queue.name, reason=str(error))
+        await self.bus.park(
+            Parked(
+                id=derived_id("parked", self.queue.name, sha256_of(body)),
+                queue=self.queue.name,
+                reason=f"{getattr(error, 'code', type(error).__name__)}: {error}",
+                stack="".join(traceback.format_exception(error)),
+                attempt=attempt,
+                first_failed=datetime.now(UTC),
+                body=body,
+            )
+        )
+
+
+def _context(envelope: Envelope) -> dict[str, object]:
+    return {"run_id": envelope.runid, "message_id": envelope.id, "type": envelope.type, "attempt": envelope.attempt}
+
+
+def _candidate(message: Message) -> dict[str, object]:
+    return {"candidate_id": message.candidate_id} if isinstance(message, CandidateMessage) else {}

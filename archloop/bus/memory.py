@@ -1,0 +1,151 @@
+"""The Bus in one process: the embedded mode, and the fast half of the contract tests.
+
+Messages cross it as bytes, exactly as they would cross a broker. They die with the process; the
+level-triggered registry asks again for what was lost. Parked messages are kept in a directory.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archloop.bus.parking import ParkingLot, fresh
+from archloop.bus.port import Callback, Parked
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.topology import Queue
+
+
+@dataclass
+class _Channel:
+    queue: Queue
+    ready: deque[bytes] = field(default_factory=deque)
+    subscribers: "list[MemorySubscription]" = field(default_factory=list)
+
+    @property
+    def active(self) -> "list[MemorySubscription]":
+        return self.subscribers[:1] if self.queue.single_active else self.subscribers
+
+    def pump(self) -> None:
+        while self.ready and (idle := self._idle()):
+            idle.deliver(self.ready.popleft())
+
+    def _idle(self) -> "MemorySubscription | None":
+        candidates = [s for s in self.active if len(s.in_hand) < self.queue.prefetch]
+        return min(candidates, key=lambda s: len(s.in_hand), default=None)
+
+
+@dataclass
+class MemoryDelivery:
+    """A message in a consumer's hand."""
+
+    body: bytes
+    channel: _Channel
+
+    async def ack(self) -> None:
+        """Nothing is left to forget."""
+
+    async def release(self) -> None:
+        """Back to the head of the queue, as RabbitMQ does."""
+        self.channel.ready.appendleft(self.body)
+
+
+class MemorySubscription:
+    """A consumer with up to `prefetch` tasks in hand."""
+
+    def __init__(self, channel: _Channel, callback: Callback) -> None:
+        self._channel, self._callback = channel, callback
+        self.in_hand: set[asyncio.Task[None]] = set()
+
+    @property
+    def alive(self) -> bool:
+        """Subscribed, and not drained."""
+        return self in self._channel.subscribers
+
+    def deliver(self, body: bytes) -> None:
+        """Start handling one message."""
+        task = asyncio.ensure_future(self._callback(MemoryDelivery(body, self._channel)))
+        self.in_hand.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.in_hand.discard(task)
+        if not task.cancelled():
+            task.result()
+        self._channel.pump()
+
+    async def drain(self) -> None:
+        """Take nothing new; return when the hands are empty."""
+        if self.alive:
+            self._channel.subscribers.remove(self)
+            self._channel.pump()
+        while self.in_hand:
+            await asyncio.wait(self.in_hand)
+
+
+class MemoryBus:
+    """Topic-bound queues as deques. Not thread-safe: everything happens on one event loop."""
+
+    def __init__(self, parked: Path | None = None) -> None:
+        self._channels: dict[str, _Channel] = {}
+        self._parking = ParkingLot(parked)
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    async def declare(self, queue: Queue) -> None:
+        """Idempotent."""
+        self._channels.setdefault(queue.name, _Channel(queue))
+
+    async def publish(self, envelope: Envelope) -> None:
+        """Copy to every queue that wants it."""
+        body = envelope.encode()
+        for channel in self._channels.values():
+            if channel.queue.wants(envelope.routing_key):
+                self._put(channel, body)
+
+    async def subscribe(self, queue: Queue, callback: Callback) -> MemorySubscription:
+        """Further consumers of a single-active queue wait for the first to leave."""
+        channel = self._channels[queue.name]
+        subscription = MemorySubscription(channel, callback)
+        channel.subscribers.append(subscription)
+        channel.pump()
+        return subscription
+
+    async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
+        """A timer instead of a TTL queue."""
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._put(self._channels[queue.name], envelope.encode())
+
+        timer = loop.call_later(delay_s, due)
+        self._timers.add(timer)
+
+    async def park(self, parked: Parked) -> None:
+        """Keep it in the directory."""
+        self._parking.put(parked)
+
+    async def parked(self, queue: str | None = None) -> list[Parked]:
+        """What the directory holds."""
+        return self._parking.list(queue)
+
+    async def replay(self, parked_id: str) -> None:
+        """Back on its queue, with a first attempt again."""
+        parked = self._parking.take(parked_id)
+        self._put(self._channels[parked.queue], fresh(parked))
+
+    async def depth(self, queue: Queue) -> int:
+        """Ready plus in hand."""
+        channel = self._channels[queue.name]
+        return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)
+
+    async def close(self) -> None:
+        """Cancel the timers and the work in hand."""
+        for timer in self._timers:
+            timer.cancel()
+        for channel in self._channels.values():
+            for task in [t for s in channel.subscribers for t in s.in_hand]:
+                task.cancel()
+
+    def _put(self, channel: _Channel, body: bytes) -> None:
+        channel.ready.append(body)
+        channel.pump()

@@ -1,0 +1,49 @@
+"""Parked messages of the in-process bus: one JSON file each, so that they outlive the process."""
+
+from pathlib import Path
+
+from archloop.bus.port import Parked
+from archloop.contracts.envelope import Envelope, MalformedMessage
+from archloop.errors import NotFound
+
+
+class ParkingLot:
+    """A directory of parked messages, or memory where there is none."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._parked: dict[str, Parked] = {}
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            for path in directory.glob("*.json"):
+                parked = Parked.model_validate_json(path.read_bytes())
+                self._parked[parked.id] = parked
+
+    def put(self, parked: Parked) -> None:
+        """Keep it; the first failure's time stands if it was parked before."""
+        if parked.id in self._parked:
+            return
+        self._parked[parked.id] = parked
+        if self._directory is not None:
+            (self._directory / f"{parked.id}.json").write_text(parked.model_dump_json(indent=1))
+
+    def list(self, queue: str | None = None) -> list[Parked]:
+        """Oldest first."""
+        chosen = [p for p in self._parked.values() if queue in (None, p.queue)]
+        return sorted(chosen, key=lambda p: p.first_failed)
+
+    def take(self, parked_id: str) -> Parked:
+        """Remove and return. Raises NotFound."""
+        if parked_id not in self._parked:
+            raise NotFound("parked message", parked_id)
+        if self._directory is not None:
+            (self._directory / f"{parked_id}.json").unlink(missing_ok=True)
+        return self._parked.pop(parked_id)
+
+
+def fresh(parked: Parked) -> bytes:
+    """The parked body with its attempt set back to the first, or untouched if it is no envelope."""
+    try:
+        return Envelope.parse(parked.body).model_copy(update={"attempt": 1}).encode()
+    except MalformedMessage:
+        return parked.body

@@ -1,0 +1,89 @@
+"""The Bus port: what the consume loop needs of a message broker, and no more."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import ConfigDict
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.topology import Queue
+from archloop.errors import Unavailable
+
+
+class BusUnavailable(Unavailable):
+    """The broker did not take, or did not confirm, a message in time."""
+
+    code = "bus_unavailable"
+
+
+class Parked(Frozen):
+    """A message that no retry will mend, kept with the reason until a person replays or drops it."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    id: str
+    queue: str
+    reason: str
+    stack: str = ""
+    attempt: int = 1
+    first_failed: datetime
+    body: bytes
+
+
+class Delivery(Protocol):
+    """One message handed to a consumer. Exactly one of `ack` and `release` ends it."""
+
+    body: bytes
+
+    async def ack(self) -> None:
+        """Done: the broker may forget it."""
+
+    async def release(self) -> None:
+        """Not done: the broker gives it to somebody again."""
+
+
+Callback = Callable[[Delivery], Awaitable[None]]
+
+
+class Subscription(Protocol):
+    """A running consumer."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the broker still knows this consumer."""
+
+    async def drain(self) -> None:
+        """Take nothing new, wait for what is in hand."""
+
+
+class Bus(Protocol):
+    """At-least-once delivery of envelopes over topic-bound queues."""
+
+    async def declare(self, queue: Queue) -> None:
+        """Make the queue, its bindings, its retry and its parked queue exist."""
+
+    async def publish(self, envelope: Envelope) -> None:
+        """Return once every queue bound to it holds the message safely. Raises BusUnavailable."""
+
+    async def subscribe(self, queue: Queue, callback: Callback) -> Subscription:
+        """Deliver up to `queue.prefetch` messages at a time."""
+
+    async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
+        """Put the envelope back on this one queue after the delay."""
+
+    async def park(self, parked: Parked) -> None:
+        """Set a message aside."""
+
+    async def parked(self, queue: str | None = None) -> list[Parked]:
+        """What is set aside, oldest first."""
+
+    async def replay(self, parked_id: str) -> None:
+        """Put a parked message back on its queue, its attempts forgotten. Raises NotFound."""
+
+    async def depth(self, queue: Queue) -> int:
+        """Messages ready or in hand."""
+
+    async def close(self) -> None:
+        """Let go of everything."""

@@ -1,0 +1,51 @@
+"""The manifest of a LoRA adapter: written last, so that an adapter with a manifest is complete."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from archloop.contracts.base import Frozen, Sha256
+from archloop.contracts.values import BlobRef
+
+
+class Probe(Frozen):
+    """The trainer's fingerprint: greedy decoding of `prompt` with the adapter and, to tell them apart, without it.
+
+    A server serves the adapter if it answers `text`, with the summed log-probability of its tokens within
+    `tolerance` of `logprob`, and the base model does not.
+    """
+
+    prompt: str
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    text: str
+    logprob: float
+    base_text: str
+    base_logprob: float
+    tolerance: float = 0.01
+
+
+class LoraShape(Frozen):
+    """What a server must be able to serve."""
+
+    r: int
+    alpha: int
+    target_modules: tuple[str, ...]
+
+
+class AdapterManifest(Frozen):
+    """Everything needed to verify, serve and reproduce one adapter version."""
+
+    schema_version: int = 1
+    adapter: str
+    base_model: str
+    base_sha256: Sha256
+    parent: str | None = None
+    lora: LoraShape
+    files: dict[str, BlobRef]
+    pairs_sha256: Sha256
+    pair_count: int
+    seed: int
+    epochs: int
+    loss_curve: tuple[float, ...] = ()
+    libraries: dict[str, str] = Field(default_factory=dict)
+    probe: Probe

@@ -1,0 +1,79 @@
+"""What every message is: a frozen value with a name, a version and a derived identity."""
+
+import uuid
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://archloop.dev/messages")
+
+RunId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    """A value object: immutable, and tolerant of fields that a newer peer has added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Message(Frozen):
+    """A command (imperative or `…requested`) or an event (past tense).
+
+    `name` is the routing key, `version` changes only when old consumers would misread the data.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    run_id: RunId
+
+    def identity(self) -> tuple[object, ...]:
+        """What the message is about; two messages with equal identity are the same message."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """Derived, never random, so that saying a thing twice is saying it once."""
+        return derived_id(self.name, self.version, self.run_id, *self.identity())
+
+    @property
+    def type(self) -> str:
+        """CloudEvents `type`, for instance `archloop.candidate.generated.v1`."""
+        return f"archloop.{self.name}.v{self.version}"
+
+    def data(self) -> dict[str, Any]:
+        """The JSON form of the payload."""
+        return self.model_dump(mode="json")
+
+
+class CandidateMessage(Message):
+    """A message about one candidate: the `index`-th of its run's `cycle`, or another system's `submission`.
+
+    A submission stands outside the cycles: its cycle and index are 0 and say nothing.
+    """
+
+    cycle: Annotated[int, Field(ge=0)] = 0
+    index: Annotated[int, Field(ge=0)] = 0
+    submission: str | None = None
+
+    def identity(self) -> tuple[object, ...]:
+        """One step, one candidate."""
+        return (self.candidate_id,)
+
+    @property
+    def candidate_id(self) -> str:
+        """The candidate's name everywhere: derived from run, cycle and index, or from the submission."""
+        return candidate_id(self.run_id, self.cycle, self.index, self.submission)
+
+
+def derived_id(*parts: object) -> str:
+    """A UUID5 over the parts (RFC 9562, section 5.5)."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(map(str, parts))))
+
+
+def candidate_id(run_id: str, cycle: int, index: int, submission: str | None = None) -> str:
+    """The derived identity of a candidate."""
+    if submission is not None:
+        return derived_id("submission", run_id, submission)
+    return derived_id("candidate", run_id, cycle, index)

@@ -1,0 +1,92 @@
+"""CloudEvents 1.0 in JSON, structured mode: how a message travels."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from archloop.contracts.base import Frozen, Message
+from archloop.contracts.messages import CATALOGUE
+from archloop.errors import ArchloopError
+
+CONTENT_TYPE = "application/cloudevents+json"
+_BY_TYPE: Mapping[str, type[Message]] = {f"archloop.{m.name}.v{m.version}": m for m in CATALOGUE}
+
+
+class MalformedMessage(ArchloopError):
+    """Bytes on a queue that are no message of ours: no envelope, an unknown type or version, or wrong data."""
+
+    code = "malformed_message"
+
+
+class Envelope(Frozen):
+    """The CloudEvents attributes, with our extension attributes `runid`, `causationid`, `attempt`, `traceparent`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str = Field(min_length=1)
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    runid: str
+    causationid: str | None = None
+    attempt: int = Field(default=1, ge=1)
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, message: Message, *, source: str, cause: "Envelope | None" = None) -> Self:
+        """Wrap a message; `source` is the service that says it, `cause` what it answers."""
+        return cls(
+            id=message.id,
+            source=f"/archloop/{source}",
+            type=message.type,
+            subject="/".join(map(str, (message.run_id, *message.identity()))),
+            time=datetime.now(UTC),
+            runid=message.run_id,
+            causationid=cause.id if cause else None,
+            traceparent=cause.traceparent if cause else None,
+            data=message.data(),
+        )
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read an envelope. Raises MalformedMessage naming the first field that is wrong."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise MalformedMessage(f"not a CloudEvents envelope: {_first(error)}") from error
+
+    @property
+    def routing_key(self) -> str:
+        """The type without prefix and version, for instance `candidate.evaluated.ok`."""
+        return self.type.removeprefix("archloop.").rpartition(".")[0]
+
+    def message(self) -> Message:
+        """The typed message inside. Raises MalformedMessage."""
+        if self.type not in _BY_TYPE:
+            raise MalformedMessage(
+                f"type: {self.type!r} is not known here; expected one of {', '.join(sorted(_BY_TYPE))}"
+            )
+        try:
+            return _BY_TYPE[self.type].model_validate(self.data)
+        except ValidationError as error:
+            raise MalformedMessage(f"{self.type}: {_first(error)}") from error
+
+    def encode(self) -> bytes:
+        """The bytes for the wire."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    def again(self) -> Self:
+        """The same event, one attempt later."""
+        return self.model_copy(update={"attempt": self.attempt + 1})
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors(include_url=False)[0]
+    where = ".".join(map(str, detail["loc"])) or "body"
+    return f"{where}: {detail['msg']} (got {str(detail['input'])[:80]!r})"

@@ -1,0 +1,83 @@
+"""What a run is asked to be. The field names are those of the preset files."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from archloop.contracts.base import Frozen
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(Frozen):
+    """Written by people, so a misspelt field is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GenerationSpec(_Strict):
+    """How the LLM is asked: prompt template and decoding."""
+
+    template: str = "brief"
+    temperature: Annotated[float, Field(gt=0, le=2)] = 0.9
+    top_p: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    max_new_tokens: Count = 512
+
+
+class NoveltySpec(_Strict):
+    """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.85
+    scope: Literal["run", "global"] = "run"
+
+
+class SelectionSpec(_Strict):
+    """Which novel candidates are admitted, and become training pairs (paper section 3; facts: fallback rule).
+
+    Admitted: novel with accuracy >= `threshold`; if those are fewer than `minimum`, the next best novel
+    ones down to `fallback_threshold`. Of the admitted, at most `quota` per structural family are
+    trained on in a cycle, so that one family cannot take over; `replay` best earlier pairs are added.
+    """
+
+    threshold: Share = 0.40
+    fallback_threshold: Share = 0.35
+    minimum: Annotated[int, Field(ge=0)] = 15
+    quota: Count = 8
+    replay: Annotated[int, Field(ge=0)] = 96
+
+    @model_validator(mode="after")
+    def _fallback_is_below(self) -> Self:
+        if self.fallback_threshold > self.threshold:
+            raise ValueError("fallback_threshold must not exceed threshold")
+        return self
+
+
+class TrainingSpec(_Strict):
+    """LoRA hyper-parameters (peft names) and the optimisation around them."""
+
+    method: Literal["lean", "trl"] = "lean"
+    r: Literal[8, 16, 32, 64] = 16
+    alpha: Count = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    epochs: Count = 3
+    batch_size: Count = 8
+    max_length: Count = 1024
+
+
+class RunSpec(_Strict):
+    """A run: `cycles` times `candidates`, all of it derived from `seed`."""
+
+    preset: str = "custom"
+    cycles: Count
+    candidates: Count
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    protocol: str
+    base_model: str = "tiny"
+    frozen: bool = False
+    generation: GenerationSpec = GenerationSpec()
+    novelty: NoveltySpec = NoveltySpec()
+    selection: SelectionSpec = SelectionSpec()
+    training: TrainingSpec = TrainingSpec()

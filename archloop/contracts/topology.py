@@ -1,0 +1,52 @@
+"""The queues, as data: declaring them, the AsyncAPI document and the docs table all come from here."""
+
+import re
+from dataclasses import dataclass
+
+EXCHANGE = "archloop.events"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable queue on the topic exchange.
+
+    `binds` are AMQP topic patterns over routing keys; `prefetch` bounds unacknowledged deliveries per
+    consumer; `consumer_timeout_s` must exceed the longest handling; an `exclusive` queue lives and dies
+    with its one consumer.
+    """
+
+    name: str
+    binds: tuple[str, ...]
+    prefetch: int
+    single_active: bool = False
+    exclusive: bool = False
+    consumer_timeout_s: int = 1800
+
+    def wants(self, routing_key: str) -> bool:
+        """Whether a message with this key is routed here."""
+        return any(_matches(pattern, routing_key) for pattern in self.binds)
+
+
+GENERATOR = Queue("generator", ("generation.requested",), prefetch=16)
+EVALUATOR = Queue("evaluator", ("candidate.generated", "candidate.submitted"), prefetch=1)
+NOVELTY = Queue(
+    "novelty",
+    ("candidate.evaluated.*", "candidate.lost"),
+    prefetch=50,
+    single_active=True,
+)
+TRAINER = Queue("trainer", ("training.requested",), prefetch=1, consumer_timeout_s=6 * 3600)
+REGISTRY = Queue("registry", ("#",), prefetch=100, single_active=True)
+
+QUEUES = (GENERATOR, EVALUATOR, NOVELTY, TRAINER, REGISTRY)
+
+
+def adapter_queue(replica: str) -> Queue:
+    """Every generator replica hears of every adapter through a queue of its own."""
+    return Queue(f"adapters.{replica}", ("adapter.trained",), prefetch=1, exclusive=True)
+
+
+def _matches(pattern: str, routing_key: str) -> bool:
+    """AMQP 0-9-1 topic matching: `*` is one word, `#` is any number of them."""
+    words = [{"*": r"[^.]+", "#": r".*"}.get(word, re.escape(word)) for word in pattern.split(".")]
+    return re.fullmatch(r"\.".join(words).replace(r".*\.", r"(?:.*\.)?"), routing_key) is not None

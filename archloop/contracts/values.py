@@ -1,0 +1,130 @@
+"""Values that messages carry: references into the object store, source code, adapters, measurements."""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from archloop.contracts.base import Frozen, Sha256
+
+INLINE_CODE_LIMIT = 64 * 1024
+
+
+class BlobRef(Frozen):
+    """A claim check: where the bytes are, and what they must hash to."""
+
+    key: str
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class SourceCode(Frozen):
+    """Source of one candidate: inline up to 64 KiB of UTF-8, else a blob. Never executed by whoever carries it."""
+
+    sha256: Sha256
+    text: str | None = None
+    blob: BlobRef | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_form(self) -> Self:
+        if (self.text is None) == (self.blob is None):
+            raise ValueError("source code is either `text` or `blob`, exactly one of them")
+        if self.text is not None and sha256_of(self.text) != self.sha256:
+            raise ValueError("`sha256` is not the hash of `text`")
+        return self
+
+    @classmethod
+    def inline(cls, text: str) -> Self:
+        """Wrap a text that is known to be small enough."""
+        return cls(sha256=sha256_of(text), text=text)
+
+
+class AdapterRef(Frozen):
+    """One immutable version of LoRA weights: files under `prefix`, described by the manifest written last."""
+
+    adapter: Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=63)]
+    manifest: BlobRef
+    base_model: str
+
+
+class Outcome(StrEnum):
+    """What a candidate did. Infrastructure failure is not among them: that is an exception."""
+
+    OK = "ok"
+    SYNTAX_ERROR = "syntax_error"
+    CONTRACT_ERROR = "contract_error"
+    BUILD_ERROR = "build_error"
+    SHAPE_ERROR = "shape_error"
+    TRAIN_ERROR = "train_error"
+    DIVERGED = "diverged"
+    BELOW_CHANCE = "below_chance"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    FORBIDDEN = "forbidden"
+
+
+class Verdict(StrEnum):
+    """What the novelty service says of a valid candidate."""
+
+    NOVEL = "novel"
+    NEAR_DUPLICATE = "near_duplicate"
+    EXACT_DUPLICATE = "exact_duplicate"
+
+
+class SandboxLevel(StrEnum):
+    """How strongly the child was confined, weakest first."""
+
+    PROCESS = "process"
+    NAMESPACES = "namespaces"
+    CONTAINER = "container"
+
+    @property
+    def strength(self) -> int:
+        """Position in the order of confinement."""
+        return list(SandboxLevel).index(self)
+
+
+class Evaluation(Frozen):
+    """The measured outcome of one code under one protocol.
+
+    `accuracy` is on the validation split and drives selection; `test_accuracy` is only reported.
+    Both are computed by the parent from raw predictions, in [0, 1], and null unless the candidate
+    trained. Seconds are the parent's own clock; `loss_curve` is the child's word and advisory.
+    """
+
+    outcome: Outcome
+    stage: str
+    detail: str = ""
+    protocol: str
+    protocol_sha256: Sha256
+    code_sha256: Sha256
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    test_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    parameters: int | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    loss_curve: tuple[float, ...] = ()
+    sandbox_level: SandboxLevel
+    device: str = "cpu"
+
+    @property
+    def valid(self) -> bool:
+        """Trained and above chance: the numerator of the valid rate."""
+        return self.outcome is Outcome.OK
+
+
+class Usage(Frozen):
+    """What one answer of the model server cost."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+
+def sha256_of(content: str | bytes) -> str:
+    """Hex SHA-256; text is hashed as UTF-8, lone surrogates kept so that no text is unhashable."""
+    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,1 @@
+"""Operations that are the same for every service: settings, logging, processes."""

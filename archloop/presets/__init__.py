@@ -1,0 +1,32 @@
+"""Run specs as readable YAML files."""
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from archloop.contracts.spec import RunSpec
+from archloop.errors import InvalidInput, NotFound
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The presets that ship with the project."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+@cache
+def load(name: str) -> RunSpec:
+    """A shipped preset by name, or any preset file by path. Raises NotFound, InvalidInput naming the field."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise NotFound("preset", name, ", ".join(names()))
+    try:
+        return RunSpec.model_validate(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise InvalidInput(str(path), str(error), "YAML") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidInput(f"{path.name}: {'.'.join(map(str, first['loc']))}", first["input"], first["msg"]) from error

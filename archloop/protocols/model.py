@@ -1,0 +1,91 @@
+"""The protocol file's schema. Its hash is part of every result's key: results are never mixed across protocols."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.values import sha256_of
+from archloop.errors import InvalidInput, NotFound
+
+_FOLDER = Path(__file__).parent
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Strict(Frozen):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetSpec(_Strict):
+    """Which images, their (C, H, W) shape and number of classes, how many of each split, and the seed of the split."""
+
+    name: str
+    shape: tuple[Positive, Positive, Positive]
+    classes: Annotated[int, Field(ge=2)]
+    train: Positive
+    validation: Positive
+    test: Positive
+    seed: int = 0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Hyperparameters(_Strict):
+    """What the candidate's `prm` holds besides `batch`, `epoch` and `transform`."""
+
+    lr: float = 0.01
+    momentum: float = 0.9
+    dropout: float = 0.2
+
+
+class Limits(_Strict):
+    """Bounds on one candidate. CPU seconds bind first; wall seconds catch sleepers."""
+
+    cpu_seconds: float = 20.0
+    wall_seconds: float = 60.0
+    memory_bytes: Positive = 2 * 1024**3
+    processes: Positive = 64
+    tmpfs_bytes: Positive = 64 * 1024**2
+    output_bytes: Positive = 64 * 1024
+
+
+class Protocol(_Strict):
+    """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised."""
+
+    name: str
+    version: Positive = 1
+    description: str
+    dataset: DatasetSpec
+    batch: Positive = 32
+    epochs: Positive = 1
+    hyperparameters: Hyperparameters = Hyperparameters()
+    flip: bool = False
+    seed: int = 0
+    below_chance_factor: Annotated[float, Field(ge=1)] = 1.2
+    limits: Limits = Limits()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that can change a result."""
+        return sha256_of(self.model_dump_json(exclude={"description"}))
+
+
+def names() -> list[str]:
+    """The protocols that ship with the project."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+@cache
+def load(name: str) -> Protocol:
+    """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise NotFound("protocol", name, ", ".join(names()))
+    try:
+        return Protocol.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise InvalidInput(
+            f"protocol file {path.name}", str(error), "a file like those in archloop/protocols"
+        ) from error

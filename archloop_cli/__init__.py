@@ -1,0 +1,1 @@
+"""The roof: the `archloop` command and the embedded composition."""
