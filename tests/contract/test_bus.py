@@ -1,0 +1,219 @@
+"""What every Bus adapter must do; each adapter runs the same suite."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from archloop.bus.consumer import Consumer, RetryPolicy
+from archloop.bus.memory import MemoryBus
+from archloop.bus.port import Bus, BusUnavailable
+from archloop.contracts.base import Message
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.messages import CandidateLost, RunFinished
+from archloop.contracts.topology import Queue
+from archloop.errors import InvalidInput, Unavailable
+
+WORK = Queue("work", ("candidate.lost",), prefetch=3)
+EVERYTHING = Queue("everything", ("#",), prefetch=10)
+FAST = RetryPolicy(delays_s=(0.01, 0.01))
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[Bus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+def lost(index: int) -> CandidateLost:
+    return CandidateLost(run_id="r", cycle=0, index=index, step="evaluation", asked=3)
+
+
+def envelope(index: int) -> Envelope:
+    return Envelope.of(lost(index), source="test")
+
+
+async def until(condition, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Recording:
+    """A handler that remembers, and answers or raises as told."""
+
+    def __init__(self, *raises: Exception, answers: Sequence[Message] = (), block: asyncio.Event | None = None) -> None:
+        self.raises, self.answers, self.block = list(raises), answers, block
+        self.seen: list[Message] = []
+        self.started = 0
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        self.started += 1
+        if self.block is not None:
+            await self.block.wait()
+        self.seen.append(message)
+        if self.raises:
+            raise self.raises.pop(0)
+        return self.answers
+
+
+async def test_a_message_reaches_every_queue_bound_to_its_key_and_no_other(bus: Bus) -> None:
+    work, everything = Recording(), Recording()
+    await Consumer(bus, WORK, work, "test").start()
+    await Consumer(bus, EVERYTHING, everything, "test").start()
+    await bus.publish(envelope(1))
+    await bus.publish(Envelope.of(RunFinished(run_id="r", reason="complete"), source="test"))
+    await until(lambda: len(everything.seen) == 2)
+    assert work.seen == [lost(1)]
+
+
+async def test_messages_wait_in_a_declared_queue_until_somebody_consumes(bus: Bus) -> None:
+    await bus.declare(WORK)
+    await bus.publish(envelope(1))
+    handler = Recording()
+    await Consumer(bus, WORK, handler, "test").start()
+    await until(lambda: handler.seen == [lost(1)])
+
+
+async def test_results_are_published_with_the_cause(bus: Bus) -> None:
+    bodies: list[Envelope] = []
+
+    async def callback(delivery) -> None:
+        bodies.append(Envelope.parse(delivery.body))
+        await delivery.ack()
+
+    await bus.declare(EVERYTHING)
+    await bus.subscribe(EVERYTHING, callback)
+    await Consumer(bus, WORK, Recording(answers=[RunFinished(run_id="r", reason="x")]), "worker").start()
+    cause = envelope(1)
+    await bus.publish(cause)
+    await until(lambda: len(bodies) == 2)
+    result = next(b for b in bodies if b.routing_key == "run.finished")
+    assert (result.causationid, result.source) == (cause.id, "/archloop/worker")
+
+
+async def test_no_more_than_prefetch_messages_are_in_hand(bus: Bus) -> None:
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    await Consumer(bus, WORK, handler, "test").start()
+    for index in range(8):
+        await bus.publish(envelope(index))
+    await until(lambda: handler.started == WORK.prefetch)
+    await asyncio.sleep(0.05)
+    assert handler.started == WORK.prefetch
+    gate.set()
+    await until(lambda: len(handler.seen) == 8)
+
+
+async def test_a_transient_error_is_retried_and_then_succeeds(bus: Bus) -> None:
+    handler = Recording(Unavailable("store down"), Unavailable("store down"))
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await until(lambda: len(handler.seen) == 3)
+    assert await bus.parked() == []
+
+
+async def test_a_transient_error_that_stays_is_parked_after_the_last_attempt(bus: Bus) -> None:
+    handler = Recording(*[Unavailable("store down")] * 3)
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await until(lambda: len(handler.seen) == 3)
+    await asyncio.sleep(0.05)
+    (parked,) = await bus.parked()
+    assert (parked.queue, parked.attempt, parked.reason) == ("work", 3, "unavailable: store down")
+    assert "Unavailable" in parked.stack
+
+
+async def test_a_permanent_error_is_parked_at_once(bus: Bus) -> None:
+    handler = Recording(InvalidInput("protocol", "nope", "one of shapes"))
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await until(lambda: handler.seen != [])
+    await asyncio.sleep(0.05)
+    (parked,) = await bus.parked()
+    assert parked.reason == "invalid_input: protocol: 'nope' is not valid; expected one of shapes"
+    assert len(handler.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": "archloop.candidate.vanished.v1"}, "archloop.candidate.vanished.v1"),
+        ({"type": "archloop.candidate.lost.v9"}, "archloop.candidate.lost.v9"),
+        ({"data": {"run_id": "r"}}, "step"),
+    ],
+)
+async def test_an_unknown_type_version_or_shape_is_parked_and_names_the_thing(bus: Bus, change, reason) -> None:
+    consumer = Consumer(bus, EVERYTHING, Recording(), "test")
+    await consumer.start()
+    await bus.publish(envelope(1).model_copy(update=change))
+    await asyncio.sleep(0.05)
+    (parked,) = await bus.parked()
+    assert reason in parked.reason
+
+
+async def test_bytes_that_are_no_envelope_are_parked_unchanged(bus: Bus) -> None:
+    class Garbage:
+        body = b"\xff\xfe not json"
+        acked = False
+
+        async def ack(self) -> None:
+            self.acked = True
+
+        async def release(self) -> None:
+            raise AssertionError
+
+    await bus.declare(WORK)
+    delivery = Garbage()
+    await Consumer(bus, WORK, Recording(), "test").on_delivery(delivery)
+    (parked,) = await bus.parked("work")
+    assert (parked.body, delivery.acked) == (b"\xff\xfe not json", True)
+
+
+async def test_a_replayed_message_is_handled_as_on_its_first_attempt(bus: Bus) -> None:
+    handler = Recording(InvalidInput("x", 1, "2"))
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await until(lambda: handler.seen != [])
+    await asyncio.sleep(0.05)
+    (parked,) = await bus.parked()
+    await bus.replay(parked.id)
+    await until(lambda: len(handler.seen) == 2)
+    assert await bus.parked() == []
+
+
+async def test_when_the_bus_cannot_take_the_results_the_message_is_delivered_again(bus: Bus) -> None:
+    handler = Recording(BusUnavailable("broker away"))
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await until(lambda: len(handler.seen) == 2)
+    assert await bus.parked() == []
+
+
+async def test_a_single_active_queue_serves_one_consumer_until_it_leaves(bus: Bus) -> None:
+    queue = Queue("ordered", ("candidate.lost",), prefetch=5, single_active=True)
+    first, second = Recording(), Recording()
+    subscription = await Consumer(bus, queue, first, "a").start()
+    await Consumer(bus, queue, second, "b").start()
+    for index in range(6):
+        await bus.publish(envelope(index))
+    await until(lambda: len(first.seen) == 6)
+    assert second.seen == []
+    await subscription.drain()
+    await bus.publish(envelope(7))
+    await until(lambda: second.seen == [lost(7)])
+
+
+async def test_draining_finishes_what_is_in_hand_and_leaves_the_rest(bus: Bus) -> None:
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    subscription = await Consumer(bus, WORK, handler, "test").start()
+    for index in range(5):
+        await bus.publish(envelope(index))
+    await until(lambda: handler.started == 3)
+    draining = asyncio.ensure_future(subscription.drain())
+    await asyncio.sleep(0)
+    gate.set()
+    await draining
+    assert (len(handler.seen), await bus.depth(WORK), subscription.alive) == (3, 2, False)
