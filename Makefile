@@ -25,13 +25,17 @@ run: $(READY) ## Any archloop command: make run ARGS="doctor"
 test: $(READY) ## All tests
 	$(BIN)/python -m pytest
 
-lint: $(READY) ## Style, layers between packages
+lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m archloop_cli.docs --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(READY) ## Write the generated reference pages
+	$(BIN)/python -m archloop_cli.docs
 
 clean: ## Remove what the targets above made, but no run
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -24,9 +24,17 @@ def load(name: str) -> RunSpec:
     if not path.is_file():
         raise NotFound("preset", name, ", ".join(names()))
     try:
-        return RunSpec.model_validate(yaml.safe_load(path.read_text()))
+        content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise InvalidInput(str(path), str(error), "YAML") from error
+    return checked(content, source=path.name)
+
+
+def checked(content: object, *, source: str) -> RunSpec:
+    """A RunSpec from loose values. Raises InvalidInput that names the source, the field and the value."""
+    try:
+        return RunSpec.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidInput(f"{path.name}: {'.'.join(map(str, first['loc']))}", first["input"], first["msg"]) from error
+        field = ".".join(map(str, first["loc"])) or "preset"
+        raise InvalidInput(f"{source}: {field}", first["input"], first["msg"]) from None

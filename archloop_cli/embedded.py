@@ -1,0 +1,85 @@
+"""All five services in one process: memory bus, SQLite, a directory. The same handlers as in production."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.bus.memory import MemoryBus
+from archloop.bus.port import Bus
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.messages import RunRequested
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.topology import QUEUES
+from services.evaluator import app as evaluator
+from services.evaluator.settings import EvaluatorSettings
+from services.generator import app as generator
+from services.generator.client import CpuBackend
+from services.generator.modelserver.process import spawned
+from services.generator.settings import GeneratorSettings
+from services.novelty import app as novelty
+from services.novelty.settings import NoveltySettings
+from services.registry import app as registry
+from services.registry.results import StoreResults
+from services.registry.settings import RegistrySettings
+from services.registry.sqlite import SqliteStore
+from services.registry.store import Store
+from services.trainer import app as trainer
+from services.trainer.settings import TrainerSettings
+
+REGISTRY_FILE = "registry.sqlite"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A running closed loop: where to ask for runs, and where to read what became of them."""
+
+    bus: Bus
+    store: Store
+
+    async def request(self, run_id: str, spec: RunSpec) -> None:
+        """Ask for a run as another system would: by a message."""
+        await self.bus.publish(Envelope.of(RunRequested(run_id=run_id, spec=spec), source="cli"))
+
+    async def settled(self) -> None:
+        """Return when no message is waiting or in hand."""
+        while any([await self.bus.depth(queue) for queue in QUEUES]):
+            await asyncio.sleep(0.05)
+
+    async def finished(self, run_id: str) -> str | None:
+        """The reason why the run is over, or None while it goes on."""
+        run = await self.store.run(run_id)
+        return run.reason if run is not None and run.status == "finished" else None
+
+
+@asynccontextmanager
+async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
+    """Bring the loop up around the state in `directory`; on the way out everything stops and nothing is lost."""
+    bus = MemoryBus(parked=directory / "parked")
+    for queue in QUEUES:
+        await bus.declare(queue)
+    blobs = DirectoryBlobs(directory / "blobs")
+    store = SqliteStore(directory / REGISTRY_FILE)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(bus.close)
+        url = await stack.enter_async_context(
+            spawned(base_model, slots=16, threads=1, log=directory / "modelserver.log")
+        )
+        backend = CpuBackend(url)
+        services = (
+            trainer.running(
+                TrainerSettings(base_model=base_model, work_dir=directory / "training"), bus=bus, blobs=blobs
+            ),
+            novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
+            evaluator.running(EvaluatorSettings(), bus=bus, blobs=blobs, results=StoreResults(store)),
+            generator.running(
+                GeneratorSettings(cache_dir=directory / "adapters"), bus=bus, blobs=blobs, backend=backend
+            ),
+            registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
+        )
+        for service in services:
+            await stack.enter_async_context(service)
+        yield Loop(bus, store)

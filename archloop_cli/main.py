@@ -1,0 +1,113 @@
+"""The `archloop` command. Each command is a few lines: it parses, calls, prints."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from archloop import __version__
+from archloop.errors import ArchloopError
+from archloop_cli import doctor, model, parked
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
+app.add_typer(parked.app, name="parked")
+app.add_typer(model.app, name="model")
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Option(help="A shipped preset, or a preset file.")] = "demo",
+    cycles: Annotated[int | None, typer.Option(help="Instead of the preset's.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Per cycle, instead of the preset's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything is derived from it.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How candidates are scored.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Never tune the LLM: the control run.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the closed loop on this machine, with no servers, and report."""
+    from archloop_cli import runs
+
+    spec = runs.spec_of(
+        preset, cycles=cycles, candidates=candidates, seed=seed, protocol=protocol, frozen=frozen or None
+    )
+    directory = out or runs.fresh_directory(runs.default_run_id(spec))
+    _conclude(runs.start(spec, directory, err), directory, as_json)
+
+
+@app.command()
+def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: Json = False) -> None:
+    """Go on with a run that was interrupted, however it was."""
+    from archloop_cli import runs
+
+    _conclude(runs.resume(directory, err), directory, as_json)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+    """Write a run's summary.json and report.html anew."""
+    from archloop_cli import runs
+
+    asyncio.run(runs.report_on(directory))
+    print(directory / "report.html")
+
+
+@app.command()
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…")],
+    protocol: Annotated[str, typer.Option(help="How they are scored.")] = "shapes",
+    as_json: Json = False,
+) -> None:
+    """Score architectures in the sandbox: one line a file."""
+    from archloop_cli import scoring
+
+    asyncio.run(scoring.evaluate(files, protocol, as_json=as_json))
+
+
+@app.command()
+def novelty(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of .py files.")],
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.85,
+    as_json: Json = False,
+) -> None:
+    """Judge architectures against each other, in the order given: one line a file."""
+    from archloop_cli import scoring
+
+    scoring.novelty(paths, threshold, as_json=as_json)
+
+
+@app.command("doctor")
+def diagnose(as_json: Json = False) -> None:
+    """Check what this machine offers: sandbox, model, disk."""
+    raise typer.Exit(doctor.diagnose(as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run a command; what goes wrong on purpose is one line on standard error."""
+    try:
+        app()
+    except ArchloopError as error:
+        err.print(f"[red]error[/] \\[{error.code}] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted; `archloop resume RUN` goes on")
+        sys.exit(130)
+
+
+def _conclude(summary: "Summary", directory: Path, as_json: bool) -> None:  # noqa: F821
+    if as_json:
+        print(json.dumps(summary.model_dump(mode="json")))
+    err.print(f"report: {directory / 'report.html'}", highlight=False)

@@ -1,0 +1,41 @@
+"""`archloop model`: the small language model that ships with the project, and how it is made."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+app = typer.Typer(no_args_is_help=True, help="The small language model that ships with the project.")
+
+
+@app.callback()
+def models() -> None:
+    """The small language model that ships with the project."""
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option(help="Folder for weights, tokenizer and model card.")] = Path(
+        "archloop/models/tiny"
+    ),
+    seed: Annotated[int, typer.Option(help="Of corpus, initial weights and batches.")] = 0,
+) -> None:
+    """Write the seed networks, train tokenizer and model on them, measure, and save: minutes on two cores."""
+    from services.generator.model_build import build as build_model
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def advance(step: str, done: int, total: int) -> None:
+            task = tasks.setdefault(step, bars.add_task(step, total=total) if step not in tasks else 0)
+            bars.update(task, completed=done, total=total)
+
+        print(build_model(out, seed=seed, progress=advance))

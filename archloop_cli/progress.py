@@ -1,0 +1,133 @@
+"""Live progress of a run: one line per cycle, growing, and bars for what is under way."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from archloop.contracts.spec import RunSpec
+from services.registry.summary import CycleSummary, Summary
+
+_INVALID = ("ok", "lost")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share for people; a dash where it is undefined."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def cycle_table(summary: Summary, title: str = "") -> Table:
+    """One row per cycle: what the paper's tables show."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    for name in (
+        "cycle",
+        "generated",
+        "valid",
+        "95 %",
+        "mean acc",
+        "best",
+        "≥ thr.",
+        "novel",
+        "admitted",
+        "unique",
+        "s",
+    ):
+        table.add_column(name, justify="right")
+    for cycle in summary.cycles:
+        table.add_row(*_row(cycle))
+    return table
+
+
+def _row(cycle: CycleSummary) -> tuple[str, ...]:
+    interval = f"{percent(cycle.valid_rate_low)}–{percent(cycle.valid_rate_high)}" if cycle.generated else "–"
+    numbers = (cycle.novel, cycle.admitted, cycle.unique_total)
+    return (
+        str(cycle.cycle),
+        str(cycle.generated),
+        percent(cycle.valid_rate),
+        interval,
+        percent(cycle.mean_accuracy, 1),
+        percent(cycle.best_accuracy, 1),
+        percent(cycle.share_ge_threshold_trained),
+        *map(str, numbers),
+        "–" if cycle.seconds.total is None else f"{cycle.seconds.total:.0f}",
+    )
+
+
+class Progress:
+    """Renders summaries as they come; on a terminal in place, elsewhere a line per closed cycle."""
+
+    def __init__(self, console: Console, run_id: str, spec: RunSpec) -> None:
+        self._console, self._run_id, self._spec = console, run_id, spec
+        self._started = time.monotonic()
+        self._settled_at_start: int | None = None
+        self._reported = -1
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def update(self, summary: Summary) -> None:
+        """Show where the run is."""
+        if self._console.is_terminal:
+            self._live.update(self._render(summary), refresh=True)
+            return
+        for cycle in summary.cycles:
+            if cycle.closed and cycle.cycle > self._reported:
+                self._reported = cycle.cycle
+                self._console.print(_line(cycle))
+
+    def _render(self, summary: Summary) -> RenderableType:
+        total = self._spec.cycles * self._spec.candidates
+        settled = sum(c.evaluated + c.lost for c in summary.cycles)
+        current = summary.cycles[-1] if summary.cycles else None
+        head = Text(f"{self._run_id}  cycle {len(summary.cycles)}/{self._spec.cycles}", style="bold")
+        head.append(f"   {_clock(time.monotonic() - self._started)} elapsed{self._eta(settled, total)}", style="dim")
+        parts: list[RenderableType] = [head, ProgressBar(total=total, completed=settled, width=72)]
+        if current is not None:
+            parts.append(_outcomes(current))
+        return Group(*parts, cycle_table(summary))
+
+    def _eta(self, settled: int, total: int) -> str:
+        if self._settled_at_start is None:
+            self._settled_at_start = settled
+        done = settled - self._settled_at_start
+        if done < 8:
+            return ""
+        left = (time.monotonic() - self._started) / done * (total - settled)
+        return f", about {_clock(left)} left"
+
+    @asynccontextmanager
+    async def following(self, read: Callable[[], Awaitable[Summary]]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Keep the display up inside of the block; call what is yielded to refresh it."""
+
+        async def refresh() -> None:
+            self.update(await read())
+
+        if self._console.is_terminal:
+            with self._live:
+                yield refresh
+        else:
+            yield refresh
+
+
+def _outcomes(cycle: CycleSummary) -> Text:
+    text = Text(f"generated {cycle.generated}  evaluated {cycle.evaluated}  judged {cycle.judged}   ")
+    for outcome, count in sorted(cycle.outcomes.items(), key=lambda item: -item[1]):
+        text.append(f"{outcome} {count}  ", style="green" if outcome == "ok" else "yellow")
+    return text
+
+
+def _line(cycle: CycleSummary) -> str:
+    return (
+        f"cycle {cycle.cycle}: valid {cycle.valid}/{cycle.generated} ({percent(cycle.valid_rate)}), "
+        f"mean accuracy {percent(cycle.mean_accuracy, 1)}, best {percent(cycle.best_accuracy, 1)}, "
+        f"novel {cycle.novel}, admitted {cycle.admitted}, unique {cycle.unique_total}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

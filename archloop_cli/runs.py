@@ -1,0 +1,103 @@
+"""`archloop run` and `archloop resume`: drive one run in embedded mode from wherever it is to its end."""
+
+import asyncio
+import itertools
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from archloop import presets, protocols
+from archloop.contracts.spec import RunSpec
+from archloop.errors import Conflict, NotFound
+from archloop.ops import logging
+from archloop_cli import report
+from archloop_cli.embedded import REGISTRY_FILE, composed
+from archloop_cli.outputs import manifest, write_json
+from archloop_cli.progress import Progress, cycle_table
+from services.registry.sqlite import SqliteStore
+from services.registry.summary import Summary, summarise
+
+MANIFEST = "manifest.json"
+_POLL_S = 0.4
+
+
+def spec_of(preset: str, **overrides: Any) -> RunSpec:
+    """The preset with what the command line says otherwise. Raises NotFound, InvalidInput."""
+    chosen = presets.load(preset).model_dump() | {k: v for k, v in overrides.items() if v is not None}
+    spec = presets.checked(chosen, source="command line")
+    protocols.load(spec.protocol)
+    return spec
+
+
+def default_run_id(spec: RunSpec) -> str:
+    """Readable, and the same for the same request."""
+    return f"{spec.preset}-s{spec.seed}" + ("-frozen" if spec.frozen else "")
+
+
+def fresh_directory(run_id: str) -> Path:
+    """The first of runs/ID, runs/ID-2, … that is not there yet."""
+    names = itertools.chain([run_id], (f"{run_id}-{n}" for n in itertools.count(2)))
+    return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def start(spec: RunSpec, directory: Path, console: Console) -> Summary:
+    """Begin a run in a new directory. Raises Conflict where one is there already."""
+    if (directory / MANIFEST).exists():
+        raise Conflict(
+            f"{directory} holds a run already: `archloop resume {directory}` goes on with it, or choose another --out"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / MANIFEST, manifest(default_run_id(spec), spec))
+    return resume(directory, console)
+
+
+def resume(directory: Path, console: Console) -> Summary:
+    """Bring the run in this directory to its end, from wherever it is. Raises NotFound."""
+    run_id, spec = stored_run(directory)
+    logging.configure(level="WARNING", json=False)
+    return asyncio.run(_drive(run_id, spec, directory, console))
+
+
+def stored_run(directory: Path) -> tuple[str, RunSpec]:
+    """Name and spec of the run that a directory holds. Raises NotFound."""
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise NotFound("run directory (one with a manifest.json)", str(directory))
+    content = json.loads(path.read_text())
+    return content["run_id"], RunSpec.model_validate(content["spec"])
+
+
+async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
+    console.print(
+        f"[bold]{run_id}[/]: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {directory}"
+    )
+    progress = Progress(console, run_id, spec)
+    async with composed(directory, spec.base_model) as loop:
+        await loop.request(run_id, spec)
+        async with progress.following(partial(summarise, loop.store, run_id)) as refresh:
+            reason = None
+            while reason is None:
+                await asyncio.sleep(_POLL_S)
+                reason = await loop.finished(run_id)
+                await refresh()
+        summary = await summarise(loop.store, run_id)
+    await report_on(directory)
+    console.print(cycle_table(summary, title=f"{run_id}: {reason}"))
+    return summary
+
+
+async def report_on(directory: Path) -> Summary:
+    """Write summary.json and report.html from what is recorded, finished or not."""
+    run_id, _ = stored_run(directory)
+    store = SqliteStore(directory / REGISTRY_FILE)
+    try:
+        summary = await summarise(store, run_id)
+        candidates = await store.candidates(run_id)
+    finally:
+        await store.close()
+    write_json(directory / "summary.json", summary.model_dump(mode="json"))
+    report.write(summary, candidates, directory / "report.html")
+    return summary
