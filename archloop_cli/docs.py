@@ -25,7 +25,7 @@ def drifted() -> list[Path]:
 
 def _messages() -> Iterator[str]:
     yield "# Queues and messages\n"
-    yield f"Topic exchange `{EXCHANGE}`, durable. A message's routing key is its type without `archloop.` and version.\n"
+    yield f"Durable topic exchange `{EXCHANGE}`. The routing key is the type without `archloop.` and version.\n"
     yield "| queue | binds | consumers | prefetch |\n|---|---|---|---|"
     yield from map(_queue, QUEUES)
     yield "| `adapters.<replica>` | `adapter.trained` | one generator replica each | 1 |\n"
@@ -36,7 +36,8 @@ def _messages() -> Iterator[str]:
 
 def _queue(queue: Queue) -> str:
     binds = ", ".join(f"`{bind}`" for bind in queue.binds)
-    return f"| `{queue.name}` | {binds} | {'single active' if queue.single_active else 'replicas compete'} | {queue.prefetch} |"
+    consumers = "single active" if queue.single_active else "replicas compete"
+    return f"| `{queue.name}` | {binds} | {consumers} | {queue.prefetch} |"
 
 
 def _message(message: type[Message]) -> Iterator[str]:
