@@ -57,8 +57,9 @@ def start(spec: RunSpec, directory: Path, console: Console) -> Summary:
 def resume(directory: Path, console: Console) -> Summary:
     """Bring the run in this directory to its end, from wherever it is. Raises NotFound."""
     run_id, spec = stored_run(directory)
-    logging.configure(level="WARNING", json=False)
-    return asyncio.run(_drive(run_id, spec, directory, console))
+    with (directory / "log.jsonl").open("a") as stream:
+        logging.configure(stream=stream)
+        return asyncio.run(_drive(run_id, spec, directory, console))
 
 
 def stored_run(directory: Path) -> tuple[str, RunSpec]:

@@ -85,6 +85,7 @@ class Consumer:
             await self._failed(delivery, envelope, error)
         else:
             await self.emit(results, cause=envelope)
+            log.info("handled", service=self.service, results=[result.name for result in results])
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
         """Publish what a handler, or the registry's clock, has to say."""

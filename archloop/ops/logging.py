@@ -1,15 +1,16 @@
-"""structlog for every process: JSON lines for machines, aligned colours for people, always on stderr."""
+"""structlog for every process: JSON lines for machines, aligned colours for people."""
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def configure(*, level: str = "INFO", json: bool = True) -> None:
+def configure(*, level: str = "INFO", json: bool = True, stream: TextIO = sys.stderr) -> None:
     """Set up once per process. What a delivery binds (run, candidate, message, attempt) is in every line."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
     structlog.configure(
         processors=[
@@ -20,6 +21,6 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )

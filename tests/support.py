@@ -1,0 +1,59 @@
+"""What several kinds of test need: a small run, the command, and what a run's directory holds."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SMALL = """
+preset: small
+cycles: {cycles}
+candidates: {candidates}
+seed: {seed}
+protocol: digits
+base_model: tiny
+selection: {{threshold: 0.15, fallback_threshold: 0.12, minimum: 2}}
+"""
+
+
+def small_preset(folder: Path, *, cycles: int = 2, candidates: int = 8, seed: int = 5) -> Path:
+    """A preset file of a run that takes seconds."""
+    path = folder / "small.yaml"
+    path.write_text(SMALL.format(cycles=cycles, candidates=candidates, seed=seed))
+    return path
+
+
+def command(*arguments: object) -> list[str]:
+    """The archloop command line, in this interpreter."""
+    return [sys.executable, "-m", "archloop_cli", *map(str, arguments)]
+
+
+def archloop(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ARCHLOOP_")}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, env=env, check=False)
+
+
+class Recorded(NamedTuple):
+    """What a registry file holds, keyed by candidate."""
+
+    codes: dict[str, str]
+    evaluations: dict[str, tuple[Any, ...]]
+    verdicts: dict[str, tuple[Any, ...]]
+
+
+def recorded(directory: Path) -> Recorded:
+    """Read the registry file of a run, whatever state it is in."""
+    path = directory / "registry.sqlite"
+    if not path.is_file():
+        return Recorded({}, {}, {})
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        try:
+            codes = dict(connection.execute("select candidate_id, code_sha256 from candidates"))
+            evaluations = {row[0]: row[1:] for row in connection.execute("select candidate_id, * from evaluations")}
+            verdicts = {row[0]: row[1:] for row in connection.execute("select candidate_id, * from verdicts")}
+        except sqlite3.OperationalError:
+            return Recorded({}, {}, {})
+    return Recorded(codes, evaluations, verdicts)
