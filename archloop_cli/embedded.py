@@ -51,7 +51,7 @@ class Loop:
     async def finished(self, run_id: str) -> str | None:
         """The reason why the run is over, or None while it goes on."""
         run = await self.store.run(run_id)
-        return run.reason if run is not None and run.status == "finished" else None
+        return run.reason if run is not None else None
 
 
 @asynccontextmanager

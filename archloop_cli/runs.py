@@ -15,8 +15,10 @@ from archloop.errors import Conflict, NotFound
 from archloop.ops import logging
 from archloop_cli import report
 from archloop_cli.embedded import REGISTRY_FILE, composed
+from archloop_cli.guard import Guard
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
+from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
 from services.registry.summary import Summary, summarise
 
@@ -57,6 +59,7 @@ def start(spec: RunSpec, directory: Path, console: Console) -> Summary:
 def resume(directory: Path, console: Console) -> Summary:
     """Bring the run in this directory to its end, from wherever it is. Raises NotFound."""
     run_id, spec = stored_run(directory)
+    Guard(directory).check_disk()
     with (directory / "log.jsonl").open("a") as stream:
         logging.configure(stream=stream)
         return asyncio.run(_drive(run_id, spec, directory, console))
@@ -79,13 +82,12 @@ async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) 
     async with composed(directory, spec.base_model) as loop:
         await loop.request(run_id, spec)
         async with progress.following(partial(summarise, loop.store, run_id)) as refresh:
-            reason = None
-            while reason is None:
+            guard = Guard(directory, frozenset(parked.id for parked in await loop.bus.parked()))
+            while (reason := await loop.finished(run_id)) is None:
                 await asyncio.sleep(_POLL_S)
-                reason = await loop.finished(run_id)
+                await guard.check(loop)
                 await refresh()
-        summary = await summarise(loop.store, run_id)
-    await report_on(directory)
+    summary = await report_on(directory)
     console.print(cycle_table(summary, title=f"{run_id}: {reason}"))
     return summary
 
@@ -96,7 +98,7 @@ async def report_on(directory: Path) -> Summary:
     store = SqliteStore(directory / REGISTRY_FILE)
     try:
         summary = await summarise(store, run_id)
-        candidates = await store.candidates(run_id)
+        candidates = await store.candidates(CandidateQuery(run_id=run_id))
     finally:
         await store.close()
     write_json(directory / "summary.json", summary.model_dump(mode="json"))
