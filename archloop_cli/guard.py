@@ -1,0 +1,54 @@
+"""What ends an embedded run early: nobody is there to mend a parked message or a full disk while it goes on."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from archloop.bus.port import Parked
+from archloop.errors import ArchloopError
+from archloop_cli.embedded import Loop
+
+SPARE_BYTES = 32 * 2**20
+
+
+class DiskFull(ArchloopError):
+    """Stopped while there was still room to record what had been done."""
+
+    code = "disk_full"
+
+
+class StoppedByParked(ArchloopError):
+    """A message was parked: some step of the run cannot be done until its cause is mended."""
+
+    code = "parked"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Watches one run's directory; messages in `known` were parked before it began."""
+
+    directory: Path
+    known: frozenset[str] = frozenset()
+
+    async def check(self, loop: Loop) -> None:
+        """Raises DiskFull or StoppedByParked; either way the run can be resumed."""
+        self.check_disk()
+        for parked in await loop.bus.parked():
+            if parked.id not in self.known:
+                raise StoppedByParked(self._explain(parked))
+
+    def check_disk(self) -> None:
+        """Raises DiskFull while there is still room to write down what is in hand."""
+        free = shutil.disk_usage(self.directory).free
+        if free < SPARE_BYTES:
+            raise DiskFull(
+                f"{self.directory}: {free / 2**20:.0f} MiB are free, {SPARE_BYTES / 2**20:.0f} MiB are needed; nothing "
+                f"recorded is lost: free some space, then `archloop resume {self.directory}`"
+            )
+
+    def _explain(self, parked: Parked) -> str:
+        return (
+            f"the {parked.queue} service gave up on a message: {parked.reason}\n"
+            f"  look at it: archloop parked show {parked.id[:8]} --run {self.directory}\n"
+            f"  once mended: archloop resume {self.directory}"
+        )
