@@ -1,0 +1,66 @@
+"""Training pairs as JSON lines: what was asked, and the answer in exactly the form that generation expects."""
+
+import json
+from collections.abc import Sequence
+
+from archloop import answers
+from archloop.blobs.port import Blobs
+from archloop.contracts.values import BlobRef, SourceCode, sha256_of
+from services.registry import selection
+from services.registry.records import Architecture, Candidate, Run
+from services.registry.store import Store
+
+
+def scored(candidate: Candidate) -> selection.Scored:
+    """A novel candidate as selection sees it."""
+    assert candidate.evaluation is not None
+    assert candidate.judgement is not None
+    return selection.Scored(
+        candidate.candidate_id,
+        candidate.cycle or 0,
+        candidate.index or 0,
+        candidate.evaluation.accuracy or 0.0,
+        candidate.judgement.family,
+    )
+
+
+async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
+    """The pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone."""
+    admitted = (await store.architectures(run.run_id)).items
+    current = [_scored(a) for a in admitted if a.cycle == cycle]
+    earlier = [_scored(a) for a in admitted if a.cycle < cycle]
+    chosen = selection.training(current, earlier, run.spec.selection)
+    found = [await _line(store, blobs, s.candidate_id) for s in chosen]
+    return [line for line in found if line is not None]
+
+
+async def text_of(code: SourceCode, blobs: Blobs) -> str:
+    """The code itself. Raises NotFound, IntegrityError."""
+    if code.text is not None:
+        return code.text
+    assert code.blob is not None
+    return (await blobs.get(code.blob)).decode("utf-8", "replace")
+
+
+async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Sequence[str]) -> BlobRef:
+    """Store the lines under a key that names their content."""
+    content = "".join(f"{line}\n" for line in pairs).encode()
+    return await blobs.put(f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
+
+
+async def _line(store: Store, blobs: Blobs, candidate_id: str) -> str | None:
+    source = await store.source(candidate_id)
+    if source is None or source.prompt is None:
+        return None
+    completion = answers.render(await text_of(source.code, blobs))
+    return json.dumps({"prompt": source.prompt, "completion": completion}, ensure_ascii=False)
+
+
+def _scored(architecture: Architecture) -> selection.Scored:
+    return selection.Scored(
+        architecture.candidate_id,
+        architecture.cycle,
+        architecture.index,
+        architecture.accuracy,
+        architecture.family,
+    )

@@ -1,0 +1,179 @@
+"""What the registry knows, as frozen values: the same whichever store they are read from."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import Field
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import AdapterRef, Evaluation, Outcome, SourceCode, Usage, Verdict
+
+COMPLETED = "completed"
+Item = TypeVar("Item")
+Step = Literal["generation", "evaluation", "judgement"]
+Status = Literal["running", "finished", "failed"]
+Sort = Literal["index", "-index", "accuracy", "-accuracy", "similarity", "-similarity"]
+
+
+class Recorded(NamedTuple):
+    """Effect of one message: whether it changed anything, and whether its open cycle has nothing left to settle."""
+
+    new: bool
+    complete: bool = False
+
+
+class Page(Frozen, Generic[Item]):
+    """A part of a longer list, and how long the whole is."""
+
+    total: int
+    items: tuple[Item, ...]
+
+
+class Run(Frozen):
+    """A run, from its request to its end. `reason` says how it ended; null while it runs."""
+
+    run_id: str
+    spec: RunSpec
+    created: datetime
+    finished: datetime | None = None
+    reason: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """Failed is any end but the planned one."""
+        if self.finished is None:
+            return "running"
+        return "finished" if self.reason == COMPLETED else "failed"
+
+
+class Cycle(Frozen):
+    """One cycle: the adapter that writes its candidates (null: the base model), and how many are settled."""
+
+    run_id: str
+    cycle: int
+    adapter: AdapterRef | None = None
+    opened: datetime
+    closed: datetime | None = None
+    settled: int = 0
+
+
+class Judgement(Frozen):
+    """The novelty service's word on a valid candidate."""
+
+    verdict: Verdict
+    nearest: str | None = None
+    similarity: float
+    threshold: float
+    family: str
+
+
+class Loss(Frozen):
+    """The step that never answered, and how often it was asked."""
+
+    step: Step
+    asked: int
+
+
+class Candidate(Frozen):
+    """All that is recorded of one candidate but its text. Each step is null until it is recorded, and final then."""
+
+    candidate_id: str
+    run_id: str
+    cycle: int | None = None
+    index: int | None = None
+    submission: str | None = None
+    code_sha256: str | None = None
+    adapter: str | None = None
+    problem: str = ""
+    usage: Usage | None = None
+    generated: datetime | None = None
+    evaluation: Evaluation | None = None
+    evaluated: datetime | None = None
+    judgement: Judgement | None = None
+    judged: datetime | None = None
+    lost: Loss | None = None
+    admitted: bool = False
+
+    @property
+    def valid(self) -> bool:
+        """Trained, and above chance."""
+        return self.evaluation is not None and self.evaluation.valid
+
+    @property
+    def novel(self) -> bool:
+        """Valid and unlike everything before."""
+        return self.valid and self.judgement is not None and self.judgement.verdict is Verdict.NOVEL
+
+    @property
+    def awaits(self) -> Step | None:
+        """The step that has yet to answer, or null once the candidate is settled."""
+        if self.lost is not None:
+            return None
+        if self.code_sha256 is None:
+            return "generation"
+        if self.evaluation is None:
+            return "evaluation"
+        return "judgement" if self.valid and self.judgement is None else None
+
+
+class Source(Frozen):
+    """What a candidate was asked and answered. `prompt` is null where another system wrote the code."""
+
+    candidate_id: str
+    code: SourceCode
+    prompt: str | None = None
+
+
+class Architecture(Frozen):
+    """An admitted candidate: LEMUR's `nn`."""
+
+    candidate_id: str
+    run_id: str
+    cycle: int
+    index: int
+    code_sha256: str
+    accuracy: float
+    family: str
+    protocol: str
+    parameters: int | None = None
+    similarity: float
+    admitted: datetime
+
+
+class Adapter(Frozen):
+    """One version of the LLM, tuned on the pairs of `cycle`, continuing `parent`."""
+
+    run_id: str
+    cycle: int
+    adapter: AdapterRef
+    parent: str | None = None
+    pair_count: int
+    loss_curve: tuple[float, ...] = ()
+    seconds: float = 0.0
+    trained: datetime
+
+
+class Event(Frozen):
+    """One message as it was recorded. `seq` grows by the order of recording; code travels by hash only."""
+
+    seq: int
+    id: str
+    type: str
+    run_id: str
+    time: datetime
+    data: dict[str, Any]
+
+
+class CandidateQuery(Frozen):
+    """Which candidates, in which order. Null does not restrict; `limit` null is all."""
+
+    run_id: str | None = None
+    cycle: int | None = None
+    outcome: Outcome | None = None
+    verdict: Verdict | None = None
+    family: str | None = None
+    min_accuracy: float | None = None
+    sort: Sort = "index"
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1)] | None = None

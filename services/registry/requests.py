@@ -1,0 +1,103 @@
+"""The messages by which the registry asks for work, made from rows alone so that they can be made again."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from archloop.contracts.messages import (
+    CandidateEvaluatedFailed,
+    CandidateEvaluatedOk,
+    CandidateGenerated,
+    CandidateLost,
+    CycleClosed,
+    GenerationRequested,
+    TrainingRequested,
+)
+from archloop.contracts.values import BlobRef, Usage
+from services.registry.records import Candidate, Cycle, Run, Source
+
+
+def derived_seed(*parts: object) -> int:
+    """A 31-bit seed. The run's name is not among the parts, so that equal run seeds give equal candidates."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
+
+
+def adapter_name(run_id: str, cycle: int) -> str:
+    """`<run>-c<cycle>`, within what model servers accept; a run name that must be changed for it gets a hash."""
+    clean = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
+    room = 63 - len(f"-c{cycle}")
+    if clean != run_id or len(clean) > room:
+        tag = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+        clean = f"{clean[: room - 9].rstrip('-')}-{tag}"
+    return f"{clean}-c{cycle}"
+
+
+def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
+    """Ask for a candidate."""
+    spec = run.spec
+    return GenerationRequested(
+        run_id=run.run_id,
+        cycle=cycle.cycle,
+        index=index,
+        seed=derived_seed("candidate", spec.seed, cycle.cycle, index),
+        protocol=spec.protocol,
+        generation=spec.generation,
+        novelty=spec.novelty,
+        base_model=spec.base_model,
+        adapter=cycle.adapter,
+    )
+
+
+def evaluation(run: Run, candidate: Candidate, source: Source) -> CandidateGenerated:
+    """Say again what was generated, for the evaluator to answer."""
+    asked = {"protocol": run.spec.protocol, "novelty": run.spec.novelty, "adapter": candidate.adapter}
+    answered = {"code": source.code, "prompt": source.prompt or "", "problem": candidate.problem}
+    return CandidateGenerated.model_validate(
+        _place(candidate) | asked | answered | {"usage": candidate.usage or Usage()}
+    )
+
+
+def judgement(run: Run, candidate: Candidate, source: Source) -> CandidateEvaluatedOk | CandidateEvaluatedFailed:
+    """Say again what was measured, for the novelty service to answer or to go on."""
+    kind = CandidateEvaluatedOk if candidate.valid else CandidateEvaluatedFailed
+    measured = {"code": source.code, "novelty": run.spec.novelty, "evaluation": candidate.evaluation}
+    return kind.model_validate(_place(candidate) | measured)
+
+
+def loss(candidate: Candidate) -> CandidateLost:
+    """Say again that the candidate was given up."""
+    assert candidate.lost is not None
+    return CandidateLost.model_validate(_place(candidate) | dict(candidate.lost))
+
+
+def training(run: Run, cycle: Cycle, pairs: BlobRef, pair_count: int) -> TrainingRequested:
+    """Ask for the next adapter."""
+    return TrainingRequested(
+        run_id=run.run_id,
+        cycle=cycle.cycle,
+        adapter=adapter_name(run.run_id, cycle.cycle),
+        base_model=run.spec.base_model,
+        parent=cycle.adapter,
+        pairs=pairs,
+        pair_count=pair_count,
+        training=run.spec.training,
+        seed=derived_seed("training", run.spec.seed, cycle.cycle),
+    )
+
+
+def closing(cycle: Cycle, candidates: Sequence[Candidate]) -> CycleClosed:
+    """Tell how the cycle ended. Lost candidates count as generated."""
+    return CycleClosed(
+        run_id=cycle.run_id,
+        cycle=cycle.cycle,
+        generated=len(candidates),
+        valid=sum(c.valid for c in candidates),
+        novel=sum(c.novel for c in candidates),
+        admitted=sum(c.admitted for c in candidates),
+    )
+
+
+def _place(candidate: Candidate) -> dict[str, Any]:
+    return {"run_id": candidate.run_id, "cycle": candidate.cycle, "index": candidate.index}

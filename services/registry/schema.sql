@@ -1,0 +1,87 @@
+CREATE TABLE IF NOT EXISTS runs (
+    run_id   TEXT PRIMARY KEY,
+    spec     TEXT NOT NULL,
+    created  REAL NOT NULL,
+    finished REAL,
+    reason   TEXT
+);
+CREATE TABLE IF NOT EXISTS cycles (
+    run_id  TEXT NOT NULL REFERENCES runs,
+    cycle   INTEGER NOT NULL,
+    adapter TEXT,
+    opened  REAL NOT NULL,
+    closed  REAL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (run_id, cycle)
+);
+-- cycle and idx are null for submissions of other systems, which stand outside every run.
+CREATE TABLE IF NOT EXISTS candidates (
+    candidate_id TEXT PRIMARY KEY,
+    run_id       TEXT NOT NULL,
+    cycle        INTEGER,
+    idx          INTEGER,
+    submission   TEXT,
+    code_sha256  TEXT,
+    code         TEXT,
+    prompt       TEXT,
+    adapter      TEXT,
+    problem      TEXT NOT NULL DEFAULT '',
+    usage        TEXT,
+    generated    REAL,
+    settled      INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (run_id, cycle, idx),
+    UNIQUE (run_id, submission),
+    FOREIGN KEY (run_id, cycle) REFERENCES cycles
+);
+CREATE TABLE IF NOT EXISTS evaluations (
+    candidate_id    TEXT PRIMARY KEY REFERENCES candidates,
+    outcome         TEXT NOT NULL,
+    accuracy        REAL,
+    code_sha256     TEXT NOT NULL,
+    protocol_sha256 TEXT NOT NULL,
+    evaluation      TEXT NOT NULL,
+    evaluated       REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS evaluations_by_code ON evaluations (code_sha256, protocol_sha256, evaluated);
+CREATE TABLE IF NOT EXISTS verdicts (
+    candidate_id TEXT PRIMARY KEY REFERENCES candidates,
+    verdict      TEXT NOT NULL,
+    family       TEXT NOT NULL,
+    similarity   REAL NOT NULL,
+    judgement    TEXT NOT NULL,
+    judged       REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS lost (
+    candidate_id TEXT PRIMARY KEY REFERENCES candidates,
+    lost         TEXT NOT NULL,
+    given_up     REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS architectures (
+    candidate_id TEXT PRIMARY KEY REFERENCES candidates,
+    admitted     REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS adapters (
+    run_id  TEXT NOT NULL,
+    cycle   INTEGER NOT NULL,
+    trained REAL NOT NULL,
+    data    TEXT NOT NULL,
+    PRIMARY KEY (run_id, cycle),
+    FOREIGN KEY (run_id, cycle) REFERENCES cycles
+);
+CREATE TABLE IF NOT EXISTS events (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    id     TEXT NOT NULL UNIQUE,
+    type   TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    time   REAL NOT NULL,
+    data   TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, seq);
+CREATE VIEW IF NOT EXISTS candidate_rows AS
+    SELECT c.*, e.outcome, e.accuracy, e.evaluation, e.evaluated, v.verdict, v.family, v.similarity, v.judgement,
+           v.judged, l.lost, a.admitted
+    FROM candidates c
+    LEFT JOIN evaluations e USING (candidate_id)
+    LEFT JOIN verdicts v USING (candidate_id)
+    LEFT JOIN lost l USING (candidate_id)
+    LEFT JOIN architectures a USING (candidate_id);

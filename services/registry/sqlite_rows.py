@@ -1,0 +1,89 @@
+"""SQLite rows as the registry's records."""
+
+import json
+import sqlite3
+from typing import Any
+
+from archloop.contracts.messages import AdapterTrained
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import AdapterRef, Evaluation, SourceCode, Usage
+from services.registry.records import (
+    Adapter,
+    Architecture,
+    Candidate,
+    CandidateQuery,
+    Cycle,
+    Event,
+    Judgement,
+    Loss,
+    Run,
+    Source,
+)
+
+_ORDER = {
+    "index": "cycle, idx",
+    "-index": "cycle DESC, idx DESC",
+    "accuracy": "accuracy IS NULL, accuracy, cycle, idx",
+    "-accuracy": "accuracy IS NULL, accuracy DESC, cycle, idx",
+    "similarity": "similarity IS NULL, similarity, cycle, idx",
+    "-similarity": "similarity IS NULL, similarity DESC, cycle, idx",
+}
+
+
+def run(row: sqlite3.Row) -> Run:
+    """From `runs`."""
+    return Run.model_validate(dict(row) | {"spec": RunSpec.model_validate_json(row["spec"])})
+
+
+def cycle(row: sqlite3.Row) -> Cycle:
+    """From `cycles`."""
+    adapter = AdapterRef.model_validate_json(row["adapter"]) if row["adapter"] else None
+    return Cycle.model_validate(dict(row) | {"adapter": adapter})
+
+
+def candidate(row: sqlite3.Row) -> Candidate:
+    """From `candidate_rows`."""
+    values = dict(row) | {"index": row["idx"], "admitted": row["admitted"] is not None}
+    for name, kind in (("evaluation", Evaluation), ("judgement", Judgement), ("usage", Usage), ("lost", Loss)):
+        values[name] = kind.model_validate_json(row[name]) if row[name] else None
+    return Candidate.model_validate(values)
+
+
+def source(row: sqlite3.Row) -> Source:
+    """From `candidates`."""
+    return Source.model_validate(dict(row) | {"code": SourceCode.model_validate_json(row["code"])})
+
+
+def architecture(row: sqlite3.Row) -> Architecture:
+    """From `candidate_rows` of an admitted candidate."""
+    evaluation = Evaluation.model_validate_json(row["evaluation"])
+    measured = {"protocol": evaluation.protocol, "parameters": evaluation.parameters}
+    return Architecture.model_validate(dict(row) | measured | {"index": row["idx"]})
+
+
+def adapter(row: sqlite3.Row) -> Adapter:
+    """From `adapters` joined with the adapter that wrote the cycle."""
+    trained = AdapterTrained.model_validate_json(row["data"])
+    parent = AdapterRef.model_validate_json(row["adapter"]).adapter if row["adapter"] else None
+    return Adapter.model_validate(dict(trained) | {"parent": parent, "trained": row["trained"]})
+
+
+def event(row: sqlite3.Row) -> Event:
+    """From `events`."""
+    return Event.model_validate(dict(row) | {"data": json.loads(row["data"])})
+
+
+def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
+    """The WHERE clause and its values."""
+    equal = ("run_id", "cycle", "outcome", "verdict", "family")
+    values = {name: getattr(query, name) for name in equal if getattr(query, name) is not None}
+    clauses = [f"{name} = :{name}" for name in values]
+    if query.min_accuracy is not None:
+        clauses.append("accuracy >= :min_accuracy")
+        values["min_accuracy"] = query.min_accuracy
+    return " AND ".join(clauses) or "1", values
+
+
+def candidate_order(query: CandidateQuery) -> str:
+    """The ORDER BY clause, total so that pages never overlap."""
+    return f"{_ORDER[query.sort]}, candidate_id"
