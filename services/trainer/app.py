@@ -1,0 +1,36 @@
+"""The trainer service, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from archloop.blobs.port import Blobs
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import Bus, Subscription
+from archloop.contracts.topology import TRAINER
+from services.trainer.handlers import TrainerHandler
+from services.trainer.process import ProcessTuner
+from services.trainer.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class TrainerApp:
+    """The running service."""
+
+    subscription: Subscription
+
+
+@asynccontextmanager
+async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[TrainerApp]:
+    """Warm up and consume; at the end give the job in hand `grace_s`, then stop it, to be retried."""
+    async with ProcessTuner(settings) as tuner:
+        handler = TrainerHandler(blobs, tuner, settings.work_dir)
+        subscription = await Consumer(bus, TRAINER, handler, "trainer").start()
+        try:
+            yield TrainerApp(subscription)
+        finally:
+            drained = asyncio.ensure_future(subscription.drain())
+            await asyncio.wait({drained}, timeout=settings.grace_s)
+            await tuner.close()
+            await drained

@@ -1,0 +1,99 @@
+"""The training process: kept warm, it forks for every job, so that no job waits for imports or leaves a trace.
+
+Jobs come as JSON lines on stdin, reports go as JSON lines to what was stdout; everything that libraries
+print goes to stderr. Nothing runs in parallel before the fork: OpenMP's threads do not survive one.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import TextIO
+
+import torch
+
+from archloop.errors import ArchloopError
+from archloop.ops.process import die_with_parent
+from services.trainer import tuning
+from services.trainer.job import Failed, Job, Progress, Ready, Tuned
+
+Emit = Callable[[Ready | Progress | Tuned | Failed], None]
+
+
+def main(base_model: str, threads: int) -> None:
+    """Load, say so, and serve until stdin ends."""
+    die_with_parent()
+    emit = _emitter(_take_stdout())
+    torch.set_num_threads(1)
+    bases = _preloaded(base_model)
+    emit(Ready())
+    for line in sys.stdin:
+        job = Job.model_validate_json(line)
+        _forked(partial(_work, job, bases.get(job.base_model), threads, emit), emit)
+
+
+def attempt(work: Callable[[], Tuned]) -> Tuned | Failed:
+    """What became of the work: its result, or the kind of its failure."""
+    try:
+        return work()
+    except ArchloopError as error:
+        return Failed(code=error.code, retryable=error.retryable, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - the service must hear of whatever happened
+        if _is_out_of_memory(error):
+            detail = f"out of memory; lower training.batch_size or training.max_length ({error})"
+            return Failed(code="out_of_memory", retryable=False, detail=detail)
+        return Failed(code=type(error).__name__, retryable=True, detail=traceback.format_exc(limit=-8))
+
+
+def _preloaded(base_model: str) -> dict[str, tuning.Base]:
+    """Empty where it cannot be loaded now: the first job that needs it will say why."""
+    try:
+        return {base_model: tuning.load(base_model)}
+    except ArchloopError:
+        traceback.print_exc()
+        return {}
+
+
+def _work(job: Job, base: tuning.Base | None, threads: int, emit: Emit) -> Tuned:
+    torch.set_num_threads(threads)
+    return tuning.tune(job, base or tuning.load(job.base_model), emit)
+
+
+def _forked(work: Callable[[], Tuned], emit: Emit) -> None:
+    """Run `work` in a fork; whatever becomes of it, exactly one last report is emitted."""
+    if (pid := os.fork()) == 0:
+        status = 1
+        try:
+            die_with_parent()
+            emit(attempt(work))
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status != 0:
+        ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        emit(Failed(code="training_interrupted", retryable=True, detail=f"the training process {ended}"))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _take_stdout() -> TextIO:
+    """The pipe for reports; from here on file descriptor 1 is stderr."""
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return reports
+
+
+def _emitter(stream: TextIO) -> Emit:
+    def emit(report: Ready | Progress | Tuned | Failed) -> None:
+        stream.write(report.model_dump_json() + "\n")
+        stream.flush()
+
+    return emit
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

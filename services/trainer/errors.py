@@ -1,0 +1,15 @@
+"""What can go wrong with a training job."""
+
+from archloop.errors import ArchloopError, Unavailable
+
+
+class TrainingRefused(ArchloopError):
+    """The same job would fail again: its settings, its pairs or its parent must change."""
+
+    code = "training_refused"
+
+
+class TrainingInterrupted(Unavailable):
+    """The training process died, hung or was stopped; the same job may succeed later."""
+
+    code = "training_interrupted"

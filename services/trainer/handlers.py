@@ -1,0 +1,120 @@
+"""Training pairs in, adapter out."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from archloop.blobs.port import Blobs
+from archloop.contracts.adapter import AdapterManifest
+from archloop.contracts.messages import AdapterTrained, TrainingRequested
+from archloop.contracts.values import AdapterRef, BlobRef
+from archloop.errors import Conflict, InvalidInput
+from archloop.models import fingerprint
+from services.trainer import publishing
+from services.trainer.job import Job, Tuned, Tuner
+from services.trainer.publishing import Published
+
+log = structlog.get_logger(__name__)
+_NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, AdapterRef.model_fields["adapter"]])
+
+
+class TrainerHandler:
+    """Idempotent: an adapter whose manifest is in the object store is announced again, never trained again."""
+
+    def __init__(self, blobs: Blobs, tuner: Tuner, work_dir: Path | None = None) -> None:
+        self._blobs, self._tuner, self._work_dir = blobs, tuner, work_dir
+
+    async def handle(self, message: TrainingRequested) -> Sequence[AdapterTrained]:
+        """One adapter. Raises InvalidInput, IntegrityError, Conflict, and what the tuner raises."""
+        _check_name(message.adapter)
+        started = time.monotonic()
+        published = await publishing.find(self._blobs, message.adapter)
+        if published is not None:
+            return [_announcement(message, published)]
+        published = await self._train(message)
+        return [_announcement(message, published, time.monotonic() - started)]
+
+    async def _train(self, message: TrainingRequested) -> Published:
+        base_sha256 = await asyncio.to_thread(fingerprint, message.base_model)
+        with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
+            job = await self._prepare(message, Path(scratch), base_sha256)
+            tuned = await self._tuner.tune(job)
+            log.info("adapter trained", adapter=message.adapter, pairs=tuned.pair_count, dropped=tuned.dropped)
+            return await publishing.publish(
+                self._blobs, message.adapter, job.out, lambda files: _manifest(message, base_sha256, tuned, files)
+            )
+
+    async def _prepare(self, message: TrainingRequested, scratch: Path, base_sha256: str) -> Job:
+        """Everything the training process needs, verified, as files."""
+        job = Job(
+            base_model=message.base_model,
+            pairs=scratch / "pairs.jsonl",
+            parent=scratch / "parent" if message.parent else None,
+            out=scratch / "adapter",
+            training=message.training,
+            seed=message.seed,
+        )
+        job.pairs.write_bytes(await self._blobs.get(message.pairs))
+        if message.parent is not None and job.parent is not None:
+            parent = await publishing.read_manifest(self._blobs, message.parent.manifest)
+            _check_base(parent, message.base_model, base_sha256)
+            await publishing.fetch(self._blobs, parent, job.parent)
+        return job
+
+
+def _check_name(adapter: str) -> None:
+    try:
+        _NAME.validate_python(adapter)
+    except ValidationError as error:
+        raise InvalidInput(
+            "adapter", adapter, "lower-case letters and digits, single dashes between, at most 63"
+        ) from error
+
+
+def _check_base(parent: AdapterManifest, base_model: str, base_sha256: str) -> None:
+    if (parent.base_model, parent.base_sha256) != (base_model, base_sha256):
+        raise Conflict(
+            f"parent adapter {parent.adapter!r} was tuned on base model {parent.base_model!r} with sha256 "
+            f"{parent.base_sha256}, not on {base_model!r} with {base_sha256}"
+        )
+
+
+def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files: dict[str, BlobRef]) -> AdapterManifest:
+    return AdapterManifest(
+        adapter=message.adapter,
+        base_model=message.base_model,
+        base_sha256=base_sha256,
+        parent=message.parent.adapter if message.parent else None,
+        lora=tuned.lora,
+        files=files,
+        pairs_sha256=message.pairs.sha256,
+        pair_count=tuned.pair_count,
+        seed=message.seed,
+        epochs=message.training.epochs,
+        loss_curve=tuned.loss_curve,
+        libraries=tuned.libraries,
+        probe=tuned.probe,
+    )
+
+
+def _announcement(message: TrainingRequested, published: Published, seconds: float = 0.0) -> AdapterTrained:
+    """Raises Conflict where the name belongs to an adapter of other pairs: names are never used twice."""
+    manifest = published.manifest
+    if (manifest.pairs_sha256, manifest.base_model) != (message.pairs.sha256, message.base_model):
+        raise Conflict(
+            f"adapter {message.adapter!r} exists, tuned on {manifest.base_model!r} with pairs {manifest.pairs_sha256}"
+        )
+    return AdapterTrained(
+        run_id=message.run_id,
+        cycle=message.cycle,
+        adapter=published.ref,
+        pair_count=manifest.pair_count,
+        loss_curve=manifest.loss_curve,
+        seconds=seconds,
+    )

@@ -1,0 +1,59 @@
+"""The leanest training loop that does the job: AdamW, linear warm-up and decay, batches of similar length."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import get_linear_schedule_with_warmup
+
+from archloop.contracts.spec import TrainingSpec
+from services.trainer.pairs import IGNORED, Example
+
+OnStep = Callable[[int, int, float], None]
+_WARM_UP = 0.1
+_CLIP = 1.0
+
+
+def train(
+    model: Any, examples: Sequence[Example], spec: TrainingSpec, *, tokenizer: Any, seed: int, on_step: OnStep
+) -> list[float]:
+    """Train in place; return the loss of every step, in nats per completion token."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)  # noqa: S311
+    plan = [batch for _ in range(spec.epochs) for batch in batches(examples, spec.batch_size, rng)]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=spec.learning_rate, weight_decay=0.0)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(_WARM_UP * len(plan)), len(plan))
+    losses: list[float] = []
+    model.train()
+    for step, batch in enumerate(plan, 1):
+        loss = model(**collate(batch, tokenizer.pad_token_id)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, _CLIP)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        on_step(step, len(plan), losses[-1])
+    return losses
+
+
+def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:
+    """All examples once, grouped by length so that little is padded, the groups in random order."""
+    shuffled = sorted(rng.sample(examples, len(examples)), key=lambda example: len(example.input_ids))
+    groups = [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    rng.shuffle(groups)
+    return groups
+
+
+def collate(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
+    """`input_ids`, `attention_mask` and `labels`, each (batch, longest), padded on the right."""
+    ids = [torch.tensor(example.input_ids) for example in batch]
+    labels = [torch.tensor(example.labels) for example in batch]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
+        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    }

@@ -1,0 +1,135 @@
+import json
+import random
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from archloop.contracts.values import sha256_of
+from archloop.errors import InvalidInput, Unavailable
+from services.trainer import lean, probe, tuning
+from services.trainer.errors import TrainingRefused
+from services.trainer.job import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, Job
+from services.trainer.pairs import IGNORED, Example, encode
+
+
+@pytest.fixture
+def tune(tmp_path, base_model, pairs, spec):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(pair.model_dump_json() + "\n" for pair in pairs))
+
+    def run(name="adapter", parent=None, seed=7, **training):
+        torch.set_num_threads(1)
+        job = Job(
+            base_model=base_model,
+            pairs=path,
+            parent=parent,
+            out=tmp_path / name,
+            training=spec.model_copy(update=training),
+            seed=seed,
+        )
+        return tuning.tune(job, tuning.load(base_model), lambda _: None), job.out
+
+    return run
+
+
+@pytest.mark.parametrize("method", ["lean", "trl"])
+def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
+    tuned, folder = tune(method=method)
+    assert tuned.loss_curve[-1] < 0.8 * tuned.loss_curve[0]
+    assert "peft" in tuned.libraries
+    model = PeftModel.from_pretrained(base.model, str(folder))
+    assert set(tuned.lora.target_modules) == model.peft_config["default"].target_modules
+    assert sum(t.abs().sum() for name, t in load_file(folder / WEIGHTS_FILE).items() if "lora_B" in name) > 0
+
+
+def test_lean_and_trl_start_from_the_same_loss(tune):
+    first_losses = [
+        tune(method, method=method, batch_size=100, epochs=1)[0].loss_curve[0] for method in ("lean", "trl")
+    ]
+    assert first_losses[0] == pytest.approx(first_losses[1], rel=1e-3)
+
+
+def test_a_server_that_loads_the_files_answers_as_the_probe_says(tune, base):
+    tuned, folder = tune()
+    served = PeftModel.from_pretrained(base.model, str(folder)).merge_and_unload()
+    ids = [base.tokenizer.bos_token_id, *base.tokenizer(tuned.probe.prompt)["input_ids"]]
+    answer = probe.greedy(served.eval(), base.tokenizer, ids, tuned.probe.max_new_tokens)
+    assert base.tokenizer.decode(answer.tokens, skip_special_tokens=True) == tuned.probe.text
+    assert sum(answer.logprobs) == pytest.approx(tuned.probe.logprob, abs=tuned.probe.tolerance)
+
+
+def test_the_base_model_does_not_answer_as_the_probe_says(tune, base):
+    expected = tune()[0].probe
+    ids = [base.tokenizer.bos_token_id, *base.tokenizer(expected.prompt)["input_ids"]]
+    answer = probe.greedy(base.model.eval(), base.tokenizer, ids, expected.max_new_tokens)
+    assert base.tokenizer.decode(answer.tokens, skip_special_tokens=True) == expected.base_text
+    assert expected.base_text != expected.text or abs(expected.logprob - expected.base_logprob) > expected.tolerance
+
+
+def test_an_adapter_that_learnt_nothing_is_refused(tune):
+    with pytest.raises(TrainingRefused, match="learning_rate"):
+        tune(learning_rate=1e-12, epochs=1)
+
+
+def test_the_same_job_leaves_the_same_bytes_and_another_seed_does_not(tune):
+    hashes = [
+        [sha256_of((folder / file).read_bytes()) for file in ADAPTER_FILES]
+        for _, folder in (tune("one"), tune("two"), tune("three", seed=8))
+    ]
+    assert hashes[0] == hashes[1]
+    assert hashes[0][1] != hashes[2][1]
+
+
+def test_continuing_from_the_parent_starts_where_it_ended_and_goes_lower(tune):
+    first, parent = tune("first")
+    second, _ = tune("second", parent=parent)
+    assert second.loss_curve[0] < 0.9 * first.loss_curve[0]
+    assert second.loss_curve[-1] < first.loss_curve[-1]
+
+
+@pytest.mark.parametrize(("field", "value"), [("r", 16), ("alpha", 32)])
+def test_a_parent_of_another_shape_is_refused(tune, field, value):
+    _, parent = tune("first")
+    with pytest.raises(TrainingRefused, match=rf"training\.{field}: {value} cannot continue the parent"):
+        tune("second", parent=parent, **{field: value})
+
+
+def test_the_config_names_the_base_model_and_no_path_of_this_machine(tmp_path, base, spec):
+    from services.trainer import lora
+
+    lora.save(lora.attach(base.model, spec, None), tmp_path / "out", "tiny")
+    assert json.loads((tmp_path / "out" / CONFIG_FILE).read_text())["base_model_name_or_path"] == "tiny"
+
+
+def test_a_base_model_that_is_nowhere_is_named(tmp_path):
+    with pytest.raises(Unavailable, match=r"base model .*nowhere"):
+        tuning.load(str(tmp_path / "nowhere"))
+
+
+def test_pairs_that_are_all_too_long_are_refused(tune):
+    with pytest.raises(InvalidInput, match=r"training\.max_length"):
+        tune(max_length=8)
+
+
+def test_batches_hold_every_example_once_in_groups_of_similar_length():
+    examples = [Example([1] * length, [1] * length) for length in range(1, 11)]
+    groups = lean.batches(examples, 4, random.Random(0))
+    lengths = sorted(sorted(len(e.input_ids) for e in group) for group in groups)
+    assert lengths == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+
+
+def test_padding_is_neither_attended_to_nor_learnt(base, pairs):
+    examples = encode(pairs, base.tokenizer, 512).examples
+    batch = lean.collate([examples[0], Example([5, 6], [IGNORED, 6])], base.tokenizer.pad_token_id)
+    assert batch["attention_mask"][1].tolist()[:3] == [1, 1, 0]
+    assert batch["labels"][1].tolist()[:3] == [IGNORED, 6, IGNORED]
+    assert batch["input_ids"].shape == batch["labels"].shape
+
+
+def test_a_long_loss_curve_is_thinned_to_means():
+    curve = tuning.thinned([float(i) for i in range(640)])
+    assert len(curve) == 64
+    assert curve[0] == 4.5
+    assert tuning.thinned([3.0, 1.0]) == (3.0, 1.0)
