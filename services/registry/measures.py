@@ -1,0 +1,53 @@
+"""The statistics that a summary is made of. Pure functions; undefined is None, never NaN."""
+
+import math
+from collections.abc import Collection, Sequence
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+_Z = 1.959963984540054
+# Student's t at 97.5 % for 1 to 29 degrees of freedom; beyond, the normal quantile (as the paper does from n = 30).
+_T = (
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
+    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452),
+)
+
+
+class Interval(NamedTuple):
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int) -> Interval | None:
+    """Score interval of a share (Wilson 1927): centre (p + z²/2n) / (1 + z²/n), within [0, 1]."""
+    if trials == 0:
+        return None
+    p, z2n = successes / trials, _Z**2 / trials
+    centre = (p + z2n / 2) / (1 + z2n)
+    half = _Z * math.sqrt(p * (1 - p) / trials + z2n / (4 * trials)) / (1 + z2n)
+    return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
+
+
+def mean_interval(values: Sequence[float]) -> Interval | None:
+    """Interval of a mean: Student's t below 30 values, normal from there on; None below two."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean, half = fmean(values), (_T[n - 2] if n < 30 else _Z) * stdev(values) / math.sqrt(n)
+    return Interval(mean - half, mean + half)
+
+
+def entropy_bits(counts: Collection[int]) -> float | None:
+    """Shannon entropy of a distribution given by counts."""
+    total = sum(counts)
+    if total == 0:
+        return None
+    return sum(count / total * math.log2(total / count) for count in counts if count)
+
+
+def share(part: int, whole: int) -> float | None:
+    """None of nothing."""
+    return part / whole if whole else None

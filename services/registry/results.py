@@ -1,0 +1,15 @@
+"""What was measured before, for the evaluator's cache."""
+
+from archloop.contracts.values import Evaluation
+from services.registry.store import Store
+
+
+class StoreResults:
+    """Earlier evaluations, looked up in the store itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        """The first evaluation of this code under this protocol."""
+        return await self._store.evaluation(code_sha256, protocol_sha256)

@@ -1,0 +1,172 @@
+"""What a run came to, cycle by cycle. The definitions are in docs/reference/metrics.md."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from statistics import fmean, median
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import Verdict
+from archloop.errors import NotFound
+from services.registry import measures
+from services.registry.records import Adapter, Candidate, CandidateQuery, Cycle, Status
+from services.registry.store import Store
+
+
+class Rates(Frozen):
+    """How many were written, how many of them are valid, and how accurate those are. Null where undefined."""
+
+    generated: int
+    valid: int
+    lost: int
+    valid_rate: float | None
+    valid_rate_low: float | None
+    valid_rate_high: float | None
+    mean_accuracy: float | None
+    mean_accuracy_low: float | None
+    mean_accuracy_high: float | None
+    median_accuracy: float | None
+    best_accuracy: float | None
+    share_ge_threshold_trained: float | None
+    share_ge_threshold_generated: float | None
+    novel: int
+    near_duplicate: int
+    exact_duplicate: int
+    admitted: int
+    outcomes: dict[str, int]
+
+
+class Seconds(Frozen):
+    """Wall seconds from the first to the last event of each step; steps overlap."""
+
+    generate: float | None = None
+    evaluate: float | None = None
+    judge: float | None = None
+    train: float | None = None
+    total: float | None = None
+
+
+class CycleSummary(Rates):
+    """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it."""
+
+    cycle: int
+    closed: bool
+    adapter: str | None
+    evaluated: int
+    judged: int
+    unique_total: int
+    families: dict[str, int]
+    family_entropy_bits: float | None
+    median_similarity: float | None
+    pairs: int | None
+    loss_curve: tuple[float, ...]
+    seconds: Seconds
+
+
+class Summary(Frozen):
+    """A whole run. `totals` pools every candidate of it."""
+
+    run_id: str
+    status: Status
+    reason: str | None
+    created: datetime
+    finished: datetime | None
+    spec: RunSpec
+    totals: Rates
+    unique_total: int
+    seconds: float | None
+    cycles: tuple[CycleSummary, ...]
+
+
+async def summarise(store: Store, run_id: str) -> Summary:
+    """Of a run in any state. Raises NotFound."""
+    run = await store.run(run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    candidates = (await store.candidates(CandidateQuery(run_id=run_id))).items
+    trained = {a.cycle: a for a in await store.adapters(run_id)}
+    cycles: list[CycleSummary] = []
+    for cycle in await store.cycles(run_id):
+        own = [c for c in candidates if c.cycle == cycle.cycle]
+        before = cycles[-1].unique_total if cycles else 0
+        cycles.append(_cycle(cycle, own, trained.get(cycle.cycle), before, run.spec.selection.threshold))
+    return Summary(
+        **run.model_dump(include={"run_id", "reason", "created", "finished"}),
+        status=run.status,
+        spec=run.spec,
+        totals=_rates([c for c in candidates if c.cycle is not None], run.spec.selection.threshold),
+        unique_total=cycles[-1].unique_total if cycles else 0,
+        seconds=_span([run.created], [run.finished]),
+        cycles=tuple(cycles),
+    )
+
+
+def _cycle(
+    cycle: Cycle, candidates: Sequence[Candidate], trained: Adapter | None, before: int, threshold: float
+) -> CycleSummary:
+    admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
+    families = Counter(judgement.family for judgement in admitted)
+    return CycleSummary(
+        **dict(_rates(candidates, threshold)),
+        cycle=cycle.cycle,
+        closed=cycle.closed is not None,
+        adapter=cycle.adapter.adapter if cycle.adapter else None,
+        evaluated=sum(c.evaluation is not None for c in candidates),
+        judged=sum(c.judgement is not None for c in candidates),
+        unique_total=before + len(admitted),
+        families=dict(families.most_common()),
+        family_entropy_bits=measures.entropy_bits(families.values()),
+        median_similarity=median(j.similarity for j in admitted) if admitted else None,
+        pairs=trained.pair_count if trained else None,
+        loss_curve=trained.loss_curve if trained else (),
+        seconds=_seconds(cycle, candidates, trained),
+    )
+
+
+def _rates(candidates: Sequence[Candidate], threshold: float) -> Rates:
+    answered = [c for c in candidates if c.code_sha256 is not None or c.lost is not None]
+    accuracies = [c.evaluation.accuracy or 0.0 for c in answered if c.evaluation and c.valid]
+    passed = sum(accuracy >= threshold for accuracy in accuracies)
+    verdicts = Counter(c.judgement.verdict for c in answered if c.valid and c.judgement)
+    valid_low, valid_high = measures.wilson(len(accuracies), len(answered)) or (None, None)
+    mean_low, mean_high = measures.mean_interval(accuracies) or (None, None)
+    return Rates(
+        generated=len(answered),
+        valid=len(accuracies),
+        lost=sum(c.lost is not None for c in answered),
+        valid_rate=measures.share(len(accuracies), len(answered)),
+        valid_rate_low=valid_low,
+        valid_rate_high=valid_high,
+        mean_accuracy=fmean(accuracies) if accuracies else None,
+        mean_accuracy_low=mean_low,
+        mean_accuracy_high=mean_high,
+        median_accuracy=median(accuracies) if accuracies else None,
+        best_accuracy=max(accuracies, default=None),
+        share_ge_threshold_trained=measures.share(passed, len(accuracies)),
+        share_ge_threshold_generated=measures.share(passed, len(answered)),
+        novel=verdicts[Verdict.NOVEL],
+        near_duplicate=verdicts[Verdict.NEAR_DUPLICATE],
+        exact_duplicate=verdicts[Verdict.EXACT_DUPLICATE],
+        admitted=sum(c.admitted for c in answered),
+        outcomes=dict(Counter(c.evaluation.outcome.value for c in answered if c.evaluation).most_common()),
+    )
+
+
+def _seconds(cycle: Cycle, candidates: Sequence[Candidate], trained: Adapter | None) -> Seconds:
+    generated = [c.generated for c in candidates]
+    evaluated = [c.evaluated for c in candidates]
+    return Seconds(
+        generate=_span([cycle.opened], generated),
+        evaluate=_span(generated, evaluated),
+        judge=_span(evaluated, [c.judged for c in candidates]),
+        train=_span([cycle.closed], [trained.trained if trained else None]),
+        total=_span([cycle.opened], [cycle.closed, trained.trained if trained else None]),
+    )
+
+
+def _span(starts: Iterable[datetime | None], ends: Iterable[datetime | None]) -> float | None:
+    """Seconds from the first start to the last end."""
+    first = min((t for t in starts if t is not None), default=None)
+    last = max((t for t in ends if t is not None), default=None)
+    return None if first is None or last is None else max(0.0, (last - first).total_seconds())
