@@ -1,0 +1,46 @@
+"""Composes the novelty service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from archloop.blobs.port import Blobs
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import Bus, Subscription
+from archloop.contracts.topology import NOVELTY
+from services.novelty.handlers import NoveltyHandler
+from services.novelty.normalise import VERSION
+from services.novelty.settings import NoveltySettings
+from services.novelty.shingles import SCHEME
+from services.novelty.sqlite import SqliteSignatures
+
+
+@dataclass(frozen=True)
+class NoveltyApp:
+    """The running service."""
+
+    handler: NoveltyHandler
+    subscription: Subscription
+
+
+@asynccontextmanager
+async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[NoveltyApp]:
+    """Judge what arrives, until the context is left."""
+    store = SqliteSignatures(settings.store, made_with(settings))
+    handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
+    try:
+        subscription = await Consumer(bus, NOVELTY, handler, settings.service).start()
+        try:
+            yield NoveltyApp(handler, subscription)
+        finally:
+            await subscription.drain()
+    finally:
+        store.close()
+
+
+def made_with(settings: NoveltySettings) -> str:
+    """Everything that stored signatures depend on."""
+    return (
+        f"normaliser={VERSION} sizes={settings.sizes} k={settings.k} "
+        f"permutations={settings.permutations} scheme={SCHEME}"
+    )

@@ -1,0 +1,107 @@
+"""Judging in index order, whatever the order of arrival (ADR 2).
+
+Everything that can be heard of a candidate is recorded: valid, failed or given up. Each arrival then releases
+those of its cycle, from the lowest index on, before which nothing is missing any more.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+import structlog
+
+from archloop.blobs.port import Blobs
+from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateJudged, CandidateLost
+from archloop.contracts.spec import NoveltySpec
+from archloop.contracts.values import SourceCode
+from services.novelty.features import Features, features
+from services.novelty.index import NoveltyIndex
+from services.novelty.judge import check_and_insert
+from services.novelty.normalise import Sizes
+from services.novelty.store import Arrival, SignatureStore
+
+log = structlog.get_logger(__name__)
+Heard = CandidateEvaluatedOk | CandidateEvaluatedFailed | CandidateLost
+
+
+class NoveltyHandler:
+    """Arrivals in, verdicts out. Each message is one transaction: what it releases is durable before it leaves."""
+
+    def __init__(self, store: SignatureStore, blobs: Blobs, *, k: int, permutations: int, sizes: Sizes) -> None:
+        self._store, self._blobs = store, blobs
+        self._k, self._permutations, self._sizes = k, permutations, sizes
+        self._index = self._empty_index()
+
+    async def handle(self, message: Heard) -> Sequence[CandidateJudged]:
+        """The verdicts that this message released; the same ones when it comes again. Raises UnreadableSource."""
+        arrival = _arrival(message, await self._features(message))
+        try:
+            with self._store.transaction():
+                if self._store.record(arrival):
+                    self._release(arrival, message.id)
+                return self._store.released_by(message.id)
+        except BaseException:
+            # What was rolled back in the store must not stay in the index.
+            self._index = self._empty_index()
+            raise
+
+    async def _features(self, message: Heard) -> Features | None:
+        if not isinstance(message, CandidateEvaluatedOk):
+            return None
+        source = await self._source(message.code)
+        # Off the event loop, which has heartbeats to send.
+        return await asyncio.to_thread(features, source, k=self._k, permutations=self._permutations, sizes=self._sizes)
+
+    async def _source(self, code: SourceCode) -> str:
+        if code.text is not None:
+            return code.text
+        assert code.blob is not None
+        return (await self._blobs.get(code.blob)).decode("utf-8", "surrogatepass")
+
+    def _release(self, arrival: Arrival, message_id: str) -> None:
+        """A submission stands alone; any other candidate moves its cycle's mark as far as it will go."""
+        for entry in self._store.entries(after=len(self._index)):
+            self._index.add(entry)
+        if arrival.submission is not None:
+            self._settle(arrival, message_id)
+            return
+        while (following := self._store.at_mark(arrival.run_id, arrival.cycle)) is not None:
+            self._settle(following, message_id)
+
+    def _settle(self, arrival: Arrival, message_id: str) -> None:
+        judged = None if arrival.features is None else self._judge(arrival, arrival.features)
+        self._store.settle(arrival.candidate, released_by=message_id, judged=judged)
+
+    def _judge(self, arrival: Arrival, described: Features) -> CandidateJudged:
+        run_id = arrival.run_id if arrival.scope == "run" else None
+        judgement = check_and_insert(self._index, arrival.entry, threshold=arrival.threshold, run_id=run_id)
+        log.info(
+            "judged", verdict=judgement.verdict, similarity=round(judgement.similarity, 4), candidate=arrival.candidate
+        )
+        return CandidateJudged(
+            run_id=arrival.run_id,
+            cycle=arrival.cycle,
+            index=arrival.index,
+            submission=arrival.submission,
+            threshold=arrival.threshold,
+            family=described.family,
+            **judgement._asdict(),
+        )
+
+    def _empty_index(self) -> NoveltyIndex:
+        return NoveltyIndex(self._permutations, NoveltySpec().threshold)
+
+
+def _arrival(message: Heard, described: Features | None) -> Arrival:
+    spec = NoveltySpec() if isinstance(message, CandidateLost) else message.novelty
+    scope: Literal["run", "global"] = spec.scope if message.submission is None else "global"
+    return Arrival(
+        candidate=message.candidate_id,
+        run_id=message.run_id,
+        cycle=message.cycle,
+        index=message.index,
+        submission=message.submission,
+        scope=scope,
+        threshold=spec.threshold,
+        features=described,
+    )

@@ -1,0 +1,49 @@
+"""Token sequences as sets of hashed k-shingles, their exact Jaccard similarity, and their MinHash signatures."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from datasketch import MinHash
+from numpy.typing import NDArray
+
+Shingles = NDArray[np.uint64]
+Signature = NDArray[np.uint32]
+SCHEME = "affine32"
+
+_MULTIPLIER = 0x9E3779B97F4A7C15
+
+
+def shingles(tokens: Sequence[str], k: int) -> Shingles:
+    """The set of 64-bit hashes of every `k` consecutive tokens, sorted; all tokens as one if they are fewer."""
+    distinct = {token: _hash(token) for token in dict.fromkeys(tokens)}
+    hashes = np.array([distinct[token] for token in tokens], dtype=np.uint64)
+    width = min(k, len(hashes))
+    if width == 0:
+        return hashes
+    powers = np.array([pow(_MULTIPLIER, i, 2**64) for i in range(width)], dtype=np.uint64)
+    return np.unique(np.lib.stride_tricks.sliding_window_view(hashes, width) @ powers)
+
+
+def jaccard(left: Shingles, right: Shingles) -> float:
+    """|A ∩ B| / |A ∪ B|, exact up to 64-bit hash collisions; 1.0 for two empty sets."""
+    shared = len(np.intersect1d(left, right, assume_unique=True))
+    union = len(left) + len(right) - shared
+    return shared / union if union else 1.0
+
+
+def minhash(of: Shingles, permutations: int) -> MinHash:
+    """A datasketch MinHash; its 32-bit hash values are the upper halves of what are hashes already."""
+    sketch = MinHash(num_perm=permutations, hashfunc=int, scheme=SCHEME)
+    sketch.update_batch(of >> np.uint64(32))
+    return sketch
+
+
+def from_signature(signature: Signature) -> MinHash:
+    """The MinHash with these values."""
+    return MinHash(num_perm=len(signature), hashvalues=signature, scheme=SCHEME)
+
+
+def _hash(token: str) -> int:
+    raw = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(raw, "little")

@@ -1,0 +1,132 @@
+"""The signature store in one SQLite file."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from archloop.contracts.messages import CandidateJudged
+from archloop.errors import Conflict, IntegrityError, Unavailable
+from services.novelty.features import Features
+from services.novelty.index import Entry
+from services.novelty.store import Arrival
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS made_with (settings TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS arrivals (
+    candidate TEXT PRIMARY KEY, run_id TEXT NOT NULL, cycle INTEGER NOT NULL, idx INTEGER NOT NULL, submission TEXT,
+    scope TEXT NOT NULL, threshold REAL NOT NULL,
+    tokens_sha256 TEXT, shingles BLOB, signature BLOB, family TEXT,
+    released_by TEXT, position INTEGER UNIQUE, judged TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS in_order ON arrivals (run_id, cycle, idx) WHERE submission IS NULL;
+CREATE INDEX IF NOT EXISTS settled ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by NOT NULL;
+CREATE INDEX IF NOT EXISTS released ON arrivals (released_by, position);
+"""
+_AT_MARK = """
+SELECT candidate, run_id, cycle, idx, submission, scope, threshold, tokens_sha256, shingles, signature, family
+FROM arrivals WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND idx = (
+    SELECT coalesce(max(idx) + 1, 0) FROM arrivals
+    WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND released_by NOT NULL)
+"""
+_SETTLE = """
+UPDATE arrivals SET released_by = :by, judged = :judged, position = CASE WHEN :judged IS NULL THEN NULL
+    ELSE (SELECT coalesce(max(position) + 1, 0) FROM arrivals) END
+WHERE candidate = :candidate
+"""
+_ENTRIES = """
+SELECT candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, shingles, signature
+FROM arrivals WHERE position >= ? ORDER BY position
+"""
+
+
+class SqliteSignatures:
+    """See the port. `made_with` are the settings that signatures depend on; `:memory:` is a store that dies.
+
+    Raises IntegrityError if the file is no such store, Conflict if it was made with other settings.
+    """
+
+    def __init__(self, path: Path | str, made_with: str = "") -> None:
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"signature store {path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"{path} is no signature store: {error}") from error
+        self._check(path, made_with)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See the port."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                yield
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"signature store cannot be written: {error}") from error
+
+    def record(self, arrival: Arrival) -> bool:
+        """See the port."""
+        identity = (arrival.candidate, arrival.run_id, arrival.cycle, arrival.index, arrival.submission)
+        values = (*identity, arrival.scope, arrival.threshold, *_packed(arrival.features))
+        written = self._connection.execute(
+            f"INSERT OR IGNORE INTO arrivals VALUES ({', '.join('?' * len(values))}, NULL, NULL, NULL)",  # noqa: S608
+            values,
+        )
+        return written.rowcount == 1
+
+    def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
+        """See the port."""
+        row = self._connection.execute(_AT_MARK, {"run": run_id, "cycle": cycle}).fetchone()
+        return None if row is None else Arrival(*(*row[:7], _unpacked(*row[7:])))
+
+    def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
+        """See the port."""
+        said = None if judged is None else judged.model_dump_json()
+        self._connection.execute(_SETTLE, {"by": released_by, "judged": said, "candidate": candidate})
+
+    def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
+        """See the port."""
+        rows = self._connection.execute(
+            "SELECT judged FROM arrivals WHERE released_by = ? AND position NOT NULL ORDER BY position", (message_id,)
+        )
+        return [CandidateJudged.model_validate_json(judged) for (judged,) in rows]
+
+    def entries(self, after: int) -> Iterator[Entry]:
+        """See the port."""
+        for candidate, run_id, tokens, shingles, signature in self._connection.execute(_ENTRIES, (after,)):
+            yield Entry(candidate, run_id, tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"))
+
+    def close(self) -> None:
+        """See the port."""
+        self._connection.close()
+
+    def _check(self, path: Path | str, made_with: str) -> None:
+        with self.transaction():
+            row = self._connection.execute("SELECT settings FROM made_with").fetchone()
+            if row is None:
+                self._connection.execute("INSERT INTO made_with VALUES (?)", (made_with,))
+            elif row[0] != made_with:
+                raise Conflict(
+                    f"signature store {path} was made with {row[0]}, not with {made_with}; use another store"
+                )
+
+
+def _packed(features: Features | None) -> tuple[str | bytes | None, ...]:
+    if features is None:
+        return (None,) * 4
+    shingles, signature = features.shingles.astype("<u8"), features.signature.astype("<u4")
+    return features.tokens_sha256, shingles.tobytes(), signature.tobytes(), features.family
+
+
+def _unpacked(tokens: str | None, shingles: bytes, signature: bytes, family: str) -> Features | None:
+    if tokens is None:
+        return None
+    return Features(tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"), family)

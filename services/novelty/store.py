@@ -1,0 +1,56 @@
+"""The signature store's port, and what goes in and out of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from archloop.contracts.messages import CandidateJudged
+from services.novelty.features import Features
+from services.novelty.index import Entry
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What was heard first of a candidate. Only a valid one has features; only it will be judged."""
+
+    candidate: str
+    run_id: str
+    cycle: int
+    index: int
+    submission: str | None
+    scope: Literal["run", "global"]
+    threshold: float
+    features: Features | None
+
+    @property
+    def entry(self) -> Entry:
+        """As it stands in the index. A submission belongs to no run, whatever its batch is called."""
+        assert self.features is not None
+        run_id = self.run_id if self.submission is None else ""
+        return Entry(self.candidate, run_id, *self.features[:3])
+
+
+class SignatureStore(Protocol):
+    """Arrivals and verdicts, durable. All of it within `transaction()`: it is there whole, or not at all."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One writer at a time; durable on leaving. Raises Unavailable."""
+
+    def record(self, arrival: Arrival) -> bool:
+        """Keep it; False if something was heard of the candidate before, which then stands."""
+
+    def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
+        """The first of the cycle, in index order, that is not settled; None if that one has not arrived."""
+
+    def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
+        """The mark moves past it; a judged candidate enters the order of judgement."""
+
+    def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
+        """The verdicts that a message released, in the order of judgement."""
+
+    def entries(self, after: int) -> Iterator[Entry]:
+        """Judged candidates in the order of judgement, without the first `after`."""
+
+    def close(self) -> None:
+        """Let go of everything."""
