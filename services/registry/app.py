@@ -6,14 +6,19 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
+from fastapi import FastAPI
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
+from archloop.contracts.base import Message
 from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.errors import ArchloopError
+from services.registry.api import create
+from services.registry.api.ports import Publish
 from services.registry.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler, utc_now
+from services.registry.serving import serving
 from services.registry.settings import RegistrySettings
 from services.registry.store import Store
 
@@ -22,11 +27,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class RegistryApp:
-    """A running registry."""
+    """A running registry. `url` is null where no port is set."""
 
     store: Store
     controller: Controller
     subscription: Subscription
+    api: FastAPI
+    url: str | None
 
 
 @asynccontextmanager
@@ -41,14 +48,23 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     for queue in QUEUES:
         await bus.declare(queue)
     subscription = await consumer.start()
+    api = create(store, blobs, _publisher(consumer), token=settings.token, alive=lambda: subscription.alive)
     clock = asyncio.create_task(_tick_forever(settings.tick_s, consumer, controller, store))
     try:
-        yield RegistryApp(store, controller, subscription)
+        async with serving(api, settings) as url:
+            yield RegistryApp(store, controller, subscription, api, url)
     finally:
         clock.cancel()
         with suppress(asyncio.CancelledError):
             await clock
         await subscription.drain()
+
+
+def _publisher(consumer: Consumer) -> Publish:
+    async def publish(message: Message) -> None:
+        await consumer.emit([message])
+
+    return publish
 
 
 def _patience(settings: RegistrySettings) -> Patience:

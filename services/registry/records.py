@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import RunSpec
@@ -39,6 +39,7 @@ class Run(Frozen):
     finished: datetime | None = None
     reason: str | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> Status:
         """Failed is any end but the planned one."""

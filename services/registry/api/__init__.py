@@ -1,0 +1,59 @@
+"""The registry over HTTP: read what is recorded, follow it live, ask for runs and submit candidates.
+
+Reading is open to whoever reaches the port. Writing publishes messages, as any other system would, and needs
+the token where one is set.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from pydantic.json_schema import models_json_schema
+
+from archloop import __version__
+from archloop.blobs.port import Blobs
+from services.registry.api import candidates, health, problems, requests, runs, streams
+from services.registry.api.ports import Ports, Publish
+from services.registry.records import Event
+from services.registry.store import Store
+
+
+class _App(FastAPI):
+    """Adds the schemas that are answered with otherwise than as plain JSON."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            more = (problems.Problem, Event)
+            template = "#/components/schemas/{model}"
+            _, schemas = models_json_schema([(model, "serialization") for model in more], ref_template=template)
+            document = super().openapi()
+            document["components"]["schemas"].update(schemas["$defs"])
+        return super().openapi()
+
+
+def create(
+    store: Store,
+    blobs: Blobs,
+    publish: Publish,
+    *,
+    token: SecretStr | None = None,
+    alive: Callable[[], bool] = lambda: True,
+) -> FastAPI:
+    """The app; `publish` puts a message on the bus, `alive` tells whether the registry's consumer is."""
+    app = _App(
+        title="Archloop registry",
+        version=__version__,
+        description=__doc__,
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.ports = Ports(store, blobs, publish, token, alive)
+    problems.install(app)
+    for module in (runs, candidates, streams, requests, health):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,67 @@
+"""What the endpoints need, and the parameters that many of them share."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
+
+from archloop.blobs.port import Blobs
+from archloop.contracts.base import Message, RunId
+from archloop.errors import ArchloopError
+from services.registry.store import Store
+
+Publish = Callable[[Message], Awaitable[None]]
+LARGEST = 2**31 - 1
+
+
+class Unauthorized(ArchloopError):
+    """Writing needs the registry's token."""
+
+    code = "unauthorized"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What lies behind the API."""
+
+    store: Store
+    blobs: Blobs
+    publish: Publish
+    token: SecretStr | None
+    alive: Callable[[], bool]
+
+
+def _ports(request: Request) -> Ports:
+    ports: Ports = request.app.state.ports
+    return ports
+
+
+def _store(request: Request) -> Store:
+    return _ports(request).store
+
+
+_bearer = HTTPBearer(auto_error=False, description="The registry's write token, where one is set.")
+
+
+def authorized(
+    ports: Annotated[Ports, Depends(_ports)],
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> None:
+    """Raises Unauthorized where a token is set and the request has another or none."""
+    if ports.token is None:
+        return
+    expected = ports.token.get_secret_value().encode()
+    if given is None or not secrets.compare_digest(given.credentials.encode(), expected):
+        raise Unauthorized("writing needs the header `Authorization: Bearer <the registry's token>`")
+
+
+PortsDep = Annotated[Ports, Depends(_ports)]
+StoreDep = Annotated[Store, Depends(_store)]
+RunPath = Annotated[RunId, Path(description="The run's name.")]
+CandidatePath = Annotated[str, Path(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Offset = Annotated[int, Query(ge=0, le=LARGEST, description="How many to skip.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many to return at most.")]

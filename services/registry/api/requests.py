@@ -1,0 +1,102 @@
+"""What others may ask for. A request becomes a message on the bus and takes the way of every message."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import ConfigDict, Field
+
+from archloop import protocols
+from archloop.contracts.base import Frozen, RunId, candidate_id
+from archloop.contracts.messages import CandidateSubmitted, RunRequested
+from archloop.contracts.spec import NoveltySpec, RunSpec
+from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
+from archloop.errors import Conflict, InvalidInput
+from services.registry.api.ports import Ports, PortsDep, authorized
+from services.registry.api.problems import responses
+
+router = APIRouter(
+    tags=["requests"],
+    dependencies=[Depends(authorized)],
+    responses=responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
+)
+_CODE_LIMIT = 2**20
+
+
+class _Body(Frozen):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunRequest(_Body):
+    """A run under a name of the caller's choice; the same request again changes nothing."""
+
+    run_id: RunId
+    spec: RunSpec
+
+
+class SubmissionRequest(_Body):
+    """Code to be scored and judged like any other candidate. `batch` and `submission` together are its name."""
+
+    batch: RunId
+    submission: Annotated[str, Field(min_length=1, max_length=200)]
+    code: Annotated[str, Field(max_length=_CODE_LIMIT)]
+    protocol: str
+    novelty: NoveltySpec = NoveltySpec(scope="global")
+    submitter: Annotated[str, Field(max_length=200)] = ""
+
+
+class Accepted(Frozen):
+    """The message that was published, and where its effect will be seen."""
+
+    message_id: str
+    location: str
+
+
+@router.post("/runs", status_code=202)
+async def request_run(ports: PortsDep, body: RunRequest, response: Response) -> Accepted:
+    """Ask for a run."""
+    _check_protocol(body.spec.protocol, "spec.protocol")
+    run = await ports.store.run(body.run_id)
+    if run is not None and run.spec != body.spec:
+        raise Conflict(f"run_id: {body.run_id!r} is taken by a run with another spec; choose another name")
+    message = RunRequested(run_id=body.run_id, spec=body.spec)
+    await ports.publish(message)
+    return _accepted(response, message.id, f"/runs/{body.run_id}")
+
+
+@router.post("/submissions", status_code=202)
+async def submit_candidate(ports: PortsDep, body: SubmissionRequest, response: Response) -> Accepted:
+    """Submit a candidate."""
+    _check_protocol(body.protocol, "protocol")
+    name = candidate_id(body.batch, 0, 0, body.submission)
+    known = await ports.store.candidate(name)
+    if known is not None and known.code_sha256 != sha256_of(body.code):
+        raise Conflict(f"submission: {body.submission!r} of {body.batch!r} is taken by other code; choose another name")
+    message = CandidateSubmitted(
+        run_id=body.batch,
+        submission=body.submission,
+        code=await _source_code(ports, body.code),
+        protocol=body.protocol,
+        novelty=body.novelty,
+        submitter=body.submitter,
+    )
+    await ports.publish(message)
+    return _accepted(response, message.id, f"/candidates/{name}")
+
+
+def _check_protocol(name: str, field: str) -> None:
+    """Only protocols by name: a path would be read on this machine."""
+    if name not in protocols.names():
+        raise InvalidInput(field, name, f"one of {', '.join(protocols.names())}")
+
+
+async def _source_code(ports: Ports, text: str) -> SourceCode:
+    if len(content := text.encode()) <= INLINE_CODE_LIMIT:
+        return SourceCode.inline(text)
+    digest = sha256_of(content)
+    return SourceCode(sha256=digest, blob=await ports.blobs.put(f"code/{digest}.py", content))
+
+
+def _accepted(response: Response, message_id: str, location: str) -> Accepted:
+    response.headers["Location"] = location
+    return Accepted(message_id=message_id, location=location)

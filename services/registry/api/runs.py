@@ -1,0 +1,67 @@
+"""Runs, their cycles and summaries, what was admitted, and the adapters that came of it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from archloop.contracts.base import RunId
+from archloop.errors import NotFound
+from services.registry.api.ports import Limit, Offset, RunPath, StoreDep
+from services.registry.api.problems import NOT_FOUND
+from services.registry.records import Adapter, Architecture, Cycle, Page, Run
+from services.registry.store import Store
+from services.registry.summary import Summary, summarise
+
+router = APIRouter(tags=["runs"])
+
+
+@router.get("/runs")
+async def list_runs(store: StoreDep, offset: Offset = 0, limit: Limit = 100) -> Page[Run]:
+    """Runs, latest first."""
+    return await store.runs(offset=offset, limit=limit)
+
+
+@router.get("/runs/{run_id}", responses=NOT_FOUND)
+async def get_run(store: StoreDep, run_id: RunPath) -> Run:
+    """One run, with its spec."""
+    return await existing_run(store, run_id)
+
+
+@router.get("/runs/{run_id}/summary", responses=NOT_FOUND)
+async def get_summary(store: StoreDep, run_id: RunPath) -> Summary:
+    """What the run came to so far, cycle by cycle."""
+    return await summarise(store, run_id)
+
+
+@router.get("/runs/{run_id}/cycles", responses=NOT_FOUND)
+async def list_cycles(store: StoreDep, run_id: RunPath) -> list[Cycle]:
+    """The run's cycles, in order."""
+    await existing_run(store, run_id)
+    return await store.cycles(run_id)
+
+
+@router.get("/architectures")
+async def list_architectures(
+    store: StoreDep,
+    run_id: Annotated[RunId | None, Query(description="Of this run only.")] = None,
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> Page[Architecture]:
+    """Admitted candidates, best first."""
+    return await store.architectures(run_id, offset=offset, limit=limit)
+
+
+@router.get("/adapters")
+async def list_adapters(
+    store: StoreDep, run_id: Annotated[RunId | None, Query(description="Of this run only.")] = None
+) -> list[Adapter]:
+    """Every version of the LLM, by run and cycle, each with the version that it continues."""
+    return await store.adapters(run_id)
+
+
+async def existing_run(store: Store, run_id: str) -> Run:
+    """Raises NotFound."""
+    run = await store.run(run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
