@@ -71,8 +71,8 @@ class RunSpec(_Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`."""
 
     preset: str = "custom"
-    cycles: Count
-    candidates: Count
+    cycles: Annotated[int, Field(ge=1, le=10_000)]
+    candidates: Annotated[int, Field(ge=1, le=100_000)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     protocol: str
     base_model: str = "tiny"
