@@ -1,0 +1,266 @@
+"""The HTTP API as a client sees it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from archloop.contracts.base import Message, candidate_id
+from archloop.contracts.messages import CandidateSubmitted, RunRequested
+from archloop.contracts.values import INLINE_CODE_LIMIT, sha256_of
+from archloop.errors import Unavailable
+from services.registry.api import create
+from services.registry.sqlite import SqliteStore
+from tests.unit.registry.world import RUN, World, evaluation, spec
+
+PUBLISHED: list[Message] = []
+SUBMISSION = {"batch": "theirs", "submission": "net-1", "code": "class Net: ...", "protocol": "digits"}
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("api"))
+    await world.request(spec())
+    await world.run_to_end()
+    return world
+
+
+def client_of(world: World, token: str | None = None) -> httpx.AsyncClient:
+    async def publish(message: Message) -> None:
+        PUBLISHED.append(message)
+
+    api = create(world.store, world.blobs, publish, token=SecretStr(token) if token else None)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(api, raise_app_exceptions=False), base_url="http://registry")
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    PUBLISHED.clear()
+    async with client_of(world) as client:
+        yield client
+
+
+async def test_a_run_its_cycles_and_its_summary(client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/runs")).json()
+    assert (listed["total"], listed["items"][0]["run_id"], listed["items"][0]["status"]) == (1, RUN, "finished")
+    run = (await client.get(f"/runs/{RUN}")).json()
+    assert run["spec"]["candidates"] == 6
+    cycles = (await client.get(f"/runs/{RUN}/cycles")).json()
+    assert [c["cycle"] for c in cycles] == [0, 1, 2]
+    summary = (await client.get(f"/runs/{RUN}/summary")).json()
+    assert [c["generated"] for c in summary["cycles"]] == [6, 6, 6]
+
+
+async def test_candidates_are_filtered_sorted_and_paged(client: httpx.AsyncClient) -> None:
+    url = f"/runs/{RUN}/candidates"
+    everything = (await client.get(url)).json()
+    assert everything["total"] == len(everything["items"]) == 18
+    valid = (await client.get(url, params={"outcome": "ok", "sort": "-accuracy"})).json()["items"]
+    accuracies = [c["evaluation"]["accuracy"] for c in valid]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert {c["evaluation"]["outcome"] for c in valid} == {"ok"}
+    bar = accuracies[len(accuracies) // 2]
+    above = (await client.get(url, params={"min_accuracy": bar})).json()
+    assert above["total"] == sum(a >= bar for a in accuracies)
+    pages = [(await client.get(url, params={"offset": o, "limit": 5})).json()["items"] for o in (0, 5, 10, 15)]
+    assert [c for page in pages for c in page] == everything["items"]
+
+
+async def test_every_filter_meets_its_condition(client: httpx.AsyncClient) -> None:
+    url = f"/runs/{RUN}/candidates"
+    novel = (await client.get(url, params={"verdict": "novel", "cycle": 1})).json()["items"]
+    assert novel
+    assert {(c["cycle"], c["judgement"]["verdict"]) for c in novel} == {(1, "novel")}
+    family = novel[0]["judgement"]["family"]
+    of_family = (await client.get(url, params={"family": family})).json()["items"]
+    assert {c["judgement"]["family"] for c in of_family} == {family}
+
+
+async def test_code_is_plain_text_that_no_browser_takes_for_more(client: httpx.AsyncClient) -> None:
+    name = candidate_id(RUN, 0, 0)
+    known = (await client.get(f"/candidates/{name}")).json()
+    response = await client.get(f"/candidates/{name}/code")
+    assert sha256_of(response.text) == known["code_sha256"]
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_architectures_are_the_admitted_best_first(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/architectures", params={"run_id": RUN})).json()
+    accuracies = [a["accuracy"] for a in page["items"]]
+    assert page["total"] == len(accuracies) > 0
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert (await client.get("/architectures", params={"run_id": "other"})).json() == {"total": 0, "items": []}
+
+
+async def test_adapters_tell_their_lineage(client: httpx.AsyncClient) -> None:
+    adapters = (await client.get("/adapters")).json()
+    assert [(a["adapter"]["adapter"], a["parent"]) for a in adapters] == [
+        ("run-1-c0", None),
+        ("run-1-c1", "run-1-c0"),
+    ]
+
+
+async def test_an_earlier_evaluation_is_found_by_hashes(client: httpx.AsyncClient, world: World) -> None:
+    source = await world.store.source(candidate_id(RUN, 0, 0))
+    assert source is not None
+    expected = evaluation(source.code.text or "")
+    hashes = {"code_sha256": expected.code_sha256, "protocol_sha256": expected.protocol_sha256}
+    assert (await client.get("/evaluations", params=hashes)).json()["outcome"] == expected.outcome
+    assert (await client.get("/evaluations", params=hashes | {"code_sha256": "0" * 64})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/nobody",
+        "/runs/nobody/summary",
+        "/runs/nobody/cycles",
+        "/runs/nobody/candidates",
+        "/runs/nobody/events",
+        f"/candidates/{'0' * 8}-0000-0000-0000-{'0' * 12}",
+        f"/candidates/{'0' * 8}-0000-0000-0000-{'0' * 12}/code",
+        "/no/such/path",
+    ],
+)
+async def test_what_is_not_there_is_a_404_problem(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (f"/runs/{RUN}/candidates?limit=0", "query.limit"),
+        (f"/runs/{RUN}/candidates?offset=-1", "query.offset"),
+        (f"/runs/{RUN}/candidates?offset={10**40}", "query.offset"),
+        (f"/runs/{RUN}/candidates?cycle={2**63}", "query.cycle"),
+        (f"/runs/{RUN}/candidates?min_accuracy=nan", "query.min_accuracy"),
+        (f"/runs/{RUN}/candidates?outcome=fine", "query.outcome"),
+        (f"/runs/{RUN}/candidates?sort=%00", "query.sort"),
+        ("/runs/%00", "path.run_id"),
+        ("/runs/..%5C..%5Cetc", "path.run_id"),
+        ("/runs/%F0%9F%92%A9", "path.run_id"),
+        ("/candidates/xyz", "path.candidate_id"),
+        ("/evaluations?code_sha256=1&protocol_sha256=2", "query.code_sha256"),
+        ("/evaluations", "query.code_sha256"),
+    ],
+)
+async def test_bad_input_names_field_value_and_what_is_right(client: httpx.AsyncClient, path: str, field: str) -> None:
+    response = await client.get(path)
+    problem = response.json()
+    assert response.status_code == 422
+    assert problem["code"] == "invalid_input"
+    assert problem["errors"][0]["field"] == field
+    assert problem["errors"][0]["expected"]
+
+
+@pytest.mark.parametrize("family", ["\x00", "💩", "'; drop table runs", "x" * 100])
+async def test_odd_text_finds_nothing(client: httpx.AsyncClient, family: str) -> None:
+    response = await client.get(f"/runs/{RUN}/candidates", params={"family": family})
+    assert (response.status_code, response.json()["total"]) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"run_id": "\\ud800", "spec": {}}',
+        b'{"run_id": "x", "spec": {"cycles": 1e999}}',
+        b'{"run_id": "x", "spec": {"cycles": NaN}}',
+        b'{"run_id": "x\\u0000", "spec": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"run_id": "x", "spec": {"cycles": ' + b"9" * 5000 + b"}}",
+        b"[" * 100_000,
+        b'{"run_id": "x", "spec": {"cycles": 1, "candidates": 1000000000000, "protocol": "digits"}}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/runs", "/submissions"])
+async def test_no_body_however_odd_is_more_than_the_clients_mistake(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    response = await client.post(path, content=body, headers={"content-type": "application/json"})
+    assert response.status_code in {400, 422}
+    assert response.headers["content-type"] == "application/problem+json"
+    assert PUBLISHED == []
+
+
+async def test_a_run_request_is_published_as_a_message(client: httpx.AsyncClient) -> None:
+    response = await client.post("/runs", json={"run_id": "next", "spec": spec(seed=9).model_dump(mode="json")})
+    assert response.status_code == 202
+    assert response.headers["location"] == response.json()["location"] == "/runs/next"
+    assert PUBLISHED == [RunRequested(run_id="next", spec=spec(seed=9))]
+
+
+async def test_a_run_name_taken_by_another_spec_is_a_409(client: httpx.AsyncClient) -> None:
+    same = await client.post("/runs", json={"run_id": RUN, "spec": spec().model_dump(mode="json")})
+    other = await client.post("/runs", json={"run_id": RUN, "spec": spec(seed=9).model_dump(mode="json")})
+    assert (same.status_code, other.status_code) == (202, 409)
+
+
+@pytest.mark.parametrize("protocol", ["nonsense", "/etc/passwd.yaml", "../protocols/digits.yaml"])
+async def test_protocols_are_taken_by_name_only(client: httpx.AsyncClient, protocol: str) -> None:
+    response = await client.post("/submissions", json=SUBMISSION | {"protocol": protocol})
+    assert response.status_code == 422
+    assert "digits" in response.json()["detail"]
+    assert PUBLISHED == []
+
+
+async def test_a_submission_is_published_and_says_where_its_result_will_be(client: httpx.AsyncClient) -> None:
+    response = await client.post("/submissions", json=SUBMISSION)
+    (message,) = PUBLISHED
+    assert isinstance(message, CandidateSubmitted)
+    assert response.json()["location"] == f"/candidates/{message.candidate_id}"
+    assert message.code.text == "class Net: ..."
+
+
+async def test_large_code_travels_by_blob(client: httpx.AsyncClient, world: World) -> None:
+    code = "#" * (INLINE_CODE_LIMIT + 1)
+    await client.post("/submissions", json=SUBMISSION | {"code": code})
+    (message,) = PUBLISHED
+    assert isinstance(message, CandidateSubmitted)
+    assert message.code.blob is not None
+    assert await world.blobs.get(message.code.blob) == code.encode()
+
+
+@pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic c2VjcmV0"}])
+async def test_writing_needs_the_token_where_one_is_set(world: World, given: dict[str, str]) -> None:
+    PUBLISHED.clear()
+    async with client_of(world, token="secret") as client:
+        refused = await client.post("/submissions", json=SUBMISSION, headers=given)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await client.get("/runs")).status_code == 200
+        assert PUBLISHED == []
+        right = await client.post("/submissions", json=SUBMISSION, headers={"Authorization": "Bearer secret"})
+        assert right.status_code == 202
+
+
+class DeadStore(SqliteStore):
+    async def ping(self) -> None:
+        raise Unavailable("registry database x: disk I/O error")
+
+
+async def test_health_tells_what_is_wrong(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    api = create(DeadStore(tmp_path / "dead.sqlite"), world.blobs, world.publish, alive=lambda: False)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://registry") as client:
+        live, ready = await client.get("/livez"), await client.get("/readyz")
+    assert (live.status_code, ready.status_code) == (503, 503)
+    assert "consumer" in live.json()["detail"]
+    assert "disk I/O error" in ready.json()["detail"]
+
+
+async def test_health_of_a_sound_registry(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).json() == (await client.get("/readyz")).json() == {"status": "ok"}
+
+
+async def test_openapi_refers_only_to_schemas_that_it_has(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/openapi.json")).text
+    names = set((await client.get("/openapi.json")).json()["components"]["schemas"])
+    assert set(part.split('"')[0] for part in text.split("#/components/schemas/")[1:]) <= names
