@@ -1,0 +1,56 @@
+"""Composes the generator service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from archloop.blobs.port import Blobs
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import Bus, Subscription
+from archloop.contracts.topology import GENERATOR, adapter_queue
+from services.generator.adapter_files import AdapterFiles
+from services.generator.adapters import AdapterManager
+from services.generator.client import Backend, CpuBackend
+from services.generator.handlers import AdapterHandler, GenerateHandler
+from services.generator.settings import GeneratorSettings
+
+
+@dataclass(frozen=True)
+class GeneratorApp:
+    """The running service."""
+
+    adapters: AdapterManager
+    requests: Subscription
+    announcements: Subscription
+
+
+@asynccontextmanager
+async def running(
+    settings: GeneratorSettings, *, bus: Bus, blobs: Blobs, backend: Backend
+) -> AsyncIterator[GeneratorApp]:
+    """Generate what is asked for, until the context is left; the backend is closed with it."""
+    adapters = AdapterManager(backend, AdapterFiles(blobs, settings.cache_dir), settings.max_adapter_bytes)
+    generate = GenerateHandler(backend, adapters, blobs)
+    announced = AdapterHandler(adapters, settings.replica)
+    requests = replace(GENERATOR, prefetch=settings.concurrency)
+    try:
+        app = GeneratorApp(
+            adapters,
+            await Consumer(bus, requests, generate, settings.service).start(),
+            await Consumer(bus, adapter_queue(settings.replica), announced, settings.service).start(),
+        )
+        try:
+            yield app
+        finally:
+            await app.announcements.drain()
+            await app.requests.drain()
+    finally:
+        adapters.close()
+        await backend.close()
+
+
+def backend_of(settings: GeneratorSettings) -> Backend:
+    """The client of the model server that the settings name."""
+    return CpuBackend(
+        settings.server_url, timeout_s=settings.request_timeout_s, token=settings.api_token.get_secret_value()
+    )

@@ -1,0 +1,113 @@
+"""The generator's two handlers: a candidate for every request, and every new adapter brought up."""
+
+import random
+from collections.abc import Sequence
+
+from archloop import answers, protocols
+from archloop.blobs.port import Blobs
+from archloop.contracts.messages import (
+    AdapterActivated,
+    AdapterRejected,
+    AdapterTrained,
+    CandidateGenerated,
+    GenerationRequested,
+)
+from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
+from archloop.errors import InvalidInput
+from services.generator import prompts
+from services.generator.adapters import AdapterManager
+from services.generator.client import Answer, Backend, Decoding
+from services.generator.errors import AdapterMissing, AdapterUnusable
+
+_NOT_ENCODABLE = "the code holds characters that cannot be encoded in UTF-8"
+
+
+class GenerateHandler:
+    """Prompt in, candidate out. The same message gives the same prompt and asks with the same seed."""
+
+    def __init__(self, backend: Backend, adapters: AdapterManager, blobs: Blobs) -> None:
+        self._backend, self._adapters, self._blobs = backend, adapters, blobs
+
+    async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
+        """Ask the model server once. What it answers is a candidate, whatever it is."""
+        await self._check_base(message.base_model)
+        prompt = _prompt(message)
+        answer = await self._answer(message, prompt)
+        code, problem = answers.extract(answer.text)
+        if not _encodable(code):
+            code, problem = "", _NOT_ENCODABLE
+        generated = CandidateGenerated(
+            run_id=message.run_id,
+            cycle=message.cycle,
+            index=message.index,
+            submission=message.submission,
+            code=await self._source(code),
+            prompt=prompt,
+            protocol=message.protocol,
+            novelty=message.novelty,
+            adapter=answer.adapter,
+            problem=problem,
+            usage=answer.usage,
+        )
+        return [generated]
+
+    async def _check_base(self, wanted: str) -> None:
+        served = await self._backend.base()
+        if wanted != served.name:
+            raise InvalidInput("base_model", wanted, f"{served.name!r}, the one that the model server serves")
+
+    async def _answer(self, message: GenerationRequested, prompt: str) -> Answer:
+        """Where the server has been restarted and lost the adapter, it is given it again, once."""
+        try:
+            return await self._ask(message, prompt)
+        except AdapterMissing:
+            assert message.adapter is not None
+            await self._adapters.lost(message.adapter)
+            return await self._ask(message, prompt)
+
+    async def _ask(self, message: GenerationRequested, prompt: str) -> Answer:
+        async with self._adapters.pinned(message.adapter) as adapter:
+            return await self._backend.generate(prompt, Decoding.of(message.generation), message.seed, adapter)
+
+    async def _source(self, code: str) -> SourceCode:
+        content = code.encode()
+        if len(content) <= INLINE_CODE_LIMIT:
+            return SourceCode.inline(code)
+        sha256 = sha256_of(content)
+        return SourceCode(sha256=sha256, blob=await self._blobs.put(f"code/{sha256}.py", content))
+
+
+class AdapterHandler:
+    """Brings up every newly trained adapter and says whether this replica serves it."""
+
+    def __init__(self, adapters: AdapterManager, replica: str) -> None:
+        self._adapters, self._replica = adapters, replica
+        self._newest: dict[str, int] = {}
+
+    async def handle(self, message: AdapterTrained) -> Sequence[AdapterActivated | AdapterRejected]:
+        """An announcement that a newer one of the run has overtaken says nothing any more."""
+        if message.cycle < self._newest.get(message.run_id, 0):
+            return []
+        self._newest[message.run_id] = message.cycle
+        name = message.adapter.adapter
+        try:
+            await self._adapters.ensure(message.adapter)
+        except AdapterUnusable as error:
+            return [
+                AdapterRejected(run_id=message.run_id, adapter=name, replica=self._replica, reason=str(error)),
+            ]
+        return [AdapterActivated(run_id=message.run_id, adapter=name, replica=self._replica)]
+
+
+def _prompt(message: GenerationRequested) -> str:
+    rng = random.Random(message.seed)  # noqa: S311 - reproducible on purpose
+    protocol = protocols.load(message.protocol)
+    return prompts.render(message.generation.template, protocol=protocol, rng=rng, index=message.index).text
+
+
+def _encodable(code: str) -> bool:
+    try:
+        code.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

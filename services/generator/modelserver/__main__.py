@@ -1,0 +1,54 @@
+"""`python -m services.generator.modelserver --model tiny --port 8080`."""
+
+import argparse
+import os
+import socket
+import sys
+
+from archloop.ops.process import die_with_parent
+
+
+def main() -> None:
+    """Serve until a signal ends it. The port is taken, and told on stdout, before the model is read."""
+    options = _options()
+    if options.parent:
+        die_with_parent()
+        if os.getppid() != options.parent:
+            return
+    with socket.create_server((options.host, options.port), backlog=1024) as listener:
+        # accepted sockets inherit it; without it every small answer waits for the client's delayed ACK
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        _serve(options, listener)
+
+
+def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
+    import torch
+    import uvicorn
+
+    from services.generator.modelserver.app import application
+    from services.generator.modelserver.fleet import Fleet
+    from services.generator.modelserver.models import load_base
+
+    torch.set_num_threads(options.threads)
+    fleet = Fleet(load_base(options.model, options.max_total_tokens), options.slots, options.threads)
+    app = application(fleet, options.max_concurrent_requests)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="services.generator.modelserver", description=__doc__)
+    parser.add_argument("--model", default="tiny", help="a model of archloop.models, a folder, or a hub id")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="0: any free one, told on stdout")
+    parser.add_argument("--slots", type=int, default=16, help="sequences decoded together, a multiple of 8")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of one matrix product")
+    parser.add_argument("--max-total-tokens", type=int, default=2048, help="prompt and answer together")
+    parser.add_argument("--max-concurrent-requests", type=int, default=128, help="above it: 429")
+    parser.add_argument("--parent", type=int, help="process id of the starter, with which to end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""OpenAI's `/v1/chat/completions`, as far as TGI has it. `model` chooses the adapter."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from archloop.errors import ArchloopError
+from services.generator.modelserver.errors import status_of
+from services.generator.modelserver.generation import Answer, Ask, Generations
+from services.generator.modelserver.patience import opened, unless_gone
+from services.generator.modelserver.sampling import Choice
+from services.generator.modelserver.sequence import Finish
+from services.generator.modelserver.texts import Tail, Texts
+from services.generator.modelserver.wire import ChatRequest
+
+_BASE = "tgi"
+
+
+def routes(generations: Generations) -> APIRouter:
+    """The router over these generations."""
+    router, base = APIRouter(), generations.fleet.base
+
+    @router.post("/v1/chat/completions", response_model=None)
+    async def complete(body: ChatRequest, request: Request) -> StreamingResponse | dict[str, Any]:
+        ask = _ask(body, base.texts)
+        head = _head(base.name if body.model == _BASE else body.model)
+        if body.stream:
+            items = await opened(generations.stream(ask))
+            return StreamingResponse(_events(items, head, base.texts), media_type="text/event-stream")
+        return _whole(await unless_gone(request, generations.whole(ask)), head)
+
+    return router
+
+
+def _ask(body: ChatRequest, texts: Texts) -> Ask:
+    return Ask(
+        prompt=texts.encode_chat([message.model_dump() for message in body.messages]),
+        sampling=body.sampling,
+        seed=body.seed,
+        max_new_tokens=body.max_tokens,
+        stop=body.stop,
+        adapter=None if body.model == _BASE else body.model,
+    )
+
+
+def _head(model: str) -> dict[str, Any]:
+    return {"id": "", "created": int(time.time()), "model": model, "system_fingerprint": "archloop"}
+
+
+def _whole(answer: Answer, head: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer.text}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(answer)}
+    return head | {"object": "chat.completion", "choices": [choice], "usage": _usage(answer)}
+
+
+async def _events(items: AsyncIterator[Choice | Answer], head: dict[str, Any], texts: Texts) -> AsyncIterator[str]:
+    head, tail = head | {"object": "chat.completion.chunk"}, Tail(texts)
+    try:
+        async for item in items:
+            if isinstance(item, Answer):
+                yield _event(head | {"choices": [_delta("", _reason(item))], "usage": _usage(item)})
+            elif text := tail.push(item.token):
+                yield _event(head | {"choices": [_delta(text)]})
+    except ArchloopError as error:
+        yield _event({"error": {"message": str(error), "http_status_code": status_of(error)}})
+    yield "data: [DONE]\n\n"
+
+
+def _delta(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": reason}
+
+
+def _reason(answer: Answer) -> str:
+    return "length" if answer.finish is Finish.LENGTH else "stop"
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    generated = len(answer.tokens)
+    return {
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": generated,
+        "total_tokens": answer.prompt_tokens + generated,
+    }
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data)}\n\n"

@@ -1,0 +1,95 @@
+"""The loaded model versions, and the one thread that steps them all."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+import torch
+
+from archloop.errors import Conflict, NotFound
+from services.generator.modelserver.engine import Engine
+from services.generator.modelserver.models import Base, merged
+from services.generator.modelserver.sequence import Sequence
+
+
+class Fleet:
+    """Every version has a name; an unloaded one takes nothing new and finishes what it has."""
+
+    def __init__(self, base: Base, slots: int, threads: int) -> None:
+        self.base, self._slots, self._threads = base, slots, threads
+        self._engines = {base.name: self._engine(base.model)}
+        self._inbox: SimpleQueue[Engine | None] = SimpleQueue()
+        self._worker = Thread(target=self._work, name="engines", daemon=True)
+        self._loader = ThreadPoolExecutor(1, "loader", torch.set_num_threads, (threads,))
+        self._lock = asyncio.Lock()
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of what is loaded besides the base."""
+        return [name for name in self._engines if name != self.base.name]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engines are being stepped."""
+        return self._worker.is_alive()
+
+    def start(self) -> None:
+        """Begin stepping; peft's slow import happens meanwhile, not when the first adapter arrives."""
+        self._worker.start()
+        self._loader.submit(__import__, "peft")
+
+    def close(self) -> None:
+        """Stop stepping after the current step."""
+        self._inbox.put(None)
+        self._loader.shutdown(cancel_futures=True)
+
+    def submit(self, name: str, sequence: Sequence) -> None:
+        """Queue the sequence at a version. Raises NotFound."""
+        if name not in self._engines:
+            raise NotFound("adapter", name, ", ".join(self._engines))
+        engine = self._engines[name]
+        engine.submit(sequence)
+        self._inbox.put(engine)
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Merge the adapter and serve it. Raises Conflict, NotFound, InvalidInput."""
+        async with self._lock:
+            if name in self._engines:
+                raise Conflict(f"the name {name!r} is taken; a version's name is never used again while it is loaded")
+            loop = asyncio.get_running_loop()
+            model = await loop.run_in_executor(self._loader, merged, self.base.model, folder)
+            self._engines[name] = self._engine(model)
+
+    def unload(self, name: str) -> None:
+        """Forget the version. Raises NotFound."""
+        if name not in self.adapters:
+            raise NotFound("adapter", name, ", ".join(self.adapters))
+        del self._engines[name]
+
+    def _engine(self, model: torch.nn.Module) -> Engine:
+        return Engine(model, self._slots, self.base.max_length)
+
+    def _work(self) -> None:
+        torch.set_num_threads(self._threads)
+        busy: set[Engine] = set()
+        while self._receive(busy):
+            _advance(busy)
+
+    def _receive(self, busy: set[Engine]) -> bool:
+        """Add the engines that were given work, waiting for one if there is none; False when all is over."""
+        while not (busy and self._inbox.empty()):
+            engine = self._inbox.get()
+            if engine is None:
+                return False
+            busy.add(engine)
+        return True
+
+
+def _advance(busy: set[Engine]) -> None:
+    """One step each. A function of its own, so that no local variable keeps an unloaded engine in memory."""
+    for engine in list(busy):
+        engine.advance()
+        if engine.idle:
+            busy.discard(engine)

@@ -1,0 +1,69 @@
+"""Model versions in memory: the base, and merged copies of it that share every weight LoRA leaves alone."""
+
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import Module, Parameter
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from archloop.errors import InvalidInput, NotFound
+from archloop.models import fingerprint, locate
+from services.generator.modelserver.slots import ATTENTION
+from services.generator.modelserver.texts import Texts
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+class Base(NamedTuple):
+    """The base model in float32, its name and its tokenizer."""
+
+    name: str
+    sha256: str
+    model: Any
+    texts: Texts
+    eos: frozenset[int]
+    max_length: int
+
+
+def load_base(name: str, max_length: int) -> Base:
+    """From `archloop.models`, a folder or the hub. Raises NotFound where there is none."""
+    disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(locate(name))
+        model = AutoModelForCausalLM.from_pretrained(
+            locate(name), dtype=torch.float32, attn_implementation=ATTENTION, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise NotFound("base model", name, f"this trouble: {error}") from error
+    own = getattr(model.config, "max_position_embeddings", max_length)
+    return Base(name, fingerprint(name), model.eval(), Texts(tokenizer), _eos(model, tokenizer), min(own, max_length))
+
+
+def merged(base: Any, folder: Path) -> Any:
+    """A copy of `base` with the adapter's deltas added. Raises NotFound, InvalidInput; never reads a pickle."""
+    from peft import PeftModel
+
+    if not folder.is_dir():
+        raise NotFound("adapter folder", str(folder))
+    if not (folder / WEIGHTS).is_file():
+        raise InvalidInput("lora_path", str(folder), f"a folder that holds adapter_config.json and {WEIGHTS}")
+    try:
+        tuned = PeftModel.from_pretrained(_twin(base), str(folder), is_trainable=False)
+        return tuned.merge_and_unload(safe_merge=True).eval()
+    except Exception as error:
+        raise InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})") from error
+
+
+def _twin(model: Module) -> Module:
+    """The same architecture over the same storage; replacing one of its weights leaves the original's alone."""
+    shared = {id(weight): Parameter(weight.data, requires_grad=False) for weight in model.parameters()}
+    return copy.deepcopy(model, shared)
+
+
+def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured = model.generation_config.eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)

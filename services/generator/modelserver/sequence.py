@@ -1,0 +1,54 @@
+"""One request on its way through an engine: its tokens so far, and when it ends."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.generator.modelserver.sampling import Choice, Sampler
+
+
+class Finish(StrEnum):
+    """TGI's finish reasons."""
+
+    LENGTH = "length"
+    EOS = "eos_token"
+    STOP = "stop_sequence"
+
+
+@dataclass(eq=False)
+class Sequence:
+    """Mutable, owned by the engine's thread; whoever submitted it may only set `cancelled`.
+
+    `on_token` sees every token while it streams; `on_end` is called once, with what went wrong or None.
+    `stopped` is shown every token and says whether a stop sequence is complete.
+    """
+
+    prompt: list[int]
+    sampler: Sampler
+    max_new_tokens: int
+    eos: frozenset[int]
+    stopped: Callable[[int], bool] | None
+    on_token: Callable[[Choice], None] | None
+    on_end: Callable[[Exception | None], None]
+    tokens: list[Choice] = field(default_factory=list)
+    finish: Finish | None = None
+    cancelled: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Nothing more is to be generated."""
+        return self.cancelled or self.finish is not None
+
+    def accept(self, choice: Choice) -> None:
+        """Append a token."""
+        self.tokens.append(choice)
+        self.finish = self._reason(choice)
+        if self.on_token:
+            self.on_token(choice)
+
+    def _reason(self, last: Choice) -> Finish | None:
+        if last.token in self.eos:
+            return Finish.EOS
+        if self.stopped and self.stopped(last.token):
+            return Finish.STOP
+        return Finish.LENGTH if len(self.tokens) >= self.max_new_tokens else None

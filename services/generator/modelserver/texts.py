@@ -1,0 +1,91 @@
+"""Text to token ids and back, as one model's tokenizer has it."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+
+class Texts:
+    """Safe to call from several threads: a Rust tokenizer that is encoding may not be borrowed a second time."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids)
+        self._pieces: dict[int, str] = {}
+        self._lock = Lock()
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was tuned on conversations."""
+        return bool(self._tokenizer.chat_template)
+
+    def encode(self, text: str) -> list[int]:
+        """A raw prompt; one of a model without chat template begins with BOS, also where the tokenizer forgets it."""
+        with self._lock:
+            ids = list(self._tokenizer(text)["input_ids"])
+        bos = self._tokenizer.bos_token_id
+        missing = bos is not None and not self.has_chat_template and ids[:1] != [bos]
+        return [bos, *ids] if missing else ids
+
+    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """A conversation under the chat template; without one, its contents as a raw prompt."""
+        if not self.has_chat_template:
+            return self.encode("\n".join(message["content"] for message in messages))
+        with self._lock:
+            text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+            return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text, special tokens left out."""
+        with self._lock:
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def piece(self, token: int) -> str:
+        """One token by itself, a special one by its name."""
+        if token not in self._pieces:
+            with self._lock:
+                self._pieces[token] = self._tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        return self._pieces[token]
+
+    def special(self, token: int) -> bool:
+        """Whether the token is no text."""
+        return token in self._special
+
+
+class Tail:
+    """What each further token adds to a text, "" while a character is not complete."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._ids: list[int] = []
+        self._begin = self._read = 0
+
+    def push(self, token: int) -> str:
+        """The text that this token completes. Only the last few tokens are decoded, as in TGI."""
+        self._ids.append(token)
+        before = self._texts.decode(self._ids[self._begin : self._read])
+        after = self._texts.decode(self._ids[self._begin :])
+        if len(after) <= len(before) or after.endswith("\ufffd"):
+            return ""
+        self._begin, self._read = self._read, len(self._ids)
+        return after[len(before) :]
+
+
+class StopWatch:
+    """Sees when the text of one sequence comes to hold a stop sequence."""
+
+    def __init__(self, texts: Texts, stops: Sequence[str]) -> None:
+        self._tail, self._stops = Tail(texts), stops
+        self._text = ""
+
+    def __call__(self, token: int) -> bool:
+        """Whether the text, with this token, holds one."""
+        self._text += self._tail.push(token)
+        return any(stop in self._text for stop in self._stops)
+
+
+def cut(text: str, stops: Sequence[str]) -> str:
+    """The text up to and including the stop sequence that ends first."""
+    ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
+    return text[: min(ends)] if ends else text

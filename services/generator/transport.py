@@ -1,0 +1,62 @@
+"""The HTTP library beneath huggingface_hub 2.x, named here and nowhere else, for routes that its client lacks."""
+
+import json
+from typing import Any, NamedTuple
+
+import httpx2
+
+from archloop.errors import Unavailable
+
+TransportError = httpx2.HTTPError
+
+
+class Reply(NamedTuple):
+    """Status and body of an answer."""
+
+    status: int
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """The server will not do it, now or later."""
+        return 400 <= self.status < 500
+
+    def checked(self) -> Any:
+        """The JSON, or the text, of a good answer. Raises Unavailable."""
+        if self.status != httpx2.codes.OK:
+            raise Unavailable(f"the model server answers {self.status}: {self.text[:200]}")
+        return json.loads(self.text) if self.text.startswith("{") else self.text
+
+
+class Admin:
+    """A server's routes beside generation. Every verb but `healthy` raises Unavailable."""
+
+    def __init__(self, url: str, timeout_s: float, token: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers)
+
+    async def healthy(self) -> bool:
+        """Whether the health check is answered well."""
+        try:
+            return (await self._client.get("/health")).is_success
+        except TransportError:
+            return False
+
+    async def get(self, path: str) -> Reply:
+        """GET."""
+        return await self._request("GET", path, None)
+
+    async def post(self, path: str, body: dict[str, Any]) -> Reply:
+        """POST as JSON."""
+        return await self._request("POST", path, body)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> Reply:
+        try:
+            response = await self._client.request(method, path, json=body)
+        except TransportError as error:
+            raise Unavailable(f"no answer from the model server at {path}: {error!r}") from error
+        return Reply(response.status_code, response.text)
