@@ -1,0 +1,71 @@
+"""What this machine offers for confining candidates, for `archloop doctor`."""
+
+import os
+import platform
+from collections.abc import Callable
+from typing import NamedTuple
+
+from archloop.errors import ArchloopError
+from services.evaluator.sandbox import cgroup, kernel, landlock
+from services.evaluator.sandbox.launch import launch
+
+
+class Check(NamedTuple):
+    """One thing looked at; what is not `needed` only adds to the confinement."""
+
+    name: str
+    ok: bool
+    detail: str
+    needed: bool = True
+
+
+def report() -> list[Check]:
+    """Try each for real; takes some seconds, for it starts the fork server."""
+    return [
+        _tried("seccomp", _seccomp),
+        _tried("landlock", _landlock, needed=False),
+        _tried("cgroups", _cgroups, needed=False),
+        _tried("shared memory", _memory_files),
+        _tried("namespaces", _namespaces),
+    ]
+
+
+def _tried(name: str, look: Callable[[], str], *, needed: bool = True) -> Check:
+    try:
+        return Check(name, ok=True, detail=look(), needed=needed)
+    except (OSError, ArchloopError) as error:
+        return Check(name, ok=False, detail=str(error), needed=needed)
+
+
+def _seccomp() -> str:
+    from services.evaluator.sandbox import seccomp
+
+    return f"filter for {platform.machine()}, {seccomp.size()} system calls allowed"
+
+
+def _landlock() -> str:
+    version = landlock.abi()
+    if not version:
+        raise OSError(f"not in Linux {platform.release()}, or disabled; files are guarded by the jail alone")
+    return f"version {version}"
+
+
+def _cgroups() -> str:
+    group = cgroup.create(slot=0)
+    if group is None:
+        raise OSError("none may be made here: memory and tasks are limited by rlimits alone")
+    group.remove()
+    return ", ".join(str(directory.parent) for directory in group.directories)
+
+
+def _memory_files() -> str:
+    os.close(os.memfd_create("doctor", os.MFD_ALLOW_SEALING))
+    return "sealed memory files"
+
+
+def _namespaces() -> str:
+    kernel.require_linux()
+    zygote = launch(namespaces=True, threads=1)
+    zygote.greet()
+    zygote.stop()
+    return "user, mount, pid, net, ipc, uts, cgroup; as " + ("nobody" if os.geteuid() == 0 else f"user {os.geteuid()}")

@@ -1,0 +1,153 @@
+"""Code in, measured outcome out."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import structlog
+
+from archloop.contracts.values import Evaluation, Outcome, sha256_of
+from archloop.protocols.model import DatasetSpec, Protocol
+from services.evaluator.datasets import Dataset
+from services.evaluator.harness import frames
+from services.evaluator.harness.task import Task
+from services.evaluator.reading import STAGES, Reading, read
+from services.evaluator.sandbox.port import Job, JobResult, Sandbox
+from services.evaluator.sandbox.shared import SharedArray
+from services.evaluator.scoring import Order, score, secret_order
+
+log = structlog.get_logger(__name__)
+
+SOURCE_LIMIT = 1024**2
+
+
+@dataclass(frozen=True)
+class _Material:
+    """A data set, and its training part where children can map it."""
+
+    dataset: Dataset
+    train: tuple[SharedArray, SharedArray]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        return cls(dataset, (SharedArray.of(dataset.train_images), SharedArray.of(dataset.train_labels)))
+
+
+@dataclass
+class Evaluator:
+    """Scores candidates in a sandbox. The same code under the same protocol gives the same score."""
+
+    sandbox: Sandbox
+    load: Callable[[DatasetSpec], Dataset]
+    threads: int = 1
+    _materials: dict[str, _Material] = field(default_factory=dict)
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def evaluate(self, code: str, protocol: Protocol) -> Evaluation:
+        """Never fails because of the candidate.
+
+        Raises Unavailable when the sandbox failed, NotFound or InvalidInput for the protocol's data set.
+        """
+        code_sha256 = sha256_of(code)
+        flaw = unreadable(code)
+        if flaw is not None:
+            return self._evaluation(flaw, protocol, code_sha256)
+        material = await self._material(protocol.dataset)
+        order = secret_order(material.dataset.heldout_labels, code_sha256, protocol.sha256)
+        heldout = await asyncio.to_thread(SharedArray.of, material.dataset.heldout_images[order])
+        try:
+            result = await self.sandbox.run(self._job(code, protocol, material, heldout))
+        finally:
+            heldout.close()
+        return self._measured(result, protocol, material, order, code_sha256)
+
+    async def close(self) -> None:
+        """Free the shared arrays."""
+        for material in self._materials.values():
+            for array in material.train:
+                array.close()
+        self._materials.clear()
+
+    def rejected(self, problem: str, protocol: Protocol, code_sha256: str) -> Evaluation:
+        """The evaluation of an answer that holds no code to run."""
+        return self._evaluation(Reading(Outcome.CONTRACT_ERROR, STAGES[0], problem), protocol, code_sha256)
+
+    async def _material(self, spec: DatasetSpec) -> _Material:
+        key = spec.model_dump_json()
+        async with self._loading:
+            if key not in self._materials:
+                self._materials[key] = _Material.of(await asyncio.to_thread(self.load, spec))
+            return self._materials[key]
+
+    def _job(self, code: str, protocol: Protocol, material: _Material, heldout: SharedArray) -> Job:
+        count = len(material.dataset.heldout_labels)
+        return Job(
+            source=code.encode(),
+            task=_task(protocol, material.dataset, self.threads),
+            arrays=(*material.train, heldout),
+            limits=protocol.limits,
+            result_bytes=4 * count + 2 * frames.VERDICT_LIMIT,
+        )
+
+    def _measured(
+        self, result: JobResult, protocol: Protocol, material: _Material, order: Order, code_sha256: str
+    ) -> Evaluation:
+        dataset, classes = material.dataset, protocol.dataset.classes
+        reading = read(result, protocol.limits, count=len(order), classes=classes)
+        measures: dict[str, Any] = {
+            "seconds": result.wall,
+            "cpu_seconds": result.cpu,
+            "peak_memory_bytes": result.peak_memory,
+        }
+        if reading.predictions is not None:
+            accuracy, test = score(reading.predictions, dataset.heldout_labels, order, dataset.validation)
+            measures |= {"accuracy": accuracy, "test_accuracy": test}
+            if accuracy <= protocol.below_chance_factor / classes:
+                detail = f"accuracy {accuracy:.3f}, chance is {1 / classes:.3f}"
+                reading = reading._replace(outcome=Outcome.BELOW_CHANCE, detail=detail)
+        log.debug("evaluated", outcome=reading.outcome, stage=reading.stage, detail=reading.detail)
+        return self._evaluation(reading, protocol, code_sha256, **measures)
+
+    def _evaluation(self, reading: Reading, protocol: Protocol, code_sha256: str, **measures: Any) -> Evaluation:
+        return Evaluation(
+            outcome=reading.outcome,
+            stage=reading.stage,
+            detail=reading.detail,
+            protocol=protocol.name,
+            protocol_sha256=protocol.sha256,
+            code_sha256=code_sha256,
+            parameters=reading.parameters,
+            loss_curve=reading.losses,
+            sandbox_level=self.sandbox.level,
+            **measures,
+        )
+
+
+def unreadable(code: str) -> Reading | None:
+    """What is wrong with the text before anyone parses it; parsing is left to the sandbox."""
+    stage = STAGES[0]
+    if "\0" in code:
+        return Reading(Outcome.SYNTAX_ERROR, stage, "the source holds a NUL character")
+    try:
+        size = len(code.encode())
+    except UnicodeEncodeError:
+        return Reading(Outcome.SYNTAX_ERROR, stage, "the source is not valid UTF-8")
+    if size > SOURCE_LIMIT:
+        return Reading(Outcome.CONTRACT_ERROR, stage, f"{size} bytes of source, at most {SOURCE_LIMIT} are allowed")
+    return None
+
+
+def _task(protocol: Protocol, dataset: Dataset, threads: int) -> Task:
+    return Task(
+        shape=protocol.dataset.shape,
+        classes=protocol.dataset.classes,
+        batch=protocol.batch,
+        epochs=protocol.epochs,
+        seed=protocol.seed,
+        flip=protocol.flip,
+        threads=threads,
+        mean=tuple(dataset.mean.tolist()),
+        std=tuple(dataset.std.tolist()),
+        hyperparameters=protocol.hyperparameters.model_dump(),
+    )

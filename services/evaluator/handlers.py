@@ -1,0 +1,70 @@
+"""candidate.generated, candidate.submitted → candidate.evaluated.ok or .failed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol as Port
+
+from archloop import protocols
+from archloop.blobs.port import Blobs
+from archloop.contracts.messages import (
+    CandidateEvaluatedFailed,
+    CandidateEvaluatedOk,
+    CandidateGenerated,
+    CandidateSubmitted,
+    Message,
+)
+from archloop.contracts.values import Evaluation, SourceCode
+from archloop.errors import IntegrityError
+from archloop.protocols.model import Protocol
+from services.evaluator.evaluator import Evaluator
+
+
+class Results(Port):
+    """Evaluations that are known already."""
+
+    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        """That of this code under this protocol, if any."""
+
+
+class NoResults:
+    """Nothing is known: every candidate is evaluated."""
+
+    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:  # noqa: ARG002
+        """Never anything."""
+        return None
+
+
+@dataclass(frozen=True)
+class EvaluatorHandler:
+    """Idempotent: the same code under the same protocol has one evaluation."""
+
+    evaluator: Evaluator
+    results: Results
+    blobs: Blobs
+
+    async def handle(self, message: CandidateGenerated | CandidateSubmitted) -> Sequence[Message]:
+        """Raises NotFound for an unknown protocol, IntegrityError for code that is not what its hash says."""
+        protocol = protocols.load(message.protocol)
+        evaluation = await self.results.find(message.code.sha256, protocol.sha256)
+        if evaluation is None:
+            evaluation = await self._evaluated(message, protocol)
+        kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed
+        about = message.model_dump(include={"run_id", "cycle", "index", "submission"})
+        return [kind(**about, code=message.code, novelty=message.novelty, evaluation=evaluation)]
+
+    async def _evaluated(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
+        code = await self._text(message.code)
+        problem = message.problem if isinstance(message, CandidateGenerated) else ""
+        if problem and not code.strip():
+            return self.evaluator.rejected(problem, protocol, message.code.sha256)
+        evaluation = await self.evaluator.evaluate(code, protocol)
+        return evaluation.model_copy(update={"code_sha256": message.code.sha256})
+
+    async def _text(self, code: SourceCode) -> str:
+        """Bytes that are no UTF-8 become lone surrogates, which the evaluator names as the candidate's mistake."""
+        if code.text is not None:
+            return code.text
+        assert code.blob is not None
+        if code.blob.sha256 != code.sha256:
+            raise IntegrityError(f"code {code.sha256} refers to a blob with hash {code.blob.sha256}")
+        return (await self.blobs.get(code.blob)).decode("utf-8", "surrogateescape")

@@ -1,0 +1,57 @@
+"""What went wrong with a candidate, as the harness tells it to the parent."""
+
+import errno
+import traceback
+from collections.abc import Iterator
+from pathlib import PurePath
+
+FILENAME = "candidate.py"
+_REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "std::length_error", "Storage size calculation overflowed")
+
+
+class Flaw(Exception):
+    """An outcome that is already known. `outcome` is the word of the contracts' enum."""
+
+    def __init__(self, outcome: str, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome, self.detail = outcome, detail
+
+
+def judged(error: BaseException, otherwise: str) -> Flaw:
+    """The flaw behind an exception: memory and refusals by their own names, anything else as the stage has it."""
+    if isinstance(error, Flaw):
+        return error
+    outcome = next((word for cause in _causes(error) if (word := _word(cause))), otherwise)
+    return Flaw(outcome, f"{type(error).__name__}: {_first_line(error)}{_where(error)}")
+
+
+def _word(error: BaseException) -> str | None:
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+        return "out_of_memory"
+    if isinstance(error, OSError):
+        return {errno.ENOMEM: "out_of_memory"}.get(error.errno or 0, "forbidden" if error.errno in _REFUSED else None)
+    return "forbidden" if "can't start new thread" in str(error) else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return next(iter(text.strip().splitlines()), "")
+
+
+def _where(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f" (line {error.lineno})" if error.lineno else ""
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if PurePath(frame.filename).name == FILENAME
+    ]
+    return f" (line {lines[-1]})" if lines else ""

@@ -1,0 +1,39 @@
+"""The one way from the child to the parent: frames on a pipe, each a kind byte, a length and a payload.
+
+The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one verdict.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+HEADER = struct.Struct("<cI")
+STAGE, PREDICTIONS, VERDICT = b"S", b"P", b"V"
+VERDICT_LIMIT = 16 * 1024
+STAGE_LIMIT = 16
+
+
+class Frame(NamedTuple):
+    """One frame as it came."""
+
+    kind: bytes
+    payload: bytes
+
+
+def pack(kind: bytes, payload: bytes) -> bytes:
+    """The bytes of one frame."""
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def unpack(stream: bytes) -> Iterator[Frame]:
+    """The frames of a whole stream. Raises ValueError at the first byte that is not part of a whole frame."""
+    position = 0
+    while position < len(stream):
+        if len(stream) - position < HEADER.size:
+            raise ValueError("half a frame header")
+        kind, length = HEADER.unpack_from(stream, position)
+        position += HEADER.size
+        if length > len(stream) - position:
+            raise ValueError("a frame longer than the stream")
+        yield Frame(kind, stream[position : position + length])
+        position += length

@@ -1,0 +1,38 @@
+"""What the child is told to do: plain values that cross from the parent as JSON."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Task:
+    """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1]."""
+
+    shape: tuple[int, ...]
+    classes: int
+    batch: int
+    epochs: int
+    seed: int
+    flip: bool
+    threads: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    hyperparameters: dict[str, float]
+
+    def encode(self) -> str:
+        """To JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """From JSON."""
+        values: dict[str, Any] = json.loads(text)
+        for name in ("shape", "mean", "std"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+    def prm(self) -> dict[str, Any]:
+        """LEMUR's `prm`: the hyper-parameters, and the names that its nets also look up."""
+        return {**self.hyperparameters, "batch": self.batch, "epoch": self.epochs, "transform": "norm"}

@@ -1,0 +1,26 @@
+"""What the fork server does once, so that no child pays for it: lazy imports, first calls of every kind."""
+
+import torch
+import torch.utils.checkpoint
+from torch import nn
+
+
+def run() -> None:
+    """One step of training and one forward pass on the meta device, without starting a thread.
+
+    The first optimizer imports 800 modules, the first meta operation a second's worth; a forked child then
+    finds them in place. A thread would not survive a fork, and its locks would.
+    """
+    torch.set_num_threads(1)
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2)
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    loss = nn.functional.cross_entropy(net(torch.randn(2, 1, 4, 4)), torch.tensor([0, 1]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimizer.step()
+    with torch.device("meta"), torch.no_grad():
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2)).eval()(
+            torch.empty(2, 1, 4, 4)
+        )

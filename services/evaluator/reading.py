@@ -1,0 +1,134 @@
+"""From what the sandbox measured and the child sent to an outcome. What the child sent is hostile until checked."""
+
+import re
+import signal
+from typing import Annotated, Any, NamedTuple, get_args
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from archloop.contracts.values import Outcome
+from archloop.protocols.model import Limits
+from services.evaluator.harness import frames
+from services.evaluator.harness.losses import POINTS
+from services.evaluator.sandbox.port import JobResult, KilledBy
+from services.evaluator.scoring import answers
+
+STAGES = ("parse", "contract", "build", "shape", "train", "predict")
+_KILLED_FOR: dict[KilledBy, Outcome] = {
+    "wall": Outcome.TIMEOUT,
+    "cpu": Outcome.TIMEOUT,
+    "memory": Outcome.OUT_OF_MEMORY,
+    "output": Outcome.FORBIDDEN,
+}
+assert set(_KILLED_FOR) == set(get_args(KilledBy))
+_PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
+_DETAIL_LIMIT = 200
+
+
+class Reading(NamedTuple):
+    """What became of a job; `predictions` (N,) only where the outcome is ok so far."""
+
+    outcome: Outcome
+    stage: str
+    detail: str = ""
+    parameters: int | None = None
+    losses: tuple[float, ...] = ()
+    predictions: NDArray[Any] | None = None
+
+
+class _Verdict(BaseModel):
+    """The child's word, in the only form that is listened to."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    outcome: str
+    detail: Annotated[str, Field(max_length=500)]
+    parameters: Annotated[int, Field(ge=0, lt=2**53)] | None
+    losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=POINTS)]
+
+
+class _Sent(NamedTuple):
+    stage: str
+    predictions: bytes | None = None
+    verdict: _Verdict | None = None
+
+
+def read(result: JobResult, limits: Limits, *, count: int, classes: int) -> Reading:
+    """The outcome short of scoring; `count` is the number of held-out images."""
+    sent = _sent(result.frames)
+    if result.killed_by is not None:
+        return Reading(_KILLED_FOR[result.killed_by], sent.stage, _limit(result.killed_by, limits))
+    if result.signal is not None:
+        return Reading(*_by_signal(result.signal, sent.stage))
+    if result.exit != 0 or sent.verdict is None:
+        detail = f"ended with status {result.exit} and without a valid answer"
+        return Reading(Outcome.CRASHED, sent.stage, detail)
+    return _told(sent, sent.verdict, count, classes)
+
+
+def one_line(detail: str) -> str:
+    """Short, printable, and without directories of this machine."""
+    printable = "".join(c if c.isprintable() else " " for c in detail)
+    return _PATH.sub("…/", " ".join(printable.split()))[:_DETAIL_LIMIT]
+
+
+def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
+    known = {"parameters": verdict.parameters, "losses": tuple(verdict.losses)}
+    try:
+        outcome = Outcome(verdict.outcome)
+        if outcome is not Outcome.OK:
+            return Reading(outcome, sent.stage, one_line(verdict.detail), **known)  # type: ignore[arg-type]
+        predictions = answers(sent.predictions or b"", count, classes)
+    except ValueError as error:
+        return Reading(Outcome.CRASHED, sent.stage, one_line(str(error)))
+    return Reading(Outcome.OK, sent.stage, predictions=predictions, **known)  # type: ignore[arg-type]
+
+
+def _sent(stream: bytes) -> _Sent:
+    """Stages in their order, then predictions, then the verdict, then nothing; or only as much as was right."""
+    sent, expected = _Sent(STAGES[0]), iter(STAGES)
+    try:
+        for frame in frames.unpack(stream):
+            if sent.verdict is not None:
+                return sent._replace(verdict=None)
+            sent = _next(sent, frame, expected)
+    except (ValueError, StopIteration):
+        return sent._replace(verdict=None)
+    return sent
+
+
+def _next(sent: _Sent, frame: frames.Frame, expected: Any) -> _Sent:
+    if frame.kind == frames.STAGE and sent.predictions is None:
+        stage = next(expected)
+        if frame.payload != stage.encode():
+            raise ValueError("a stage out of order")
+        return sent._replace(stage=stage)
+    if frame.kind == frames.PREDICTIONS and sent.stage == STAGES[-1] and sent.predictions is None:
+        return sent._replace(predictions=frame.payload)
+    if frame.kind == frames.VERDICT and len(frame.payload) <= frames.VERDICT_LIMIT:
+        return sent._replace(verdict=_verdict(frame.payload))
+    raise ValueError("a frame out of order")
+
+
+def _verdict(payload: bytes) -> _Verdict:
+    try:
+        return _Verdict.model_validate_json(payload)
+    except ValidationError as error:
+        raise ValueError("no valid verdict") from error
+
+
+def _by_signal(number: int, stage: str) -> tuple[Outcome, str, str]:
+    if number == signal.SIGSYS:
+        return Outcome.FORBIDDEN, stage, "made a system call that no network needs"
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return Outcome.CRASHED, stage, f"killed by {name}"
+
+
+def _limit(killed_by: KilledBy, limits: Limits) -> str:
+    return {
+        "wall": f"more than {limits.wall_seconds:g} s",
+        "cpu": f"more than {limits.cpu_seconds:g} s of CPU time",
+        "memory": f"more than {limits.memory_bytes / 2**20:.0f} MiB of memory",
+        "output": f"more than {limits.output_bytes} bytes of output",
+    }[killed_by]

@@ -1,0 +1,104 @@
+"""One job in its own process: from a fresh fork to a confined child that runs the harness.
+
+Everything up to `_lock` is trusted code in a trusted process. The first line of the candidate's source is looked
+at only after the last right has been given up.
+"""
+
+import fcntl
+import os
+import sys
+from typing import NoReturn
+
+from archloop.ops.process import die_with_parent
+from services.evaluator.harness import stages
+from services.evaluator.harness.task import Task
+from services.evaluator.sandbox import jail, kernel, landlock, limits, seccomp
+from services.evaluator.sandbox.host import Host, new_user_namespace
+from services.evaluator.sandbox.output import quieten
+from services.evaluator.sandbox.shared import mapped
+from services.evaluator.sandbox.wire import Descriptors, Order, encode
+
+# Where the child's descriptors lie; above them only what mapping the arrays needs.
+_OUTPUT, _ERRORS, _RESULT, _REPORT, _PROC, _SOURCE, _ARRAYS = 1, 2, 3, 4, 5, 6, 7
+
+_NAMESPACES = (
+    kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
+)
+
+
+def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
+    """In the forked child. A failure before the candidate's turn goes to the report and is nobody's outcome."""
+    report = fds.report
+    try:
+        die_with_parent()
+        _join(fds.groups)
+        if host.namespaces:
+            _isolate(order, host)
+        _arrange(fds, host)
+        report = _REPORT
+        source, arrays = _inputs(order)
+        _lock(order, host)
+    except BaseException as error:  # noqa: BLE001 - the sandbox failed, not the candidate
+        os.write(report, encode(failed=f"{type(error).__name__}: {error}"))
+        os._exit(1)
+    os.close(_REPORT)
+    os._exit(stages.perform(Task.decode(order.task), source, arrays, _RESULT))
+
+
+def _join(groups: tuple[int, ...]) -> None:
+    """Into the slot's cgroups: the kernel checks the rights of whoever opened the files."""
+    for fd in groups:
+        os.write(fd, b"0\n")
+
+
+def _isolate(order: Order, host: Host) -> None:
+    """Namespaces, an anonymous host name, and a tmpfs as the only place to write; all gone with this process."""
+    new_user_namespace(host.proc, _NAMESPACES)
+    kernel.hostname("sandbox")
+    jail.mount_scratch(size=order.bounds.tmpfs_bytes, mode=0o700)
+    os.chdir(jail.SCRATCH)
+
+
+def _arrange(fds: Descriptors, host: Host) -> None:
+    """The descriptors in their places, every other one closed: those of other jobs, the fork server's socket."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    wanted = (null, fds.output, fds.output, fds.result, fds.report, host.proc, fds.source, *fds.arrays)
+    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD, 512) for fd in wanted]
+    for place, fd in enumerate(lifted):
+        os.dup2(fd, place, inheritable=False)
+    kernel.close_from(len(wanted))
+
+
+def _inputs(order: Order) -> tuple[bytes, list[stages.Array]]:
+    source = b"".join(iter(lambda: os.read(_SOURCE, 1 << 20), b""))
+    arrays = [mapped(_ARRAYS + i, *layout) for i, layout in enumerate(order.arrays)]
+    for fd in (_SOURCE, *range(_ARRAYS, _ARRAYS + len(arrays))):
+        os.close(fd)
+    return source, arrays
+
+
+def _lock(order: Order, host: Host) -> None:
+    """Give up everything, in the order in which each step still has the rights that it needs."""
+    bounds = order.bounds
+    limits.confine(
+        bounds,
+        address_space=limits.address_space(_PROC),
+        file_bytes=bounds.tmpfs_bytes if host.namespaces else 0,
+        processes=bounds.processes + host.tasks,
+    )
+    os.close(_PROC)
+    os.environ.clear()  # noqa: TID251 - nothing is read from it
+    quieten(bounds.output_bytes // 2)
+    sys.argv = [""]
+    kernel.set_dumpable(yes=False)
+    if host.namespaces:
+        kernel.keep_capabilities()
+    kernel.no_new_privileges()
+    if host.landlock:
+        landlock.confine(host.landlock, _file_rights(host))
+    seccomp.confine(may_write=host.namespaces)
+
+
+def _file_rights(host: Host) -> dict[str, int]:
+    rights = dict.fromkeys(host.readable, landlock.READ) | {"/dev/null": landlock.WRITE_FILE}
+    return rights | ({jail.SCRATCH: landlock.change(host.landlock)} if host.namespaces else {})

@@ -1,0 +1,98 @@
+"""The sandbox as the evaluator sees it: a number of slots in front of one fork server, which is replaced if it dies."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import structlog
+
+from archloop.contracts.values import SandboxLevel
+from archloop.errors import ArchloopError, SandboxUnavailable
+from services.evaluator.sandbox import cgroup
+from services.evaluator.sandbox.cgroup import Group
+from services.evaluator.sandbox.conduct import Conductor
+from services.evaluator.sandbox.launch import Zygote, launch
+from services.evaluator.sandbox.port import Job, JobResult
+
+log = structlog.get_logger(__name__)
+_HOW_TO_LOWER = (
+    "set ARCHLOOP_EVALUATOR_REQUIRED_LEVEL=process to run with less, at the risk of whoever owns this machine: "
+    "candidates are then held by rlimits, seccomp and Landlock only"
+)
+
+
+class ZygoteSandbox:
+    """Implements the Sandbox port with confined forks of one process that has torch loaded."""
+
+    def __init__(self, slots: int, required: SandboxLevel = SandboxLevel.NAMESPACES, threads: int = 1) -> None:
+        self.level = required
+        self._required, self._threads = required, threads
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="sandbox")
+        self._groups: asyncio.Queue[Group | None] = asyncio.Queue()
+        self._owned = [cgroup.create(slot) for slot in range(slots)]
+        for group in self._owned:
+            self._groups.put_nowait(group)
+        self._starting = asyncio.Lock()
+        self._zygote: Zygote | None = None
+
+    async def start(self) -> None:
+        """Have the fork server ready, some seconds. Raises SandboxUnavailable below the required level."""
+        await self._ready()
+
+    async def run(self, job: Job) -> JobResult:
+        """See the port."""
+        group = await self._groups.get()
+        try:
+            conductor = Conductor(await self._ready(), job, group)
+            return await self._conducted(conductor)
+        finally:
+            self._groups.put_nowait(group)
+
+    async def close(self) -> None:
+        """Kill what runs and free everything."""
+        if self._zygote is not None:
+            self._zygote.stop()
+        await asyncio.to_thread(self._pool.shutdown)
+        for group in self._owned:
+            if group is not None:
+                group.remove()
+
+    async def _conducted(self, conductor: Conductor) -> JobResult:
+        """The slot is free only when its child is gone, cancelled or not."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, conductor.run)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            conductor.cancel()
+            with suppress(ArchloopError):
+                await running
+            raise
+
+    async def _ready(self) -> Zygote:
+        async with self._starting:
+            if self._zygote is None or not self._zygote.alive:
+                if self._zygote is not None:
+                    log.warning("the sandbox's fork server died and is started again")
+                self._zygote = await self._launched()
+            return self._zygote
+
+    async def _launched(self) -> Zygote:
+        """At the strongest level to be had."""
+        if self._required is SandboxLevel.CONTAINER:
+            raise SandboxUnavailable("the level `container` needs a container runtime around the evaluator")
+        try:
+            zygote = await self._greeted(namespaces=True)
+        except SandboxUnavailable as error:
+            if self._required is not SandboxLevel.PROCESS:
+                raise SandboxUnavailable(f"no namespaces for the sandbox: {error}; {_HOW_TO_LOWER}") from error
+            log.warning("candidates run without namespaces", reason=str(error))
+            self.level = SandboxLevel.PROCESS
+            return await self._greeted(namespaces=False)
+        self.level = SandboxLevel.NAMESPACES
+        return zygote
+
+    async def _greeted(self, *, namespaces: bool) -> Zygote:
+        """Started on this thread, because the server dies with the thread that started it."""
+        zygote = launch(namespaces=namespaces, threads=self._threads)
+        await asyncio.to_thread(zygote.greet)
+        return zygote

@@ -1,0 +1,162 @@
+"""One job from the service's side: pipes, the order, and everything that comes back until the last writer is gone."""
+
+import json
+import os
+import select
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from archloop.errors import Unavailable
+from services.evaluator.sandbox.cgroup import Group
+from services.evaluator.sandbox.launch import Zygote
+from services.evaluator.sandbox.limits import Bounds
+from services.evaluator.sandbox.port import STDOUT_TAIL, Job, JobResult, KilledBy
+from services.evaluator.sandbox.shared import sealed
+from services.evaluator.sandbox.wire import Descriptors, Layout, Order
+
+_GRACE_S = 30.0
+_CHUNK = 64 * 1024
+
+
+@dataclass
+class _Pipe:
+    """The service's end of a pipe: keeps the first `limit` bytes, or the last ones with `tail`; counts them all."""
+
+    limit: int
+    tail: int | None = None
+    reader: int = -1
+    writer: int = -1
+    kept: bytearray = field(default_factory=bytearray)
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
+
+    @property
+    def overflown(self) -> bool:
+        """Whether more came than is allowed."""
+        return self.seen > self.limit
+
+    def read(self) -> bool:
+        """Take what there is; False at the end."""
+        chunk = os.read(self.reader, _CHUNK)
+        self.seen += len(chunk)
+        if self.tail is not None:
+            self.kept = (self.kept + chunk)[-self.tail :]
+        elif not self.overflown:
+            self.kept += chunk
+        return bool(chunk)
+
+
+class Conductor:
+    """Runs one job to its end on a thread; `cancel` may be called from another."""
+
+    def __init__(self, zygote: Zygote, job: Job, group: Group | None) -> None:
+        self._zygote, self._job, self._group = zygote, job, group
+        self._result = _Pipe(job.result_bytes)
+        self._output = _Pipe(job.limits.output_bytes, tail=STDOUT_TAIL)
+        self._report = _Pipe(_CHUNK)
+        self._control, self._control_writer = os.pipe2(os.O_CLOEXEC)
+
+    def run(self) -> JobResult:
+        """See the port."""
+        kills = self._group.kills() if self._group else 0
+        try:
+            self._send()
+            self._listen()
+            account = self._account()
+        finally:
+            self._close()
+        out_of_memory = self._group is not None and self._group.kills() > kills
+        return self._judge(account, out_of_memory=out_of_memory)
+
+    def cancel(self) -> None:
+        """Have the fork server kill the job; idempotent."""
+        if self._control_writer >= 0:
+            writer, self._control_writer = self._control_writer, -1
+            os.close(writer)
+
+    def _send(self) -> None:
+        job = self._job
+        order = Order(
+            Bounds(**job.limits.model_dump()),
+            job.task.encode(),
+            tuple(Layout(array.dtype, array.shape) for array in job.arrays),
+        )
+        arrays = tuple(array.fd for array in job.arrays)
+        ours = [self._control, self._report.writer, self._result.writer, self._output.writer]
+        try:
+            ours.append(sealed(job.source, "source"))
+            groups = self._join()
+            ours.extend(groups)
+            control, report, result, output, source = ours[:5]
+            self._zygote.order(order, Descriptors(control, report, result, output, source, arrays, groups))
+        finally:
+            for fd in ours:
+                os.close(fd)
+
+    def _join(self) -> tuple[int, ...]:
+        if self._group is None:
+            return ()
+        self._group.limit(self._job.limits)
+        return tuple(self._group.open())
+
+    def _listen(self) -> None:
+        """Until every pipe is at its end. Raises Unavailable past every deadline."""
+        pipes = {pipe.reader: pipe for pipe in (self._result, self._output, self._report)}
+        poll = select.poll()
+        for fd in pipes:
+            poll.register(fd, select.POLLIN)
+        deadline = time.monotonic() + self._job.limits.wall_seconds + _GRACE_S
+        while pipes:
+            if time.monotonic() > deadline:
+                self._zygote.kill()
+                raise Unavailable("the sandbox's fork server does not answer")
+            for fd, _ in poll.poll(1000):
+                if not pipes[fd].read():
+                    poll.unregister(fd)
+                    del pipes[fd]
+            if self._result.overflown or self._output.overflown:
+                self.cancel()
+
+    def _account(self) -> dict[str, Any]:
+        """What the fork server reported last. Raises Unavailable where it, or the confinement, failed."""
+        lines = [json.loads(line) for line in bytes(self._report.kept).splitlines()]
+        failed = next((line["failed"] for line in lines if "failed" in line), None)
+        if failed is not None:
+            raise Unavailable(f"the sandbox could not be set up: {failed}")
+        if not lines:
+            raise Unavailable("the sandbox's fork server died with the job in hand")
+        account: dict[str, Any] = lines[-1]
+        if account["killed_by"] == "service" and not (self._result.overflown or self._output.overflown):
+            raise Unavailable("the job was cancelled")
+        return account
+
+    def _judge(self, account: dict[str, Any], *, out_of_memory: bool) -> JobResult:
+        code = os.waitstatus_to_exitcode(account["status"])
+        return JobResult(
+            exit=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            killed_by=self._killed_by(account, code, out_of_memory=out_of_memory),
+            wall=account["wall"],
+            cpu=account["cpu"],
+            peak_memory=account["peak"],
+            stdout=bytes(self._output.kept),
+            frames=bytes(self._result.kept),
+        )
+
+    def _killed_by(self, account: dict[str, Any], code: int, *, out_of_memory: bool) -> KilledBy | None:
+        if self._result.overflown or self._output.overflown:
+            return "output"
+        if account["killed_by"] in ("wall", "cpu"):
+            return "cpu" if account["killed_by"] == "cpu" else "wall"
+        if code == -signal.SIGXCPU:
+            return "cpu"
+        return "memory" if out_of_memory and code == -signal.SIGKILL else None
+
+    def _close(self) -> None:
+        self.cancel()
+        for fd in (self._result.reader, self._output.reader, self._report.reader):
+            os.close(fd)

@@ -1,0 +1,112 @@
+"""What the fork server learns once about itself, and every child needs to confine itself."""
+
+import os
+from dataclasses import dataclass
+
+from services.evaluator.sandbox import jail, kernel, landlock
+from services.evaluator.sandbox.kernel import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
+
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Host:
+    """`proc` is a descriptor of the machine's /proc, which no path in the jail leads to.
+
+    `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
+    Landlock leaves readable. `tasks` is how many tasks of this user run already, where they are counted together.
+    """
+
+    proc: int
+    pid_namespace: int | None
+    landlock: int
+    readable: tuple[str, ...]
+    tasks: int
+
+    @property
+    def namespaces(self) -> bool:
+        """Whether children get namespaces of their own."""
+        return self.pid_namespace is not None
+
+
+def confined(packages: list[str], *, namespaces: bool) -> Host:
+    """Shed root and, with `namespaces`, move into the jail and into a process tree of one's own.
+
+    The caller continues as another process: as the first one of its PID namespace, so that its end, however it comes,
+    is the end of every child. Raises OSError where the kernel or the container refuses.
+    """
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    if not namespaces:
+        return _bare(proc, packages)
+    _enter_jail(proc, packages)
+    _become_first_process()
+    pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
+    kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
+    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0)
+
+
+def new_user_namespace(proc: int, flags: int) -> None:
+    """A user namespace in which this user is itself and nobody else exists, and others owned by it."""
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.unshare(CLONE_NEWUSER | flags)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        fd = os.open(f"self/{name}", os.O_WRONLY, dir_fd=proc)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+
+def _bare(proc: int, packages: list[str]) -> Host:
+    if os.geteuid() == 0:
+        _become_nobody()
+    for path in packages:
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise PermissionError(f"user {os.getuid()} cannot read {path}: install Python outside of private folders")
+    kernel.set_dumpable(yes=False)
+    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), _tasks_of_user(proc))
+
+
+def _enter_jail(proc: int, packages: list[str]) -> None:
+    if os.geteuid() == 0:
+        # Root sheds its uid before any user namespace, so that no sandbox ever maps to the machine's root.
+        kernel.unshare(CLONE_NEWNS)
+        jail.enter(packages)
+        _become_nobody()
+        new_user_namespace(proc, CLONE_NEWPID)
+    else:
+        new_user_namespace(proc, CLONE_NEWNS | CLONE_NEWPID)
+        jail.enter(packages)
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    kernel.set_dumpable(yes=True)  # or /proc/self/uid_map would still be root's
+
+
+def _become_first_process() -> None:
+    """unshare(CLONE_NEWPID) holds for children: go on as one. The parent only waits, and dies with its own."""
+    from archloop.ops.process import die_with_parent
+
+    die_with_parent()
+    child = os.fork()
+    if child:
+        os.closerange(3, 1024)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    die_with_parent()
+
+
+def _tasks_of_user(proc: int) -> int:
+    """RLIMIT_NPROC counts every task of the user; without namespaces the limit must start from those that there are."""
+    uid, tasks = os.getuid(), 0
+    for entry in os.listdir(proc):
+        if entry.isdigit():
+            try:
+                if os.stat(entry, dir_fd=proc).st_uid == uid:
+                    tasks += os.stat(f"{entry}/task", dir_fd=proc).st_nlink - 2
+            except OSError:
+                continue
+    return tasks

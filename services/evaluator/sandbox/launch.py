@@ -1,0 +1,128 @@
+"""Starting the fork server, and talking to it."""
+
+import importlib.util
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from archloop.errors import SandboxUnavailable, Unavailable
+from services.evaluator.sandbox import kernel
+from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, Order
+
+_START_TIMEOUT_S = 120
+_BOOT = """
+import json, sys
+path, arguments = json.loads(sys.argv.pop())
+sys.path[:] = path
+from services.evaluator.sandbox.zygote import main
+main(**arguments)
+"""
+
+# The whole environment of the fork server; its children have none at all.
+_ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "PYTHONHASHSEED": "0",  # sets of strings are iterated in the same order in every run
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Large activations stay in the heap instead of going back to the kernel at every step.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+class Zygote:
+    """A running fork server."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self._process, self._channel = process, channel
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another order."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        return self._process.pid
+
+    def greet(self) -> None:
+        """Wait until it is ready, some seconds. Raises SandboxUnavailable with what is in its way."""
+        problem = _greeting(self._channel)
+        if problem is not None:
+            self.stop()
+            raise SandboxUnavailable(problem)
+
+    def order(self, order: Order, fds: Descriptors) -> None:
+        """Have a job started. Raises Unavailable."""
+        try:
+            order.send(self._channel, fds)
+        except OSError as error:
+            raise Unavailable(f"the sandbox's fork server is gone: {error.strerror}") from error
+
+    def stop(self) -> None:
+        """It ends when the channel does; what it started ends with it."""
+        self._channel.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """At once, with every job."""
+        self._process.kill()
+        self._process.wait()
+
+
+def launch(*, namespaces: bool, threads: int) -> Zygote:
+    """Start a fork server, which is to be greeted before its first order. Raises SandboxUnavailable.
+
+    Call it from a thread that lives as long as the service: the kernel kills the server when that thread ends.
+    """
+    kernel.require_linux()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-c", _BOOT, _arguments(theirs.fileno(), namespaces=namespaces)],
+            env={**_ENVIRONMENT, "OMP_THREAD_LIMIT": str(threads)},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return Zygote(process, ours)
+
+
+def packages() -> list[str]:
+    """Directories that the jail must hold: of torch, numpy and this project."""
+    origins = {}
+    for name in ("torch", "numpy", "archloop", "services"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SandboxUnavailable(f"the package {name} is missing: install archloop[evaluator]")
+        origins[name] = Path(os.path.realpath(spec.origin)).parent
+    libraries = {str(origins[name].parent) for name in ("torch", "numpy")}
+    return sorted(libraries | {str(origins[name]) for name in ("archloop", "services")})
+
+
+def _arguments(channel: int, *, namespaces: bool) -> str:
+    path = [os.path.realpath(entry) for entry in sys.path if entry]
+    return json.dumps([path, {"channel_fd": channel, "packages": packages(), "namespaces": namespaces}])
+
+
+def _greeting(channel: socket.socket) -> str | None:
+    """None when the fork server is ready, else what is in its way."""
+    readable, _, _ = select.select([channel], [], [], _START_TIMEOUT_S)
+    if not readable:
+        return f"the fork server was not ready after {_START_TIMEOUT_S} s"
+    answer = channel.recv(MESSAGE_LIMIT)
+    if not answer:
+        return "the fork server ended before it was ready; its stderr says why"
+    failed = json.loads(answer).get("failed")
+    return None if failed is None else str(failed)

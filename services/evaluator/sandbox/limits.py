@@ -1,0 +1,58 @@
+"""Resource limits of the child (setrlimit(2)). They hold without any privilege and where there is no cgroup."""
+
+import math
+import os
+from dataclasses import dataclass
+from resource import (
+    RLIMIT_AS,
+    RLIMIT_CORE,
+    RLIMIT_CPU,
+    RLIMIT_FSIZE,
+    RLIMIT_MEMLOCK,
+    RLIMIT_MSGQUEUE,
+    RLIMIT_NOFILE,
+    RLIMIT_NPROC,
+    setrlimit,
+)
+
+_DESCRIPTORS = 64
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A protocol's `Limits` as plain values: the fork server stays free of pydantic."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    memory_bytes: int
+    processes: int
+    tmpfs_bytes: int
+    output_bytes: int
+
+
+def confine(bounds: Bounds, *, address_space: int, file_bytes: int, processes: int) -> None:
+    """`address_space` is what the child maps already; the candidate gets `bounds.memory_bytes` on top of it.
+
+    The CPU limit here is the backstop, in whole seconds; the fork server kills at the exact one.
+    """
+    limits = {
+        RLIMIT_AS: address_space + bounds.memory_bytes,
+        RLIMIT_CPU: math.ceil(bounds.cpu_seconds) + 1,
+        RLIMIT_NPROC: processes,
+        RLIMIT_FSIZE: file_bytes,
+        RLIMIT_NOFILE: _DESCRIPTORS,
+        RLIMIT_CORE: 0,
+        RLIMIT_MEMLOCK: 0,
+        RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, limit in limits.items():
+        setrlimit(kind, (limit, limit))
+
+
+def address_space(proc: int) -> int:
+    """Bytes that this process maps; `proc` is a descriptor of /proc."""
+    fd = os.open("self/statm", os.O_RDONLY, dir_fd=proc)
+    try:
+        return int(os.read(fd, 4096).split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        os.close(fd)

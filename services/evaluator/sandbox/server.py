@@ -1,0 +1,147 @@
+"""The fork server: one process, one thread, torch imported once; a child for every order that comes.
+
+It reads nothing that a child wrote. It counts wall and CPU time, kills at the limit, and reports what the kernel says.
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.evaluator.harness import warmup
+from services.evaluator.sandbox import child, kernel
+from services.evaluator.sandbox.host import Host
+from services.evaluator.sandbox.limits import Bounds
+from services.evaluator.sandbox.wire import Descriptors, Order, encode
+
+_TICK_MS = 20
+_CPUCLOCK_SCHED = 2
+
+
+@dataclass
+class _Running:
+    """A child, and what bounds it."""
+
+    pid: int
+    pidfd: int
+    control: int
+    report: int
+    bounds: Bounds
+    started: float
+    killed_by: str | None = None
+
+    def enforce(self) -> None:
+        """Kill at the first limit reached."""
+        if time.monotonic() - self.started > self.bounds.wall_seconds:
+            self.kill("wall")
+        elif self._cpu() > self.bounds.cpu_seconds:
+            self.kill("cpu")
+
+    def kill(self, reason: str) -> None:
+        """A PID namespace goes with its first process."""
+        self.killed_by = self.killed_by or reason
+        os.kill(self.pid, signal.SIGKILL)
+
+    def _cpu(self) -> float:
+        """Seconds of all its threads (clock_getcpuclockid(3))."""
+        return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
+
+
+class Server:
+    """Runs until the service closes its end of the channel."""
+
+    def __init__(self, channel: socket.socket, host: Host) -> None:
+        warmup.run()
+        gc.collect()
+        gc.freeze()  # no collection in a child may touch, and so copy, the pages that all share
+        self._channel, self._host = channel, host
+        self._resident = _least_peak()
+        self._running: dict[int, _Running] = {}
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+
+    def serve(self) -> None:
+        """The loop."""
+        while True:
+            for fd, _ in self._poll.poll(_TICK_MS if self._running else None):
+                if fd == self._channel.fileno():
+                    if not self._accept():
+                        return
+                else:
+                    self._settle(fd)
+            for job in self._running.values():
+                job.enforce()
+
+    def _accept(self) -> bool:
+        received = Order.receive(self._channel)
+        if received is None:
+            return False
+        order, fds = received
+        try:
+            pid = self._fork(order, fds)
+        except OSError as error:
+            os.write(fds.report, encode(failed=f"cannot fork: {error}"))
+            _close(*fds[:5], *fds.arrays, *fds.groups)
+            return True
+        job = _Running(pid, os.pidfd_open(pid), fds.control, fds.report, order.bounds, time.monotonic())
+        _close(fds.result, fds.output, fds.source, *fds.arrays, *fds.groups)
+        self._running[job.pidfd] = job
+        self._poll.register(job.pidfd, select.POLLIN)
+        self._poll.register(job.control, 0)  # POLLHUP comes unasked
+        return True
+
+    def _fork(self, order: Order, fds: Descriptors) -> int:
+        """The next child is the first process of a new PID namespace, this one stays in its own."""
+        if self._host.pid_namespace is not None:
+            kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            child.run(order, fds, self._host)
+        if self._host.pid_namespace is not None:
+            kernel.setns(self._host.pid_namespace, kernel.CLONE_NEWPID)
+        return pid
+
+    def _settle(self, fd: int) -> None:
+        job = self._running.get(fd)
+        if job is not None:
+            self._reap(job)
+            return
+        for other in self._running.values():
+            if other.control == fd:
+                self._poll.unregister(fd)
+                other.kill("service")
+
+    def _reap(self, job: _Running) -> None:
+        _, status, usage = os.wait4(job.pid, 0)
+        account = encode(
+            status=status,
+            killed_by=job.killed_by,
+            wall=time.monotonic() - job.started,
+            cpu=usage.ru_utime + usage.ru_stime,
+            peak=max(0, usage.ru_maxrss * 1024 - self._resident),
+        )
+        del self._running[job.pidfd]
+        for fd in (job.pidfd, job.control):
+            with suppress(KeyError):
+                self._poll.unregister(fd)
+        with suppress(BrokenPipeError):
+            os.write(job.report, account)
+        _close(job.pidfd, job.control, job.report)
+
+
+def _least_peak() -> int:
+    """Bytes in memory that any child reaches by training a network of almost nothing."""
+    pid = os.fork()
+    if pid == 0:
+        warmup.run()
+        os._exit(0)
+    return os.wait4(pid, 0)[2].ru_maxrss * 1024
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)

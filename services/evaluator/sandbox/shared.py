@@ -1,0 +1,55 @@
+"""Arrays in sealed memory files: written once by the parent, mapped copy-on-write by the child."""
+
+import fcntl
+import mmap
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+@dataclass(frozen=True)
+class SharedArray:
+    """A read-only array behind a descriptor. Nobody can change it any more, not even the parent."""
+
+    fd: int
+    dtype: str
+    shape: tuple[int, ...]
+    _closed: threading.Event = field(default_factory=threading.Event, compare=False)
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """Copy `array` into a sealed memory file."""
+        return cls(sealed(np.ascontiguousarray(array).data.cast("B"), "array"), array.dtype.str, array.shape)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if not self._closed.is_set():
+            self._closed.set()
+            os.close(self.fd)
+
+
+def sealed(content: bytes | memoryview, name: str) -> int:
+    """The descriptor of a memory file that holds `content` for good (memfd_create(2))."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array behind `fd`; writing to it changes this process's own copy only."""
+    memory = mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
+    return np.frombuffer(memory, dtype=np.dtype(dtype)).reshape(shape)
