@@ -111,7 +111,7 @@ class Candidate(Frozen):
         """The step that has yet to answer, or null once the candidate is settled."""
         if self.lost is not None:
             return None
-        if self.code_sha256 is None:
+        if self.generated is None:
             return "generation"
         if self.evaluation is None:
             return "evaluation"

@@ -42,11 +42,11 @@ WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
 class SqliteStore:
     """See the port. Statements take microseconds, so they run where they are awaited and never interleave."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_s: float = 1.0) -> None:
         self._path = path
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
             self._prepare()

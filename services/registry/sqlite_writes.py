@@ -25,11 +25,12 @@ from services.registry.records import Judgement, Loss
 _SETTLE = """
 UPDATE candidates SET settled = 1 WHERE candidate_id = ?1 AND settled = 0 AND (
     EXISTS (SELECT 1 FROM lost WHERE candidate_id = ?1)
-    OR EXISTS (SELECT 1 FROM evaluations WHERE candidate_id = ?1 AND outcome <> 'ok')
-    OR EXISTS (SELECT 1 FROM evaluations JOIN verdicts USING (candidate_id) WHERE candidate_id = ?1))
+    OR generated IS NOT NULL AND EXISTS (
+        SELECT 1 FROM evaluations LEFT JOIN verdicts USING (candidate_id)
+        WHERE candidate_id = ?1 AND (outcome <> 'ok' OR verdict IS NOT NULL)))
 """
 _ANSWERED = {
-    "generation": "SELECT 1 FROM candidates WHERE candidate_id = ? AND code IS NOT NULL",
+    "generation": "SELECT 1 FROM candidates WHERE candidate_id = ? AND generated IS NOT NULL",
     "evaluation": "SELECT 1 FROM evaluations WHERE candidate_id = ?",
     "judgement": "SELECT 1 FROM verdicts WHERE candidate_id = ?",
 }
@@ -78,15 +79,17 @@ def _(message: RunFinished, db: sqlite3.Connection, at: datetime) -> None:
 def _(message: CandidateGenerated, db: sqlite3.Connection, at: datetime) -> None:
     if not _open(db, message):
         return
+    # An evaluation may have come first, and its code stands: the prompt does not depend on what was answered to it.
     _keep_code(db, message, message.code)
     db.execute(
         "UPDATE candidates SET prompt = ?, adapter = ?, problem = ?, usage = ?, generated = ?"
-        " WHERE candidate_id = ? AND code_sha256 = ? AND generated IS NULL",
+        " WHERE candidate_id = ? AND generated IS NULL",
         (
             *(message.prompt, message.adapter, message.problem, message.usage.model_dump_json(), at.timestamp()),
-            *(message.candidate_id, message.code.sha256),
+            message.candidate_id,
         ),
     )
+    _settle(db, message)
 
 
 @apply.register
@@ -98,6 +101,7 @@ def _(message: CandidateSubmitted, db: sqlite3.Connection, at: datetime) -> None
         "UPDATE candidates SET generated = ? WHERE candidate_id = ? AND generated IS NULL",
         (at.timestamp(), message.candidate_id),
     )
+    _settle(db, message)
 
 
 @apply.register(CandidateEvaluatedOk)

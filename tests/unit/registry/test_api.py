@@ -195,7 +195,7 @@ async def test_a_run_request_is_published_as_a_message(client: httpx.AsyncClient
     response = await client.post("/runs", json={"run_id": "next", "spec": spec(seed=9).model_dump(mode="json")})
     assert response.status_code == 202
     assert response.headers["location"] == response.json()["location"] == "/runs/next"
-    assert PUBLISHED == [RunRequested(run_id="next", spec=spec(seed=9))]
+    assert [RunRequested(run_id="next", spec=spec(seed=9))] == PUBLISHED
 
 
 async def test_a_run_name_taken_by_another_spec_is_a_409(client: httpx.AsyncClient) -> None:
@@ -263,4 +263,4 @@ async def test_health_of_a_sound_registry(client: httpx.AsyncClient) -> None:
 async def test_openapi_refers_only_to_schemas_that_it_has(client: httpx.AsyncClient) -> None:
     text = (await client.get("/openapi.json")).text
     names = set((await client.get("/openapi.json")).json()["components"]["schemas"])
-    assert set(part.split('"')[0] for part in text.split("#/components/schemas/")[1:]) <= names
+    assert {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]} <= names

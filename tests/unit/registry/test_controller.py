@@ -211,7 +211,7 @@ async def test_a_run_name_taken_by_another_spec_is_a_conflict(world: World) -> N
 
 
 async def test_an_unknown_protocol_is_refused_before_anything_is_recorded(world: World) -> None:
-    with pytest.raises(NotFound, match="protocol named 'nonsense'; there is .*digits"):
+    with pytest.raises(NotFound, match=r"protocol named 'nonsense'; there is .*digits"):
         await world.services["registry"].handle(RunRequested(run_id=RUN, spec=spec(protocol="nonsense")))
     assert await world.store.run(RUN) is None
 

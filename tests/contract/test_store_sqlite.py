@@ -1,0 +1,84 @@
+"""What is particular to the store on SQLite: its errors, and a file shared with others."""
+
+import resource
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from archloop.contracts.messages import RunRequested
+from archloop.contracts.spec import RunSpec
+from archloop.errors import IntegrityError, InvalidInput, Unavailable
+from services.registry.sqlite import SqliteStore
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = RunSpec(cycles=1, candidates=1, protocol="digits")
+
+
+def request(run_id: str) -> RunRequested:
+    return RunRequested(run_id=run_id, spec=SPEC)
+
+
+async def fill(store: SqliteStore) -> None:
+    for n in range(1000):
+        await store.record(request(f"more-{n}"), AT)
+
+
+async def test_a_full_disk_is_a_retryable_error_that_names_the_file_and_loses_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "registry.sqlite")
+    await store.record(request("before"), AT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(Unavailable, match=r"registry\.sqlite"):
+            await fill(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await store.run("before") is not None
+    await store.record(request("after"), AT)
+    await store.close()
+    again = SqliteStore(tmp_path / "registry.sqlite")
+    assert await again.run("before") is not None
+    assert await again.run("after") is not None
+
+
+async def test_a_locked_file_is_a_retryable_error(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "registry.sqlite", busy_s=0.01)
+    other = sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked"):
+        await store.record(request("r"), AT)
+    assert await store.run("r") is None
+    other.execute("COMMIT")
+    await store.record(request("r"), AT)
+    assert await store.run("r") is not None
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    path.write_bytes(b"not a database at all, but long enough to look like one" * 100)
+    with pytest.raises(IntegrityError, match=r"registry\.sqlite"):
+        SqliteStore(path)
+
+
+def test_a_database_of_a_newer_archloop_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    with pytest.raises(InvalidInput, match="schema 99"):
+        SqliteStore(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="file/registry"):
+        SqliteStore(tmp_path / "file" / "registry.sqlite")
+
+
+async def test_others_can_read_while_the_registry_writes(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "registry.sqlite")
+    reader = SqliteStore(tmp_path / "registry.sqlite")
+    for n in range(20):
+        await store.record(request(f"r{n}"), AT)
+        assert (await reader.runs()).total == n + 1

@@ -1,0 +1,197 @@
+"""The registry as it runs: on a bus, with its clock and its port."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.bus.consumer import Consumer
+from archloop.bus.memory import MemoryBus
+from archloop.bus.port import BusUnavailable
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.messages import RunRequested
+from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
+from archloop.errors import InvalidInput
+from services.registry.app import running
+from services.registry.results import StoreResults
+from services.registry.settings import RegistrySettings
+from services.registry.sqlite import SqliteStore
+from tests.unit.registry.world import RUN, Evaluator, Generator, Novelty, Trainer, evaluation, spec
+
+SETTINGS = RegistrySettings(tick_s=0.02, port=0)
+
+
+class Stage:
+    """A bus with fakes of the other services on it, and what the registry needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bus, self.blobs = MemoryBus(), DirectoryBlobs(folder / "blobs")
+        self.store = SqliteStore(folder / "registry.sqlite")
+
+    async def others(self) -> None:
+        fakes = ((GENERATOR, Generator()), (EVALUATOR, Evaluator()), (NOVELTY, Novelty()), (TRAINER, Trainer()))
+        for queue, fake in fakes:
+            await Consumer(self.bus, queue, fake, queue.name).start()
+
+    async def request(self) -> None:
+        await self.bus.publish(Envelope.of(RunRequested(run_id=RUN, spec=spec()), source="test"))
+
+    async def until_finished(self) -> None:
+        while (run := await self.store.run(RUN)) is None or run.finished is None:
+            await asyncio.sleep(0.01)
+        assert run.reason == "completed"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    await stage.bus.close()
+    await stage.store.close()
+
+
+async def test_a_run_goes_to_its_end_on_the_bus(stage: Stage) -> None:
+    await stage.others()
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        await stage.until_finished()
+    assert await stage.bus.parked() == []
+
+
+async def test_an_unfinished_run_goes_on_when_the_registry_starts(stage: Stage) -> None:
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        while not await stage.store.cycles(RUN):
+            await asyncio.sleep(0.01)
+    stage.bus = MemoryBus()
+    await stage.others()
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.until_finished()
+
+
+async def test_requests_wait_for_services_that_start_later(stage: Stage) -> None:
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        while await stage.bus.depth(GENERATOR) < 6:
+            await asyncio.sleep(0.01)
+        await stage.others()
+        await stage.until_finished()
+
+
+class FlakyBus(MemoryBus):
+    """Refuses to publish for a while."""
+
+    down = 0
+
+    async def publish(self, envelope: Envelope) -> None:
+        if self.down and envelope.type.startswith("archloop.generation"):
+            self.down -= 1
+            raise BusUnavailable("broker is away")
+        await super().publish(envelope)
+
+
+async def test_a_broker_that_was_away_costs_seconds_and_nothing_else(stage: Stage) -> None:
+    stage.bus = bus = FlakyBus()
+    bus.down = 3
+    await stage.others()
+    settings = SETTINGS.model_copy(update={"echo_s": 0.05})
+    async with running(settings, bus=bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        await stage.until_finished()
+    assert bus.down == 0
+
+
+async def test_a_stream_of_events_is_resumed_where_it_broke_off(stage: Stage) -> None:
+    await stage.others()
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app:
+        await stage.request()
+        await stage.until_finished()
+        everything = await stage.store.events(run_id=RUN)
+        first = await streamed(f"{app.url}/runs/{RUN}/events", 5)
+        rest = await streamed(f"{app.url}/events", len(everything) - 5, last=first[-1]["id"])
+    assert [int(e["id"]) for e in first + rest] == [e.seq for e in everything]
+    assert [e["event"] for e in first + rest] == [e.type for e in everything]
+    assert json.loads(first[0]["data"])["data"]["spec"]["cycles"] == 3
+
+
+async def streamed(url: str, count: int, last: str = "0") -> list[dict[str, str]]:
+    """The first events of a stream."""
+    events: list[dict[str, str]] = []
+    current: dict[str, str] = {}
+    async with (
+        httpx.AsyncClient(timeout=10) as client,
+        client.stream("GET", url, headers={"Last-Event-ID": last}) as response,
+    ):
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async for line in response.aiter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                current[name] = value
+            elif "data" in current:
+                events.append(current)
+                current = {}
+            if len(events) == count:
+                return events
+    raise AssertionError("the stream ended")
+
+
+@pytest.mark.parametrize("header", ["x", "-1", str(2**64), "1.5"])
+async def test_a_stream_from_no_possible_place_is_refused(stage: Stage, header: str) -> None:
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, httpx.AsyncClient() as c:
+        response = await c.get(f"{app.url}/events", headers={"Last-Event-ID": header})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "header.Last-Event-ID"
+
+
+async def test_a_run_can_be_asked_for_over_http(stage: Stage) -> None:
+    await stage.others()
+    body = {"run_id": RUN, "spec": spec().model_dump(mode="json")}
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, httpx.AsyncClient() as c:
+        assert (await c.post(f"{app.url}/runs", json=body)).status_code == 202
+        await stage.until_finished()
+        assert (await c.get(f"{app.url}/livez")).status_code == 200
+
+
+async def test_a_port_that_is_taken_is_named(stage: Stage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = RegistrySettings(port=taken.getsockname()[1])
+        with pytest.raises(InvalidInput, match=f"ARCHLOOP_REGISTRY_PORT: {settings.port} .*free port"):
+            async with running(settings, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+                pass
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_port_that_others_reach_needs_a_token(host: str) -> None:
+    with pytest.raises(InvalidInput, match="set a token"):
+        RegistrySettings.load(host=host, port=80)
+    assert RegistrySettings.load(host=host, port=80, token="secret").port == 80
+
+
+def test_a_token_comes_from_a_file_and_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setenv("ARCHLOOP_REGISTRY_TOKEN_FILE", str(tmp_path / "token"))
+    settings = RegistrySettings.load()
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "secret"
+    assert "secret" not in repr(settings)
+
+
+async def test_earlier_results_are_found_in_the_store(stage: Stage) -> None:
+    await stage.others()
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        await stage.until_finished()
+    results = StoreResults(stage.store)
+    (architecture, *_) = (await stage.store.architectures()).items
+    found = await results.find(architecture.code_sha256, "a" * 64)
+    source = await stage.store.source(architecture.candidate_id)
+    assert source is not None
+    assert found == evaluation(source.code.text or "")
+    assert await results.find("0" * 64, "a" * 64) is None

@@ -1,0 +1,58 @@
+"""The statistics, against published or independently computed values."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.measures import entropy_bits, mean_interval, share, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        (1, 49, 0.0036, 0.1069),
+        (0, 50, 0.0, 0.0714),
+        (50, 50, 0.9286, 1.0),
+        (91, 94, 0.9103, 0.9891),
+        (5, 10, 0.2366, 0.7634),
+        (81, 263, 0.2553, 0.3662),
+    ],
+)
+def test_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
+    interval = wilson(successes, trials)
+    assert interval is not None
+    assert interval.low == pytest.approx(low, abs=1e-4)
+    assert interval.high == pytest.approx(high, abs=1e-4)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_holds_the_share_and_stays_within_bounds(counts: tuple[int, int]) -> None:
+    successes, trials = counts
+    interval = wilson(successes, trials)
+    assert interval is not None
+    assert 0 <= interval.low <= successes / trials <= interval.high <= 1
+
+
+def test_of_nothing_nothing_is_claimed() -> None:
+    assert wilson(0, 0) is None
+    assert share(0, 0) is None
+    assert entropy_bits([]) is None
+    assert mean_interval([0.5]) is None
+
+
+def test_mean_interval_is_students_t_for_few_values() -> None:
+    interval = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert interval == pytest.approx((1.0368, 4.9632), abs=1e-4)
+
+
+def test_mean_interval_is_normal_for_many_values() -> None:
+    interval = mean_interval([0.0, 1.0] * 50)
+    assert interval is not None
+    assert interval.high - 0.5 == pytest.approx(1.96 * math.sqrt(0.25 * 100 / 99) / 10, abs=1e-4)
+
+
+@pytest.mark.parametrize(("counts", "bits"), [([4], 0.0), ([1, 1], 1.0), ([2, 1, 1], 1.5), ([3, 0, 3], 1.0)])
+def test_entropy(counts: list[int], bits: float) -> None:
+    assert entropy_bits(counts) == pytest.approx(bits)

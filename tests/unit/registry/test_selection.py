@@ -1,0 +1,93 @@
+"""Who is admitted and who is trained on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archloop.contracts.spec import SelectionSpec
+from services.registry.selection import Scored, admitted, best_first, training
+
+SPEC = SelectionSpec(threshold=0.5, fallback_threshold=0.3, minimum=3, quota=2, replay=4)
+scores = st.lists(
+    st.builds(
+        Scored,
+        candidate_id=st.uuids().map(str),
+        cycle=st.integers(0, 3),
+        index=st.integers(0, 30),
+        accuracy=st.integers(0, 10).map(lambda n: n / 10),
+        family=st.sampled_from(["plain", "residual", "dense"]),
+    ),
+    unique_by=lambda s: (s.cycle, s.index),
+)
+
+
+def candidates(*accuracies: float, family: str = "plain", cycle: int = 0) -> list[Scored]:
+    return [Scored(f"{family}{cycle}-{i}", cycle, i, a, family) for i, a in enumerate(accuracies)]
+
+
+def accuracies(chosen: list[Scored]) -> list[float]:
+    return [s.accuracy for s in chosen]
+
+
+@pytest.mark.parametrize(
+    ("novel", "expected"),
+    [
+        ([0.9, 0.8, 0.6, 0.5, 0.49], [0.9, 0.8, 0.6, 0.5]),
+        ([0.9, 0.4, 0.35, 0.3, 0.2], [0.9, 0.4, 0.35]),
+        ([0.9, 0.31, 0.29], [0.9, 0.31]),
+        ([0.29, 0.1], []),
+        ([], []),
+    ],
+)
+def test_the_threshold_admits_and_the_fallback_fills_up_to_the_minimum(
+    novel: list[float], expected: list[float]
+) -> None:
+    assert accuracies(admitted(candidates(*novel), SPEC)) == expected
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    chosen = admitted(candidates(0.4, 0.4, 0.4, 0.4), SPEC)
+    assert [s.index for s in chosen] == [0, 1, 2]
+
+
+def test_one_family_cannot_take_over_a_cycle() -> None:
+    current = candidates(0.9, 0.8, 0.7) + candidates(0.6, family="dense")
+    assert [(s.family, s.accuracy) for s in training(current, [], SPEC)] == [
+        ("plain", 0.9),
+        ("plain", 0.8),
+        ("dense", 0.6),
+    ]
+
+
+def test_replay_takes_the_families_in_turn_best_first() -> None:
+    earlier = candidates(0.9, 0.8, 0.7, 0.6) + candidates(0.5, family="dense") + candidates(0.65, 0.55, family="vgg")
+    assert [(s.family, s.accuracy) for s in training([], earlier, SPEC)] == [
+        ("plain", 0.9),
+        ("vgg", 0.65),
+        ("dense", 0.5),
+        ("plain", 0.8),
+    ]
+
+
+@given(scores, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_decides_nothing(novel: list[Scored], random) -> None:
+    shuffled = random.sample(novel, len(novel))
+    assert admitted(shuffled, SPEC) == admitted(novel, SPEC)
+    assert training(shuffled, shuffled, SPEC) == training(novel, novel, SPEC)
+
+
+@given(scores)
+def test_nobody_admitted_is_worse_than_somebody_refused(novel: list[Scored]) -> None:
+    chosen = admitted(novel, SPEC)
+    assert chosen == best_first(novel)[: len(chosen)]
+    assert all(s.accuracy >= SPEC.fallback_threshold for s in chosen)
+    assert {s.candidate_id for s in novel if s.accuracy >= SPEC.threshold} <= {s.candidate_id for s in chosen}
+
+
+@given(scores, scores)
+def test_quota_and_replay_are_bounds(current: list[Scored], earlier: list[Scored]) -> None:
+    pairs = training(current, earlier, SPEC)
+    replayed = min(SPEC.replay, len(earlier))
+    fresh = pairs[: len(pairs) - replayed]
+    assert all(sum(s.family == family for s in fresh) <= SPEC.quota for family in ("plain", "residual", "dense"))
+    assert len({s.candidate_id for s in pairs[len(fresh) :]}) == replayed
