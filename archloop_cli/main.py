@@ -4,14 +4,18 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from archloop import __version__
 from archloop.errors import ArchloopError
+from archloop.ops import logging
 from archloop_cli import doctor, model, parked
+
+if TYPE_CHECKING:
+    from services.registry.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
@@ -97,6 +101,7 @@ def version() -> None:
 
 def main() -> None:
     """Run a command; what goes wrong on purpose is one line on standard error."""
+    logging.configure(level="WARNING", json=False)
     try:
         app()
     except ArchloopError as error:
@@ -107,7 +112,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _conclude(summary: "Summary", directory: Path, as_json: bool) -> None:  # noqa: F821
+def _conclude(summary: "Summary", directory: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary.model_dump(mode="json")))
     err.print(f"report: {directory / 'report.html'}", highlight=False)

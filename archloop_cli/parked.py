@@ -11,7 +11,6 @@ import typer
 from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Parked
 from archloop.errors import NotFound
-from archloop_cli import embedded, runs
 
 app = typer.Typer(no_args_is_help=True, help="Messages that no retry mended.")
 Run = Annotated[Path, typer.Option("--run", help="Directory of the run.", metavar="RUN")]
@@ -45,6 +44,8 @@ def replay(parked_id: str, run: Run) -> None:
 
 
 async def _replay(run: Path, parked_id: str) -> None:
+    from archloop_cli import embedded, runs
+
     _, spec = runs.stored_run(run)
     async with embedded.composed(run, spec.base_model) as loop:
         await loop.bus.replay(parked_id)

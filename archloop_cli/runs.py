@@ -13,7 +13,6 @@ from archloop import presets, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, NotFound
 from archloop.ops import logging
-from archloop_cli import report
 from archloop_cli.embedded import REGISTRY_FILE, composed
 from archloop_cli.guard import Guard
 from archloop_cli.outputs import manifest, write_json
@@ -94,6 +93,8 @@ async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) 
 
 async def report_on(directory: Path) -> Summary:
     """Write summary.json and report.html from what is recorded, finished or not."""
+    from archloop_cli import report
+
     run_id, _ = stored_run(directory)
     store = SqliteStore(directory / REGISTRY_FILE)
     try:

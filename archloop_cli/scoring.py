@@ -59,5 +59,7 @@ def _evaluated(line: dict[str, Any]) -> str:
 
 
 def _judged(comparison: Comparison) -> str:
+    if comparison.verdict is None:
+        return f"{'unreadable':<17}    –  {'':<15}  {comparison.file}  {comparison.problem}"
     nearest = f"  nearest {comparison.nearest}" if comparison.nearest else ""
     return f"{comparison.verdict:<17}{comparison.similarity:5.2f}  {comparison.family:<15}  {comparison.file}{nearest}"
