@@ -93,6 +93,9 @@ def _check_weights(path: Path, lora: ServableLora) -> None:
             raise AdapterUnusable(
                 f"{WEIGHTS}: {name} of shape {shape} is no rank-{lora.r} LoRA matrix of one of the target modules"
             )
+    pairs = {name.replace(".lora_B.", ".lora_A.") for name in shapes}
+    if not shapes or len(shapes) != 2 * len(pairs):
+        raise AdapterUnusable(f"{WEIGHTS}: {len(shapes)} tensors are no pairs of lora_A and lora_B")
 
 
 def _rank(name: str, shape: tuple[int, ...], modules: Sequence[str]) -> int | None:

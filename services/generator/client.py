@@ -173,7 +173,7 @@ def _translated(adapter: str | None) -> Iterator[None]:
         raise Unavailable("the model server did not answer in time") from error
     except (HfHubHTTPError, TextGenerationError) as error:
         raise _by_status(error, adapter) from error
-    except (transport.TransportError, ValueError, KeyError, TypeError) as error:
+    except (transport.TransportError, ValueError, LookupError, TypeError) as error:
         raise Unavailable(f"no answer from the model server: {error!r}") from error
 
 

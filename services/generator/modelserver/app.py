@@ -49,6 +49,7 @@ def _status(generations: Generations) -> APIRouter:
             "model_device_type": "cpu",
             "model_dtype": "float32",
             "max_concurrent_requests": generations.limit,
+            "running_requests": generations.running,
             "max_best_of": 1,
             "max_stop_sequences": MAX_STOP_SEQUENCES,
             "max_input_tokens": fleet.base.max_length - 1,

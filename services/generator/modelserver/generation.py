@@ -60,6 +60,11 @@ class Generations:
     limit: int
     _running: set[Sequence] = field(default_factory=set)
 
+    @property
+    def running(self) -> int:
+        """Requests that are waiting or being answered."""
+        return len(self._running)
+
     async def whole(self, ask: Ask) -> Answer:
         """The answer when it is complete. Raises InvalidInput, NotFound, Overloaded, GenerationFailed."""
         *_, answer = [item async for item in self.stream(ask, tokens=False)]

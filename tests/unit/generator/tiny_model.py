@@ -23,8 +23,8 @@ def tokenizer(chat_template: str | None = None) -> PreTrainedTokenizerFast:
     return made
 
 
-def save_base(folder: Path, *, seed: int = 0, chat_template: str | None = None) -> Path:
-    words = tokenizer(chat_template)
+def save_base(folder: Path, *, seed: int = 0, length: int = 256) -> Path:
+    words = tokenizer()
     words.save_pretrained(folder)
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -34,7 +34,7 @@ def save_base(folder: Path, *, seed: int = 0, chat_template: str | None = None) 
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=length,
         bos_token_id=1,
         eos_token_id=2,
         initializer_range=0.3,
