@@ -12,7 +12,6 @@ from archloop.contracts.spec import TrainingSpec
 from services.trainer.pairs import IGNORED, Example
 
 OnStep = Callable[[int, int, float], None]
-_WARM_UP = 0.1
 _CLIP = 1.0
 
 
@@ -25,7 +24,7 @@ def train(
     plan = [batch for _ in range(spec.epochs) for batch in batches(examples, spec.batch_size, rng)]
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=spec.learning_rate, weight_decay=0.0)
-    schedule = get_linear_schedule_with_warmup(optimizer, int(_WARM_UP * len(plan)), len(plan))
+    schedule = get_linear_schedule_with_warmup(optimizer, warm_up(len(plan)), len(plan))
     losses: list[float] = []
     model.train()
     for step, batch in enumerate(plan, 1):
@@ -38,6 +37,11 @@ def train(
         losses.append(loss.item())
         on_step(step, len(plan), losses[-1])
     return losses
+
+
+def warm_up(steps: int) -> int:
+    """The steps over which the learning rate rises: a tenth, none in very short trainings."""
+    return steps // 10
 
 
 def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:

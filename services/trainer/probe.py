@@ -55,7 +55,8 @@ def greedy(model: Any, tokenizer: Any, ids: list[int], max_new_tokens: int) -> D
 
 def _probe(prompt: str, tokenizer: Any, length: int, tuned: Decoded, base: Decoded) -> Probe:
     def text(decoded: Decoded) -> str:
-        return str(tokenizer.decode(decoded.tokens[:length], skip_special_tokens=True))
+        kept = decoded.tokens[:length]
+        return str(tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     return Probe(
         prompt=prompt,

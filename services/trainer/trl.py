@@ -1,7 +1,7 @@
 """The same training by TRL's SFTTrainer: slower to start, and what a real LLM wants."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -9,11 +9,12 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from archloop.contracts.spec import TrainingSpec
+from services.trainer.lean import OnStep, warm_up
 from services.trainer.pairs import Example
 
 
 class _EachStep(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, on_step: Callable[[int, int, float], None]) -> None:
+    def __init__(self, on_step: OnStep) -> None:
         self.losses: list[float] = []
         self._on_step = on_step
 
@@ -31,23 +32,23 @@ def train(
     *,
     tokenizer: Any,
     seed: int,
-    on_step: Callable[[int, int, float], None],
+    on_step: OnStep,
 ) -> list[float]:
     """Train in place; return the loss of every step. Pairs come with their labels, so TRL tokenizes nothing."""
-    steps = _EachStep(on_step)
+    progress = _EachStep(on_step)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
             model=model,
-            args=_config(spec, seed, scratch),
+            args=_config(spec, seed, scratch, steps=spec.epochs * -(-len(examples) // spec.batch_size)),
             train_dataset=Dataset.from_list([example._asdict() for example in examples]),
             processing_class=tokenizer,
-            callbacks=[steps],
+            callbacks=[progress],
         )
         trainer.train()
-    return steps.losses
+    return progress.losses
 
 
-def _config(spec: TrainingSpec, seed: int, scratch: str) -> SFTConfig:
+def _config(spec: TrainingSpec, seed: int, scratch: str, steps: int) -> SFTConfig:
     return SFTConfig(
         output_dir=scratch,
         seed=seed,
@@ -57,7 +58,7 @@ def _config(spec: TrainingSpec, seed: int, scratch: str) -> SFTConfig:
         max_length=spec.max_length,
         packing=False,
         lr_scheduler_type="linear",
-        warmup_steps=0.1,
+        warmup_steps=warm_up(steps),
         train_sampling_strategy="group_by_length",
         gradient_checkpointing=False,
         bf16=False,

@@ -29,6 +29,11 @@ class Net(nn.Module):
 '''
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
 def _tokenizer(texts):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,6 +73,7 @@ def base_model(tmp_path_factory, pairs) -> str:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=512,
+        initializer_range=0.3,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=0,
@@ -83,7 +89,7 @@ def base(base_model) -> tuning.Base:
 
 @pytest.fixture(scope="session")
 def spec() -> TrainingSpec:
-    return TrainingSpec(r=8, alpha=16, learning_rate=5e-3, epochs=2, batch_size=4)
+    return TrainingSpec(r=8, alpha=16, learning_rate=1e-2, epochs=3, batch_size=4)
 
 
 @pytest.fixture
