@@ -13,7 +13,7 @@ from services.novelty.operations import Operations
 from services.novelty.program import Function, parameters, self_name
 from services.novelty.values import NONE, NOTHING, Traits, Value, Values, traits_of
 
-_VALUES = 10_000
+_VALUES = 2_000
 _SHAPE = frozenset({"shape", "ndim", "dtype", "device", "training"})
 
 
@@ -161,7 +161,7 @@ class Interpreter:
         match call.func:
             case ast.Attribute(value=ast.Name(id=name), attr=attr) if self._layers and name == self._instance:
                 return self._layers.get(attr) or [(attr, call)]
-            case ast.Call() as made:
+            case ast.Call(func=ast.Name() | ast.Attribute()) as made:
                 return constructions(made)
         return [(callee_name(call), call)]
 

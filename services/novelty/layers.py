@@ -59,10 +59,8 @@ def is_depthwise(call: ast.Call) -> bool:
 def pools_to_one(call: ast.Call) -> bool:
     """Whether a pooling leaves one value per channel: an adaptive one to size 1, or a mean over places."""
     name = callee_name(call).lower()
-    sizes = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant) and isinstance(n.value, int)]
-    if "adaptive" in name:
-        return all(size == 1 for size in sizes if not isinstance(size, bool))
-    return sizes != [1]
+    sizes = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant) and type(n.value) is int]
+    return sizes.count(1) == len(sizes) if "adaptive" in name else sizes != [1]
 
 
 def _argument(call: ast.Call, name: str, position: int) -> ast.expr | None:

@@ -81,7 +81,9 @@ class Values:
         return Value(bit, bit)
 
     def derived(self, parents: Iterable[Value], traits: Traits = NONE, gated: int = 0) -> Value:
-        """Computed from the parents; no tensor if none of them is."""
+        """Computed from the parents; no tensor if none of them is, or beyond the limit."""
+        if self.exhausted:
+            return NOTHING
         ancestry = 0
         for parent in parents:
             ancestry |= parent.ancestry
