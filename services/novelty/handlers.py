@@ -14,10 +14,10 @@ from archloop.blobs.port import Blobs
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateJudged, CandidateLost
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import SourceCode
+from services.novelty.expressions import Sizes
 from services.novelty.features import Features, features
 from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
-from services.novelty.normalise import Sizes
 from services.novelty.store import Arrival, SignatureStore
 
 log = structlog.get_logger(__name__)

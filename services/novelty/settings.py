@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archloop.ops.settings import ServiceSettings, config
-from services.novelty.normalise import Sizes
+from services.novelty.expressions import Sizes
 
 
 class NoveltySettings(ServiceSettings):
