@@ -18,7 +18,7 @@ from services.registry.api.problems import responses
 router = APIRouter(
     tags=["requests"],
     dependencies=[Depends(authorized)],
-    responses=responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
+    responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
 )
 _CODE_LIMIT = 2**20
 
