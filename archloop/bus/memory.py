@@ -83,11 +83,15 @@ class MemorySubscription:
 
 
 class MemoryBus:
-    """Topic-bound queues as deques. Not thread-safe: everything happens on one event loop."""
+    """Topic-bound queues as deques. Not thread-safe: everything happens on one event loop.
 
-    def __init__(self, parked: Path | None = None) -> None:
+    Within one process nothing takes minutes to come back, so retries wait for `longest_delay_s` at most.
+    """
+
+    def __init__(self, parked: Path | None = None, longest_delay_s: float = 2.0) -> None:
         self._channels: dict[str, _Channel] = {}
         self._parking = ParkingLot(parked)
+        self._longest_delay_s = longest_delay_s
         self._timers: set[asyncio.TimerHandle] = set()
 
     async def declare(self, queue: Queue) -> None:
@@ -117,7 +121,7 @@ class MemoryBus:
             self._timers.discard(timer)
             self._put(self._channels[queue.name], envelope.encode())
 
-        timer = loop.call_later(delay_s, due)
+        timer = loop.call_later(min(delay_s, self._longest_delay_s), due)
         self._timers.add(timer)
 
     async def park(self, parked: Parked) -> None:

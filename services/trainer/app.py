@@ -24,6 +24,8 @@ class TrainerApp:
 @asynccontextmanager
 async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[TrainerApp]:
     """Warm up and consume; at the end give the job in hand `grace_s`, then stop it, to be retried."""
+    if settings.work_dir is not None:
+        settings.work_dir.mkdir(parents=True, exist_ok=True)
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
         subscription = await Consumer(bus, TRAINER, handler, "trainer").start()
