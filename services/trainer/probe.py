@@ -12,12 +12,12 @@ MAX_NEW_TOKENS = 64
 _NEAR_TIE = 1e-3
 
 
-class Decoded(NamedTuple):
-    """Greedy tokens, end of sequence included; for each its log-probability and its lead over the second, in nats."""
+class Choice(NamedTuple):
+    """The likeliest token, its log-probability and its lead over the second, in nats."""
 
-    tokens: list[int]
-    logprobs: list[float]
-    leads: list[float]
+    token: int
+    logprob: float
+    lead: float
 
 
 def take(model: Any, tokenizer: Any, prompt: str) -> Probe:
@@ -27,44 +27,50 @@ def take(model: Any, tokenizer: Any, prompt: str) -> Probe:
     `logprob` sums over the generated tokens, an end of sequence included; the texts leave special tokens out.
     Raises TrainingRefused if the two cannot be told apart.
     """
-    ids = prompt_ids(prompt, tokenizer)
+    ids, ends = prompt_ids(prompt, tokenizer), end_ids(model, tokenizer)
     model.eval()
     with model.disable_adapter():
-        base = greedy(model, tokenizer, ids, MAX_NEW_TOKENS)
-    tuned = greedy(model.merge_and_unload(), tokenizer, ids, MAX_NEW_TOKENS)
-    length = max(1, next((i for i, lead in enumerate(tuned.leads) if lead < _NEAR_TIE), MAX_NEW_TOKENS))
+        base = greedy(model, ids, ends, MAX_NEW_TOKENS)
+    tuned = greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS)
+    length = max(1, next((i for i, choice in enumerate(tuned) if choice.lead < _NEAR_TIE), MAX_NEW_TOKENS))
     return _distinct(_probe(prompt, tokenizer, length, tuned, base))
 
 
 @torch.inference_mode()
-def greedy(model: Any, tokenizer: Any, ids: list[int], max_new_tokens: int) -> Decoded:
-    """At most `max_new_tokens` tokens after the prompt's `ids`."""
-    prompt = torch.tensor([ids], device=model.device)
-    out = model.generate(
-        input_ids=prompt,
-        attention_mask=torch.ones_like(prompt),
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id,
-        return_dict_in_generate=True,
-        output_logits=True,
-    )
-    best = torch.cat(out.logits).float().log_softmax(-1).topk(2).values
-    return Decoded(out.sequences[0, len(ids) :].tolist(), best[:, 0].tolist(), (best[:, 0] - best[:, 1]).tolist())
+def greedy(model: Any, ids: list[int], ends: frozenset[int], max_new_tokens: int) -> list[Choice]:
+    """At most `max_new_tokens` choices after the prompt's `ids`, up to and including an end of sequence.
+
+    transformers' `generate` would heed what the model's generation_config says, for instance a repetition penalty.
+    """
+    choices: list[Choice] = []
+    cache, step = None, ids
+    while len(choices) < max_new_tokens and not (choices and choices[-1].token in ends):
+        out = model(input_ids=torch.tensor([step], device=model.device), past_key_values=cache, use_cache=True)
+        (best, second), (token, _) = (two.tolist() for two in out.logits[0, -1].float().log_softmax(-1).topk(2))
+        choices.append(Choice(token, best, best - second))
+        cache, step = out.past_key_values, [token]
+    return choices
 
 
-def _probe(prompt: str, tokenizer: Any, length: int, tuned: Decoded, base: Decoded) -> Probe:
-    def text(decoded: Decoded) -> str:
-        kept = decoded.tokens[:length]
-        return str(tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens at which a server stops: the tokenizer's and the model's own."""
+    own = model.generation_config.eos_token_id
+    several = own if isinstance(own, list) else [own]
+    return frozenset({tokenizer.eos_token_id, *several} - {None})
+
+
+def _probe(prompt: str, tokenizer: Any, length: int, tuned: list[Choice], base: list[Choice]) -> Probe:
+    def text(choices: list[Choice]) -> str:
+        tokens = [choice.token for choice in choices]
+        return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     return Probe(
         prompt=prompt,
         max_new_tokens=length,
-        text=text(tuned),
-        logprob=sum(tuned.logprobs[:length]),
-        base_text=text(base),
-        base_logprob=sum(base.logprobs[:length]),
+        text=text(tuned[:length]),
+        logprob=sum(choice.logprob for choice in tuned[:length]),
+        base_text=text(base[:length]),
+        base_logprob=sum(choice.logprob for choice in base[:length]),
     )
 
 

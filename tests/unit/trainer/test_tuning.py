@@ -51,17 +51,44 @@ def test_a_server_that_loads_the_files_answers_as_the_probe_says(tune, base):
     tuned, folder = tune()
     served = PeftModel.from_pretrained(base.model, str(folder)).merge_and_unload()
     ids = [base.tokenizer.bos_token_id, *base.tokenizer(tuned.probe.prompt)["input_ids"]]
-    answer = probe.greedy(served.eval(), base.tokenizer, ids, tuned.probe.max_new_tokens)
-    assert base.tokenizer.decode(answer.tokens, skip_special_tokens=True) == tuned.probe.text
-    assert sum(answer.logprobs) == pytest.approx(tuned.probe.logprob, abs=tuned.probe.tolerance)
+    answer = probe.greedy(served.eval(), ids, frozenset({2}), tuned.probe.max_new_tokens)
+    assert base.tokenizer.decode([choice.token for choice in answer], skip_special_tokens=True) == tuned.probe.text
+    assert sum(choice.logprob for choice in answer) == pytest.approx(tuned.probe.logprob, abs=tuned.probe.tolerance)
 
 
 def test_the_base_model_does_not_answer_as_the_probe_says(tune, base):
     expected = tune()[0].probe
     ids = [base.tokenizer.bos_token_id, *base.tokenizer(expected.prompt)["input_ids"]]
-    answer = probe.greedy(base.model.eval(), base.tokenizer, ids, expected.max_new_tokens)
-    assert base.tokenizer.decode(answer.tokens, skip_special_tokens=True) == expected.base_text
+    answer = probe.greedy(base.model.eval(), ids, frozenset({2}), expected.max_new_tokens)
+    assert base.tokenizer.decode([choice.token for choice in answer], skip_special_tokens=True) == expected.base_text
     assert expected.base_text != expected.text or abs(expected.logprob - expected.base_logprob) > expected.tolerance
+
+
+def test_the_probe_does_not_heed_the_generation_config(tune, base_model, tmp_path, monkeypatch):
+    expected = tune()[0].probe
+    loaded = tuning.load
+
+    def load(name):
+        base = loaded(name)
+        base.model.generation_config.repetition_penalty = 5.0
+        base.model.generation_config.do_sample = True
+        return base
+
+    monkeypatch.setattr(tuning, "load", load)
+    assert tune("again")[0].probe == expected
+
+
+def test_decoding_stops_at_an_end_of_sequence_and_counts_it(base):
+    model, ids = base.model.eval(), [1, 5, 6]
+    free = probe.greedy(model, ids, frozenset(), 8)
+    end = free[2].token
+    stopped = probe.greedy(model, ids, frozenset({end}), 8)
+    assert stopped == free[: [choice.token for choice in free].index(end) + 1]
+
+
+def test_every_end_of_sequence_that_a_server_knows_ends_the_probe(base):
+    base.model.generation_config.eos_token_id = [2, 7]
+    assert probe.end_ids(base.model, base.tokenizer) == {2, 7}
 
 
 def test_an_adapter_that_learnt_nothing_is_refused(tune):
