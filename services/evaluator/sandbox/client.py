@@ -28,12 +28,17 @@ class ZygoteSandbox:
         self.level = required
         self._required, self._threads = required, threads
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="sandbox")
-        self._groups: asyncio.Queue[Group | None] = asyncio.Queue()
-        self._owned = [cgroup.create(slot) for slot in range(slots)]
-        for group in self._owned:
-            self._groups.put_nowait(group)
+        self._free: asyncio.Queue[Group | None] = asyncio.Queue()
+        self.groups = [cgroup.create(slot) for slot in range(slots)]
+        for group in self.groups:
+            self._free.put_nowait(group)
         self._starting = asyncio.Lock()
         self._zygote: Zygote | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the fork server's launcher, below which every candidate runs."""
+        return self._zygote.pid if self._zygote is not None else None
 
     async def start(self) -> None:
         """Have the fork server ready, some seconds. Raises SandboxUnavailable below the required level."""
@@ -41,19 +46,19 @@ class ZygoteSandbox:
 
     async def run(self, job: Job) -> JobResult:
         """See the port."""
-        group = await self._groups.get()
+        group = await self._free.get()
         try:
             conductor = Conductor(await self._ready(), job, group)
             return await self._conducted(conductor)
         finally:
-            self._groups.put_nowait(group)
+            self._free.put_nowait(group)
 
     async def close(self) -> None:
         """Kill what runs and free everything."""
         if self._zygote is not None:
             self._zygote.stop()
         await asyncio.to_thread(self._pool.shutdown)
-        for group in self._owned:
+        for group in self.groups:
             if group is not None:
                 group.remove()
 
@@ -73,6 +78,7 @@ class ZygoteSandbox:
             if self._zygote is None or not self._zygote.alive:
                 if self._zygote is not None:
                     log.warning("the sandbox's fork server died and is started again")
+                    self._zygote.stop()
                 self._zygote = await self._launched()
             return self._zygote
 

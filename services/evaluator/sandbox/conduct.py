@@ -16,7 +16,7 @@ from services.evaluator.sandbox.port import STDOUT_TAIL, Job, JobResult, KilledB
 from services.evaluator.sandbox.shared import sealed
 from services.evaluator.sandbox.wire import Descriptors, Layout, Order
 
-_GRACE_S = 30.0
+_GRACE_S = 120.0  # a machine under load takes its time even to end a process
 _CHUNK = 64 * 1024
 
 

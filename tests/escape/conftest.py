@@ -1,0 +1,87 @@
+"""The arena that the escape tests share."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import pytest_asyncio
+
+from archloop.contracts.values import SandboxLevel
+from archloop.errors import SandboxUnavailable
+from services.evaluator.evaluator import Evaluator
+from services.evaluator.sandbox.client import ZygoteSandbox
+from tests.escape.arena import SECRET, Arena, skip_or_fail
+from tests.unit.evaluator.support import quadrants
+
+
+@pytest.fixture(scope="session")
+def _secret():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARCHLOOP_BUS_PASSWORD", SECRET)
+        yield
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def arena(_secret):
+    sandbox = ZygoteSandbox(slots=2)
+    evaluator = Evaluator(sandbox, quadrants)
+    try:
+        await sandbox.start()
+    except SandboxUnavailable as error:
+        skip_or_fail(str(error))
+    assert sandbox.level is SandboxLevel.NAMESPACES
+    assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
+    yield Arena(evaluator, sandbox)
+    await sandbox.close()
+    await evaluator.close()
+
+
+class Service:
+    """A service in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def line(self) -> dict:
+        return json.loads(await asyncio.wait_for(self._process.stdout.readline(), 50))
+
+    async def ready(self) -> int:
+        """The launcher's process id."""
+        return (await self.line())["ready"]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run_service(tmp_path_factory):
+    """Start tests/escape/service.py over files with these sources, with options of tests/escape/restricted.py."""
+    processes = []
+    folder = tmp_path_factory.mktemp("sources")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+
+    async def start(level: str, *sources: str, options: list[str] = ()) -> Service:
+        files = [folder / f"{number}.py" for number in range(len(sources))]
+        for file, source in zip(files, sources, strict=True):
+            file.write_text(source)
+        command = [
+            "-m",
+            "tests.escape.restricted",
+            *options,
+            "--",
+            "-m",
+            "tests.escape.service",
+            level,
+            *map(str, files),
+        ]
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=subprocess.PIPE)
+        processes.append(process)
+        return Service(process)
+
+    yield start
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

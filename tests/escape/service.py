@@ -1,0 +1,34 @@
+"""A service of one evaluator, to be run in its own process: evaluates the files named, prints a JSON line for each."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from archloop.contracts.values import SandboxLevel
+from archloop.errors import SandboxUnavailable
+from archloop.ops import logging
+from services.evaluator.evaluator import Evaluator
+from services.evaluator.sandbox.client import ZygoteSandbox
+from tests.unit.evaluator.support import TINY, quadrants
+
+
+async def main(level: str, files: list[str]) -> None:
+    sandbox = ZygoteSandbox(slots=1, required=SandboxLevel(level))
+    evaluator = Evaluator(sandbox, quadrants)
+    try:
+        await sandbox.start()
+        print(json.dumps({"ready": sandbox.pid}), flush=True)
+        for file in files:
+            evaluation = await evaluator.evaluate(Path(file).read_text(), TINY)
+            print(evaluation.model_dump_json(), flush=True)
+    except SandboxUnavailable as error:
+        print(json.dumps({"unavailable": str(error)}), flush=True)
+    finally:
+        await sandbox.close()
+        await evaluator.close()
+
+
+if __name__ == "__main__":
+    logging.configure(level="WARNING")
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,114 @@
+"""The sandbox itself: it ends with its service, is replaced when it dies, and frees what it took."""
+
+import asyncio
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from archloop.contracts.values import Outcome, SandboxLevel
+from archloop.errors import SandboxUnavailable, Unavailable
+from services.evaluator.evaluator import Evaluator
+from services.evaluator.sandbox import cgroup
+from services.evaluator.sandbox.client import ZygoteSandbox
+from tests.escape.arena import SLEEPER, measured
+from tests.unit.evaluator.support import GOOD, TINY, good, quadrants
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SLEEP = good(before="import time\ntime.sleep(1000)")
+LONG = SLEEPER.model_copy(update={"limits": TINY.limits})
+
+
+async def child_of(sandbox: ZygoteSandbox) -> psutil.Process:
+    """The one candidate that is running."""
+    server = psutil.Process(sandbox.pid).children()[0]
+    while not (children := server.children()):
+        await asyncio.sleep(0.01)
+    return children[0]
+
+
+async def test_a_candidate_that_is_cancelled_is_gone_and_its_slot_free(arena):
+    task = asyncio.create_task(arena.evaluator.evaluate(SLEEP, LONG))
+    child = await child_of(arena.sandbox)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not child.is_running()
+    await arena.contained(GOOD, Outcome.OK)
+
+
+async def test_a_fork_server_that_dies_is_nobodys_outcome_and_is_replaced(arena):
+    task = asyncio.create_task(arena.evaluator.evaluate(SLEEP, LONG))
+    child = await child_of(arena.sandbox)
+    psutil.Process(arena.sandbox.pid).children()[0].kill()
+    with pytest.raises(Unavailable):
+        await task
+    await gone([child])
+    assert (await arena.evaluator.evaluate(GOOD, TINY)).outcome is Outcome.OK
+    await arena.contained(GOOD, Outcome.OK)
+
+
+async def test_two_candidates_at_once_are_measured_as_they_are_alone(arena):
+    alone = await arena.evaluator.evaluate(GOOD, TINY)
+    both = await asyncio.gather(*(arena.evaluator.evaluate(GOOD, TINY) for _ in range(4)))
+    assert all(measured(evaluation) == measured(alone) for evaluation in both)
+
+
+async def test_two_candidates_at_once_do_not_see_each_other(arena):
+    leave = good(before="import time\nopen('left', 'w').write('x')\ntime.sleep(1.2)")
+    look = good(before="import os, time\ntime.sleep(0.4)\nassert os.listdir() == [] and os.getpid() == 1")
+    first, second = await asyncio.gather(*(arena.evaluator.evaluate(code, TINY) for code in (leave, look)))
+    assert (first.outcome, second.outcome) == (Outcome.OK, Outcome.OK)
+
+
+async def test_closing_frees_processes_descriptors_and_groups():
+    before = psutil.Process().num_fds()
+    sandbox = ZygoteSandbox(slots=2)
+    evaluator = Evaluator(sandbox, quadrants)
+    await sandbox.start()
+    await evaluator.evaluate(GOOD, TINY)
+    launcher = psutil.Process(sandbox.pid)
+    tree = [launcher, *launcher.children(recursive=True)]
+    groups = [d for group in sandbox.groups if group for d in group.directories]
+    await sandbox.close()
+    await evaluator.close()
+    assert [p for p in tree if p.is_running()] == []
+    assert [d for d in groups if d.exists()] == []
+    assert psutil.Process().num_fds() == before
+
+
+async def test_groups_of_a_service_that_was_killed_are_swept():
+    group = cgroup.create(slot=77)
+    if group is None:
+        pytest.skip("this machine gives no cgroups")
+    stale = [d.rename(d.with_name("archloop-4194304-0")) for d in group.directories]
+    cgroup.create(slot=78).remove()
+    assert [d for d in stale if d.exists()] == []
+
+
+async def test_a_level_that_cannot_be_had_is_refused():
+    sandbox = ZygoteSandbox(slots=1, required=SandboxLevel.CONTAINER)
+    with pytest.raises(SandboxUnavailable, match="container"):
+        await sandbox.start()
+    await sandbox.close()
+
+
+async def gone(processes: list[psutil.Process], timeout: float = 10) -> None:
+    """Return when they are; fail if they stay."""
+    deadline = time.monotonic() + timeout
+    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        assert time.monotonic() < deadline, processes
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_nothing_outlives_a_service_that_is_killed(arena, run_service, number):
+    service = await run_service("namespaces", SLEEP)
+    launcher = psutil.Process(await service.ready())
+    while len(tree := [launcher, *launcher.children(recursive=True)]) < 3:
+        await asyncio.sleep(0.02)
+    os.kill(service.pid, number)
+    await gone(tree)

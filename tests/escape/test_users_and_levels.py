@@ -1,0 +1,60 @@
+"""Root or not, with namespaces or without: the same outcomes, or a refusal that says what is missing."""
+
+import os
+
+import pytest
+
+from archloop.contracts.values import Outcome
+from tests.unit.evaluator.support import GOOD, good
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HOSTILE = {
+    good(before="__import__('socket').socket()"): Outcome.FORBIDDEN,
+    good(before="import os\nos.fork()"): Outcome.FORBIDDEN,
+    good(before="open('/etc/archloop-escape', 'w')"): Outcome.FORBIDDEN,
+    good(before="import os\nos.mkdir('/tmp/archloop-escape')"): None,
+    good(before="open('/etc/hostname').read()"): None,
+    good(before="import os\nos.kill(os.getppid(), 9)"): Outcome.FORBIDDEN,
+    good(before="import os\nraise ValueError(dict(os.environ))"): Outcome.BUILD_ERROR,
+    good(before="import torch\ntorch.zeros(1 << 34)"): Outcome.OUT_OF_MEMORY,
+    good(before="__import__('ctypes').CDLL(None).syscall(101, 0, 0, 0, 0)"): Outcome.FORBIDDEN,
+    good(before="import os\nwhile True: os.write(1, bytes(1 << 20))"): Outcome.FORBIDDEN,
+}
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+async def checked(service, level: str) -> None:
+    """The good candidate is ok, before and after the hostile ones, which are what they are."""
+    await service.ready()
+    expected = [Outcome.OK, *HOSTILE.values(), Outcome.OK]
+    told = [await service.line() for _ in expected]
+    assert {line["sandbox_level"] for line in told} == {level}
+    for line, outcome in zip(told, expected, strict=True):
+        assert outcome in (None, line["outcome"]), line
+    assert told[0]["accuracy"] == told[-1]["accuracy"]
+
+
+@needs_root
+async def test_any_other_user_gets_the_same_confinement(arena, run_service):
+    await checked(await run_service("namespaces", GOOD, *HOSTILE, GOOD, options=["user=4321"]), "namespaces")
+
+
+async def test_without_namespaces_it_refuses_and_says_which_setting_lowers_the_level(arena, run_service):
+    service = await run_service("namespaces", GOOD, options=["bare"])
+    refusal = (await service.line())["unavailable"]
+    assert "unshare: Operation not permitted" in refusal
+    assert "ARCHLOOP_EVALUATOR_REQUIRED_LEVEL=process" in refusal
+    assert "risk" in refusal
+
+
+@needs_root
+async def test_the_process_level_holds_by_rlimits_seccomp_and_landlock(arena, run_service):
+    service = await run_service("process", GOOD, *HOSTILE, GOOD, options=["user=4321", "bare"])
+    await checked(service, "process")
+
+
+async def test_the_process_level_uses_namespaces_where_it_can(arena, run_service):
+    service = await run_service("process", GOOD)
+    await service.ready()
+    assert (await service.line())["sandbox_level"] == "namespaces"

@@ -1,0 +1,112 @@
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from archloop.contracts.values import Outcome
+from services.evaluator.harness import frames
+from services.evaluator.reading import STAGES, one_line, read
+from tests.unit.evaluator.support import LIMITS, result, stages
+
+ANSWERS = np.array([0, 3, 1, 2], "<i4").tobytes()
+
+
+def verdict(outcome="ok", **changed) -> bytes:
+    content = {"outcome": outcome, "detail": "", "parameters": 7, "losses": [2.0, 1.0], **changed}
+    return frames.pack(frames.VERDICT, json.dumps(content).encode())
+
+
+def reading(stream: bytes, **kwargs):
+    return read(result(stream, **kwargs), LIMITS, count=4, classes=4)
+
+
+def predictions(payload: bytes = ANSWERS) -> bytes:
+    return frames.pack(frames.PREDICTIONS, payload)
+
+
+def test_an_honest_stream_gives_predictions_and_what_the_child_says_of_itself():
+    told = reading(stages() + predictions() + verdict())
+    assert told.outcome is Outcome.OK
+    assert told.predictions.tolist() == [0, 3, 1, 2]
+    assert (told.parameters, told.losses, told.stage) == (7, (2.0, 1.0), "predict")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_flaw_is_reported_with_the_stage_that_found_it(stage):
+    told = reading(stages(up_to=stage) + verdict("build_error", detail="TypeError: no"))
+    assert (told.outcome, told.stage, told.detail) == (Outcome.BUILD_ERROR, stage, "TypeError: no")
+    assert told.predictions is None
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b"garbage",
+        stages(),
+        stages() + predictions(),
+        stages() + verdict(),
+        verdict() + stages(),
+        predictions() + verdict(),
+        stages(up_to="build") + predictions() + verdict(),
+        stages() + predictions() + predictions() + verdict(),
+        stages() + predictions() + verdict() + verdict(),
+        stages() + predictions() + verdict() + b"x",
+        stages() + stages() + predictions() + verdict(),
+        stages() + verdict() + predictions(),
+        stages() + predictions() + verdict()[:-1],
+        stages() + predictions(ANSWERS[:-4]) + verdict(),
+        stages() + predictions(ANSWERS + b"\0\0\0\0") + verdict(),
+        stages() + predictions(np.array([0, 1, 2, 4], "<i4").tobytes()) + verdict(),
+        stages() + predictions(np.array([0, 1, 2, -1], "<i4").tobytes()) + verdict(),
+        stages() + predictions() + verdict("excellent"),
+        stages() + predictions() + verdict(accuracy=1.0),
+        stages() + predictions() + verdict(parameters=-1),
+        stages() + predictions() + verdict(parameters=True),
+        stages() + predictions() + verdict(losses=[0.0] * 1000),
+        stages() + predictions() + verdict(detail="x" * 100_000),
+        stages() + predictions() + frames.pack(frames.VERDICT, b"[" * 10_000),
+        stages() + predictions() + frames.pack(frames.VERDICT, b'{"outcome": "ok", "losses": [NaN]}'),
+        frames.HEADER.pack(frames.STAGE, 2**32 - 1) + b"parse",
+    ],
+)  # fmt: skip
+def test_anything_else_on_the_pipe_is_a_crash(stream):
+    told = reading(stream)
+    assert told.outcome is Outcome.CRASHED
+    assert told.predictions is None
+
+
+@pytest.mark.parametrize(
+    ("killed_by", "outcome"),
+    [
+        ("wall", Outcome.TIMEOUT),
+        ("cpu", Outcome.TIMEOUT),
+        ("memory", Outcome.OUT_OF_MEMORY),
+        ("output", Outcome.FORBIDDEN),
+    ],
+)
+def test_a_limit_outweighs_an_answer_that_was_sent_before(killed_by, outcome):
+    told = reading(stages() + predictions() + verdict(), exit=None, signal=9, killed_by=killed_by)
+    assert told.outcome is outcome
+    assert told.predictions is None
+    assert told.detail.startswith("more than")
+
+
+def test_a_signal_outweighs_an_answer():
+    told = reading(stages() + predictions() + verdict(), exit=None, signal=signal.SIGSEGV)
+    assert (told.outcome, told.detail) == (Outcome.CRASHED, "killed by SIGSEGV")
+
+
+def test_the_filters_signal_is_a_refusal():
+    assert reading(stages(up_to="train"), exit=None, signal=signal.SIGSYS).outcome is Outcome.FORBIDDEN
+
+
+def test_an_exit_status_outweighs_an_answer():
+    assert reading(stages() + predictions() + verdict(), exit=3).outcome is Outcome.CRASHED
+
+
+def test_a_detail_is_one_short_line_without_directories():
+    detail = one_line("OSError:\n\x1b[31m /home/someone/.venv/lib/torch/x.py is\tgone " + "y" * 500)
+    assert detail.startswith("OSError: [31m …/x.py is gone y")
+    assert len(detail) <= 200
