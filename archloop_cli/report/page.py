@@ -1,0 +1,61 @@
+"""Writes the page: the view and the figures, through one template that escapes whatever it is given."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from archloop_cli.report import view
+from archloop_cli.report.plots import Run, all_plots
+from archloop_cli.report.view import Json
+
+_NOTHING: Json = MappingProxyType({})
+
+
+def write(
+    summary: Json,
+    candidates: Sequence[Json],
+    out: Path,
+    *,
+    codes: Mapping[str, str] = _NOTHING,
+    manifest: Json = _NOTHING,
+    control: Json | None = None,
+) -> None:
+    """Write one HTML file, whole or not at all.
+
+    `summary`, `candidates` and `manifest` are in the JSON form of the registry and the run's directory, `codes` holds
+    the sources of `showcase(candidates)` by candidate id, `control` is the summary of a frozen run to show beside it.
+    """
+    page = _template().render(
+        run_id=summary.get("run_id", "run"),
+        facts=view.facts(summary, candidates, manifest),
+        tiles=view.tiles(summary, control),
+        unique=view.count(summary.get("unique_total")),
+        plots=[plot._replace(svg=Markup(plot.svg)) for plot in all_plots(Run(summary, candidates, control))],  # noqa: S704
+        cycles=view.closed(summary),
+        best=view.best(summary, candidates, codes),
+        lineage=view.lineage(summary),
+        control=control,
+        frozen=bool((summary.get("spec") or {}).get("frozen")),
+        threshold=view.selection_threshold(summary),
+        scope=view.novelty_scope(summary),
+        similarity=view.novelty_threshold(summary),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
+    partial.replace(out)
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("archloop_cli.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=view.number, percent=view.percent, count=view.count, duration=view.duration)
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,141 @@
+import random
+from statistics import fmean, median
+
+import pytest
+
+from services.registry import measures
+
+HOSTILE = "# </code></pre><script>alert(1)</script>\nimport torch\n\n\nclass Net: ...  # <img src=x onerror=alert(2)>\n"
+FAMILIES = ("residual", "dense", "inception", "depthwise", "squeeze_excite", "attention", "gated", "plain")
+FAILURES = ("build_error", "shape_error", "syntax_error", "below_chance", "train_error", "diverged", "timeout")
+
+
+def _candidate(rng: random.Random, cycle: int, index: int, skill: float) -> dict:
+    valid = rng.random() < 0.35 + 0.6 * skill
+    accuracy = min(0.98, max(0.13, rng.gauss(0.22 + 0.5 * skill, 0.14)))
+    verdict = rng.choices(("novel", "near_duplicate", "exact_duplicate"), (1, 0.2 * skill, 0.05))[0]
+    similarity = {"exact_duplicate": 1.0, "near_duplicate": rng.uniform(0.85, 0.99)}.get(
+        verdict, rng.uniform(0.3, 0.84)
+    )
+    return {
+        "candidate_id": f"c-{cycle}-{index}",
+        "run_id": "demo-s0",
+        "cycle": cycle,
+        "index": index,
+        "adapter": f"demo-s0-c{cycle - 1}" if cycle else None,
+        "evaluation": {
+            "outcome": "ok" if valid else rng.choice(FAILURES),
+            "accuracy": accuracy if valid else None,
+            "test_accuracy": max(0.1, accuracy - rng.uniform(-0.01, 0.03)) if valid else None,
+            "parameters": rng.randrange(5_000, 300_000),
+            "protocol_sha256": "ab" * 32,
+            "sandbox_level": "namespaces",
+        },
+        "judgement": {
+            "verdict": verdict,
+            "similarity": similarity,
+            "nearest": f"c-{cycle}-{index - 1}" if index else None,
+            "threshold": 0.85,
+            "family": rng.choices(FAMILIES, (3, 2, 2, 1, 1, 1, 1, 2))[0],
+        }
+        if valid
+        else None,
+        "admitted": valid and verdict == "novel" and accuracy >= 0.4,
+    }
+
+
+def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> dict:
+    valid = [c for c in candidates if c["judgement"]]
+    admitted = [c for c in valid if c["admitted"]]
+    accuracies = [c["evaluation"]["accuracy"] for c in valid]
+    good = sum(a >= 0.4 for a in accuracies)
+    outcomes = [c["evaluation"]["outcome"] for c in candidates]
+    families = [c["judgement"]["family"] for c in admitted]
+    tally = {name: families.count(name) for name in FAMILIES if name in families}
+    verdicts = [c["judgement"]["verdict"] for c in valid]
+    low, high = measures.wilson(len(valid), len(candidates))
+    mean_low, mean_high = measures.mean_interval(accuracies)
+    return {
+        "cycle": cycle,
+        "closed": True,
+        "generated": len(candidates),
+        "valid": len(valid),
+        "valid_rate": len(valid) / len(candidates),
+        "valid_rate_low": low,
+        "valid_rate_high": high,
+        "mean_accuracy": fmean(accuracies),
+        "mean_accuracy_low": mean_low,
+        "mean_accuracy_high": mean_high,
+        "median_accuracy": median(accuracies),
+        "best_accuracy": max(accuracies),
+        "share_ge_threshold_trained": good / len(valid),
+        "share_ge_threshold_generated": good / len(candidates),
+        **{name: verdicts.count(name) for name in ("novel", "near_duplicate", "exact_duplicate")},
+        "admitted": len(admitted),
+        "unique_total": before + len(admitted),
+        "families": tally,
+        "family_entropy_bits": measures.entropy_bits(tally.values()),
+        "median_similarity": median(c["judgement"]["similarity"] for c in admitted) if admitted else None,
+        "outcomes": {name: outcomes.count(name) for name in set(outcomes)},
+        "adapter": candidates[0]["adapter"],
+        "pairs": None if frozen else len(admitted) + 10 * cycle,
+        "loss_curve": () if frozen else [1.6 / (1 + 0.3 * step) * 0.9**cycle for step in range(14)],
+        "seconds": {
+            "generate": 4.0 + cycle,
+            "evaluate": 31.0,
+            "judge": 30.0,
+            "train": 6.5 + cycle,
+            "total": 41.0 + cycle,
+        },
+    }
+
+
+def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False) -> tuple[dict, list[dict]]:
+    rng, candidates, rows = random.Random(seed), [], []
+    for cycle in range(cycles):
+        skill = 0.0 if frozen else cycle / (cycles - 1)
+        own = [_candidate(rng, cycle, index, skill) for index in range(size)]
+        candidates += own
+        rows.append(_cycle(cycle, own, rows[-1]["unique_total"] if rows else 0, frozen=frozen))
+    summary = {
+        "run_id": "demo-s0-frozen" if frozen else "demo-s0",
+        "status": "finished",
+        "reason": "completed",
+        "created": "2026-09-01T10:11:12.345678Z",
+        "seconds": 271.4,
+        "spec": {
+            "preset": "demo",
+            "cycles": cycles,
+            "candidates": size,
+            "seed": seed,
+            "protocol": "shapes",
+            "base_model": "tiny",
+            "frozen": frozen,
+            "selection": {"threshold": 0.4},
+            "novelty": {"threshold": 0.85, "scope": "run"},
+        },
+        "unique_total": rows[-1]["unique_total"],
+        "cycles": rows,
+    }
+    return summary, candidates
+
+
+@pytest.fixture
+def run():
+    """Makes a run that might have been: its summary and its candidates, in their JSON form."""
+    return _run
+
+
+@pytest.fixture
+def manifest() -> dict:
+    return {
+        "archloop": "0.1.0",
+        "base_model": {"name": "tiny", "sha256": "cd" * 32},
+        "machine": {"python": "3.11.7", "system": "Linux-6.1-x86_64", "processor": "x86_64", "cores": 2},
+    }
+
+
+@pytest.fixture
+def hostile() -> str:
+    """What a candidate might hold to reach the reader of the report."""
+    return HOSTILE
