@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,10 +18,12 @@ from tests.unit.registry.world import RUN, World, spec
 
 NEVER_GIVE_UP = Patience(answer_s=100.0, training_s=1000.0, echo_s=10.0, asks=10**6)
 SPEC = spec(cycles=2, candidates=5)
+pytestmark = pytest.mark.timeout(300)
+RUNNER = asyncio.Runner()
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(coroutine)
+    return RUNNER.run(coroutine)
 
 
 async def recorded(world: World) -> dict[str, dict[str, Any]]:
