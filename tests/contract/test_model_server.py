@@ -6,6 +6,8 @@ import httpx2
 import pytest
 from huggingface_hub import AsyncInferenceClient
 
+pytestmark = pytest.mark.timeout(240)  # the first test starts the server
+
 PROMPT = "class Net:"
 
 

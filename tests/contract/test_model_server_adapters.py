@@ -5,6 +5,8 @@ import asyncio
 import httpx2
 import pytest
 
+pytestmark = pytest.mark.timeout(240)  # the first test starts the server
+
 PROMPT = "class Net:"
 
 

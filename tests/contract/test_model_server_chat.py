@@ -7,6 +7,8 @@ from huggingface_hub import AsyncInferenceClient
 from services.generator.modelserver.texts import Texts
 from tests.unit.generator.tiny_model import CHAT_TEMPLATE, tokenizer
 
+pytestmark = pytest.mark.timeout(240)  # the first test starts the server
+
 MESSAGES = [{"role": "user", "content": "Write a network."}]
 
 

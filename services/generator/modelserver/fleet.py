@@ -38,12 +38,12 @@ class Fleet:
     def start(self) -> None:
         """Begin stepping; peft's slow import happens meanwhile, not when the first adapter arrives."""
         self._worker.start()
-        self._loader.submit(__import__, "peft")
+        Thread(target=__import__, args=("peft",), name="peft", daemon=True).start()
 
     def close(self) -> None:
         """Stop stepping after the current step."""
         self._inbox.put(None)
-        self._loader.shutdown(cancel_futures=True)
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, name: str, sequence: Sequence) -> None:
         """Queue the sequence at a version. Raises NotFound."""

@@ -41,6 +41,7 @@ async def _start(model: str, slots: int, threads: int, stderr: int) -> Process:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=stderr,
+        start_new_session=True,  # Ctrl-C is for the parent, which lets running requests end first
     )
 
 

@@ -1,5 +1,6 @@
 """Choosing the next token of one sequence, from its own logits and its own stream of random numbers alone."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+Logits = NDArray[np.float32]
 
 
 class Choice(NamedTuple):
@@ -33,49 +34,47 @@ class Sampling:
 
 
 class Sampler:
-    """Draws by inverse CDF in float64, one uniform number a step."""
+    """Draws by inverse CDF, summed in float64, with one uniform number a step."""
 
     def __init__(self, sampling: Sampling, seed: int) -> None:
         self._sampling = sampling
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose
 
-    def choose(self, logits: NDArray[np.float32]) -> Choice:
+    def choose(self, logits: Logits) -> Choice:
         """The next token, given the last position's logits (V,)."""
-        probabilities = _softmax(logits.astype(np.float64) / (self._sampling.temperature or 1.0))
+        weights = np.exp((logits - logits.max()) / np.float32(self._sampling.temperature or 1.0))
         if self._sampling.greedy:
-            return _choice(probabilities, int(probabilities.argmax()))
-        probabilities = _nucleus(_top(probabilities, self._sampling.top_k), self._sampling.top_p)
-        cumulated = probabilities.cumsum()
-        point = min(self._random.random() * cumulated[-1], np.nextafter(cumulated[-1], 0.0))
-        return _choice(probabilities / cumulated[-1], int(cumulated.searchsorted(point, side="right")))
+            return _choice(weights, int(weights.argmax()), float(weights.sum(dtype=np.float64)))
+        likely = _nucleus(_top(weights, self._sampling.top_k), self._sampling.top_p)
+        cumulated = weights[likely].cumsum(dtype=np.float64)
+        total = float(cumulated[-1])
+        point = min(self._random.random() * total, np.nextafter(total, 0.0))
+        return _choice(weights, int(likely[cumulated.searchsorted(point, side="right")]), total)
 
 
-def _choice(probabilities: Vector, token: int) -> Choice:
-    return Choice(token, float(np.log(probabilities[token])))
+def _choice(weights: Logits, token: int, total: float) -> Choice:
+    return Choice(token, math.log(weights[token] / total))
 
 
-def _softmax(scores: Vector) -> Vector:
-    weights = np.exp(scores - scores.max())
-    normalised: Vector = weights / weights.sum()
-    return normalised
+def _top(weights: Logits, k: int | None) -> Logits:
+    """Nothing but the k heaviest, and those that tie with the k-th."""
+    if k is None or k >= weights.size:
+        return weights
+    return np.where(weights >= np.partition(weights, -k)[-k], weights, np.float32(0.0))
 
 
-def _top(probabilities: Vector, k: int | None) -> Vector:
-    """Only the k most probable tokens, and those that tie with the k-th."""
-    if k is None or k >= probabilities.size:
-        return probabilities
-    return _at_least(probabilities, np.partition(probabilities, -k)[-k])
+def _nucleus(weights: Logits, mass: float | None) -> NDArray[np.intp]:
+    """The fewest heaviest tokens that together reach the share `mass`, and those that tie with the last.
 
-
-def _nucleus(probabilities: Vector, mass: float | None) -> Vector:
-    """Only the fewest most probable tokens that together reach `mass`, and those that tie with the last."""
+    All tokens lighter than (1 - mass) / V of the total together weigh less than what may be left out,
+    so they are left out before the rest is sorted: of a large vocabulary seldom more than a few dozen stay.
+    """
     if mass is None:
-        return probabilities
-    falling = np.sort(probabilities)[::-1]
-    cumulated = falling.cumsum()
-    return _at_least(probabilities, falling[cumulated.searchsorted(mass * cumulated[-1])])
-
-
-def _at_least(probabilities: Vector, least: np.float64) -> Vector:
-    kept: Vector = np.where(probabilities >= least, probabilities, 0.0)
+        return np.flatnonzero(weights)
+    total = weights.sum(dtype=np.float64)
+    candidates = np.flatnonzero(weights >= total * (1 - mass) / weights.size)
+    heavy = weights[candidates]
+    falling = np.sort(heavy)[::-1]
+    last = min(int(falling.cumsum(dtype=np.float64).searchsorted(mass * total)), falling.size - 1)
+    kept: NDArray[np.intp] = candidates[heavy >= falling[last]]
     return kept

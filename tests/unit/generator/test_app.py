@@ -22,6 +22,8 @@ from services.trainer.probe import take
 from tests.unit.generator.fakes import Publisher
 from tests.unit.generator.tiny_model import save_adapter, save_base
 
+pytestmark = pytest.mark.timeout(240)
+
 EVERYTHING = Queue("everything", ("#",), prefetch=100)
 NUMBER = 20
 
