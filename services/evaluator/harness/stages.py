@@ -115,10 +115,9 @@ class Stages:
             view = view[os.write(self._result, view) :]
 
 
-def perform(task: Task, source: bytes, arrays: list[Array], result: int) -> int:
-    """The exit status, after the verdict has been sent."""
+def perform(task: Task, source: bytes, arrays: list[Array], result: int) -> None:
+    """All stages, and the verdict."""
     Stages(task, source, arrays, result).run()
-    return 0
 
 
 def _parsed(source: bytes) -> tuple[ast.Module, CodeType]:

@@ -7,6 +7,7 @@ at only after the last right has been given up.
 import fcntl
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from archloop.ops.process import die_with_parent
@@ -42,7 +43,18 @@ def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
         os.write(report, encode(failed=f"{type(error).__name__}: {error}"))
         os._exit(1)
     os.close(_REPORT)
-    os._exit(stages.perform(Task.decode(order.task), source, arrays, _RESULT))
+    _perform(order, source, arrays)
+
+
+def _perform(
+    order: Order, source: bytes, arrays: list[stages.Array], leave: Callable[[int], NoReturn] = os._exit
+) -> NoReturn:
+    """`leave` is bound before the candidate can replace it: nothing that it raises unwinds into the server's code."""
+    try:
+        stages.perform(Task.decode(order.task), source, arrays, _RESULT)
+        leave(0)
+    finally:
+        leave(1)
 
 
 def _join(groups: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.sandbox import cgroup
 from services.evaluator.sandbox.cgroup import Group
 from services.evaluator.sandbox.conduct import Conductor
-from services.evaluator.sandbox.launch import Zygote, launch
+from services.evaluator.sandbox.launch import Zygote, launch, obstacles, require
 from services.evaluator.sandbox.port import Job, JobResult
 
 log = structlog.get_logger(__name__)
@@ -86,11 +86,13 @@ class ZygoteSandbox:
         """At the strongest level to be had."""
         if self._required is SandboxLevel.CONTAINER:
             raise SandboxUnavailable("the level `container` needs a container runtime around the evaluator")
+        require()
         try:
             zygote = await self._greeted(namespaces=True)
         except SandboxUnavailable as error:
             if self._required is not SandboxLevel.PROCESS:
-                raise SandboxUnavailable(f"no namespaces for the sandbox: {error}; {_HOW_TO_LOWER}") from error
+                problem = f"no namespaces for the sandbox: {error}{obstacles()}"
+                raise SandboxUnavailable(f"{problem}; {_HOW_TO_LOWER}") from error
             log.warning("candidates run without namespaces", reason=str(error))
             self.level = SandboxLevel.PROCESS
             return await self._greeted(namespaces=False)

@@ -1,5 +1,6 @@
 """Starting the fork server, and talking to it."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -34,6 +35,12 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
     "MALLOC_ARENA_MAX": "1",
 }
+
+_OBSTACLES = (
+    ("kernel.apparmor_restrict_unprivileged_userns", "1"),
+    ("kernel.unprivileged_userns_clone", "0"),
+    ("user.max_user_namespaces", "0"),
+)
 
 
 class Zygote:
@@ -85,7 +92,7 @@ def launch(*, namespaces: bool, threads: int) -> Zygote:
 
     Call it from a thread that lives as long as the service: the kernel kills the server when that thread ends.
     """
-    kernel.require_linux()
+    require()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
@@ -99,6 +106,19 @@ def launch(*, namespaces: bool, threads: int) -> Zygote:
     return Zygote(process, ours)
 
 
+def require() -> None:
+    """What every level needs. Raises SandboxUnavailable naming what is missing."""
+    kernel.require_linux()
+    packages()
+    importlib.import_module("services.evaluator.sandbox.seccomp")
+
+
+def obstacles() -> str:
+    """Kernel settings of this machine that keep namespaces from ordinary users."""
+    found = [f"sysctl {name} is {bad}" for name, bad in _OBSTACLES if _sysctl(name) == bad]
+    return f" ({', '.join(found)})" if found else ""
+
+
 def packages() -> list[str]:
     """Directories that the jail must hold: of torch, numpy and this project."""
     origins = {}
@@ -109,6 +129,11 @@ def packages() -> list[str]:
         origins[name] = Path(os.path.realpath(spec.origin)).parent
     libraries = {str(origins[name].parent) for name in ("torch", "numpy")}
     return sorted(libraries | {str(origins[name]) for name in ("archloop", "services")})
+
+
+def _sysctl(name: str) -> str | None:
+    path = Path("/proc/sys", *name.split("."))
+    return path.read_text().strip() if path.exists() else None
 
 
 def _arguments(channel: int, *, namespaces: bool) -> str:
