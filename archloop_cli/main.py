@@ -55,11 +55,14 @@ def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: J
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,
+) -> None:
     """Write a run's summary.json and report.html anew."""
     from archloop_cli import runs
 
-    asyncio.run(runs.report_on(directory))
+    asyncio.run(runs.report_on(directory, control))
     print(directory / "report.html")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from archloop import presets, protocols
+from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, NotFound
 from archloop.ops import logging
@@ -17,6 +19,7 @@ from archloop_cli.embedded import REGISTRY_FILE, composed
 from archloop_cli.guard import Guard
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
+from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
 from services.registry.summary import Summary, summarise
@@ -69,7 +72,7 @@ def stored_run(directory: Path) -> tuple[str, RunSpec]:
     path = directory / MANIFEST
     if not path.is_file():
         raise NotFound("run directory (one with a manifest.json)", str(directory))
-    content = json.loads(path.read_text())
+    content = _read_json(path)
     return content["run_id"], RunSpec.model_validate(content["spec"])
 
 
@@ -91,17 +94,38 @@ async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) 
     return summary
 
 
-async def report_on(directory: Path) -> Summary:
-    """Write summary.json and report.html from what is recorded, finished or not."""
+async def report_on(directory: Path, control: Path | None = None) -> Summary:
+    """Write summary.json and report.html from what is recorded, finished or not; `control` is a frozen run's folder."""
     from archloop_cli import report
 
     run_id, _ = stored_run(directory)
     store = SqliteStore(directory / REGISTRY_FILE)
     try:
         summary = await summarise(store, run_id)
-        candidates = await store.candidates(CandidateQuery(run_id=run_id))
+        page = await store.candidates(CandidateQuery(run_id=run_id))
+        candidates = [candidate.model_dump(mode="json") for candidate in page.items]
+        codes = await _codes(store, DirectoryBlobs(directory / "blobs"), report.showcase(candidates))
     finally:
         await store.close()
     write_json(directory / "summary.json", summary.model_dump(mode="json"))
-    report.write(summary, candidates, directory / "report.html")
+    report.write(
+        summary.model_dump(mode="json"),
+        candidates,
+        directory / "report.html",
+        codes=codes,
+        manifest=_read_json(directory / MANIFEST),
+        control=_read_json(control / "summary.json") if control else None,
+    )
     return summary
+
+
+async def _codes(store: SqliteStore, blobs: DirectoryBlobs, candidate_ids: Sequence[str]) -> dict[str, str]:
+    sources = {name: await store.source(name) for name in candidate_ids}
+    return {name: await text_of(source.code, blobs) for name, source in sources.items() if source is not None}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise NotFound("file", str(path))
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

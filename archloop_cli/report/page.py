@@ -8,7 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from archloop_cli.report import view
-from archloop_cli.report.plots import Run, all_plots
+from archloop_cli.report.marks import Run
+from archloop_cli.report.plots import all_plots
 from archloop_cli.report.view import Json
 
 _NOTHING: Json = MappingProxyType({})

@@ -1,12 +1,11 @@
 """The report's figures: each takes the run in its JSON form and answers with one SVG, or nothing to show."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple
 
 from archloop_cli.report.figure import INK, MUTED, SERIES, Drawing, drawing
-from archloop_cli.report.view import Json, closed, novelty_threshold, selection_threshold, values
+from archloop_cli.report.marks import Run, band, cloud, control, line, mark, series, stacked, words
+from archloop_cli.report.view import novelty_threshold, selection_threshold, values
 
 OUTCOMES = (
     "ok",
@@ -27,24 +26,6 @@ _STEPS = ("generate", "evaluate", "judge", "train")
 _VERDICTS = ("novel", "near_duplicate", "exact_duplicate")
 
 
-class Run(NamedTuple):
-    """What is drawn: a run, its candidates, and the frozen control beside it."""
-
-    summary: Json
-    candidates: Sequence[Json]
-    control: Json | None = None
-
-    @property
-    def cycles(self) -> list[Json]:
-        """Those with candidates."""
-        return closed(self.summary)
-
-    @property
-    def numbers(self) -> list[int]:
-        """Of the cycles, along the bottom."""
-        return [int(cycle["cycle"]) for cycle in self.cycles]
-
-
 class Plot(NamedTuple):
     """A figure and what to read from it."""
 
@@ -61,17 +42,12 @@ def all_plots(run: Run) -> list[Plot]:
     return [plot for plot in drawn if plot.svg]
 
 
-def series(cycles: Sequence[Json], key: str) -> list[float]:
-    """One value a cycle; nan, which matplotlib leaves out, where there is none."""
-    return [float("nan") if cycle.get(key) is None else float(cycle[key]) for cycle in cycles]
-
-
 def valid_rate(run: Run) -> str:
     """With its Wilson interval."""
     with drawing("valid") as d:
-        _band(d, run, "valid_rate_low", "valid_rate_high")
-        _line(d, run, "valid_rate", "valid rate", 0)
-        _control(d, run, "valid_rate")
+        band(d, run, "valid_rate_low", "valid_rate_high")
+        line(d, run, "valid_rate", "valid rate", 0)
+        control(d, run, "valid_rate")
         d.percent()
         d.cycles(run.numbers)
         return d.svg()
@@ -80,12 +56,12 @@ def valid_rate(run: Run) -> str:
 def accuracy(run: Run) -> str:
     """Mean with its interval, median and best."""
     with drawing("accuracy") as d:
-        _band(d, run, "mean_accuracy_low", "mean_accuracy_high")
-        _line(d, run, "best_accuracy", "best", 2)
-        _line(d, run, "mean_accuracy", "mean", 0)
-        _line(d, run, "median_accuracy", "median", 1)
-        _control(d, run, "mean_accuracy")
-        _mark(d, selection_threshold(run.summary))
+        band(d, run, "mean_accuracy_low", "mean_accuracy_high")
+        line(d, run, "best_accuracy", "best", 2)
+        line(d, run, "mean_accuracy", "mean", 0)
+        line(d, run, "median_accuracy", "median", 1)
+        control(d, run, "mean_accuracy")
+        mark(d, selection_threshold(run.summary))
         d.axes.set_ylim(0, 1.02)
         d.cycles(run.numbers)
         return d.svg()
@@ -94,9 +70,9 @@ def accuracy(run: Run) -> str:
 def good_share(run: Run) -> str:
     """Over the trained ones, as the paper has it, and over all."""
     with drawing("share") as d:
-        _line(d, run, "share_ge_threshold_trained", "of trained", 0)
-        _line(d, run, "share_ge_threshold_generated", "of generated", 1)
-        _control(d, run, "share_ge_threshold_trained")
+        line(d, run, "share_ge_threshold_trained", "of trained", 0)
+        line(d, run, "share_ge_threshold_generated", "of generated", 1)
+        control(d, run, "share_ge_threshold_trained")
         d.percent()
         d.cycles(run.numbers)
         return d.svg()
@@ -105,13 +81,13 @@ def good_share(run: Run) -> str:
 def distribution(run: Run) -> str:
     """Every valid candidate as a point, the shape of the distribution behind."""
     groups = {n: values(run.candidates, n, "evaluation", "accuracy") for n in run.numbers}
-    return _cloud("distribution", groups, selection_threshold(run.summary))
+    return cloud("distribution", groups, selection_threshold(run.summary))
 
 
 def similarities(run: Run) -> str:
     """Every judged candidate as a point."""
     groups = {n: values(run.candidates, n, "judgement", "similarity") for n in run.numbers}
-    return _cloud("similarity", groups, novelty_threshold(run.summary))
+    return cloud("similarity", groups, novelty_threshold(run.summary))
 
 
 def outcomes(run: Run) -> str:
@@ -119,12 +95,12 @@ def outcomes(run: Run) -> str:
     tallies = [cycle.get("outcomes") or {} for cycle in run.cycles]
     shown = [name for name in OUTCOMES if any(tally.get(name) for tally in tallies)]
     colours = dict(zip(OUTCOMES, (SERIES[2], *SERIES[3:], *SERIES[:2]), strict=False))
-    return _stacked("outcomes", run, tallies, shown, colours)
+    return stacked("outcomes", run, tallies, shown, colours)
 
 
 def novelty(run: Run) -> str:
     """Verdicts on the valid candidates."""
-    return _stacked(
+    return stacked(
         "novelty", run, run.cycles, _VERDICTS, dict(zip(_VERDICTS, (SERIES[2], SERIES[6], SERIES[3]), strict=True))
     )
 
@@ -139,7 +115,7 @@ def families(run: Run) -> str:
     shares = [[tally.get(name, 0) / total for tally, total in zip(tallies, totals, strict=True)] for name in shown]
     with drawing("families") as d:
         colours = [SERIES[FAMILIES.index(name)] for name in shown]
-        d.axes.stackplot(run.numbers, shares, labels=[_words(n) for n in shown], colors=colours, alpha=0.8, linewidth=0)
+        d.axes.stackplot(run.numbers, shares, labels=[words(n) for n in shown], colors=colours, alpha=0.8, linewidth=0)
         _entropy(d, run)
         d.percent()
         d.cycles(run.numbers)
@@ -191,76 +167,12 @@ def loss(run: Run) -> str:
         return d.svg()
 
 
-def _line(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
-    d.axes.plot(run.numbers, series(run.cycles, key), "o-", color=SERIES[colour], label=label)
-
-
-def _band(d: Drawing, run: Run, low: str, high: str) -> None:
-    lows, highs = series(run.cycles, low), series(run.cycles, high)
-    d.axes.fill_between(run.numbers, lows, highs, color=SERIES[0], alpha=0.18, linewidth=0, label="95 % interval")
-
-
-def _control(d: Drawing, run: Run, key: str) -> None:
-    cycles = closed(run.control or {})
-    if cycles:
-        numbers = [int(cycle["cycle"]) for cycle in cycles]
-        d.axes.plot(
-            numbers, series(cycles, key), "s--", color=MUTED, markersize=3, linewidth=1.3, label="frozen control"
-        )
-
-
-def _mark(d: Drawing, height: float) -> None:
-    d.axes.axhline(height, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-
-
-def _cloud(name: str, groups: Mapping[int, Sequence[float]], mark: float) -> str:
-    if not any(groups.values()):
-        return ""
-    jitter = np.random.default_rng(0)
-    with drawing(name) as d:
-        shaped = {n: group for n, group in groups.items() if len(set(group)) > 2}
-        if shaped:
-            violins: dict[str, Any] = d.axes.violinplot(
-                list(shaped.values()), list(shaped), widths=0.85, showextrema=False
-            )
-            for body in violins["bodies"]:
-                body.set(facecolor=SERIES[0], edgecolor="none", alpha=0.22)
-        for n, group in groups.items():
-            d.axes.scatter(
-                n + jitter.uniform(-0.16, 0.16, len(group)), group, s=7, color=SERIES[0], alpha=0.65, linewidths=0
-            )
-            if group:
-                d.axes.plot(n, float(np.median(group)), "_", color=INK, markersize=18)
-        _mark(d, mark)
-        d.axes.set_ylim(-0.02, 1.02)
-        d.cycles(list(groups))
-        return d.svg()
-
-
-def _stacked(name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], colours: Mapping[str, str]) -> str:
-    if not any(tally.get(part) for tally in tallies for part in shown):
-        return ""
-    with drawing(name) as d:
-        floor = np.zeros(len(tallies))
-        for part in shown:
-            heights = np.array([tally.get(part) or 0 for tally in tallies], dtype=float)
-            d.axes.bar(run.numbers, heights, 0.72, bottom=floor, label=_words(part), color=colours[part])
-            floor += heights
-        d.axes.set_ylabel("candidates")
-        d.cycles(run.numbers)
-        return d.svg(columns=4)
-
-
 def _entropy(d: Drawing, run: Run) -> None:
     right = d.axes.twinx()
     right.plot(run.numbers, series(run.cycles, "family_entropy_bits"), "o-", color=INK, markersize=3.5, linewidth=1.4)
     right.set_ylim(0, 3.05)
     right.set_ylabel("entropy, bits (line)")
     right.grid(visible=False)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 _PLOTS: tuple[tuple[str, str, Callable[[Run], str]], ...] = (
