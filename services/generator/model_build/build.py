@@ -1,0 +1,66 @@
+"""From nothing to a folder that transformers and peft load: corpus, tokenizer, network, model card."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from archloop.errors import InvalidInput
+from services.generator.model_build import card, corpus, tokenizer, training
+from services.generator.model_build.report import BuildReport
+
+SEED, STEPS, FILES = 0, 2500, 12_000
+_VOCABULARY = 1536
+_THREADS = 1
+Measure = Callable[[Path], Mapping[float, float]]
+
+
+def build(
+    out: Path,
+    seed: int = SEED,
+    steps: int = STEPS,
+    files: int = FILES,
+    progress: training.Progress = lambda *_: None,
+    measure: Measure = lambda _: {},
+) -> BuildReport:
+    """Write the model into the folder `out`; the same arguments give the same weights on the same kind of machine.
+
+    `progress` is told what is being done, how far it is and of how many; `measure` is given the finished folder
+    and says, for the model card, the valid rate by temperature. Raises InvalidInput.
+    """
+    _check(steps, files)
+    torch.set_num_threads(_THREADS)
+    examples = corpus.write(seed, files)
+    texts = [e.prompt for e in examples], [e.completion for e in examples]
+    words = tokenizer.train(*texts, _VOCABULARY)
+    sequences = tokenizer.encode(words, *texts)
+    model = training.untrained(words, seed)
+    loss = training.fit(model, sequences, steps=steps, seed=seed, progress=progress)
+    _save(out, model, words)
+    report = BuildReport(
+        seed=seed,
+        steps=steps,
+        files=files,
+        parameters=model.num_parameters(),
+        vocabulary=len(words),
+        bytes=sum(path.stat().st_size for path in out.iterdir()),
+        loss=loss,
+        tokens_per_prompt=sum(len(prompt) for prompt, _ in sequences) / files,
+        tokens_per_file=sum(len(completion) for _, completion in sequences) / files,
+    )
+    (out / "README.md").write_text(card.write(report, examples, measure(out)))
+    return report
+
+
+def _save(out: Path, model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    words.save_pretrained(out)
+    model.save_pretrained(out)
+
+
+def _check(steps: int, files: int) -> None:
+    if steps < 1:
+        raise InvalidInput("steps", steps, "a positive number")
+    if files < training.BATCH:
+        raise InvalidInput("files", files, f"at least {training.BATCH}, one batch")

@@ -1,0 +1,36 @@
+"""The model card: what the model is, what it learnt from, and what was wrong with that on purpose."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.generator.model_build.corpus import Example
+from services.generator.model_build.report import BuildReport
+from services.generator.model_build.training import BATCH
+from services.generator.prompts import FAMILIES
+
+_ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
+    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
+)
+
+
+def write(report: BuildReport, examples: Sequence[Example], measured: Mapping[float, float]) -> str:
+    """Markdown with the metadata that the hub reads."""
+    sound = [e.seed for e in examples if not e.seed.flaws]
+    return _ENVIRONMENT.get_template("card.md.j2").render(
+        report=report,
+        batch=BATCH,
+        families=list(FAMILIES),
+        flawed=1 - len(sound) / len(examples),
+        clean=sum(not seed.lapses for seed in sound) / len(sound),
+        flaws=_shares((e.seed.flaws for e in examples), len(examples)),
+        lapses=_shares((sorted(e.seed.lapses) for e in examples), len(examples)),
+        measured=measured,
+    )
+
+
+def _shares(found: Iterable[Iterable[str]], total: int) -> list[tuple[str, float]]:
+    counted = Counter(str(name) for names in found for name in names)
+    return [(name, count / total) for name, count in counted.most_common()]

@@ -1,0 +1,30 @@
+"""The corpus: prompts exactly as in a run, answered by the seed program."""
+
+import random
+from typing import NamedTuple
+
+from archloop import answers, protocols
+from services.generator import prompts, seeds
+
+_PROTOCOLS = ("shapes", "shapes", "shapes", "digits", "mnist5k")
+
+
+class Example(NamedTuple):
+    """What the LM is to read, what it is to write, and the seed network inside."""
+
+    prompt: str
+    completion: str
+    seed: seeds.Seed
+
+
+def write(seed: int, files: int, mix: seeds.Mix | None = None) -> list[Example]:
+    """So many examples, families in rotation, every one from its own stream of the seed."""
+    streams = (random.Random(f"corpus {seed} {index}") for index in range(files))  # noqa: S311
+    return [_example(rng, index, mix or seeds.Mix()) for index, rng in enumerate(streams)]
+
+
+def _example(rng: random.Random, index: int, mix: seeds.Mix) -> Example:
+    protocol = protocols.load(rng.choice(_PROTOCOLS))
+    prompt = prompts.render("brief", protocol=protocol, rng=rng, index=index)
+    seed = seeds.write(rng, prompt.family, prompt.wishes, mix)
+    return Example(prompt.text, answers.render(seed.code), seed)

@@ -1,0 +1,64 @@
+"""A tokenizer for files of one kind: byte-level BPE within paragraphs, so that frequent passages become one token."""
+
+import re
+from collections.abc import Sequence
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+_SIZE = r"(?<=[( ])\d+(?=[,)])"
+_NUMBER = r"(?<!\w)\d+"
+_BLANK = r"\n\n+"
+_PARAGRAPH = r"(?:.+\n)+\n*"
+_PHRASE = 10
+
+
+def train(prompts: Sequence[str], completions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Learn `vocabulary` tokens from the completions; the fixed phrases of the prompts become one token each on top."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_BLANK), "merged_with_previous"),
+            pre_tokenizers.Split(Regex(_SIZE), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    bpe.train_from_iterator(completions, _trainer(vocabulary))
+    bpe.add_tokens([AddedToken(phrase, normalized=False) for phrase in _phrases(prompts)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        padding_side="left",
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _trainer(vocabulary: int) -> trainers.BpeTrainer:
+    return trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[BOS, EOS, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+
+
+def _phrases(prompts: Sequence[str]) -> list[str]:
+    """Paragraphs that all prompts share, and what stands between numbers: too long ever to occur in code."""
+    shared = set.intersection(*({*re.findall(_PARAGRAPH, prompt)} for prompt in prompts))
+    lines = {line for prompt in prompts for line in prompt.splitlines(keepends=True)}
+    pieces = {piece for line in lines for piece in re.split(_NUMBER, line)}
+    return sorted(shared | {piece for piece in pieces if len(piece) >= _PHRASE and " " in piece.strip()})
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], completions: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """Token ids of both halves of each text: BOS before the prompt, EOS after the completion."""
+    before, after = (tokenizer(list(texts), add_special_tokens=False).input_ids for texts in (prompts, completions))
+    pairs = zip(before, after, strict=True)
+    return [([tokenizer.bos_token_id, *prompt], [*completion, tokenizer.eos_token_id]) for prompt, completion in pairs]

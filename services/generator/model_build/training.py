@@ -1,0 +1,83 @@
+"""Training from scratch: a Llama-shaped network of about a million and a half parameters, fixed number of steps."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+BATCH = 8
+_PEAK_RATE = 8e-3
+_WARM_UP = 100
+_WINDOW = 16
+_IGNORED = -100
+Sequences = Sequence[tuple[list[int], list[int]]]
+Progress = Callable[[str, int, int], None]
+
+
+def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """The network before its first step, in float32."""
+    torch.manual_seed(seed)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        **ids,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(do_sample=True, temperature=0.9, top_p=0.98, max_new_tokens=512, **ids)
+    return model
+
+
+def fit(model: LlamaForCausalLM, examples: Sequences, *, steps: int, seed: int, progress: Progress) -> float:
+    """Train in place on (prompt ids, completion ids), loss on the completions; returns the mean loss of the end."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    model.train()
+    recent: list[float] = []
+    for step, batch in enumerate(_batches(examples, steps, seed), 1):
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        recent = [*recent[-49:], loss.item()]
+        progress("training", step, steps)
+    model.eval()
+    return sum(recent) / len(recent)
+
+
+def _rate(step: int, steps: int) -> float:
+    if step < _WARM_UP:
+        return (step + 1) / _WARM_UP
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def _batches(examples: Sequences, steps: int, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Batches of similar length from a window of random examples, so that little is padded."""
+    rng = random.Random(f"batches {seed}")  # noqa: S311
+    window = min(len(examples) // BATCH, _WINDOW)
+    while steps > 0:
+        drawn = sorted(rng.sample(examples, window * BATCH), key=lambda pair: len(pair[0]) + len(pair[1]))
+        queue = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
+        rng.shuffle(queue)
+        yield from map(_batch, queue[:steps])
+        steps -= len(queue)
+
+
+def _batch(examples: Sequences) -> dict[str, Tensor]:
+    """Padded on the right, where causal attention never looks: no mask is needed."""
+    ids = [torch.tensor(prompt + completion) for prompt, completion in examples]
+    labels = [torch.tensor([_IGNORED] * len(prompt) + completion) for prompt, completion in examples]
+    padded = pad_sequence(labels, batch_first=True, padding_value=_IGNORED)
+    return {"input_ids": pad_sequence(ids, batch_first=True), "labels": padded}

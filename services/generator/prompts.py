@@ -1,0 +1,98 @@
+"""Prompts from template files: what is asked of the LLM, varied by a random stream, families in rotation."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+
+from archloop.errors import NotFound
+from archloop.protocols import Protocol
+
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "plain": "convolutions in sequence, without skips, branches or gates",
+        "residual": "the output of each block is added to a skip path",
+        "dense": "each layer sees the concatenation of all features before it",
+        "inception": "parallel branches with different kernels, concatenated",
+        "depthwise": "depthwise convolutions (groups = channels) and pointwise ones",
+        "squeeze_excite": "channels are scaled by a gate computed from global pooling",
+        "attention": "softmax self-attention over spatial tokens",
+        "gated": "one convolution branch multiplied elementwise by the sigmoid of another",
+    }
+)
+BUDGETS = (30_000, 100_000, 300_000)
+STAGES = (2, 3)
+LAYOUTS = ("helper module", "helper module in a Sequential", "layers inside Net")
+DOWNSAMPLING = ("strided convolution", "max pooling", "average pooling")
+ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish")
+HEADS = ("global average pooling", "pooling to a 2 x 2 grid", "one hidden layer")
+TRICKS = ("Nesterov momentum", "weight decay", "gradient clipping", "label smoothing", "dropout")
+_TEMPLATES = Path(__file__).parent / "templates"
+_ENVIRONMENT = Environment(  # noqa: S701 — plain text
+    loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
+)
+
+
+class Wishes(NamedTuple):
+    """The part of a brief that is drawn anew for each prompt. `budget` is in parameters."""
+
+    budget: int
+    stages: int
+    layout: str
+    downsampling: str
+    activation: str
+    head: str
+    tricks: tuple[str, ...]
+
+
+class Prompt(NamedTuple):
+    """The text for the LLM, and what it asks for."""
+
+    text: str
+    family: str
+    wishes: Wishes
+
+
+def templates() -> list[str]:
+    """The names of the templates that ship with the project."""
+    return sorted(path.stem for path in _TEMPLATES.glob("*.j2"))
+
+
+def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
+    """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
+    family = list(FAMILIES)[index % len(FAMILIES)]
+    wishes = wish(rng)
+    return Prompt(_text(template, protocol, family, wishes), family, wishes)
+
+
+def wish(rng: random.Random) -> Wishes:
+    """Draw the free part of a brief."""
+    return Wishes(
+        budget=rng.choice(BUDGETS),
+        stages=rng.choice(STAGES),
+        layout=rng.choice(LAYOUTS),
+        downsampling=rng.choice(DOWNSAMPLING),
+        activation=rng.choice(ACTIVATIONS),
+        head=rng.choice(HEADS),
+        tricks=tuple(sorted(rng.sample(TRICKS, 2), key=TRICKS.index)),
+    )
+
+
+def _text(template: str, protocol: Protocol, family: str, wishes: Wishes) -> str:
+    try:
+        source = _ENVIRONMENT.get_template(f"{template}.j2")
+    except TemplateNotFound as error:
+        raise NotFound("prompt template", template, ", ".join(templates())) from error
+    data = protocol.dataset
+    return source.render(
+        classes=data.classes,
+        shape=data.shape,
+        images=data.train,
+        batch=protocol.batch,
+        family=family,
+        description=FAMILIES[family],
+        **wishes._asdict(),
+    )

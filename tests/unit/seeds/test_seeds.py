@@ -1,0 +1,99 @@
+"""The seed program's networks: of their family, sound unless flawed, varied, the same for the same stream."""
+
+import ast
+import itertools
+import random
+import statistics
+import tokenize
+from io import StringIO
+
+import pytest
+import torch
+
+from services.generator import prompts, seeds
+from services.generator.seeds import flaws
+from services.generator.seeds.flaws import FLAWS
+from services.generator.seeds.lapses import Lapse
+from tests.unit.seeds.marks import marks, parameters, train_one_step
+
+SOUND = seeds.Mix(sloppy=0, flawed=0)
+SLOPPY = seeds.Mix(sloppy=1, flawed=0)
+
+
+def _some(family: str, count: int, mix: seeds.Mix) -> list[seeds.Seed]:
+    return [seeds.write(random.Random(f"{family} {i}"), family, mix=mix) for i in range(count)]
+
+
+@pytest.mark.parametrize("family", prompts.FAMILIES)
+def test_flawless_networks_bear_the_mark_of_their_family_alone(family: str) -> None:
+    for seed in _some(family, 60, SLOPPY):
+        assert marks(seed.code) == {family}, seed.code
+
+
+@pytest.mark.parametrize("family", prompts.FAMILIES)
+@pytest.mark.parametrize("mix", [SOUND, SLOPPY], ids=["good", "sloppy"])
+def test_flawless_networks_train(family: str, mix: seeds.Mix) -> None:
+    for seed in _some(family, 6, mix):
+        assert torch.isfinite(train_one_step(seed.code)).all(), seed.code
+
+
+@pytest.mark.parametrize("family", prompts.FAMILIES)
+def test_budgets_are_kept(family: str) -> None:
+    for seed in _some(family, 12, SOUND):
+        assert parameters(seed.code) <= seed.wishes.budget, seed.code
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_every_flaw_keeps_a_network_from_training(flaw: str) -> None:
+    sound = [seed.code for family in prompts.FAMILIES for seed in _some(family, 2, SOUND)]
+    fitting = [code for code in sound if flaw in flaws.fitting(code)]
+    assert fitting
+    for code in fitting:
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            train_one_step(flaws.put(flaw, code, random.Random(code)))
+
+
+def test_flaws_are_recorded_and_as_frequent_as_asked() -> None:
+    mixed = [seeds.write(random.Random(i), "dense", mix=seeds.Mix(flawed=0.3)) for i in range(1000)]
+    assert 0.25 < sum(bool(seed.flaws) for seed in mixed) / 1000 < 0.35
+    assert {flaw for seed in mixed for flaw in seed.flaws} <= FLAWS.keys()
+
+
+def test_without_lapses_every_author_normalises_and_with_them_some_do_not() -> None:
+    assert all("Norm2d(" in seed.code or "GroupNorm(" in seed.code for seed in _some("plain", 30, SOUND))
+    sloppy = _some("plain", 100, SLOPPY)
+    without = [seed for seed in sloppy if "Norm" not in seed.code]
+    assert without
+    assert all(Lapse.NO_NORM in seed.lapses for seed in without)
+
+
+def test_the_same_stream_gives_the_same_network() -> None:
+    assert _some("gated", 5, SLOPPY) == _some("gated", 5, SLOPPY)
+
+
+def test_wishes_are_obeyed_where_taste_allows() -> None:
+    for seed in _some("inception", 30, SOUND):
+        assert f"nn.{seed.wishes.activation}(" in seed.code
+        assert ("class Branches" in seed.code) == (seed.wishes.layout != "layers inside Net")
+        assert ("label_smoothing" in seed.code) == ("label smoothing" in seed.wishes.tricks)
+
+
+@pytest.mark.parametrize("family", prompts.FAMILIES)
+def test_members_of_a_family_are_seldom_near_copies(family: str) -> None:
+    grams = [_grams(seed.code) for seed in _some(family, 30, SLOPPY)]
+    similarities = [len(a & b) / len(a | b) for a, b in itertools.combinations(grams, 2)]
+    assert statistics.median(similarities) < 0.6
+    assert sum(s >= 0.85 for s in similarities) / len(similarities) < 0.01
+
+
+def _grams(code: str) -> set[tuple[str, ...]]:
+    """7-grams over the tokens of __init__ and forward."""
+    kept = (
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.FunctionDef) and node.name in ("__init__", "forward")
+    )
+    words = [
+        token.string for token in tokenize.generate_tokens(StringIO("\n".join(kept)).readline) if token.string.strip()
+    ]
+    return {tuple(words[i : i + 7]) for i in range(len(words) - 6)}
