@@ -120,13 +120,13 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
     return summary, candidates
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run():
     """Makes a run that might have been: its summary and its candidates, in their JSON form."""
     return _run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manifest() -> dict:
     return {
         "archloop": "0.1.0",
@@ -135,7 +135,7 @@ def manifest() -> dict:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile() -> str:
     """What a candidate might hold to reach the reader of the report."""
     return HOSTILE
