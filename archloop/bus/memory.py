@@ -30,7 +30,7 @@ class _Channel:
             idle.deliver(self.ready.popleft())
 
     def _idle(self) -> "MemorySubscription | None":
-        candidates = [s for s in self.active if len(s.in_hand) < self.queue.prefetch]
+        candidates = [s for s in self.active if len(s.in_hand) < s.prefetch]
         return min(candidates, key=lambda s: len(s.in_hand), default=None)
 
 
@@ -52,8 +52,8 @@ class MemoryDelivery:
 class MemorySubscription:
     """A consumer with up to `prefetch` tasks in hand."""
 
-    def __init__(self, channel: _Channel, callback: Callback) -> None:
-        self._channel, self._callback = channel, callback
+    def __init__(self, channel: _Channel, callback: Callback, prefetch: int) -> None:
+        self._channel, self._callback, self.prefetch = channel, callback, prefetch
         self.in_hand: set[asyncio.Task[None]] = set()
 
     @property
@@ -108,7 +108,7 @@ class MemoryBus:
     async def subscribe(self, queue: Queue, callback: Callback) -> MemorySubscription:
         """Further consumers of a single-active queue wait for the first to leave."""
         channel = self._channels[queue.name]
-        subscription = MemorySubscription(channel, callback)
+        subscription = MemorySubscription(channel, callback, queue.prefetch)
         channel.subscribers.append(subscription)
         channel.pump()
         return subscription

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,18 @@ async def test_no_more_than_prefetch_messages_are_in_hand(bus: Bus) -> None:
     await until(lambda: handler.started == WORK.prefetch)
     await asyncio.sleep(0.05)
     assert handler.started == WORK.prefetch
+    gate.set()
+    await until(lambda: len(handler.seen) == 8)
+
+
+async def test_each_consumer_has_the_prefetch_it_asks_for_whoever_declared_the_queue(bus: Bus) -> None:
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    await bus.declare(WORK)
+    await Consumer(bus, replace(WORK, prefetch=5), handler, "test").start()
+    for index in range(8):
+        await bus.publish(envelope(index))
+    await until(lambda: handler.started == 5)
     gate.set()
     await until(lambda: len(handler.seen) == 8)
 
