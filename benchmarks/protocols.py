@@ -2,8 +2,8 @@
 
     python benchmarks/protocols.py [--networks 64] [--seeds 0 1] [--out benchmarks/results/protocols.json]
 
-Networks are the seed program's, of every family, with its usual share of lapses and none that is meant to fail.
-Each is scored by the evaluator itself, in the sandbox, once per training seed.
+Networks are the seed program's, of every family and level of quality, none meant to fail. Each is scored by
+the evaluator itself, in the sandbox, once per training seed.
 """
 
 import argparse
@@ -23,13 +23,16 @@ from scipy.stats import spearmanr
 
 from archloop import protocols
 from archloop.contracts.values import Evaluation
+from archloop.ops import logging
 from archloop.protocols import Protocol
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
-from services.generator.seeds import FAMILIES, Mix, write
+from services.generator.prompts import FAMILIES
+from services.generator.seeds import Mix, write
 
 COLUMNS = ("trained", "p10", "p50", "p90", "iqr", "chance", "share_ge_40", "spearman", "spearman_top", "cpu", "cpu_p90")
+LAPSES = (0.0, 0.5, 1.0)
 
 
 class Network(NamedTuple):
@@ -40,9 +43,14 @@ class Network(NamedTuple):
 
 
 def networks(count: int) -> list[Network]:
-    """The same for the same count, families in turn."""
-    turns = [(FAMILIES[index % len(FAMILIES)], random.Random(f"protocol study {index}")) for index in range(count)]
-    return [Network(family, write(rng, family, mix=Mix(flawed=0)).code) for family, rng in turns]
+    """The same for the same count: families in turn, then by turns without, with half and with the usual lapses."""
+    return [_network(*divmod(index, len(FAMILIES))) for index in range(count)]
+
+
+def _network(turn: int, place: int) -> Network:
+    family = list(FAMILIES)[place]
+    rng = random.Random(f"protocol study {family} {turn}")
+    return Network(family, write(rng, family, mix=Mix(LAPSES[turn % len(LAPSES)], flawed=0)).code)
 
 
 async def evaluate(judge: Evaluator, protocol: Protocol, nets: Sequence[Network], seed: int) -> list[Evaluation]:
@@ -111,6 +119,7 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", default=["digits", "mnist5k", "shapes"])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/protocols.json"))
     options = parser.parse_args()
+    logging.configure(level="WARNING", json=False)
     print("| protocol | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 1))
     results = asyncio.run(study(options.protocols, options.networks, options.seeds))
     options.out.parent.mkdir(parents=True, exist_ok=True)
