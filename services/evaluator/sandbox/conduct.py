@@ -14,7 +14,7 @@ from services.evaluator.sandbox.launch import Zygote
 from services.evaluator.sandbox.limits import Bounds
 from services.evaluator.sandbox.port import STDOUT_TAIL, Job, JobResult, KilledBy
 from services.evaluator.sandbox.shared import sealed
-from services.evaluator.sandbox.wire import Descriptors, Layout, Order
+from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, Order
 
 _GRACE_S = 120.0  # a machine under load takes its time even to end a process
 _CHUNK = 64 * 1024
@@ -109,7 +109,7 @@ class Conductor:
         poll = select.poll()
         for fd in pipes:
             poll.register(fd, select.POLLIN)
-        deadline = time.monotonic() + self._job.limits.wall_seconds + _GRACE_S
+        deadline = time.monotonic() + PATIENCE * self._job.limits.wall_seconds + _GRACE_S
         while pipes:
             if time.monotonic() > deadline:
                 self._zygote.kill()
@@ -132,6 +132,8 @@ class Conductor:
         account: dict[str, Any] = lines[-1]
         if account["killed_by"] == "service" and not (self._result.overflown or self._output.overflown):
             raise Unavailable("the job was cancelled")
+        if account["killed_by"] == "overload":
+            raise Unavailable("this machine is overloaded: the candidate hardly came to run")
         return account
 
     def _judge(self, account: dict[str, Any], *, out_of_memory: bool) -> JobResult:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from archloop.errors import SandboxUnavailable, Unavailable
+from archloop.errors import ArchloopError, SandboxUnavailable, Unavailable
 from services.evaluator.sandbox import kernel
 from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, Order
 
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 300  # seconds of work, but a machine under load takes its time
 _BOOT = """
 import json, sys
 path, arguments = json.loads(sys.argv.pop())
@@ -60,11 +60,15 @@ class Zygote:
         return self._process.pid
 
     def greet(self) -> None:
-        """Wait until it is ready, some seconds. Raises SandboxUnavailable with what is in its way."""
-        problem = _greeting(self._channel)
-        if problem is not None:
+        """Wait until it is ready, some seconds.
+
+        Raises SandboxUnavailable with what the machine refuses, Unavailable where it is merely too slow.
+        """
+        try:
+            _greeting(self._channel)
+        except ArchloopError:
             self.stop()
-            raise SandboxUnavailable(problem)
+            raise
 
     def order(self, order: Order, fds: Descriptors) -> None:
         """Have a job started. Raises Unavailable."""
@@ -141,13 +145,13 @@ def _arguments(channel: int, *, namespaces: bool) -> str:
     return json.dumps([path, {"channel_fd": channel, "packages": packages(), "namespaces": namespaces}])
 
 
-def _greeting(channel: socket.socket) -> str | None:
-    """None when the fork server is ready, else what is in its way."""
+def _greeting(channel: socket.socket) -> None:
     readable, _, _ = select.select([channel], [], [], _START_TIMEOUT_S)
     if not readable:
-        return f"the fork server was not ready after {_START_TIMEOUT_S} s"
+        raise Unavailable(f"the sandbox's fork server was not ready after {_START_TIMEOUT_S} s")
     answer = channel.recv(MESSAGE_LIMIT)
     if not answer:
-        return "the fork server ended before it was ready; its stderr says why"
+        raise SandboxUnavailable("the fork server ended before it was ready; its stderr says why")
     failed = json.loads(answer).get("failed")
-    return None if failed is None else str(failed)
+    if failed is not None:
+        raise SandboxUnavailable(failed)

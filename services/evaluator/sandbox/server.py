@@ -16,7 +16,7 @@ from services.evaluator.harness import warmup
 from services.evaluator.sandbox import child, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
-from services.evaluator.sandbox.wire import Descriptors, Order, encode
+from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Order, encode
 
 _TICK_MS = 20
 _CPUCLOCK_SCHED = 2
@@ -30,16 +30,20 @@ class _Running:
     pidfd: int
     control: int
     report: int
+    schedule: int | None
     bounds: Bounds
     started: float
     killed_by: str | None = None
 
     def enforce(self) -> None:
-        """Kill at the first limit reached."""
-        if time.monotonic() - self.started > self.bounds.wall_seconds:
+        """Kill at the first limit reached. Time in which it was refused a CPU is not held against it."""
+        elapsed = time.monotonic() - self.started
+        if elapsed - self._waited() > self.bounds.wall_seconds:
             self.kill("wall")
         elif self._cpu() > self.bounds.cpu_seconds:
             self.kill("cpu")
+        elif elapsed > PATIENCE * self.bounds.wall_seconds:
+            self.kill("overload")
 
     def kill(self, reason: str) -> None:
         """A PID namespace goes with its first process."""
@@ -49,6 +53,15 @@ class _Running:
     def _cpu(self) -> float:
         """Seconds of all its threads (clock_getcpuclockid(3))."""
         return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
+
+    def _waited(self) -> float:
+        """Seconds for which it was ready to run and did not (schedstat in proc(5))."""
+        if self.schedule is None:
+            return 0.0
+        try:
+            return int(os.pread(self.schedule, 64, 0).split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
 
 
 class Server:
@@ -87,7 +100,9 @@ class Server:
             os.write(fds.report, encode(failed=f"cannot fork: {error}"))
             _close(*fds[:5], *fds.arrays, *fds.groups)
             return True
-        job = _Running(pid, os.pidfd_open(pid), fds.control, fds.report, order.bounds, time.monotonic())
+        pidfd = os.pidfd_open(pid)
+        schedule = self._schedule(pidfd)
+        job = _Running(pid, pidfd, fds.control, fds.report, schedule, order.bounds, time.monotonic())
         _close(fds.result, fds.output, fds.source, *fds.arrays, *fds.groups)
         self._running[job.pidfd] = job
         self._poll.register(job.pidfd, select.POLLIN)
@@ -104,6 +119,18 @@ class Server:
         if self._host.pid_namespace is not None:
             kernel.setns(self._host.pid_namespace, kernel.CLONE_NEWPID)
         return pid
+
+    def _schedule(self, pidfd: int) -> int | None:
+        """The child's scheduler statistics; its name in the machine's /proc is the machine's own number for it."""
+        try:
+            with open(f"self/fdinfo/{pidfd}", opener=self._open_in_proc) as info:
+                pid = next(line.split()[1] for line in info if line.startswith("Pid:"))
+            return self._open_in_proc(f"{pid}/schedstat", os.O_RDONLY)
+        except (OSError, StopIteration):
+            return None
+
+    def _open_in_proc(self, name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC, dir_fd=self._host.proc)
 
     def _settle(self, fd: int) -> None:
         job = self._running.get(fd)
@@ -130,7 +157,7 @@ class Server:
                 self._poll.unregister(fd)
         with suppress(BrokenPipeError):
             os.write(job.report, account)
-        _close(job.pidfd, job.control, job.report)
+        _close(job.pidfd, job.control, job.report, *([] if job.schedule is None else [job.schedule]))
 
 
 def _least_peak() -> int:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, Self
 from services.evaluator.sandbox.limits import Bounds
 
 MESSAGE_LIMIT = 64 * 1024
+
+# How many times its wall seconds a candidate may take where it is refused a CPU; past that the machine is at fault.
+PATIENCE = 5
 _DESCRIPTOR_LIMIT = 16
 
 
