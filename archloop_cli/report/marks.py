@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from archloop_cli.report.figure import INK, MUTED, SERIES, Drawing, drawing
-from archloop_cli.report.view import Json, closed
+from archloop_cli.report.view import Json, cycles_of
 
 
 class Run(NamedTuple):
@@ -19,7 +19,7 @@ class Run(NamedTuple):
     @property
     def cycles(self) -> list[Json]:
         """Those with candidates."""
-        return closed(self.summary)
+        return cycles_of(self.summary)
 
     @property
     def numbers(self) -> list[int]:
@@ -45,7 +45,7 @@ def band(d: Drawing, run: Run, low: str, high: str) -> None:
 
 def control(d: Drawing, run: Run, key: str) -> None:
     """The frozen control's value, where there is one."""
-    cycles = closed(run.control or {})
+    cycles = cycles_of(run.control or {})
     if cycles:
         numbers = [int(cycle["cycle"]) for cycle in cycles]
         d.axes.plot(

@@ -35,7 +35,7 @@ def write(
         tiles=view.tiles(summary, control),
         unique=view.count(summary.get("unique_total")),
         plots=[plot._replace(svg=Markup(plot.svg)) for plot in all_plots(Run(summary, candidates, control))],  # noqa: S704
-        cycles=view.closed(summary),
+        cycles=view.cycles_of(summary),
         best=view.best(summary, candidates, codes),
         lineage=view.lineage(summary),
         control=control,

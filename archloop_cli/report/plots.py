@@ -106,16 +106,18 @@ def novelty(run: Run) -> str:
 
 
 def families(run: Run) -> str:
-    """Shares of the admitted by family, and the entropy of these."""
-    tallies = [cycle.get("families") or {} for cycle in run.cycles]
-    shown = [name for name in FAMILIES if any(tally.get(name) for tally in tallies)]
+    """Shares of the admitted by family, and the entropy of these; cycles that admitted nothing are left out."""
+    tallies = {float(cycle["cycle"]): cycle["families"] for cycle in run.cycles if cycle.get("families")}
+    shown = [name for name in FAMILIES if any(tally.get(name) for tally in tallies.values())]
     if not shown:
         return ""
-    totals = [sum(tally.values()) or 1 for tally in tallies]
-    shares = [[tally.get(name, 0) / total for tally, total in zip(tallies, totals, strict=True)] for name in shown]
+    shares = {n: [tally.get(name, 0) / sum(tally.values()) for name in shown] for n, tally in tallies.items()}
+    if len(shares) == 1:  # an area needs a width
+        shares = {n + side: share for n, share in shares.items() for side in (-0.3, 0.3)}
     with drawing("families") as d:
         colours = [SERIES[FAMILIES.index(name)] for name in shown]
-        d.axes.stackplot(run.numbers, shares, labels=[words(n) for n in shown], colors=colours, alpha=0.8, linewidth=0)
+        areas = list(zip(*shares.values(), strict=True))
+        d.axes.stackplot(list(shares), areas, labels=map(words, shown), colors=colours, alpha=0.8, linewidth=0)
         _entropy(d, run)
         d.percent()
         d.cycles(run.numbers)

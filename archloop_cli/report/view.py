@@ -66,10 +66,11 @@ def facts(summary: Json, candidates: Sequence[Json], manifest: Json) -> list[tup
     spec, machine, model = summary.get("spec") or {}, manifest.get("machine") or {}, manifest.get("base_model") or {}
     levels = sorted({e["sandbox_level"] for c in candidates if (e := c.get("evaluation")) and e.get("sandbox_level")})
     hashes = sorted({e["protocol_sha256"] for c in candidates if (e := c.get("evaluation")) and "protocol_sha256" in e})
+    took = summary.get("seconds")
     ended = "finished" if summary.get("reason") == "completed" else summary.get("reason") or summary.get("status")
     found = {
         "run": summary.get("run_id"),
-        "state": f"{ended}, after {duration(summary.get('seconds'))}" if ended else None,
+        "state": f"{ended}, after {duration(took)}" if ended and took is not None else ended,
         "started": str(summary.get("created") or "")[:19].replace("T", " ") or None,
         "preset": spec.get("preset"),
         "size": f"{spec.get('cycles')} cycles × {spec.get('candidates')} candidates" if spec else None,
@@ -86,8 +87,8 @@ def facts(summary: Json, candidates: Sequence[Json], manifest: Json) -> list[tup
 
 
 def tiles(summary: Json, control: Json | None) -> list[Tile]:
-    """First against last cycle."""
-    cycles, other = closed(summary), closed(control or {})
+    """First against last of the closed cycles."""
+    cycles, other = ([c for c in cycles_of(run) if c.get("closed", True)] for run in (summary, control or {}))
     if not cycles:
         return []
     threshold = percent(selection_threshold(summary)).replace(".0", "")
@@ -116,8 +117,8 @@ def _tile(
     )
 
 
-def closed(summary: Json) -> list[Json]:
-    """The cycles in their order; those without a single candidate are left out."""
+def cycles_of(summary: Json) -> list[Json]:
+    """The cycles in their order, open ones too; those without a single candidate are left out."""
     cycles = [c for c in summary.get("cycles") or () if c.get("generated")]
     return sorted(cycles, key=lambda cycle: int(cycle.get("cycle", 0)))
 
@@ -182,7 +183,7 @@ def _best(rank: int, c: Json, places: Mapping[str, str], parents: Mapping[str, s
 def lineage(summary: Json) -> list[dict[str, str]]:
     """The versions of the LLM, oldest first: what each was tuned on, and what its cycle came to."""
     versions, pairs = [], None
-    for cycle in closed(summary):
+    for cycle in cycles_of(summary):
         versions.append(
             {
                 "adapter": cycle.get("adapter") or "base model",
@@ -197,5 +198,5 @@ def lineage(summary: Json) -> list[dict[str, str]]:
 
 
 def _parents(summary: Json) -> dict[str, str]:
-    adapters = list(dict.fromkeys(c["adapter"] for c in closed(summary) if c.get("adapter")))
+    adapters = list(dict.fromkeys(c["adapter"] for c in cycles_of(summary) if c.get("adapter")))
     return dict(zip(adapters[1:], adapters, strict=False))

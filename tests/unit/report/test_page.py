@@ -105,6 +105,12 @@ def test_figures_are_well_formed_and_follow_the_colours_of_the_page(standard):
         assert not re.findall(r"#[0-9a-f]{6}\b", figure)
 
 
+def test_a_cycle_that_still_runs_is_in_no_headline(run):
+    summary, _ = run()
+    summary["cycles"][-2]["valid_rate"], summary["cycles"][-1]["closed"] = 0.77, False
+    assert view.tiles(summary, None)[0].last == "77.0 %"
+
+
 def test_without_a_control_the_page_says_what_cannot_be_concluded(run, page):
     summary, _ = run(cycles=2, size=8)
     assert "nothing here tells learning from drift" in page(summary).text
