@@ -142,6 +142,7 @@ async def test_messages_may_come_in_any_order(store: Store, order: tuple[int, ..
 async def test_the_evaluated_code_stands_where_the_answer_of_the_llm_comes_later(store: Store) -> None:
     await record(store, evaluated(code="first"), judged())
     assert (await of(store)).awaits == "generation"
+    assert (await store.cycles(RUN))[0].settled == 0
     await record(store, generated(code="again, differently"))
     source = await store.source(candidate_id(RUN, 0, 0))
     assert source is not None

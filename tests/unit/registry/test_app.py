@@ -15,9 +15,11 @@ from archloop.bus.memory import MemoryBus
 from archloop.bus.port import BusUnavailable
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import RunRequested
-from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
+from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, REGISTRY, TRAINER
 from archloop.errors import InvalidInput
-from services.registry.app import running
+from services.registry.app import running, tick
+from services.registry.controller import Controller
+from services.registry.handlers import RegistryHandler
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.sqlite import SqliteStore
@@ -81,6 +83,25 @@ async def test_requests_wait_for_services_that_start_later(stage: Stage) -> None
             await asyncio.sleep(0.01)
         await stage.others()
         await stage.until_finished()
+
+
+async def test_answers_that_wait_are_heard_before_anything_is_asked_again(stage: Stage) -> None:
+    controller = Controller(stage.store, stage.blobs)
+    await RegistryHandler(stage.store, controller).handle(RunRequested(run_id=RUN, spec=spec()))
+    restarted = Controller(stage.store, stage.blobs)
+    consumer = Consumer(stage.bus, REGISTRY, RegistryHandler(stage.store, restarted), "registry")
+    await stage.bus.declare(REGISTRY)
+    await stage.bus.declare(GENERATOR)
+    await stage.bus.publish(Envelope.of(RunRequested(run_id="other", spec=spec()), source="test"))
+    await tick(consumer, restarted, stage.store)
+    assert await stage.bus.depth(GENERATOR) == 0
+    subscription = await consumer.start()
+    while await stage.bus.depth(REGISTRY):
+        await asyncio.sleep(0)
+    await subscription.drain()
+    before = await stage.bus.depth(GENERATOR)
+    await tick(consumer, restarted, stage.store)
+    assert await stage.bus.depth(GENERATOR) - before == 6
 
 
 class FlakyBus(MemoryBus):

@@ -17,10 +17,18 @@ from archloop.contracts.messages import (
     RunRequested,
     TrainingRequested,
 )
-from archloop.errors import Conflict, InvalidInput, NotFound
-from services.registry.records import CandidateQuery
+from archloop.errors import Conflict, InvalidInput, NotFound, Unavailable
+from services.registry.records import CandidateQuery, Cycle
 from services.registry.requests import adapter_name, derived_seed
+from services.registry.sqlite import SqliteStore
 from tests.unit.registry.world import RUN, World, spec
+
+
+class FailingStore(SqliteStore):
+    """A database that goes away in the middle of a look."""
+
+    async def cycles(self, run_id: str) -> list[Cycle]:
+        raise Unavailable(f"no cycles of {run_id}: disk I/O error")
 
 
 @pytest.fixture
@@ -154,6 +162,29 @@ async def test_novelty_hears_again_of_all_that_precedes_an_unjudged_candidate(wo
     assert [m.index for m in evaluated] == list(range(last_ok + 1))
     await world.run_to_end()
     assert await finished_reason(world) == "completed"
+
+
+async def test_the_end_of_a_cycle_is_told_although_the_process_died_before_telling(world: World) -> None:
+    await world.request(spec(frozen=True))
+    while not (cycles := await world.store.cycles(RUN)) or cycles[0].closed is None:
+        await world.deliver(lose_answers=world.pending[0][0] == "registry" and len(world.published) > 10)
+    assert of_type(world.published, CycleClosed) == []
+    await world.kill()
+    await world.run_to_end()
+    assert [m.cycle for m in of_type(world.published, CycleClosed)] == [0, 1, 2]
+
+
+async def test_a_look_that_failed_is_taken_again_as_if_for_the_first_time(world: World) -> None:
+    await world.request(spec())
+    for _ in range(20):
+        await world.deliver()
+    world.pending.clear()
+    sound, world.controller._store = world.controller._store, FailingStore(world.folder / "registry.sqlite")
+    with pytest.raises(Unavailable):
+        await world.controller.next(RUN, world.now)
+    world.controller._store = sound
+    assert world.controller.quiet(RUN, world.now)
+    assert of_type(await world.controller.next(RUN, world.now), CandidateGenerated)
 
 
 async def test_a_candidate_that_never_answers_is_lost_and_the_run_goes_on(world: World) -> None:
