@@ -84,7 +84,7 @@ async def test_groups_of_a_service_that_was_killed_are_swept():
     group = cgroup.create(slot=77)
     if group is None:
         pytest.skip("this machine gives no cgroups")
-    stale = [d.rename(d.with_name("archloop-4194304-0")) for d in group.directories]
+    stale = [d.rename(d.with_name("archloop-4194304-0-x")) for d in group.directories]
     cgroup.create(slot=78).remove()
     assert [d for d in stale if d.exists()] == []
 

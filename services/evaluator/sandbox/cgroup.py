@@ -1,6 +1,7 @@
 """Control groups, where this process may make them: the memory and task limits that count what rlimits cannot see."""
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +67,12 @@ def create(slot: int) -> Group | None:
     for parents, files in ((_parents_v1(), _V1), (_parents_v2(), _V2)):
         if not parents:
             continue
-        group = Group(tuple(parent / f"{_PREFIX}-{os.getpid()}-{slot}" for parent in parents), files)
+        name = f"{_PREFIX}-{os.getpid()}-{slot}-{secrets.token_hex(4)}"
+        group = Group(tuple(parent / name for parent in parents), files)
         try:
             for parent, directory in zip(parents, group.directories, strict=True):
                 _sweep(parent)
-                directory.mkdir(exist_ok=True)
+                directory.mkdir()
             if any((directory / files.memory).exists() for directory in group.directories):
                 return group
         except OSError:
@@ -101,7 +103,7 @@ def _own_paths() -> dict[str, str]:
 
 def _sweep(parent: Path) -> None:
     """Groups of services that were killed before they could remove them."""
-    for stale in parent.glob(f"{_PREFIX}-*-*"):
+    for stale in parent.glob(f"{_PREFIX}-*"):
         if not Path(f"/proc/{stale.name.split('-')[1]}").exists():
             with suppress(OSError):
                 stale.rmdir()

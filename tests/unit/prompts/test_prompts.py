@@ -25,7 +25,7 @@ def test_a_cycle_asks_for_every_family_equally_often() -> None:
 def test_the_brief_states_family_data_and_contract() -> None:
     prompt = _prompt(index=1)
     assert prompt.family == "residual"
-    for part in ("Family: residual", "(3, 20, 20)", "10 classes", "supported_hyperparameters", "train_setup", "learn"):
+    for part in ("Family: residual", "(3, 16, 16)", "10 classes", "supported_hyperparameters", "train_setup", "learn"):
         assert part in prompt.text
 
 
