@@ -67,7 +67,7 @@ def _isolate(order: Order, host: Host) -> None:
     """Namespaces, an anonymous host name, and a tmpfs as the only place to write; all gone with this process."""
     new_user_namespace(host.proc, _NAMESPACES)
     kernel.hostname("sandbox")
-    jail.mount_scratch(size=order.bounds.tmpfs_bytes, mode=0o700)
+    jail.mount_scratch(host.packages, size=order.bounds.tmpfs_bytes, mode=0o700)
     os.chdir(jail.SCRATCH)
 
 

@@ -14,7 +14,8 @@ class Host:
     """`proc` is a descriptor of the machine's /proc, which no path in the jail leads to.
 
     `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
-    Landlock leaves readable. `tasks` is how many tasks of this user run already, where they are counted together.
+    Landlock leaves readable, `packages` those that hold torch, numpy and this project. `tasks` is how many tasks of
+    this user run already, where they are counted together.
     """
 
     proc: int
@@ -22,6 +23,7 @@ class Host:
     landlock: int
     readable: tuple[str, ...]
     tasks: int
+    packages: list[str]
 
     @property
     def namespaces(self) -> bool:
@@ -42,7 +44,7 @@ def confined(packages: list[str], *, namespaces: bool) -> Host:
     _become_first_process()
     pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
-    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0)
+    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0, packages)
 
 
 def new_user_namespace(proc: int, flags: int) -> None:
@@ -64,7 +66,7 @@ def _bare(proc: int, packages: list[str]) -> Host:
         if not os.access(path, os.R_OK | os.X_OK):
             raise PermissionError(f"user {os.getuid()} cannot read {path}: install Python outside of private folders")
     kernel.set_dumpable(yes=False)
-    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), _tasks_of_user(proc))
+    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), _tasks_of_user(proc), packages)
 
 
 def _enter_jail(proc: int, packages: list[str]) -> None:

@@ -15,6 +15,7 @@ _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _COPIES = ("/etc/ld.so.cache", "/proc/cpuinfo")  # for the dynamic loader, and for torch's choice of kernels
 SCRATCH = "/tmp"  # noqa: S108 - not the machine's
+_STAGE = "/stage"
 
 
 def enter(packages: list[str]) -> None:
@@ -34,17 +35,27 @@ def enter(packages: list[str]) -> None:
         Path(root + path).write_bytes(content)
     _links(root)
     os.makedirs(root + SCRATCH, exist_ok=True)  # noqa: PTH103
+    os.makedirs(root + _STAGE)  # noqa: PTH103
     kernel.seal_readonly(root)
     kernel.pivot_into(root)
-    mount_scratch(size=1 << 16, mode=0o1777)  # torch's imports want one; each child gets its own over it
+    mount_scratch(packages, size=1 << 16, mode=0o1777)  # torch's imports want one; each child gets its own over it
     for fd in (*sources.values(), *devices.values()):
         os.close(fd)
 
 
-def mount_scratch(*, size: int, mode: int) -> None:
-    """The only place to write: a tmpfs without programs and devices, gone with its namespace."""
+def mount_scratch(packages: list[str], *, size: int, mode: int) -> None:
+    """The only place to write: a tmpfs without programs and devices, gone with its namespace.
+
+    Where the project or its libraries lie below the machine's /tmp, they shine through, read-only as they are.
+    """
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount("scratch", SCRATCH, "tmpfs", flags, f"size={size},nr_inodes=1k,mode={mode:o}")
+    kernel.mount("scratch", _STAGE, "tmpfs", flags, f"size={size},nr_inodes=1k,mode={mode:o}")
+    for path in _directories(packages):
+        if path.startswith(f"{SCRATCH}/"):
+            target = _STAGE + path.removeprefix(SCRATCH)
+            os.makedirs(target, mode=0o755)  # noqa: PTH103
+            kernel.mount(path, target, None, kernel.MS_BIND | kernel.MS_REC)
+    kernel.mount(_STAGE, SCRATCH, None, kernel.MS_MOVE)
 
 
 def readable_paths(packages: list[str]) -> list[str]:

@@ -155,9 +155,10 @@ class Server:
         for fd in (job.pidfd, job.control):
             with suppress(KeyError):
                 self._poll.unregister(fd)
+        _close(job.pidfd, job.control, *([] if job.schedule is None else [job.schedule]))
         with suppress(BrokenPipeError):
             os.write(job.report, account)
-        _close(job.pidfd, job.control, job.report, *([] if job.schedule is None else [job.schedule]))
+        _close(job.report)  # last, for the service waits for its end
 
 
 def _least_peak() -> int:

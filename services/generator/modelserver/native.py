@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from archloop.errors import ArchloopError
 from services.generator.modelserver.errors import body_of
@@ -20,22 +20,25 @@ def routes(generations: Generations) -> APIRouter:
     """The router over these generations."""
     router, texts = APIRouter(), generations.fleet.base.texts
 
-    @router.post("/generate")
-    async def generate(body: GenerateRequest, request: Request) -> dict[str, Any]:
+    async def whole(body: GenerateRequest, request: Request) -> dict[str, Any]:
         answer = await unless_gone(request, generations.whole(_ask(body, texts)))
         return _whole(answer, body, texts)
+
+    @router.post("/generate")
+    async def generate(body: GenerateRequest, request: Request) -> JSONResponse:
+        return JSONResponse(await whole(body, request))
 
     @router.post("/generate_stream")
     async def generate_stream(body: GenerateRequest) -> StreamingResponse:
         items = await opened(generations.stream(_ask(body, texts)))
         return StreamingResponse(_events(items, body, texts), media_type="text/event-stream")
 
-    @router.post("/", response_model=None)
-    async def compat(body: CompatRequest, request: Request) -> StreamingResponse | list[dict[str, Any]]:
+    @router.post("/")
+    async def compat(body: CompatRequest, request: Request) -> Response:
         # TGI returns the prompt too on this route unless told otherwise
         full = body.parameters.return_full_text in {None, True}
         body = body.model_copy(update={"parameters": body.parameters.model_copy(update={"return_full_text": full})})
-        return await generate_stream(body) if body.stream else [await generate(body, request)]
+        return await generate_stream(body) if body.stream else JSONResponse([await whole(body, request)])
 
     return router
 
