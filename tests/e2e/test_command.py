@@ -68,7 +68,7 @@ def test_evaluate_prints_one_json_line_a_file(tmp_path: Path) -> None:
     first, second = map(json.loads, result.stdout.splitlines())
     assert (first["file"], first["outcome"], first["sandbox_level"]) == (str(good), "ok", "namespaces")
     assert 0.3 < first["accuracy"] <= 1
-    assert first["parameters"] == 64 * 64 + 64 + 64 * 10 + 10
+    assert first["parameters"] == 16 * 16 * 64 + 64 + 64 * 10 + 10
     assert (second["outcome"], second["accuracy"]) == ("syntax_error", None)
 
 

@@ -68,7 +68,8 @@ def _isolate(order: Order, host: Host) -> None:
     new_user_namespace(host.proc, _NAMESPACES)
     kernel.hostname("sandbox")
     jail.mount_scratch(host.packages, size=order.bounds.tmpfs_bytes, mode=0o700)
-    os.chdir(jail.SCRATCH)
+    os.mkdir(jail.OWN)  # noqa: PTH102
+    os.chdir(jail.OWN)
 
 
 def _arrange(fds: Descriptors, host: Host) -> None:

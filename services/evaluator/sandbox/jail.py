@@ -15,6 +15,7 @@ _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _COPIES = ("/etc/ld.so.cache", "/proc/cpuinfo")  # for the dynamic loader, and for torch's choice of kernels
 SCRATCH = "/tmp"  # noqa: S108 - not the machine's
+OWN = f"{SCRATCH}/own"  # where a child starts: empty, whatever shines through above
 _STAGE = "/stage"
 
 
