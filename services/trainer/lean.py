@@ -52,12 +52,17 @@ def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[
     return groups
 
 
-def collate(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask` and `labels`, each (batch, longest), padded on the right."""
+def collate(batch: Sequence[Example], pad: int) -> dict[str, Any]:
+    """What the model is called with: ids and mask (batch, longest), padded on the right, and the labels (batch, kept).
+
+    Logits are asked for from the last prompt token on: over a prompt that all share nothing is learnt.
+    """
     ids = [torch.tensor(example.input_ids) for example in batch]
-    labels = [torch.tensor(example.labels) for example in batch]
+    labels = pad_sequence([torch.tensor(e.labels) for e in batch], batch_first=True, padding_value=IGNORED)
+    kept = labels.shape[1] + 1 - min(example.labels.count(IGNORED) for example in batch)
     return {
         "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
         "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        "labels": labels[:, -kept:],
+        "logits_to_keep": kept,
     }

@@ -2,6 +2,7 @@ import json
 import random
 
 import pytest
+import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
@@ -143,12 +144,25 @@ def test_batches_hold_every_example_once_in_groups_of_similar_length():
     assert lengths == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
-def test_padding_is_neither_attended_to_nor_learnt(base, pairs):
+def test_a_batch_has_the_loss_of_its_examples_whatever_is_padded_or_left_out(base, pairs):
     examples = encode(pairs, base.tokenizer, 512).examples
-    batch = lean.collate([examples[0], Example([5, 6], [IGNORED, 6])], base.tokenizer.pad_token_id)
-    assert batch["attention_mask"][1].tolist()[:3] == [1, 1, 0]
-    assert batch["labels"][1].tolist()[:3] == [IGNORED, 6, IGNORED]
-    assert batch["input_ids"].shape == batch["labels"].shape
+    unlike = [examples[0], Example([5, 6, 7], [IGNORED, 6, 7]), Example([1, 5, 9, 9], [IGNORED, IGNORED, 9, 9])]
+    whole, learnt = 0.0, 0
+    for ids, labels in unlike:
+        alone = base.model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss.item()
+        count = len(labels) - labels.count(IGNORED)
+        whole, learnt = whole + alone * count, learnt + count
+    batch = lean.collate(unlike, base.tokenizer.pad_token_id)
+    assert base.model(**batch).loss.item() == pytest.approx(whole / learnt, rel=1e-5)
+    assert batch["labels"].shape[1] == batch["logits_to_keep"] == batch["input_ids"].shape[1]
+
+
+def test_no_logits_are_asked_for_over_the_prompt(base, pairs):
+    examples = encode(pairs, base.tokenizer, 512).examples[:4]
+    batch = lean.collate(examples, base.tokenizer.pad_token_id)
+    prompt = min(example.labels.count(IGNORED) for example in examples)
+    assert batch["labels"].shape[1] == batch["input_ids"].shape[1] - prompt + 1
+    assert base.model(**batch).logits.shape[1] == batch["labels"].shape[1]
 
 
 def test_a_long_loss_curve_is_thinned_to_means():
