@@ -1,5 +1,7 @@
 """The fingerprint by which a server proves that it serves this adapter, and not the base model or another scale."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +11,7 @@ from services.trainer.errors import TrainingRefused
 from services.trainer.pairs import prompt_ids
 
 MAX_NEW_TOKENS = 64
+_PROMPTS = 4
 _NEAR_TIE = 1e-3
 
 
@@ -20,20 +23,25 @@ class Choice(NamedTuple):
     lead: float
 
 
-def take(model: Any, tokenizer: Any, prompt: str) -> Probe:
-    """Decode greedily in fp32 with the adapter merged, and without it. The adapter is merged into `model` for good.
+def take(model: Any, tokenizer: Any, prompts: Iterable[str]) -> Probe:
+    """Decode the first telling prompt greedily in fp32, with the adapter merged into `model` (for good) and without it.
 
     The text ends before the first near-tie, which another batch size or thread count might break the other way.
     `logprob` sums over the generated tokens, an end of sequence included; the texts leave special tokens out.
-    Raises TrainingRefused if the two cannot be told apart.
+    Raises TrainingRefused if no prompt tells the two apart.
     """
-    ids, ends = prompt_ids(prompt, tokenizer), end_ids(model, tokenizer)
     model.eval()
-    with model.disable_adapter():
-        base = greedy(model, ids, ends, MAX_NEW_TOKENS)
-    tuned = greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS)
-    length = max(1, next((i for i, choice in enumerate(tuned) if choice.lead < _NEAR_TIE), MAX_NEW_TOKENS))
-    return _distinct(_probe(prompt, tokenizer, length, tuned, base))
+    ends = end_ids(model, tokenizer)
+    for prompt in islice(dict.fromkeys(prompts), _PROMPTS):
+        ids = prompt_ids(prompt, tokenizer)
+        with model.disable_adapter():
+            base = greedy(model, ids, ends, MAX_NEW_TOKENS)
+        if _tells(_probe(prompt, tokenizer, greedy(model, ids, ends, MAX_NEW_TOKENS), base)):
+            return _probe(prompt, tokenizer, greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS), base)
+    raise TrainingRefused(
+        "the adapter answers as the base model does, so no server could prove that it serves it; "
+        "training.learning_rate or training.epochs is too low, or the pairs say nothing new"
+    )
 
 
 @torch.inference_mode()
@@ -59,11 +67,12 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset({tokenizer.eos_token_id, *several} - {None})
 
 
-def _probe(prompt: str, tokenizer: Any, length: int, tuned: list[Choice], base: list[Choice]) -> Probe:
+def _probe(prompt: str, tokenizer: Any, tuned: list[Choice], base: list[Choice]) -> Probe:
     def text(choices: list[Choice]) -> str:
         tokens = [choice.token for choice in choices]
         return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    length = max(1, next((i for i, choice in enumerate(tuned) if choice.lead < _NEAR_TIE), MAX_NEW_TOKENS))
     return Probe(
         prompt=prompt,
         max_new_tokens=length,
@@ -74,10 +83,6 @@ def _probe(prompt: str, tokenizer: Any, length: int, tuned: list[Choice], base: 
     )
 
 
-def _distinct(probe: Probe) -> Probe:
-    if probe.text == probe.base_text and abs(probe.logprob - probe.base_logprob) <= probe.tolerance:
-        raise TrainingRefused(
-            "the adapter answers as the base model does, so no server could prove that it serves it; "
-            "training.learning_rate or training.epochs is too low, or the pairs say nothing new"
-        )
-    return probe
+def _tells(probe: Probe) -> bool:
+    """Twice the tolerance, so that an answer cannot lie within it of both."""
+    return probe.text != probe.base_text or abs(probe.logprob - probe.base_logprob) > 2 * probe.tolerance

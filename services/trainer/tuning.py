@@ -58,7 +58,7 @@ def tune(job: Job, base: Base, report: Callable[[Progress], None]) -> Tuned:
         dropped=encoded.dropped,
         loss_curve=thinned(losses),
         lora=lora.save(model, job.out, job.base_model),
-        probe=probe.take(model, base.tokenizer, read[0].prompt),
+        probe=probe.take(model, base.tokenizer, (pair.prompt for pair in read)),
         libraries={name: version(name) for name in _LIBRARIES[job.training.method]},
         seconds=time.monotonic() - started,
     )

@@ -1,5 +1,7 @@
 import json
 import random
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from archloop.errors import InvalidInput, Unavailable
 from services.trainer import lean, probe, tuning
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, Job
-from services.trainer.pairs import IGNORED, Example, encode
+from services.trainer.pairs import IGNORED, Example, encode, prompt_ids
 
 
 @pytest.fixture
@@ -77,6 +79,41 @@ def test_the_probe_does_not_heed_the_generation_config(tune, base_model, tmp_pat
 
     monkeypatch.setattr(tuning, "load", load)
     assert tune("again")[0].probe == expected
+
+
+class TwoFaced:
+    """A model whose adapter shows after one prompt only."""
+
+    device = "cpu"
+    generation_config = SimpleNamespace(eos_token_id=2)
+
+    def __init__(self, telling: list[int]):
+        self._telling, self._adapted = telling, True
+
+    def eval(self):
+        return self
+
+    def merge_and_unload(self):
+        return self
+
+    @contextmanager
+    def disable_adapter(self):
+        self._adapted = False
+        yield
+        self._adapted = True
+
+    def __call__(self, input_ids, past_key_values, use_cache):
+        prompt = past_key_values or input_ids[0].tolist()
+        logits = torch.zeros(1, 1, 16)
+        logits[..., 6 if self._adapted and prompt == self._telling else 5] = 9.0
+        return SimpleNamespace(logits=logits, past_key_values=prompt)
+
+
+def test_a_prompt_that_does_not_tell_adapter_and_base_apart_is_passed_over(base):
+    model = TwoFaced(prompt_ids("second", base.tokenizer))
+    taken = probe.take(model, base.tokenizer, ["first", "first", "first", "first", "second"])
+    assert taken.prompt == "second"
+    assert taken.text != taken.base_text
 
 
 def test_decoding_stops_at_an_end_of_sequence_and_counts_it(base):
