@@ -5,9 +5,9 @@ import platform
 from collections.abc import Callable
 from typing import NamedTuple
 
-from archloop.errors import ArchloopError
+from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.sandbox import cgroup, kernel, landlock
-from services.evaluator.sandbox.launch import launch
+from services.evaluator.sandbox.launch import launch, obstacles
 
 
 class Check(NamedTuple):
@@ -66,6 +66,9 @@ def _memory_files() -> str:
 def _namespaces() -> str:
     kernel.require_linux()
     zygote = launch(namespaces=True, threads=1)
-    zygote.greet()
+    try:
+        zygote.greet()
+    except SandboxUnavailable as error:
+        raise SandboxUnavailable(f"{error}{obstacles()}") from error
     zygote.stop()
     return "user, mount, pid, net, ipc, uts, cgroup; as " + ("nobody" if os.geteuid() == 0 else f"user {os.geteuid()}")

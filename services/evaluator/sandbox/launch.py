@@ -51,8 +51,10 @@ class Zygote:
 
     @property
     def alive(self) -> bool:
-        """Whether it can take another order."""
-        return self._process.poll() is None
+        """Whether it can take another order; its end of the channel closes before its process is gone."""
+        channel = select.poll()
+        channel.register(self._channel, 0)
+        return self._process.poll() is None and not channel.poll(0)
 
     @property
     def pid(self) -> int:
