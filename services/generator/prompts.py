@@ -25,10 +25,10 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
 )
 BUDGETS = (30_000, 100_000, 300_000)
 STAGES = (2, 3)
-LAYOUTS = ("helper module", "helper module in a Sequential", "layers inside Net")
+LAYOUTS = ("one attribute for each stage", "stages in a Sequential", "stages in a loop over widths")
 DOWNSAMPLING = ("strided convolution", "max pooling", "average pooling")
 ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish")
-HEADS = ("global average pooling", "pooling to a 2 x 2 grid", "one hidden layer")
+HEADS = ("global average pooling", "global max pooling", "one hidden layer")
 TRICKS = ("Nesterov momentum", "weight decay", "gradient clipping", "label smoothing", "dropout")
 _TEMPLATES = Path(__file__).parent / "templates"
 _ENVIRONMENT = Environment(  # noqa: S701 — plain text

@@ -10,7 +10,7 @@ from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
 from services.generator.model_build.report import BuildReport
 
-SEED, STEPS, FILES = 0, 4500, 12_000
+SEED, STEPS, FILES = 0, 4000, 12_000
 _VOCABULARY = 1536
 _THREADS = 1
 Measure = Callable[[Path], Mapping[float, float]]

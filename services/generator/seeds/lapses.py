@@ -20,18 +20,18 @@ class Lapse(StrEnum):
 
 
 WEIGHTS: dict[Lapse, float] = {
-    Lapse.NO_NORM: 2,
     Lapse.TIMID_RATE: 4,
-    Lapse.DAMPENED: 2.5,
-    Lapse.OVER_DECAY: 0.7,
-    Lapse.HARD_CLIP: 1.2,
     Lapse.CONSTANT_INIT: 3,
-    Lapse.SATURATING: 0.4,
-    Lapse.HEAVY_DROPOUT: 1,
-    Lapse.EARLY_POOLING: 0.4,
-    Lapse.NARROW: 0.4,
+    Lapse.DAMPENED: 3,
+    Lapse.NO_NORM: 1.2,
+    Lapse.HARD_CLIP: 1.2,
+    Lapse.OVER_DECAY: 0.6,
+    Lapse.HEAVY_DROPOUT: 0.4,
+    Lapse.SATURATING: 0.3,
+    Lapse.EARLY_POOLING: 0.3,
+    Lapse.NARROW: 0.3,
 }
-COUNTS = {0: 0.05, 1: 0.37, 2: 0.45, 3: 0.13}
+COUNTS = {0: 0.03, 1: 0.47, 2: 0.38, 3: 0.12}
 
 
 def draw(rng: random.Random) -> frozenset[Lapse]:

@@ -22,10 +22,10 @@ def write_training(rng: random.Random, draft: Draft, wishes: Wishes, lapses: fro
 
 
 def _optimizer(wishes: Wishes, lapses: frozenset[Lapse]) -> str:
-    rate = "lr=prm['lr'] * 0.005" if Lapse.TIMID_RATE in lapses else "lr=prm['lr']"
+    rate = "lr=prm['lr'] * 0.002" if Lapse.TIMID_RATE in lapses else "lr=prm['lr']"
     arguments = ["self.parameters()", rate, "momentum=prm['momentum']"]
     if Lapse.DAMPENED in lapses:
-        arguments.append("dampening=0.99")
+        arguments.append("dampening=0.998")
     elif "Nesterov momentum" in wishes.tricks:
         arguments.append("nesterov=True")
     if Lapse.OVER_DECAY in lapses:

@@ -10,7 +10,7 @@ from services.generator.seeds.draft import Draft
 from services.generator.seeds.families import BODIES
 from services.generator.seeds.hand import Hand
 from services.generator.seeds.lapses import Lapse
-from services.generator.seeds.layout import Plan, plan_downsampling, plan_widths, write_features, write_head
+from services.generator.seeds.layout import Plan, plan_widths, write_features, write_head
 from services.generator.seeds.training import write_training
 
 _HELPERS = {
@@ -67,7 +67,7 @@ def _plan(rng: random.Random, family: str, wishes: Wishes, chosen: frozenset[Lap
         wishes=wishes,
         lapses=chosen,
         widths=plan_widths(rng, wishes, chosen),
-        after=plan_downsampling(rng, wishes.stages, chosen),
+        halve_after=0 if Lapse.EARLY_POOLING in chosen else rng.randint(0, wishes.stages - 1),
     )
 
 
@@ -78,6 +78,6 @@ def _hand(rng: random.Random, wishes: Wishes, chosen: frozenset[Lapse]) -> Hand:
         norm="" if Lapse.NO_NORM in chosen else rng.choices(("BatchNorm2d", "GroupNorm"), (5, 1))[0],
         groups=1 if Lapse.NARROW in chosen else 2,
         order=rng.choice(("conv norm act", "conv norm act", "conv act norm")),
-        kernel=rng.choice((3, 3, 5)),
+        kernel=rng.choice((3, 3, 3, 5)),
         dim=rng.choice(("1", "dim=1")),
     )

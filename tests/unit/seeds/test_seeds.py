@@ -74,7 +74,8 @@ def test_the_same_stream_gives_the_same_network() -> None:
 def test_wishes_are_obeyed_where_taste_allows() -> None:
     for seed in _some("inception", 30, SOUND):
         assert f"nn.{seed.wishes.activation}(" in seed.code
-        assert ("class Branches" in seed.code) == (seed.wishes.layout != "layers inside Net")
+        assert ("self.stage2 = Branches(" in seed.code) == (seed.wishes.layout == "one attribute for each stage")
+        assert ("AdaptiveMaxPool2d(1)" in seed.code) == (seed.wishes.head == "global max pooling")
         assert ("label_smoothing" in seed.code) == ("label smoothing" in seed.wishes.tricks)
 
 

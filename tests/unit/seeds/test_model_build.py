@@ -1,0 +1,109 @@
+"""The tiny model: its build is reproducible and loadable, its tokenizer keeps the text, the shipped one answers."""
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from archloop import answers, models, protocols
+from archloop.errors import InvalidInput
+from services.generator import prompts
+from services.generator.model_build import BuildReport, build, corpus, tokenizer
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]:
+    out = tmp_path_factory.mktemp("tiny")
+    return out, build(out, seed=3, steps=2, files=24, measure=lambda _: {0.9: 0.25})
+
+
+def _weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _prompt(index: int) -> str:
+    protocol = protocols.load("shapes")
+    return prompts.render("brief", protocol=protocol, rng=random.Random(index), index=index).text
+
+
+def test_the_same_seed_builds_the_same_weights(built: tuple[Path, BuildReport], tmp_path: Path) -> None:
+    again = build(tmp_path, seed=3, steps=2, files=24)
+    assert again.loss == built[1].loss
+    assert _weights(tmp_path) == _weights(built[0])
+
+
+def test_the_card_tells_how_it_was_built_what_is_wrong_on_purpose_and_what_was_measured(
+    built: tuple[Path, BuildReport],
+) -> None:
+    card = (built[0] / "README.md").read_text()
+    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |", "flaw", "lapse of taste"):
+        assert part in card
+
+
+def test_progress_is_told_to_the_last_step(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    build(tmp_path, steps=2, files=8, progress=lambda *step: told.append(step))
+    assert told == [("training", 1, 2), ("training", 2, 2)]
+
+
+@pytest.mark.parametrize(("steps", "files", "field"), [(0, 24, "steps"), (1, 7, "files")])
+def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, files: int, field: str) -> None:
+    with pytest.raises(InvalidInput, match=field):
+        build(tmp_path, steps=steps, files=files)
+
+
+def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> None:
+    examples = corpus.write(5, 64)
+    texts = [e.prompt for e in examples], [e.completion for e in examples]
+    words = tokenizer.train(*texts, 600)
+    for (before, after), prompt, completion in zip(tokenizer.encode(words, *texts), *texts, strict=True):
+        assert words.decode(before, skip_special_tokens=True) == prompt
+        assert words.decode(after, skip_special_tokens=True) == completion
+        assert [before[0], after[-1]] == [words.bos_token_id, words.eos_token_id]
+        assert words(prompt + completion, add_special_tokens=False).input_ids == before[1:] + after[:-1]
+
+
+def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
+    examples = corpus.write(1, 16)
+    assert [e.seed.family for e in examples] == [*prompts.FAMILIES] * 2
+    assert all(f"Family: {e.seed.family}" in e.prompt for e in examples)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> tuple[Any, Any]:
+    where = models.locate("tiny")
+    return AutoModelForCausalLM.from_pretrained(where), AutoTokenizer.from_pretrained(where)
+
+
+def test_the_shipped_model_is_small_and_complete() -> None:
+    files = {path.name: path.stat().st_size for path in Path(models.locate("tiny")).iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files.keys()
+    assert sum(files.values()) < 10 * MEGABYTE
+
+
+def test_the_shipped_model_answers_in_one_closed_code_block_and_stops(shipped: tuple[Any, Any]) -> None:
+    model, words = shipped
+    for index in range(4):
+        ids = torch.tensor([[words.bos_token_id, *words(_prompt(index), add_special_tokens=False).input_ids]])
+        written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
+        assert written[0, -1] == words.eos_token_id
+        answer = answers.extract(words.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
+        assert not answer.problem
+        assert "class Net(nn.Module)" in answer.code
+
+
+def test_the_shipped_tokenizer_knows_the_phrases_of_the_prompt(shipped: tuple[Any, Any]) -> None:
+    """A changed template would be read letter by letter: then the model has to be built anew."""
+    assert all(len(shipped[1](_prompt(i), add_special_tokens=False).input_ids) < 80 for i in range(8))
+
+
+def test_lora_attaches_to_all_linear_layers(shipped: tuple[Any, Any]) -> None:
+    tuned = get_peft_model(shipped[0], LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+    assert sum(p.numel() for p in tuned.parameters() if p.requires_grad) > 0
