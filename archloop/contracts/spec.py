@@ -1,5 +1,6 @@
 """What a run is asked to be. The field names are those of the preset files."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -55,7 +56,10 @@ class SelectionSpec(_Strict):
 
 
 class TrainingSpec(_Strict):
-    """LoRA hyper-parameters (peft names) and the optimisation around them."""
+    """LoRA hyper-parameters (peft names) and the optimisation around them.
+
+    Few pairs are gone through more often than `epochs`, until `minimum_steps` are made.
+    """
 
     method: Literal["lean", "trl"] = "lean"
     r: Literal[8, 16, 32, 64] = 16
@@ -63,8 +67,13 @@ class TrainingSpec(_Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     epochs: Count = 3
+    minimum_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Count = 8
     max_length: Count = 1024
+
+    def passes(self, pairs: int) -> int:
+        """How often so many pairs, at least one, are gone through."""
+        return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.batch_size)))
 
 
 class RunSpec(_Strict):

@@ -96,7 +96,7 @@ def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files:
         pairs_sha256=message.pairs.sha256,
         pair_count=tuned.pair_count,
         seed=message.seed,
-        epochs=message.training.epochs,
+        epochs=message.training.passes(tuned.pair_count),
         loss_curve=tuned.loss_curve,
         libraries=tuned.libraries,
         probe=tuned.probe,

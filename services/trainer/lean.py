@@ -21,7 +21,7 @@ def train(
     """Train in place; return the loss of every step, in nats per completion token."""
     torch.manual_seed(seed)
     rng = random.Random(seed)  # noqa: S311
-    plan = [batch for _ in range(spec.epochs) for batch in batches(examples, spec.batch_size, rng)]
+    plan = [batch for _ in range(spec.passes(len(examples))) for batch in batches(examples, spec.batch_size, rng)]
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=spec.learning_rate, weight_decay=0.0)
     schedule = get_linear_schedule_with_warmup(optimizer, warm_up(len(plan)), len(plan))

@@ -1,5 +1,6 @@
 """The same training by TRL's SFTTrainer: slower to start, and what a real LLM wants."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +40,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
             model=model,
-            args=_config(spec, seed, scratch, steps=spec.epochs * -(-len(examples) // spec.batch_size)),
+            args=_config(spec, seed, scratch, pairs=len(examples)),
             train_dataset=Dataset.from_list([example._asdict() for example in examples]),
             processing_class=tokenizer,
             callbacks=[progress],
@@ -48,17 +49,18 @@ def train(
     return progress.losses
 
 
-def _config(spec: TrainingSpec, seed: int, scratch: str, steps: int) -> SFTConfig:
+def _config(spec: TrainingSpec, seed: int, scratch: str, pairs: int) -> SFTConfig:
+    epochs = spec.passes(pairs)
     return SFTConfig(
         output_dir=scratch,
         seed=seed,
         learning_rate=spec.learning_rate,
-        num_train_epochs=spec.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=spec.batch_size,
         max_length=spec.max_length,
         packing=False,
         lr_scheduler_type="linear",
-        warmup_steps=warm_up(steps),
+        warmup_steps=warm_up(epochs * math.ceil(pairs / spec.batch_size)),
         train_sampling_strategy="group_by_length",
         gradient_checkpointing=False,
         bf16=False,

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from archloop.answers import extract, render
+from archloop.contracts.spec import TrainingSpec
 from archloop.errors import InvalidInput
 from services.trainer.pairs import IGNORED, Pair, encode, read
 
@@ -61,3 +62,11 @@ def test_an_empty_file_is_refused(tmp_path):
     path.write_text("\n")
     with pytest.raises(InvalidInput, match="at least one pair"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "passes"),
+    [(1, 90), (4, 90), (5, 45), (16, 23), (60, 6), (600, 6)],
+)
+def test_few_pairs_are_gone_through_more_often_until_the_least_number_of_steps(pairs: int, passes: int) -> None:
+    assert TrainingSpec(epochs=6, minimum_steps=90, batch_size=4).passes(pairs) == passes
