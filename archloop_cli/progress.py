@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -13,8 +14,6 @@ from rich.text import Text
 from archloop.contracts.spec import RunSpec
 from services.registry.summary import CycleSummary, Summary
 
-_INVALID = ("ok", "lost")
-
 
 def percent(value: float | None, digits: int = 0) -> str:
     """A share for people; a dash where it is undefined."""
@@ -22,39 +21,26 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def cycle_table(summary: Summary, title: str = "") -> Table:
-    """One row per cycle: what the paper's tables show."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
-    for name in (
-        "cycle",
-        "generated",
-        "valid",
-        "95 %",
-        "mean acc",
-        "best",
-        "≥ thr.",
-        "novel",
-        "admitted",
-        "unique",
-        "s",
-    ):
-        table.add_column(name, justify="right")
+    """One row per cycle, within 80 columns: what the paper's tables show."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("cycle", "valid", "rate", "95 %", "mean", "best", "≥ thr.", "novel", "admitted", "unique", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for cycle in summary.cycles:
         table.add_row(*_row(cycle))
     return table
 
 
 def _row(cycle: CycleSummary) -> tuple[str, ...]:
-    interval = f"{percent(cycle.valid_rate_low)}–{percent(cycle.valid_rate_high)}" if cycle.generated else "–"
-    numbers = (cycle.novel, cycle.admitted, cycle.unique_total)
+    low, high = cycle.valid_rate_low, cycle.valid_rate_high
     return (
         str(cycle.cycle),
-        str(cycle.generated),
+        f"{cycle.valid}/{cycle.generated}",
         percent(cycle.valid_rate),
-        interval,
+        "–" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}",
         percent(cycle.mean_accuracy, 1),
         percent(cycle.best_accuracy, 1),
         percent(cycle.share_ge_threshold_trained),
-        *map(str, numbers),
+        *map(str, (cycle.novel, cycle.admitted, cycle.unique_total)),
         "–" if cycle.seconds.total is None else f"{cycle.seconds.total:.0f}",
     )
 

@@ -54,6 +54,7 @@ def start(spec: RunSpec, directory: Path, console: Console) -> Summary:
             f"{directory} holds a run already: `archloop resume {directory}` goes on with it, or choose another --out"
         )
     directory.mkdir(parents=True, exist_ok=True)
+    Guard(directory).check_disk()
     write_json(directory / MANIFEST, manifest(default_run_id(spec), spec))
     return resume(directory, console)
 

@@ -7,6 +7,7 @@ print goes to stderr. Nothing runs in parallel before the fork: OpenMP's threads
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TextIO
@@ -24,6 +25,7 @@ Emit = Callable[[Ready | Progress | Tuned | Failed], None]
 def main(base_model: str, threads: int) -> None:
     """Load, say so, and serve until stdin ends."""
     die_with_parent()
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's, not ours to mend
     emit = _emitter(_take_stdout())
     torch.set_num_threads(1)
     bases = _preloaded(base_model)

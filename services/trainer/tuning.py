@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from archloop.errors import Unavailable
 from archloop.models import locate
@@ -27,6 +28,7 @@ class Base(NamedTuple):
 
 def load(base_model: str) -> Base:
     """From the project, a folder or the hub; safetensors only, no code of the model's own. Raises Unavailable."""
+    disable_progress_bar()
     where = locate(base_model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
