@@ -35,14 +35,18 @@ def _row(cycle: CycleSummary) -> tuple[str, ...]:
     return (
         str(cycle.cycle),
         f"{cycle.valid}/{cycle.generated}",
-        percent(cycle.valid_rate),
+        _tight(cycle.valid_rate),
         "–" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}",
-        percent(cycle.mean_accuracy, 1),
-        percent(cycle.best_accuracy, 1),
-        percent(cycle.share_ge_threshold_trained),
+        _tight(cycle.mean_accuracy, 1),
+        _tight(cycle.best_accuracy, 1),
+        _tight(cycle.share_ge_threshold_trained),
         *map(str, (cycle.novel, cycle.admitted, cycle.unique_total)),
         "–" if cycle.seconds.total is None else f"{cycle.seconds.total:.0f}",
     )
+
+
+def _tight(value: float | None, digits: int = 0) -> str:
+    return percent(value, digits).replace(" ", "")
 
 
 class Progress:

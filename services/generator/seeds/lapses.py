@@ -21,17 +21,17 @@ class Lapse(StrEnum):
 
 WEIGHTS: dict[Lapse, float] = {
     Lapse.TIMID_RATE: 4,
-    Lapse.CONSTANT_INIT: 3,
-    Lapse.DAMPENED: 3,
-    Lapse.NO_NORM: 1.2,
-    Lapse.HARD_CLIP: 1.2,
-    Lapse.OVER_DECAY: 0.6,
-    Lapse.HEAVY_DROPOUT: 0.4,
+    Lapse.DAMPENED: 4,
+    Lapse.HARD_CLIP: 3,
+    Lapse.CONSTANT_INIT: 1.5,
+    Lapse.NO_NORM: 0.8,
+    Lapse.OVER_DECAY: 0.3,
+    Lapse.HEAVY_DROPOUT: 0.3,
     Lapse.SATURATING: 0.3,
-    Lapse.EARLY_POOLING: 0.3,
-    Lapse.NARROW: 0.3,
+    Lapse.EARLY_POOLING: 0.15,
+    Lapse.NARROW: 0.15,
 }
-COUNTS = {0: 0.03, 1: 0.47, 2: 0.38, 3: 0.12}
+COUNTS = {0: 0.03, 1: 0.60, 2: 0.32, 3: 0.05}
 
 
 def draw(rng: random.Random) -> frozenset[Lapse]:

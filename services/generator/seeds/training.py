@@ -51,5 +51,5 @@ def _learn(rng: random.Random, wishes: Wishes, lapses: frozenset[Lapse]) -> list
 
 def _clipping(wishes: Wishes, lapses: frozenset[Lapse]) -> list[str]:
     if Lapse.HARD_CLIP in lapses:
-        return ["nn.utils.clip_grad_norm_(self.parameters(), 0.002)"]
+        return ["nn.utils.clip_grad_norm_(self.parameters(), 0.01)"]
     return ["nn.utils.clip_grad_norm_(self.parameters(), 3.0)"] if "gradient clipping" in wishes.tricks else []

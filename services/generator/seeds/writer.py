@@ -40,7 +40,7 @@ class Mix:
     """How bad the authors are: shares of files with lapses of taste, as `lapses` draws them, and with a flaw."""
 
     sloppy: float = 1.0
-    flawed: float = 0.2
+    flawed: float = 0.3
 
 
 def write(rng: random.Random, family: str, wishes: Wishes | None = None, mix: Mix = Mix()) -> Seed:
