@@ -142,6 +142,9 @@ class MemoryBus:
         channel = self._channels[queue.name]
         return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)
 
+    async def ping(self) -> None:
+        """It is this process."""
+
     async def close(self) -> None:
         """Cancel the timers and the work in hand."""
         for timer in self._timers:

@@ -35,7 +35,9 @@ class Parked(Frozen):
 class Delivery(Protocol):
     """One message handed to a consumer. Exactly one of `ack` and `release` ends it."""
 
-    body: bytes
+    @property
+    def body(self) -> bytes:
+        """The bytes as they came."""
 
     async def ack(self) -> None:
         """Done: the broker may forget it."""
@@ -84,6 +86,9 @@ class Bus(Protocol):
 
     async def depth(self, queue: Queue) -> int:
         """Messages ready or in hand."""
+
+    async def ping(self) -> None:
+        """Return if messages can be published and consumed. Raises BusUnavailable."""
 
     async def close(self) -> None:
         """Let go of everything."""

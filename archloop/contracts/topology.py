@@ -11,8 +11,8 @@ class Queue:
     """A durable queue on the topic exchange.
 
     `binds` are AMQP topic patterns over routing keys; `prefetch` bounds unacknowledged deliveries per
-    consumer; `consumer_timeout_s` must exceed the longest handling; an `exclusive` queue lives and dies
-    with its one consumer.
+    consumer; `consumer_timeout_s` must exceed the longest handling; an `exclusive` queue has one consumer, and goes
+    some minutes after it.
     """
 
     name: str
@@ -21,6 +21,11 @@ class Queue:
     single_active: bool = False
     exclusive: bool = False
     consumer_timeout_s: int = 1800
+
+    @property
+    def parked_name(self) -> str:
+        """Where its messages are set aside; the queues of a service's replicas share one place."""
+        return f"{self.name.partition('.')[0]}.parked"
 
     def wants(self, routing_key: str) -> bool:
         """Whether a message with this key is routed here."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer, RetryPolicy
 from archloop.bus.memory import MemoryBus
-from archloop.bus.port import Bus, BusUnavailable
+from archloop.bus.port import Bus, BusUnavailable, Parked
 from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
@@ -20,11 +21,21 @@ EVERYTHING = Queue("everything", ("#",), prefetch=10)
 FAST = RetryPolicy(delays_s=(0.01, 0.01))
 
 
-@pytest.fixture
-async def bus() -> AsyncIterator[Bus]:
-    bus = MemoryBus()
+@pytest.fixture(params=["memory", "amqp"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    bus = MemoryBus() if request.param == "memory" else AmqpBus(request.getfixturevalue("broker_url"), "test")
     yield bus
+    if isinstance(bus, AmqpBus):
+        await scrubbed(bus)
     await bus.close()
+
+
+async def scrubbed(bus: AmqpBus) -> None:
+    """The broker outlives the test: delete what it declared."""
+    channel = await bus._out.channel()
+    for queue in bus._queues.values():
+        for name in (queue.name, queue.parked_name, f"{queue.name}.retry.10"):
+            await channel.queue_delete(name)
 
 
 def lost(index: int) -> CandidateLost:
@@ -39,6 +50,14 @@ async def until(condition, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def parked_in(bus: Bus) -> list[Parked]:
+    """What is parked, once something is."""
+    async with asyncio.timeout(5):
+        while not (parked := await bus.parked()):
+            await asyncio.sleep(0.01)
+    return parked
 
 
 class Recording:
@@ -132,8 +151,7 @@ async def test_a_transient_error_that_stays_is_parked_after_the_last_attempt(bus
     await Consumer(bus, WORK, handler, "test", FAST).start()
     await bus.publish(envelope(1))
     await until(lambda: len(handler.seen) == 3)
-    await asyncio.sleep(0.05)
-    (parked,) = await bus.parked()
+    (parked,) = await parked_in(bus)
     assert (parked.queue, parked.attempt, parked.reason) == ("work", 3, "unavailable: store down")
     assert "Unavailable" in parked.stack
 
@@ -143,8 +161,7 @@ async def test_a_permanent_error_is_parked_at_once(bus: Bus) -> None:
     await Consumer(bus, WORK, handler, "test", FAST).start()
     await bus.publish(envelope(1))
     await until(lambda: handler.seen != [])
-    await asyncio.sleep(0.05)
-    (parked,) = await bus.parked()
+    (parked,) = await parked_in(bus)
     assert parked.reason == "invalid_input: protocol: 'nope' is not valid; expected one of shapes"
     assert len(handler.seen) == 1
 
@@ -161,8 +178,7 @@ async def test_an_unknown_type_version_or_shape_is_parked_and_names_the_thing(bu
     consumer = Consumer(bus, EVERYTHING, Recording(), "test")
     await consumer.start()
     await bus.publish(envelope(1).model_copy(update=change))
-    await asyncio.sleep(0.05)
-    (parked,) = await bus.parked()
+    (parked,) = await parked_in(bus)
     assert reason in parked.reason
 
 
@@ -189,8 +205,7 @@ async def test_a_replayed_message_is_handled_as_on_its_first_attempt(bus: Bus) -
     await Consumer(bus, WORK, handler, "test", FAST).start()
     await bus.publish(envelope(1))
     await until(lambda: handler.seen != [])
-    await asyncio.sleep(0.05)
-    (parked,) = await bus.parked()
+    (parked,) = await parked_in(bus)
     await bus.replay(parked.id)
     await until(lambda: len(handler.seen) == 2)
     assert await bus.parked() == []

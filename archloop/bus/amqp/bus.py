@@ -1,0 +1,156 @@
+"""The Bus port on RabbitMQ."""
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+import structlog
+from aio_pika import Message
+
+from archloop.bus.amqp import declaring, parking, publisher
+from archloop.bus.amqp.link import Link
+from archloop.bus.amqp.publisher import Publisher
+from archloop.bus.amqp.subscription import AmqpSubscription
+from archloop.bus.parking import fresh
+from archloop.bus.port import BusUnavailable, Callback, Parked
+from archloop.contracts.envelope import Envelope, MalformedMessage
+from archloop.contracts.topology import EXCHANGE, QUEUES, Queue
+from archloop.errors import NotFound
+
+log = structlog.get_logger(__name__)
+
+_PER_QUEUE_TIMEOUT = (3, 12)
+
+
+class AmqpBus:
+    """Two connections, so that a broker that slows publishers down does not hold up acknowledgements."""
+
+    def __init__(self, url: str, name: str, timeout_s: float = 10.0) -> None:
+        self._out = Link(url, f"{name} publish", timeout_s)
+        self._in = Link(url, f"{name} consume", timeout_s)
+        self._publisher = Publisher(self._out)
+        self._queues: dict[str, Queue] = {}
+        self._subscriptions: list[AmqpSubscription] = []
+
+    @property
+    def url(self) -> str:
+        """Where the broker is, without the password."""
+        return self._out.shown
+
+    async def connect(self, patience_s: float = 60.0) -> Self:
+        """Wait for the broker, make the loop's topology exist. Raises BrokerRefused; BusUnavailable after the wait."""
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while True:
+            try:
+                for queue in QUEUES:
+                    await self.declare(queue)
+            except BusUnavailable as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                log.warning("broker away, will try again", error=str(error), patience_s=patience_s)
+                await asyncio.sleep(1.0)
+            else:
+                await self._degrade()
+                return self
+
+    async def _degrade(self) -> None:
+        version = await self._out.version()
+        if version < _PER_QUEUE_TIMEOUT:
+            log.warning("one consumer_timeout for all queues: set it above the longest training", rabbitmq=version)
+
+    async def ping(self) -> None:
+        """See the port."""
+        await self._declare_one(QUEUES[0])
+        if self._subscriptions and not self._in.open:
+            raise BusUnavailable(f"{self.url}: the consuming connection is down")
+
+    async def declare(self, queue: Queue) -> None:
+        """See the port. Raises BrokerRefused where it exists with other arguments."""
+        await self._declare_one(queue)
+        self._queues[queue.name] = queue
+
+    async def _declare_one(self, queue: Queue) -> None:
+        channel = await self._out.channel(publisher_confirms=False)
+        try:
+            with self._out.translated():
+                async with asyncio.timeout(self._out.timeout_s):
+                    await declaring.declare(channel, queue)
+        finally:
+            with suppress(BusUnavailable), self._out.translated():
+                await channel.close()
+
+    async def publish(self, envelope: Envelope) -> None:
+        """See the port."""
+        await self._publisher.send(publisher.of(envelope), envelope.routing_key, EXCHANGE)
+
+    async def subscribe(self, queue: Queue, callback: Callback) -> AmqpSubscription:
+        """See the port."""
+        subscription = AmqpSubscription(self._in, queue, callback, self._declare_one)
+        await subscription.start()
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
+        """See the port."""
+        channel = await self._out.channel(publisher_confirms=False)
+        with self._out.translated():
+            name = await declaring.declare_delay(channel, queue, round(delay_s * 1000))
+            await channel.close()
+        await self._publisher.send(publisher.of(envelope), name)
+
+    async def park(self, parked: Parked) -> None:
+        """See the port."""
+        queue = self._queues[parked.queue]
+        await self._publisher.send(publisher.raw(parked.body, parking.headers(parked)), queue.parked_name)
+
+    async def parked(self, queue: str | None = None) -> list[Parked]:
+        """See the port. A message that was parked twice is one."""
+        found: dict[str, Parked] = {}
+        for name in self._parked_queues(queue):
+            async with parking.opened(self._out, name) as held:
+                for message in held:
+                    parked = parking.read(message, name)
+                    found.setdefault(parked.id, parked)
+        chosen = [p for p in found.values() if queue in (None, p.queue)]
+        return sorted(chosen, key=lambda p: p.first_failed)
+
+    async def replay(self, parked_id: str) -> None:
+        """See the port."""
+        for name in self._parked_queues():
+            async with parking.opened(self._out, name) as held:
+                chosen = [(m, p) for m in held if (p := parking.read(m, name)).id == parked_id]
+                if not chosen:
+                    continue
+                _, parked = chosen[0]
+                await self._publisher.send(_fresh(parked), parked.queue)
+                for message, _ in chosen:
+                    await message.ack()
+                return
+        raise NotFound("parked message", parked_id)
+
+    def _parked_queues(self, queue: str | None = None) -> list[str]:
+        return sorted({q.parked_name for q in self._queues.values() if queue in (None, q.name)})
+
+    async def depth(self, queue: Queue) -> int:
+        """Ready, plus what this process has in hand."""
+        channel = await self._out.channel(publisher_confirms=False)
+        with self._out.translated():
+            passive = await channel.declare_queue(queue.name, passive=True, timeout=self._out.timeout_s)
+            await channel.close()
+        mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
+        return (passive.declaration_result.message_count or 0) + mine
+
+    async def close(self) -> None:
+        """See the port."""
+        for subscription in self._subscriptions:
+            await subscription.abandon()
+        await self._in.close()
+        await self._out.close()
+
+
+def _fresh(parked: Parked) -> Message:
+    body = fresh(parked)
+    try:
+        return publisher.of(Envelope.parse(body))
+    except MalformedMessage:
+        return publisher.raw(body, {})

@@ -1,0 +1,125 @@
+"""One connection to the broker: made when it is needed, and made anew once it is lost.
+
+aio-pika's own robust connection restores consumers behind one's back and does not restore those that the broker
+cancelled (aio-pika #334, #231); a plain connection and one place that starts over are easier to trust.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+    ConnectionNotAllowed,
+    DeliveryError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
+from yarl import URL
+
+from archloop.bus.port import BusUnavailable
+from archloop.errors import ArchloopError, InvalidInput
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 30
+_REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
+_AWAY = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, ChannelInvalidStateError, RuntimeError)
+
+
+class BrokerRefused(ArchloopError):
+    """The broker is there and says no: wrong password, virtual host, permission, or a queue of another make."""
+
+    code = "broker_refused"
+
+
+class Link:
+    """A lazily made connection. `url` may carry a password, which no message of ours repeats."""
+
+    def __init__(self, url: str, name: str, timeout_s: float = 10.0) -> None:
+        self._url, self.shown = _checked(url)
+        self._name, self.timeout_s = name, timeout_s
+        self._connection: AbstractConnection | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a connection that neither side has closed; `is_closed` is about our own side only."""
+        return self._connection is not None and self._connection.connected.is_set()
+
+    async def channel(self, **options: Any) -> AbstractChannel:
+        """A new channel. Raises BusUnavailable, BrokerRefused."""
+        with self.translated():
+            connection = await self._connected()
+            async with asyncio.timeout(self.timeout_s):
+                return await connection.channel(**options)
+
+    async def version(self) -> tuple[int, ...]:
+        """The broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
+        with self.translated():
+            connection: Any = await self._connected()
+            text = connection.transport.connection.server_properties.get("version", b"0")
+            return tuple(int(part) for part in _text(text).split("-")[0].split(".") if part.isdigit())
+
+    async def close(self) -> None:
+        """Let go; what was unacknowledged goes back to its queue."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*_AWAY):
+                await asyncio.wait_for(connection.close(), self.timeout_s)
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._lock:
+            if self._connection is None or not self.open:
+                self._connection = await aio_pika.connect(
+                    self._url, timeout=self.timeout_s, client_properties={"connection_name": self._name}
+                )
+                log.info("connected to broker", broker=self.shown, connection=self._name)
+            return self._connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Whatever the client raises, as an error of ours that names the broker without its password."""
+        try:
+            yield
+        except _REFUSED as error:
+            raise BrokerRefused(f"{self.shown}: {_reason(error)}") from error
+        except InvalidFrameError as error:
+            raise BrokerRefused(
+                f"{self.shown}: no access to this virtual host, or there is none of this name"
+            ) from error
+        except ChannelPreconditionFailed as error:
+            raise BrokerRefused(f"{self.shown}: a queue is there with other arguments: {_reason(error)}") from error
+        except DeliveryError as error:
+            raise BusUnavailable(f"{self.shown}: message not taken: {_returned(error)}") from error
+        except _AWAY as error:
+            raise BusUnavailable(f"{self.shown}: {_reason(error)}") from error
+
+
+def _checked(url: str) -> tuple[URL, str]:
+    parsed = URL(url)
+    shown = str(parsed.with_password("***") if parsed.password else parsed)
+    if parsed.scheme not in {"amqp", "amqps"} or not parsed.host:
+        raise InvalidInput("broker_url", shown, "amqp://user:password@host:5672/vhost, or amqps://…")
+    return parsed.update_query(heartbeat=HEARTBEAT_S), shown
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _returned(error: DeliveryError) -> str:
+    frame = error.frame
+    return getattr(frame, "reply_text", None) or f"the broker refused it ({type(frame).__name__})"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes | bytearray) else str(value)

@@ -1,0 +1,76 @@
+"""Parked messages as they lie in a queue: the body untouched, what is known of it in the headers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import QueueEmpty
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from archloop.bus.amqp.link import Link
+from archloop.bus.port import Parked
+from archloop.contracts.base import derived_id
+from archloop.contracts.values import sha256_of
+
+_STACK_CHARACTERS = 8_000
+_PREFIX = "x-archloop-"
+
+
+def headers(parked: Parked) -> dict[str, str]:
+    """What goes beside the body."""
+    known = {
+        "id": parked.id,
+        "queue": parked.queue,
+        "reason": parked.reason[:_STACK_CHARACTERS],
+        "stack": parked.stack[-_STACK_CHARACTERS:],
+        "attempt": str(parked.attempt),
+        "first-failed": parked.first_failed.isoformat(),
+    }
+    return {f"{_PREFIX}{name}": value for name, value in known.items()}
+
+
+def read(message: AbstractIncomingMessage, queue: str) -> Parked:
+    """A parked message of ours, or one that the broker itself put aside because no consumer ever finished it."""
+    given = {name.removeprefix(_PREFIX): value for name, value in message.headers.items() if name.startswith(_PREFIX)}
+    if "id" not in given:
+        return _given_up(message, queue)
+    return Parked(
+        id=str(given["id"]),
+        queue=str(given["queue"]),
+        reason=str(given["reason"]),
+        stack=str(given["stack"]),
+        attempt=int(str(given["attempt"])),
+        first_failed=datetime.fromisoformat(str(given["first-failed"])),
+        body=message.body,
+    )
+
+
+def _given_up(message: AbstractIncomingMessage, queue: str) -> Parked:
+    deaths: Any = message.headers.get("x-death") or [{}]
+    when = deaths[0].get("time")
+    return Parked(
+        id=derived_id("parked", queue, sha256_of(message.body)),
+        queue=str(deaths[0].get("queue", queue)),
+        reason=f"{deaths[0].get('reason', 'dead letter')}: delivered again and again, and no consumer ended it",
+        attempt=int(deaths[0].get("count", 1)),
+        first_failed=when if isinstance(when, datetime) else datetime.now(UTC),
+        body=message.body,
+    )
+
+
+@asynccontextmanager
+async def opened(link: Link, parked_queue: str) -> AsyncIterator[list[AbstractIncomingMessage]]:
+    """Everything that is parked there, held until the block is left; what was not acknowledged then stays."""
+    channel = await link.channel(publisher_confirms=False)
+    held: list[AbstractIncomingMessage] = []
+    try:
+        with link.translated(), suppress(QueueEmpty, ChannelNotFoundEntity):
+            queue = await channel.get_queue(parked_queue, ensure=False)
+            while True:
+                held.append(await queue.get(no_ack=False, timeout=link.timeout_s))
+        yield held
+    finally:
+        with link.translated():
+            await channel.close()

@@ -1,0 +1,193 @@
+"""A consumer on RabbitMQ that notices when it no longer is one, and subscribes again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+
+from archloop.bus.amqp.link import Link
+from archloop.bus.port import BusUnavailable, Callback
+from archloop.contracts.topology import Queue
+from archloop.errors import ArchloopError
+
+log = structlog.get_logger(__name__)
+
+_GONE = (AMQPError, ChannelInvalidStateError, ConnectionError, asyncio.TimeoutError, RuntimeError)
+
+
+@dataclass
+class AmqpDelivery:
+    """A message in hand. Its channel may have died meanwhile: then the broker delivers it again, which is no error."""
+
+    message: AbstractIncomingMessage
+    pause_s: float = 1.0
+    done: bool = field(default=False, init=False)
+
+    @property
+    def body(self) -> bytes:
+        """The bytes as they came."""
+        return self.message.body
+
+    async def ack(self) -> None:
+        """See the port."""
+        self.done = True
+        with suppress(*_GONE):
+            await self.message.ack()
+
+    async def release(self) -> None:
+        """See the port. After a pause: what could not be published now can hardly be in a millisecond."""
+        await asyncio.sleep(self.pause_s)
+        with suppress(*_GONE):
+            await self.message.nack(requeue=True)
+
+
+class AmqpSubscription:
+    """Looks after one consumer: `poll_s` between looks at our own state, `check_s` between questions to the broker."""
+
+    def __init__(
+        self,
+        link: Link,
+        queue: Queue,
+        callback: Callback,
+        declare: Callable[[Queue], Awaitable[None]],
+        poll_s: float = 0.5,
+        check_s: float = 15.0,
+    ) -> None:
+        self._link, self._queue, self._callback, self._declare = link, queue, callback, declare
+        self._poll_s, self._check_s = poll_s, check_s
+        self._channel: AbstractChannel | None = None
+        self._tag = ""
+        self._consumers: Container[str] = ()
+        self._in_hand: dict[asyncio.Task[None], AmqpDelivery] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def queue_name(self) -> str:
+        """What it consumes."""
+        return self._queue.name
+
+    @property
+    def in_hand(self) -> int:
+        """Deliveries that are being handled."""
+        return len(self._in_hand)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the broker, as far as we know, still knows this consumer."""
+        if self._channel is None or self._channel.is_closed or not self._link.open:
+            return False
+        return self._tag in self._consumers
+
+    async def start(self) -> None:
+        """Begin to consume. Raises BusUnavailable, BrokerRefused."""
+        await self._consume()
+        self._watch = asyncio.create_task(self._keep())
+
+    async def drain(self) -> None:
+        """See the port."""
+        await self._stop_watching()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with suppress(*_GONE):
+                queue = await channel.get_queue(self._queue.name, ensure=False)
+                await queue.cancel(self._tag, timeout=self._link.timeout_s)
+        while self._in_hand:
+            await asyncio.wait(self._in_hand)
+        if channel is not None:
+            with suppress(*_GONE):
+                await channel.close()
+
+    async def abandon(self) -> None:
+        """Stop at once: what is in hand goes back to the broker."""
+        await self._stop_watching()
+        self._channel = None
+        for task in self._in_hand:
+            task.cancel()
+        await asyncio.gather(*self._in_hand, return_exceptions=True)
+
+    async def _stop_watching(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _consume(self) -> None:
+        await self._declare(self._queue)
+        channel = await self._link.channel(publisher_confirms=False)
+        with self._link.translated():
+            async with asyncio.timeout(self._link.timeout_s):
+                await channel.set_qos(prefetch_count=self._queue.prefetch)
+                queue = await channel.get_queue(self._queue.name, ensure=False)
+                self._tag = await queue.consume(self._on_message)
+                underlay: Any = await channel.get_underlay_channel()
+                self._consumers = underlay.consumers
+        self._channel = channel
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        delivery = AmqpDelivery(message)
+        earlier = [
+            t for t, d in self._in_hand.items() if message.message_id and d.message.message_id == message.message_id
+        ]
+        task = asyncio.create_task(self._handle(delivery, earlier))
+        self._in_hand[task] = delivery
+        task.add_done_callback(self._ended)
+
+    async def _handle(self, delivery: AmqpDelivery, earlier: list[asyncio.Task[None]]) -> None:
+        """A message that comes again while it is in hand, because its channel died, waits for what is under way."""
+        held = [self._in_hand[task] for task in earlier]
+        if earlier:
+            await asyncio.wait(earlier)
+        if any(other.done for other in held):
+            await delivery.ack()
+        else:
+            await self._callback(delivery)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("delivery not settled", queue=self._queue.name, exc_info=error)
+
+    async def _keep(self) -> None:
+        checked = asyncio.get_running_loop().time()
+        while True:
+            await asyncio.sleep(self._poll_s)
+            now = asyncio.get_running_loop().time()
+            if self.alive and now - checked >= self._check_s:
+                checked = now
+                await self._ask()
+            if not self.alive:
+                await self._again()
+
+    async def _ask(self) -> None:
+        """The queue may have been deleted, or the consumer forgotten, without a word to us."""
+        try:
+            channel = await self._link.channel(publisher_confirms=False)
+            with self._link.translated():
+                queue = await channel.declare_queue(self._queue.name, passive=True, timeout=self._link.timeout_s)
+                await channel.close()
+        except ArchloopError as error:
+            log.warning("broker does not answer for the queue", queue=self._queue.name, error=str(error))
+            self._tag = ""
+            return
+        if not queue.declaration_result.consumer_count:
+            self._tag = ""
+
+    async def _again(self) -> None:
+        log.warning("consumer lost, subscribing again", queue=self._queue.name)
+        old, self._channel = self._channel, None
+        if old is not None:
+            with suppress(*_GONE):
+                await old.close()
+        try:
+            await self._consume()
+        except BusUnavailable as error:
+            log.warning("cannot subscribe yet", queue=self._queue.name, error=str(error))
+        except ArchloopError as error:
+            log.error("cannot subscribe", queue=self._queue.name, error=str(error))
+        else:
+            log.info("subscribed again", queue=self._queue.name)

@@ -1,0 +1,170 @@
+"""What only a real broker can do to the bus: go away, come back, refuse, forget a consumer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from archloop.bus.amqp import AmqpBus, BrokerRefused
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import BusUnavailable
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.topology import Queue, adapter_queue
+from archloop.errors import InvalidInput
+from tests.conftest import own_broker
+from tests.contract.test_bus import WORK, Recording, envelope, lost, parked_in, scrubbed, until
+from tests.servers.rabbitmq import RabbitMQ, free_port
+
+# RabbitMQ 3.10 forgets the leader of a quorum queue that was declared in the instant before a SIGKILL.
+SETTLED_S = 3.0
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def bus(broker_url: str) -> AsyncIterator[AmqpBus]:
+    bus = AmqpBus(broker_url, "test", timeout_s=5)
+    yield bus
+    await scrubbed(bus)
+    await bus.close()
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    server = own_broker(tmp_path_factory)
+    yield server
+    server.close()
+
+
+async def test_a_message_that_no_queue_wants_is_an_error_not_a_loss(bus: AmqpBus) -> None:
+    await bus.declare(Queue("deaf", ("no.such.key",), prefetch=1))
+    with pytest.raises(BusUnavailable, match="NO_ROUTE"):
+        await bus.publish(envelope(1))
+
+
+async def test_a_consumer_whose_queue_was_deleted_subscribes_again(bus: AmqpBus) -> None:
+    handler = Recording()
+    subscription = await Consumer(bus, WORK, handler, "test").start()
+    channel = await bus._out.channel()
+    await channel.queue_delete(WORK.name)
+    await until(lambda: not subscription.alive)
+    await until(lambda: subscription.alive)
+    await bus.publish(envelope(1))
+    await until(lambda: handler.seen == [lost(1)])
+
+
+async def test_a_message_that_kills_every_consumer_is_parked_by_the_broker(bus: AmqpBus) -> None:
+    async def callback(delivery) -> None:
+        await delivery.message.nack(requeue=True)
+
+    await bus.declare(WORK)
+    await bus.publish(envelope(1))
+    await bus.subscribe(WORK, callback)
+    (parked,) = await parked_in(bus)
+    assert (parked.queue, Envelope.parse(parked.body).message()) == ("work", lost(1))
+    assert "delivery_limit" in parked.reason
+    await bus.replay(parked.id)
+
+
+async def test_listing_parked_messages_many_times_loses_none(bus: AmqpBus) -> None:
+    await bus.declare(WORK)
+    await Consumer(bus, WORK, Recording(), "test").on_delivery(Bytes(b"\xff"))
+    for _ in range(30):
+        assert len(await bus.parked()) == 1
+
+
+async def test_other_arguments_of_a_queue_are_named_and_not_fought(bus: AmqpBus) -> None:
+    channel = await bus._out.channel()
+    await channel.declare_queue("work", durable=True)
+    with pytest.raises(BrokerRefused, match="work"):
+        await bus.declare(WORK)
+    await (await bus._out.channel()).queue_delete("work")
+
+
+async def test_the_password_is_in_no_error(broker_url: str) -> None:
+    wrong = AmqpBus(broker_url.replace(":secret@", ":wr0ng@"), "test")
+    with pytest.raises(BrokerRefused) as refused:
+        await wrong.connect()
+    assert "wr0ng" not in str(refused.value)
+    assert "test:***@127.0.0.1" in str(refused.value)
+
+
+async def test_a_virtual_host_that_is_not_there_is_refused_by_name(broker_url: str) -> None:
+    with pytest.raises(BrokerRefused, match="nowhere"):
+        await AmqpBus(broker_url + "nowhere", "test").connect()
+
+
+async def test_a_broker_that_stays_away_is_named_when_patience_ends() -> None:
+    with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1"):
+        await AmqpBus(f"amqp://a:b@127.0.0.1:{free_port()}/", "test").connect(patience_s=0.1)
+
+
+def test_a_url_that_is_none_says_what_would_be_right() -> None:
+    with pytest.raises(InvalidInput, match="amqp://user:password@host:5672/vhost"):
+        AmqpBus("http://broker", "test")
+
+
+async def test_a_replica_hears_what_was_announced_while_it_was_away(bus: AmqpBus) -> None:
+    queue = adapter_queue("replica-1")
+    bound = Queue(queue.name, ("candidate.lost",), prefetch=1, exclusive=True)
+    handler = Recording()
+    subscription = await Consumer(bus, bound, handler, "test").start()
+    await subscription.drain()
+    await bus.publish(envelope(1))
+    await Consumer(bus, bound, handler, "test").start()
+    await until(lambda: handler.seen == [lost(1)])
+
+
+async def test_after_the_broker_came_back_messages_flow_in_both_directions(mortal: RabbitMQ) -> None:
+    bus = await AmqpBus(mortal.url, "test", timeout_s=5).connect()
+    handler = Recording()
+    try:
+        await bus.declare(WORK)
+        await bus.publish(envelope(1))
+        await asyncio.sleep(SETTLED_S)
+        await asyncio.to_thread(mortal.kill)
+        with pytest.raises(BusUnavailable):
+            await bus.publish(envelope(2))
+        with pytest.raises(BusUnavailable):
+            await bus.ping()
+        mortal.spawn()
+        await asyncio.to_thread(mortal.wait)
+        await Consumer(bus, WORK, handler, "test").start()
+        await until(lambda: handler.seen == [lost(1)], 10)
+        await bus.ping()
+    finally:
+        await bus.close()
+
+
+async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mortal: RabbitMQ) -> None:
+    bus = await AmqpBus(mortal.url, "test", timeout_s=5).connect()
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    queue = Queue("survivor", ("candidate.lost",), prefetch=1)
+    try:
+        subscription = await Consumer(bus, queue, handler, "test").start()
+        await bus.publish(envelope(5))
+        await until(lambda: handler.started == 1)
+        await asyncio.sleep(SETTLED_S)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: not subscription.alive, 10)
+        mortal.spawn()
+        await asyncio.to_thread(mortal.wait)
+        await until(lambda: subscription.alive, 20)
+        gate.set()
+        await until(lambda: len(handler.seen) == 1)
+        await asyncio.sleep(1)
+        assert (handler.started, await bus.depth(queue)) == (1, 0)
+    finally:
+        await bus.close()
+
+
+class Bytes:
+    """A delivery from nowhere."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    async def ack(self) -> None: ...
+
+    async def release(self) -> None:
+        raise AssertionError
