@@ -244,4 +244,7 @@ async def test_draining_finishes_what_is_in_hand_and_leaves_the_rest(bus: Bus) -
     await asyncio.sleep(0)
     gate.set()
     await draining
-    assert (len(handler.seen), await bus.depth(WORK), subscription.alive) == (3, 2, False)
+    assert (len(handler.seen), subscription.alive) == (3, False)
+    async with asyncio.timeout(5):  # a broker's count of what is ready may lag
+        while await bus.depth(WORK) != 2:
+            await asyncio.sleep(0.05)
