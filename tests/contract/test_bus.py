@@ -32,6 +32,8 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
 
 async def scrubbed(bus: AmqpBus) -> None:
     """The broker outlives the test: delete what it declared."""
+    for subscription in bus._subscriptions:
+        await subscription.abandon()
     channel = await bus._out.channel()
     for queue in bus._queues.values():
         for name in (queue.name, queue.parked_name, f"{queue.name}.retry.10"):

@@ -61,7 +61,7 @@ class AmqpSubscription:
         self._link, self._queue, self._callback, self._declare = link, queue, callback, declare
         self._poll_s, self._check_s = poll_s, check_s
         self._channel: AbstractChannel | None = None
-        self._tag = ""
+        self._tag, self._draining = "", False
         self._consumers: Container[str] = ()
         self._in_hand: dict[asyncio.Task[None], AmqpDelivery] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -90,8 +90,9 @@ class AmqpSubscription:
 
     async def drain(self) -> None:
         """See the port."""
-        await self._stop_watching()
         channel, self._channel = self._channel, None
+        self._draining = True
+        await self._stop_watching()
         if channel is not None:
             with suppress(*_GONE):
                 queue = await channel.get_queue(self._queue.name, ensure=False)
@@ -129,6 +130,9 @@ class AmqpSubscription:
         self._channel = channel
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        if self._draining:
+            await message.nack(requeue=True)
+            return
         delivery = AmqpDelivery(message)
         earlier = [
             t for t, d in self._in_hand.items() if message.message_id and d.message.message_id == message.message_id
