@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
-import bson
 from pymongo import IndexModel
 
 from archloop.contracts.base import CandidateMessage, Message
@@ -13,7 +12,7 @@ from archloop.contracts.values import AdapterRef, Evaluation
 from archloop.errors import InvalidInput
 from services.registry import mongo_rows as rows
 from services.registry.mongo_client import Client, connected, host_of, translated
-from services.registry.mongo_writes import append_event, apply, close_cycle, insert
+from services.registry.mongo_writes import append_event, apply, close_cycle, insert, require_writable
 from services.registry.recording import event_data
 from services.registry.records import (
     Adapter,
@@ -77,7 +76,7 @@ class MongoStore:
         data = event_data(message)
         async with self._turn:
             with translated(self._host):
-                bson.encode(message.data())  # What cannot be written must not be written in part.
+                require_writable(message)
                 changed = await apply(message, self._db, at)
                 logged = await append_event(self._db, message, data, at)
                 return Recorded(new=changed or logged, complete=await self._complete(message))

@@ -26,6 +26,8 @@ def connected(url: str, wait_s: float) -> Client:
 
     Raises Misconfigured.
     """
+    if not url.startswith(("mongodb://", "mongodb+srv://")):  # The driver would take it for a host's name.
+        raise Misconfigured(URL_SETTING, _BAD_URL)
     wait_ms = round(wait_s * 1000)
     try:
         return AsyncMongoClient(

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any, NamedTuple
 
+import bson
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
@@ -26,7 +27,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
-from archloop.errors import Unavailable
+from archloop.errors import InvalidInput, Unavailable
 from services.registry import mongo_rows as rows
 from services.registry.mongo_rows import Document
 from services.registry.recording import no_cycle, require_same
@@ -36,6 +37,8 @@ Database = AsyncDatabase[dict[str, Any]]
 
 _ANSWER = {"generation": "generated", "evaluation": "evaluation", "judgement": "judgement"}
 _RACES = 100
+# A candidate is one document of at most 16 MiB, and three messages bring it its text and numbers.
+_LARGEST_MESSAGE = 4 * 1024**2
 
 
 class Step(NamedTuple):
@@ -43,6 +46,12 @@ class Step(NamedTuple):
 
     where: Mapping[str, Any]
     fields: Mapping[str, Any]
+
+
+def require_writable(message: Message) -> None:
+    """Raises an error of BSON or InvalidInput where the message cannot be written: then no part of it is."""
+    if (size := len(bson.encode(message.data()))) > _LARGEST_MESSAGE:
+        raise InvalidInput(message.type, f"{size} bytes", f"at most {_LARGEST_MESSAGE}")
 
 
 async def append_event(db: Database, message: Message, data: Document, at: datetime) -> bool:
