@@ -54,6 +54,16 @@ class Unavailable(ArchloopError):
     retryable = True
 
 
+class Misconfigured(ArchloopError):
+    """A server refuses us as we are set up, whenever it is asked: names the setting, never a secret's value."""
+
+    code = "misconfigured"
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
+
+
 class SandboxUnavailable(ArchloopError):
     """The isolation that the settings require cannot be had on this machine."""
 

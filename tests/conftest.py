@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import mongo_url, s3
 from tests.servers.rabbitmq import PROGRAM, RabbitMQ
+
+__all__ = ["mongo_url", "s3"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
-from archloop.errors import Conflict, InvalidInput, NotFound
+from services.registry.recording import event_data, no_cycle, require_same
 from services.registry.records import Judgement, Loss
 
 _SETTLE = """
@@ -38,16 +38,9 @@ _ANSWERED = {
 
 def log_event(db: sqlite3.Connection, message: Message, at: datetime) -> None:
     """Append to the event log, code by hash only. Raises InvalidInput for numbers that JSON has not."""
-    data = message.data()
-    if isinstance(code := data.get("code"), dict):
-        code.pop("text", None)
-    try:
-        text = json.dumps(data, allow_nan=False)
-    except ValueError as error:
-        raise InvalidInput(message.type, str(error), "finite numbers") from error
     db.execute(
         "INSERT INTO events (id, type, run_id, time, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (message.id, message.type, message.run_id, at.timestamp(), text),
+        (message.id, message.type, message.run_id, at.timestamp(), json.dumps(event_data(message))),
     )
 
 
@@ -63,8 +56,7 @@ def _(message: RunRequested, db: sqlite3.Connection, at: datetime) -> None:
         (message.run_id, message.spec.model_dump_json(), at.timestamp()),
     )
     (spec,) = db.execute("SELECT spec FROM runs WHERE run_id = ?", (message.run_id,)).fetchone()
-    if RunSpec.model_validate_json(spec) != message.spec:
-        raise Conflict(f"run_id: {message.run_id!r} is taken by a run with another spec; choose another name")
+    require_same(message.run_id, RunSpec.model_validate_json(spec), message.spec)
 
 
 @apply.register
@@ -173,7 +165,7 @@ def _open(db: sqlite3.Connection, message: CandidateMessage) -> bool:
 
 def _require_cycle(db: sqlite3.Connection, run_id: str, cycle: int) -> None:
     if not db.execute("SELECT 1 FROM cycles WHERE run_id = ? AND cycle = ?", (run_id, cycle)).fetchone():
-        raise NotFound("cycle", f"{run_id}/{cycle}")
+        raise no_cycle(run_id, cycle)
 
 
 def _keep_code(db: sqlite3.Connection, message: CandidateMessage, code: SourceCode) -> None:

@@ -1,8 +1,8 @@
 """The store port: what the registry needs of a database, and no more.
 
-Every write is one transaction, keyed by what it is about, and the first one wins: saying a thing again, late
-or differently never changes what is recorded. All verbs raise Unavailable (retryable) where the database is
-locked, full or away.
+Every write is keyed by what it is about, and the first one wins: saying a thing again, late or differently never
+changes what is recorded. A write that fails has no effect, or one that the same write completes when it is made again.
+All verbs raise Unavailable (retryable) where the database is locked, full or away.
 """
 
 from collections.abc import Sequence

@@ -1,17 +1,32 @@
 """What every Blobs adapter must do; each adapter runs the same suite."""
 
-from pathlib import Path
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from archloop.blobs.directory import DirectoryBlobs
+from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.blobs.port import Blobs
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return DirectoryBlobs(tmp_path / "blobs")
+async def directory(request: pytest.FixtureRequest) -> Blobs:
+    return DirectoryBlobs(request.getfixturevalue("tmp_path") / "blobs")
+
+
+async def minio(request: pytest.FixtureRequest) -> Blobs:
+    server = request.getfixturevalue("s3")
+    blobs = MinioBlobs(Bucket(server.endpoint, f"t-{uuid.uuid4().hex}", server.access_key, server.secret_key))
+    await blobs.ensure_bucket()
+    return blobs
+
+
+@pytest.fixture(params=[directory, minio])
+async def blobs(request: pytest.FixtureRequest) -> Blobs:
+    opened: Callable[[pytest.FixtureRequest], Awaitable[Blobs]] = request.param
+    return await opened(request)
 
 
 async def test_what_was_put_is_read_back(blobs: Blobs) -> None:
@@ -56,3 +71,23 @@ async def test_find_and_list_see_what_is_there(blobs: Blobs) -> None:
 async def test_a_key_cannot_reach_outside_of_the_store(blobs: Blobs, key: str) -> None:
     with pytest.raises(InvalidInput, match="key"):
         await blobs.put(key, b"x")
+
+
+async def test_a_blob_may_be_empty_or_any_bytes(blobs: Blobs) -> None:
+    for key, content in {"empty": b"", "any": bytes(range(256)) * 4096}.items():
+        ref = await blobs.put(key, content)
+        assert await blobs.get(ref) == content
+        assert await blobs.find(key) == ref
+
+
+async def test_nothing_lies_under_a_prefix_that_no_key_has(blobs: Blobs) -> None:
+    await blobs.put("x/1", b"1")
+    assert await blobs.list("z") == []
+    assert await blobs.list("x/1") == await blobs.list("") == ["x/1"]
+
+
+async def test_of_many_writers_with_other_bytes_one_wins(blobs: Blobs) -> None:
+    put = await asyncio.gather(*(blobs.put("a", bytes([n])) for n in range(8)), return_exceptions=True)
+    (winner,) = (ref for ref in put if not isinstance(ref, BaseException))
+    assert sum(isinstance(ref, Conflict) for ref in put) == 7
+    assert await blobs.find("a") == winner

@@ -1,9 +1,9 @@
 """What every store promises, whichever database is below it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from archloop.contracts.messages import (
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 from archloop.errors import Conflict, InvalidInput, NotFound
+from services.registry.mongo import MongoStore
 from services.registry.records import CandidateQuery, Recorded
 from services.registry.sqlite import SqliteStore
 from services.registry.store import Store
@@ -35,21 +36,35 @@ SPEC = RunSpec(cycles=2, candidates=2, protocol="digits")
 MANIFEST = BlobRef(key="adapters/r1-c0/manifest.json", sha256="c" * 64, bytes=9)
 ADAPTER = AdapterRef(adapter="r1-c0", manifest=MANIFEST, base_model="tiny")
 
-Opener = Callable[[Path], Store]
+Opener = Callable[[], Awaitable[Store]]
 
 
-def sqlite(folder: Path) -> Store:
-    return SqliteStore(folder / "registry.sqlite")
+def sqlite(request: pytest.FixtureRequest) -> Opener:
+    folder = request.getfixturevalue("tmp_path")
+
+    async def opened() -> Store:
+        return SqliteStore(folder / "registry.sqlite")
+
+    return opened
 
 
-@pytest.fixture(params=[sqlite])
+def mongo(request: pytest.FixtureRequest) -> Opener:
+    url, name = request.getfixturevalue("mongo_url"), f"t-{uuid.uuid4().hex}"
+
+    async def opened() -> Store:
+        return await MongoStore.open(url, name)
+
+    return opened
+
+
+@pytest.fixture(params=[sqlite, mongo])
 def opener(request: pytest.FixtureRequest) -> Opener:
-    return request.param
+    return request.param(request)
 
 
 @pytest.fixture
-async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
-    store = opener(tmp_path)
+async def store(opener: Opener) -> AsyncIterator[Store]:
+    store = await opener()
     await store.record(RunRequested(run_id=RUN, spec=SPEC), AT)
     await store.open_cycle(RUN, 0, None, AT)
     yield store
@@ -332,12 +347,12 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.cycles("nobody") == []
 
 
-async def test_everything_outlives_the_process(opener: Opener, store: Store, tmp_path: Path) -> None:
+async def test_everything_outlives_the_process(opener: Opener, store: Store) -> None:
     await record(store, generated(), evaluated(), judged())
     await store.close_cycle(RUN, 0, [candidate_id(RUN, 0, 0)], AT)
     before = await of(store), await store.cycles(RUN), await store.architectures(), await store.events()
     await store.close()
-    again = opener(tmp_path)
+    again = await opener()
     assert (await of(again), await again.cycles(RUN), await again.architectures(), await again.events()) == before
     await again.close()
 

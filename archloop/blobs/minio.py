@@ -1,0 +1,211 @@
+"""Blobs in a bucket of an S3 server: MinIO, or any other that honours `If-None-Match` on writes."""
+
+import asyncio
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import S3Error
+from minio.sse import Sse
+
+from archloop.blobs.minio_errors import refusal, translated
+from archloop.blobs.port import checked_key
+from archloop.contracts.values import BlobRef, sha256_of
+from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
+
+T = TypeVar("T")
+
+_HASH_HEADER = "x-amz-meta-sha256"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SMALLEST_PART = 5 * 1024**2
+_LARGEST_PUT = 5 * 1024**3
+_LONGEST_URL_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where the objects are. `settings` is what the names of the settings begin with, for messages about them.
+
+    Without a `region` the server is asked for it, once.
+    """
+
+    endpoint: str
+    name: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str | None = None
+    settings: str = "ARCHLOOP_S3"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to connect, seconds between two bytes, and how often a request is tried again before it fails."""
+
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    retries: int = 2
+
+
+class _IfAbsent(Sse):
+    """`put_object` passes on the headers of its `sse` and no others, so the condition travels as one."""
+
+    def headers(self) -> dict[str, str]:
+        return {"If-None-Match": "*"}
+
+    def tls_required(self) -> bool:
+        return False
+
+
+class MinioBlobs:
+    """See the port. The client blocks, so each call has a thread; the hash lies beside the bytes as metadata."""
+
+    def __init__(self, bucket: Bucket, patience: Patience = Patience()) -> None:
+        self._bucket = bucket
+        self._client = _client(bucket, patience)
+
+    async def put(self, key: str, content: bytes) -> BlobRef:
+        """See the port. One conditional request, so two writers cannot both succeed with other bytes."""
+        if len(content) > _LARGEST_PUT:
+            raise InvalidInput(
+                "content", f"{len(content)} bytes", f"at most {_LARGEST_PUT}, which one request can carry"
+            )
+        ref = BlobRef(key=checked_key(key), sha256=sha256_of(content), bytes=len(content))
+        if not await self._call(self._put_new, ref, content):
+            await self._require_same(ref)
+        return ref
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """See the port."""
+        content = await self._call(self._read, checked_key(ref.key))
+        if content is None:
+            raise NotFound("blob", ref.key)
+        if (found := sha256_of(content)) != ref.sha256:
+            raise IntegrityError(f"blob {ref.key!r} is corrupt: sha256 is {found}, expected {ref.sha256}")
+        return content
+
+    async def find(self, key: str) -> BlobRef | None:
+        """See the port. Reads the bytes only of an object that others put there without its hash."""
+        return await self._call(self._find, checked_key(key))
+
+    async def list(self, prefix: str) -> list[str]:
+        """See the port."""
+        return sorted(await self._call(self._keys, prefix))
+
+    async def presigned(self, ref: BlobRef, seconds: int) -> str:
+        """A URL from which anyone can read the blob for so long, by GET. Who reads verifies the hash."""
+        if not 1 <= seconds <= _LONGEST_URL_S:
+            raise InvalidInput("seconds", seconds, f"1 to {_LONGEST_URL_S}, which is what S3 allows")
+        key, lifetime = checked_key(ref.key), timedelta(seconds=seconds)
+        return await self._call(self._client.presigned_get_object, self._bucket.name, key, lifetime)
+
+    async def ping(self) -> None:
+        """Return if the server answers and has the bucket. Raises Unavailable, Misconfigured."""
+        if not await self._call(self._client.bucket_exists, self._bucket.name):
+            raise refusal(self._bucket, "NoSuchBucket")
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket if there is none."""
+        await self._call(self._make_bucket)
+
+    async def _require_same(self, ref: BlobRef) -> None:
+        found = await self.find(ref.key)
+        if found is None:
+            raise Unavailable(f"blob {ref.key!r} was there and is gone; somebody else deletes from the bucket")
+        if found.sha256 != ref.sha256:
+            raise Conflict(f"blob {ref.key!r} exists with other bytes; blobs are immutable")
+
+    async def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        with translated(self._bucket):
+            return await asyncio.to_thread(function, *arguments)
+
+    def _put_new(self, ref: BlobRef, content: bytes) -> bool:
+        """Whether the key was free."""
+        try:
+            self._client.put_object(
+                self._bucket.name,
+                ref.key,
+                io.BytesIO(content),
+                len(content),
+                metadata={"sha256": ref.sha256},
+                sse=_IfAbsent(),
+                part_size=max(len(content), _SMALLEST_PART),
+            )
+        except S3Error as error:
+            if error.code != "PreconditionFailed":
+                raise
+            return False
+        return True
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            response = self._client.get_object(self._bucket.name, key)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            return None
+        try:
+            content: bytes = response.read()
+            return content
+        finally:
+            response.close()
+            response.release_conn()
+
+    def _find(self, key: str) -> BlobRef | None:
+        try:
+            found = self._client.stat_object(self._bucket.name, key)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            return None
+        stored = (found.metadata or {}).get(_HASH_HEADER, "")
+        if _SHA256.fullmatch(stored):
+            return BlobRef(key=key, sha256=stored, bytes=found.size or 0)
+        content = self._read(key)
+        return None if content is None else BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+
+    def _keys(self, prefix: str) -> Sequence[str]:
+        found = self._client.list_objects(self._bucket.name, prefix=prefix, recursive=True)
+        return [each.object_name for each in found if each.object_name and not each.is_dir]
+
+    def _make_bucket(self) -> None:
+        if self._client.bucket_exists(self._bucket.name):
+            return
+        try:
+            self._client.make_bucket(self._bucket.name)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+
+
+def _client(bucket: Bucket, patience: Patience) -> Minio:
+    """Raises InvalidInput that names the setting which cannot be right."""
+    url = urlsplit(bucket.endpoint)
+    if url.scheme not in {"http", "https"} or not url.hostname or "@" in url.netloc or url.path.strip("/") or url.query:
+        # An endpoint with credentials in it is not repeated.
+        shown = bucket.endpoint.rpartition("@")[2]
+        raise InvalidInput(f"{bucket.settings}_ENDPOINT", shown, "http://host:port or https://host:port and no more")
+    if not _BUCKET.fullmatch(bucket.name):
+        raise InvalidInput(f"{bucket.settings}_BUCKET", bucket.name, "3 to 63 of a-z, 0-9, - and .")
+    return Minio(
+        url.netloc,
+        access_key=bucket.access_key,
+        secret_key=bucket.secret_key,
+        secure=url.scheme == "https",
+        region=bucket.region,
+        http_client=_pool(patience),
+    )
+
+
+def _pool(patience: Patience) -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
+        retries=urllib3.Retry(total=patience.retries, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+        maxsize=16,
+    )

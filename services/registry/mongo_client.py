@@ -1,0 +1,77 @@
+"""The connection to MongoDB: how it is opened, and what its errors are in Archloop's terms."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bson.errors import BSONError
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConfigurationError, DocumentTooLarge, InvalidName, OperationFailure, PyMongoError
+
+from archloop.errors import InvalidInput, Misconfigured, Unavailable
+
+URL_SETTING = "ARCHLOOP_REGISTRY_MONGO_URL"
+
+Client = AsyncMongoClient[dict[str, Any]]
+
+# UserNotFound, Unauthorized, AuthenticationFailed, and the hosted service's own.
+_REFUSED = {11, 13, 18, 8000}
+# BSONObjectTooLarge, KeyTooLong.
+_TOO_LARGE = {10334, 17280}
+_BAD_URL = "not a MongoDB connection string such as mongodb://user:password@host:27017, the password percent-encoded"
+
+
+def connected(url: str, wait_s: float) -> Client:
+    """A client that acknowledges a write once it is in the journal of most members. It connects when first used.
+
+    Raises Misconfigured.
+    """
+    if not url.startswith(("mongodb://", "mongodb+srv://")):  # The driver would take it for a host's name.
+        raise Misconfigured(URL_SETTING, _BAD_URL)
+    wait_ms = round(wait_s * 1000)
+    try:
+        return AsyncMongoClient(
+            url,
+            appname="archloop-registry",
+            tz_aware=True,
+            w="majority",
+            journal=True,
+            serverSelectionTimeoutMS=wait_ms,
+            connectTimeoutMS=wait_ms,
+            waitQueueTimeoutMS=4 * wait_ms,
+            socketTimeoutMS=4 * wait_ms,
+        )
+    except (PyMongoError, ValueError, TypeError):
+        # The driver's words may repeat a part of the URL, which has the password.
+        raise Misconfigured(URL_SETTING, _BAD_URL) from None
+
+
+def host_of(url: str) -> str:
+    """The URL without who connects, and how."""
+    return url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+
+
+@contextmanager
+def translated(host: str) -> Iterator[None]:
+    """Raises Unavailable where the same may succeed later, Misconfigured, or InvalidInput for what BSON has not."""
+    try:
+        yield
+    except OperationFailure as error:
+        raise _failure(host, error) from error
+    except (ConfigurationError, InvalidName):
+        raise Misconfigured(URL_SETTING, _BAD_URL) from None
+    except OverflowError as error:
+        raise InvalidInput("number", str(error), "an integer of at most 64 bits") from error
+    except (DocumentTooLarge, BSONError, UnicodeEncodeError) as error:
+        raise InvalidInput("message", str(error), "a document that MongoDB can hold") from error
+    except PyMongoError as error:
+        raise Unavailable(f"registry database {host}: {error}") from error
+
+
+def _failure(host: str, error: OperationFailure) -> Exception:
+    # Not every server that speaks the protocol gives a code.
+    if error.code in _REFUSED or str(error).startswith("Authentication"):
+        return Misconfigured(URL_SETTING, f"{host} refuses this user or password, or the user may not do this: {error}")
+    if error.code in _TOO_LARGE:
+        return InvalidInput("message", str(error), "a document that MongoDB can hold")
+    return Unavailable(f"registry database {host}: {error}")
