@@ -150,6 +150,7 @@ async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mort
         mortal.spawn()
         await asyncio.to_thread(mortal.wait)
         await until(lambda: subscription.alive, 20)
+        await until(lambda: subscription.in_hand == 2)  # the broker sent it again while it was still being handled
         gate.set()
         await until(lambda: len(handler.seen) == 1)
         await asyncio.sleep(1)
