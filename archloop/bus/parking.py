@@ -1,5 +1,6 @@
 """Parked messages of the in-process bus: one JSON file each, so that they outlive the process."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from archloop.bus.port import Parked
@@ -29,8 +30,7 @@ class ParkingLot:
 
     def list(self, queue: str | None = None) -> list[Parked]:
         """Oldest first."""
-        chosen = [p for p in self._parked.values() if queue in (None, p.queue)]
-        return sorted(chosen, key=lambda p: p.first_failed)
+        return oldest_first(self._parked.values(), queue)
 
     def take(self, parked_id: str) -> Parked:
         """Remove and return. Raises NotFound."""
@@ -39,6 +39,11 @@ class ParkingLot:
         if self._directory is not None:
             (self._directory / f"{parked_id}.json").unlink(missing_ok=True)
         return self._parked.pop(parked_id)
+
+
+def oldest_first(parked: Iterable[Parked], queue: str | None) -> list[Parked]:
+    """Those of one queue, or of all, by when they first failed."""
+    return sorted((p for p in parked if queue in (None, p.queue)), key=lambda p: p.first_failed)
 
 
 def fresh(parked: Parked) -> bytes:

@@ -1,7 +1,6 @@
 """The Bus port on RabbitMQ."""
 
 import asyncio
-from contextlib import suppress
 from typing import Self
 
 import structlog
@@ -11,7 +10,7 @@ from archloop.bus.amqp import declaring, parking, publisher
 from archloop.bus.amqp.link import Link
 from archloop.bus.amqp.publisher import Publisher
 from archloop.bus.amqp.subscription import AmqpSubscription
-from archloop.bus.parking import fresh
+from archloop.bus.parking import fresh, oldest_first
 from archloop.bus.port import BusUnavailable, Callback, Parked
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import EXCHANGE, QUEUES, Queue
@@ -70,14 +69,8 @@ class AmqpBus:
         self._queues[queue.name] = queue
 
     async def _declare_one(self, queue: Queue) -> None:
-        channel = await self._out.channel(publisher_confirms=False)
-        try:
-            with self._out.translated():
-                async with asyncio.timeout(self._out.timeout_s):
-                    await declaring.declare(channel, queue)
-        finally:
-            with suppress(BusUnavailable), self._out.translated():
-                await channel.close()
+        async with self._out.briefly() as channel, asyncio.timeout(self._out.timeout_s):
+            await declaring.declare(channel, queue)
 
     async def publish(self, envelope: Envelope) -> None:
         """See the port."""
@@ -92,10 +85,8 @@ class AmqpBus:
 
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
         """See the port."""
-        channel = await self._out.channel(publisher_confirms=False)
-        with self._out.translated():
+        async with self._out.briefly() as channel:
             name = await declaring.declare_delay(channel, queue, round(delay_s * 1000))
-            await channel.close()
         await self._publisher.send(publisher.of(envelope), name)
 
     async def park(self, parked: Parked) -> None:
@@ -111,8 +102,7 @@ class AmqpBus:
                 for message in held:
                     parked = parking.read(message, name)
                     found.setdefault(parked.id, parked)
-        chosen = [p for p in found.values() if queue in (None, p.queue)]
-        return sorted(chosen, key=lambda p: p.first_failed)
+        return oldest_first(found.values(), queue)
 
     async def replay(self, parked_id: str) -> None:
         """See the port."""
@@ -133,12 +123,9 @@ class AmqpBus:
 
     async def depth(self, queue: Queue) -> int:
         """Ready, plus what this process has in hand."""
-        channel = await self._out.channel(publisher_confirms=False)
-        with self._out.translated():
-            passive = await channel.declare_queue(queue.name, passive=True, timeout=self._out.timeout_s)
-            await channel.close()
+        ready, _ = await declaring.counted(self._out, queue)
         mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
-        return (passive.declaration_result.message_count or 0) + mine
+        return ready + mine
 
     async def close(self) -> None:
         """See the port."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractQueue, ExchangeType
 
+from archloop.bus.amqp.link import Link
 from archloop.contracts.topology import EXCHANGE, Queue
 
 DELIVERY_LIMIT = 20
@@ -29,6 +30,14 @@ async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -
         name, durable=True, arguments={**make, "x-message-ttl": delay_ms, **_dead_letters(queue, queue.name)}
     )
     return name
+
+
+async def counted(link: Link, queue: Queue) -> tuple[int, int]:
+    """How many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable."""
+    async with link.briefly() as channel:
+        found = await channel.declare_queue(queue.name, passive=True, timeout=link.timeout_s)
+    result = found.declaration_result
+    return result.message_count or 0, result.consumer_count or 0
 
 
 def arguments(queue: Queue) -> dict[str, Any]:

@@ -5,8 +5,8 @@ cancelled (aio-pika #334, #231); a plain connection and one place that starts ov
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aio_pika
@@ -16,7 +16,6 @@ from aiormq.exceptions import (
     AMQPError,
     AuthenticationError,
     ChannelAccessRefused,
-    ChannelInvalidStateError,
     ChannelPreconditionFailed,
     ConnectionNotAllowed,
     DeliveryError,
@@ -32,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 30
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
-_AWAY = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, ChannelInvalidStateError, RuntimeError)
+# What the client raises when the broker, the connection or the channel is gone.
+AWAY = (AMQPError, OSError, RuntimeError)
 
 
 class BrokerRefused(ArchloopError):
@@ -62,6 +62,13 @@ class Link:
             async with asyncio.timeout(self.timeout_s):
                 return await connection.channel(**options)
 
+    @asynccontextmanager
+    async def briefly(self) -> AsyncIterator[AbstractChannel]:
+        """A channel for a few requests, closed after them. Raises BusUnavailable, BrokerRefused."""
+        with self.translated():
+            async with await self.channel(publisher_confirms=False) as channel:
+                yield channel
+
     async def version(self) -> tuple[int, ...]:
         """The broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
         with self.translated():
@@ -73,7 +80,7 @@ class Link:
         """Let go; what was unacknowledged goes back to its queue."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await asyncio.wait_for(connection.close(), self.timeout_s)
 
     async def _connected(self) -> AbstractConnection:
@@ -100,7 +107,7 @@ class Link:
             raise BrokerRefused(f"{self.shown}: a queue is there with other arguments: {_reason(error)}") from error
         except DeliveryError as error:
             raise BusUnavailable(f"{self.shown}: message not taken: {_returned(error)}") from error
-        except _AWAY as error:
+        except AWAY as error:
             raise BusUnavailable(f"{self.shown}: {_reason(error)}") from error
 
 

@@ -63,14 +63,10 @@ def _given_up(message: AbstractIncomingMessage, queue: str) -> Parked:
 @asynccontextmanager
 async def opened(link: Link, parked_queue: str) -> AsyncIterator[list[AbstractIncomingMessage]]:
     """Everything that is parked there, held until the block is left; what was not acknowledged then stays."""
-    channel = await link.channel(publisher_confirms=False)
     held: list[AbstractIncomingMessage] = []
-    try:
-        with link.translated(), suppress(QueueEmpty, ChannelNotFoundEntity):
+    async with link.briefly() as channel:
+        with suppress(QueueEmpty, ChannelNotFoundEntity):
             queue = await channel.get_queue(parked_queue, ensure=False)
             while True:
                 held.append(await queue.get(no_ack=False, timeout=link.timeout_s))
         yield held
-    finally:
-        with link.translated():
-            await channel.close()

@@ -8,16 +8,14 @@ from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
-from archloop.bus.amqp.link import Link
+from archloop.bus.amqp.declaring import counted
+from archloop.bus.amqp.link import AWAY, Link
 from archloop.bus.port import BusUnavailable, Callback
 from archloop.contracts.topology import Queue
 from archloop.errors import ArchloopError
 
 log = structlog.get_logger(__name__)
-
-_GONE = (AMQPError, ChannelInvalidStateError, ConnectionError, asyncio.TimeoutError, RuntimeError)
 
 
 @dataclass
@@ -36,13 +34,13 @@ class AmqpDelivery:
     async def ack(self) -> None:
         """See the port."""
         self.done = True
-        with suppress(*_GONE):
+        with suppress(*AWAY):
             await self.message.ack()
 
     async def release(self) -> None:
         """See the port. After a pause: what could not be published now can hardly be in a millisecond."""
         await asyncio.sleep(self.pause_s)
-        with suppress(*_GONE):
+        with suppress(*AWAY):
             await self.message.nack(requeue=True)
 
 
@@ -94,13 +92,13 @@ class AmqpSubscription:
         self._draining = True
         await self._stop_watching()
         if channel is not None:
-            with suppress(*_GONE):
+            with suppress(*AWAY):
                 queue = await channel.get_queue(self._queue.name, ensure=False)
                 await queue.cancel(self._tag, timeout=self._link.timeout_s)
         while self._in_hand:
             await asyncio.wait(self._in_hand)
         if channel is not None:
-            with suppress(*_GONE):
+            with suppress(*AWAY):
                 await channel.close()
 
     async def abandon(self) -> None:
@@ -118,7 +116,6 @@ class AmqpSubscription:
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _consume(self) -> None:
-        await self._declare(self._queue)
         channel = await self._link.channel(publisher_confirms=False)
         with self._link.translated():
             async with asyncio.timeout(self._link.timeout_s):
@@ -131,7 +128,7 @@ class AmqpSubscription:
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         if self._draining:
-            await message.nack(requeue=True)
+            await AmqpDelivery(message, pause_s=0).release()
             return
         delivery = AmqpDelivery(message)
         earlier = [
@@ -170,24 +167,21 @@ class AmqpSubscription:
     async def _ask(self) -> None:
         """The queue may have been deleted, or the consumer forgotten, without a word to us."""
         try:
-            channel = await self._link.channel(publisher_confirms=False)
-            with self._link.translated():
-                queue = await channel.declare_queue(self._queue.name, passive=True, timeout=self._link.timeout_s)
-                await channel.close()
+            _, consumers = await counted(self._link, self._queue)
         except ArchloopError as error:
             log.warning("broker does not answer for the queue", queue=self._queue.name, error=str(error))
-            self._tag = ""
-            return
-        if not queue.declaration_result.consumer_count:
+            consumers = 0
+        if not consumers:
             self._tag = ""
 
     async def _again(self) -> None:
         log.warning("consumer lost, subscribing again", queue=self._queue.name)
         old, self._channel = self._channel, None
         if old is not None:
-            with suppress(*_GONE):
+            with suppress(*AWAY):
                 await old.close()
         try:
+            await self._declare(self._queue)
             await self._consume()
         except BusUnavailable as error:
             log.warning("cannot subscribe yet", queue=self._queue.name, error=str(error))
