@@ -4,9 +4,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from archloop.blobs.port import checked_key
+from archloop.blobs.port import checked_key, ref_of, taken, verified
 from archloop.contracts.values import BlobRef, sha256_of
-from archloop.errors import Conflict, IntegrityError, NotFound, Unavailable
+from archloop.errors import NotFound, Unavailable
 
 
 class DirectoryBlobs:
@@ -19,13 +19,13 @@ class DirectoryBlobs:
     async def put(self, key: str, content: bytes) -> BlobRef:
         """See the port. Raises Unavailable where the disk is full."""
         path = self._path(key)
-        ref = BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+        ref = ref_of(key, content)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _link_new(path, content)
         except FileExistsError:
             if sha256_of(path.read_bytes()) != ref.sha256:
-                raise Conflict(f"blob {key!r} exists with other bytes; blobs are immutable") from None
+                raise taken(key) from None
         except OSError as error:
             raise Unavailable(f"cannot write blob {key!r} below {self._root}: {error.strerror}") from error
         return ref
@@ -36,17 +36,14 @@ class DirectoryBlobs:
             content = self._path(ref.key).read_bytes()
         except FileNotFoundError:
             raise NotFound("blob", ref.key) from None
-        if (found := sha256_of(content)) != ref.sha256:
-            raise IntegrityError(f"blob {ref.key!r} is corrupt: sha256 is {found}, expected {ref.sha256}")
-        return content
+        return verified(content, ref)
 
     async def find(self, key: str) -> BlobRef | None:
         """See the port."""
         path = self._path(key)
         if not path.is_file():
             return None
-        content = path.read_bytes()
-        return BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+        return ref_of(key, path.read_bytes())
 
     async def list(self, prefix: str) -> list[str]:
         """See the port."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -15,9 +16,9 @@ from minio.error import S3Error
 from minio.sse import Sse
 
 from archloop.blobs.minio_errors import refusal, translated
-from archloop.blobs.port import checked_key
-from archloop.contracts.values import BlobRef, sha256_of
-from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
+from archloop.blobs.port import checked_key, ref_of, taken, verified
+from archloop.contracts.values import BlobRef
+from archloop.errors import InvalidInput, NotFound, Unavailable
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class MinioBlobs:
             raise InvalidInput(
                 "content", f"{len(content)} bytes", f"at most {_LARGEST_PUT}, which one request can carry"
             )
-        ref = BlobRef(key=checked_key(key), sha256=sha256_of(content), bytes=len(content))
+        ref = ref_of(checked_key(key), content)
         if not await self._call(self._put_new, ref, content):
             await self._require_same(ref)
         return ref
@@ -86,9 +87,7 @@ class MinioBlobs:
         content = await self._call(self._read, checked_key(ref.key))
         if content is None:
             raise NotFound("blob", ref.key)
-        if (found := sha256_of(content)) != ref.sha256:
-            raise IntegrityError(f"blob {ref.key!r} is corrupt: sha256 is {found}, expected {ref.sha256}")
-        return content
+        return verified(content, ref)
 
     async def find(self, key: str) -> BlobRef | None:
         """See the port. Reads the bytes only of an object that others put there without its hash."""
@@ -119,7 +118,7 @@ class MinioBlobs:
         if found is None:
             raise Unavailable(f"blob {ref.key!r} was there and is gone; somebody else deletes from the bucket")
         if found.sha256 != ref.sha256:
-            raise Conflict(f"blob {ref.key!r} exists with other bytes; blobs are immutable")
+            raise taken(ref.key)
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         with translated(self._bucket):
@@ -127,28 +126,21 @@ class MinioBlobs:
 
     def _put_new(self, ref: BlobRef, content: bytes) -> bool:
         """Whether the key was free."""
-        try:
-            self._client.put_object(
-                self._bucket.name,
-                ref.key,
-                io.BytesIO(content),
-                len(content),
-                metadata={"sha256": ref.sha256},
-                sse=_IfAbsent(),
-                part_size=max(len(content), _SMALLEST_PART),
-            )
-        except S3Error as error:
-            if error.code != "PreconditionFailed":
-                raise
-            return False
-        return True
+        put = partial(
+            self._client.put_object,
+            self._bucket.name,
+            ref.key,
+            io.BytesIO(content),
+            len(content),
+            metadata={"sha256": ref.sha256},
+            sse=_IfAbsent(),
+            part_size=max(len(content), _SMALLEST_PART),
+        )
+        return _unless("PreconditionFailed", put) is not None
 
     def _read(self, key: str) -> bytes | None:
-        try:
-            response = self._client.get_object(self._bucket.name, key)
-        except S3Error as error:
-            if error.code != "NoSuchKey":
-                raise
+        response = _unless("NoSuchKey", partial(self._client.get_object, self._bucket.name, key))
+        if response is None:
             return None
         try:
             content: bytes = response.read()
@@ -158,30 +150,32 @@ class MinioBlobs:
             response.release_conn()
 
     def _find(self, key: str) -> BlobRef | None:
-        try:
-            found = self._client.stat_object(self._bucket.name, key)
-        except S3Error as error:
-            if error.code != "NoSuchKey":
-                raise
+        found = _unless("NoSuchKey", partial(self._client.stat_object, self._bucket.name, key))
+        if found is None:
             return None
         stored = (found.metadata or {}).get(_HASH_HEADER, "")
         if _SHA256.fullmatch(stored):
             return BlobRef(key=key, sha256=stored, bytes=found.size or 0)
         content = self._read(key)
-        return None if content is None else BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+        return None if content is None else ref_of(key, content)
 
     def _keys(self, prefix: str) -> Sequence[str]:
         found = self._client.list_objects(self._bucket.name, prefix=prefix, recursive=True)
         return [each.object_name for each in found if each.object_name and not each.is_dir]
 
     def _make_bucket(self) -> None:
-        if self._client.bucket_exists(self._bucket.name):
-            return
-        try:
-            self._client.make_bucket(self._bucket.name)
-        except S3Error as error:
-            if error.code != "BucketAlreadyOwnedByYou":
-                raise
+        if not self._client.bucket_exists(self._bucket.name):
+            _unless("BucketAlreadyOwnedByYou", partial(self._client.make_bucket, self._bucket.name))
+
+
+def _unless(code: str, request: Callable[[], T]) -> T | None:
+    """What the server answers, or None where it refuses with this code, which is an answer too."""
+    try:
+        return request()
+    except S3Error as error:
+        if error.code != code:
+            raise
+        return None
 
 
 def _client(bucket: Bucket, patience: Patience) -> Minio:

@@ -3,8 +3,8 @@
 import re
 from typing import Protocol
 
-from archloop.contracts.values import BlobRef
-from archloop.errors import InvalidInput
+from archloop.contracts.values import BlobRef, sha256_of
+from archloop.errors import Conflict, IntegrityError, InvalidInput
 
 _KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.=@-]+(?:/[\w.=@-]+)*")
 
@@ -30,3 +30,20 @@ def checked_key(key: str) -> str:
     if not _KEY.fullmatch(key) or len(key) > 512:
         raise InvalidInput("key", key, "slash-separated names of letters, digits and _.=@- without . or ..")
     return key
+
+
+def ref_of(key: str, content: bytes) -> BlobRef:
+    """The claim check of these bytes under this key."""
+    return BlobRef(key=key, sha256=sha256_of(content), bytes=len(content))
+
+
+def verified(content: bytes, ref: BlobRef) -> bytes:
+    """The bytes. Raises IntegrityError where they are not what the claim check says."""
+    if (found := sha256_of(content)) != ref.sha256:
+        raise IntegrityError(f"blob {ref.key!r} is corrupt: sha256 is {found}, expected {ref.sha256}")
+    return content
+
+
+def taken(key: str) -> Conflict:
+    """What is raised where other bytes lie under the key."""
+    return Conflict(f"blob {key!r} exists with other bytes; blobs are immutable")

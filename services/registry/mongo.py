@@ -1,19 +1,19 @@
 """The store on MongoDB: one document per run, cycle, candidate, adapter and event."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from pymongo import IndexModel
 
-from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
-from archloop.errors import InvalidInput
 from services.registry import mongo_rows as rows
 from services.registry.mongo_client import Client, connected, host_of, translated
 from services.registry.mongo_writes import append_event, apply, close_cycle, insert, require_writable
-from services.registry.recording import event_data
+from services.registry.recording import event_text, in_a_cycle, require_known
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -73,7 +73,7 @@ class MongoStore:
 
     async def record(self, message: Message, at: datetime) -> Recorded:
         """See the port."""
-        data = event_data(message)
+        data = json.loads(event_text(message))
         async with self._turn:
             with translated(self._host):
                 require_writable(message)
@@ -171,15 +171,14 @@ class MongoStore:
 
     async def _prepare(self) -> None:
         await insert(self._db, "meta", "schema", {"version": _VERSION})
-        newer = await self._db.meta.find_one({"_id": "schema", "version": {"$gt": _VERSION}})
-        if newer is not None:
-            expected = f"a database of schema {_VERSION} or older"
-            raise InvalidInput(self._db.name, f"schema {newer['version']}", expected)
+        schema = await self._db.meta.find_one({"_id": "schema"})
+        assert schema is not None
+        require_known(self._db.name, schema["version"], _VERSION)
         for collection, indexes in _INDEXES.items():
             await self._db[collection].create_indexes(indexes)
 
     async def _complete(self, message: Message) -> bool:
-        if not isinstance(message, CandidateMessage) or message.submission is not None:
+        if not in_a_cycle(message):
             return False
         key = rows.cycle_key(message.run_id, message.cycle)
         if not await self._db.cycles.find_one({"_id": key, "closed": None}, projection=["_id"]):

@@ -1,23 +1,33 @@
 """What recording a message means, whichever database it is recorded in."""
 
 import json
-from typing import Any
+from typing import TypeGuard
 
-from archloop.contracts.base import Message
+from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput, NotFound
 
 
-def event_data(message: Message) -> dict[str, Any]:
+def event_text(message: Message) -> str:
     """The event log's form of the message, code by hash only. Raises InvalidInput for numbers that JSON has not."""
     data = message.data()
     if isinstance(code := data.get("code"), dict):
         code.pop("text", None)
     try:
-        json.dumps(data, allow_nan=False)
+        return json.dumps(data, allow_nan=False)
     except ValueError as error:
         raise InvalidInput(message.type, str(error), "finite numbers") from error
-    return data
+
+
+def in_a_cycle(message: Message) -> TypeGuard[CandidateMessage]:
+    """Whether a cycle may be complete with this message. Submissions stand outside every cycle."""
+    return isinstance(message, CandidateMessage) and message.submission is None
+
+
+def require_known(database: str, version: int, newest: int) -> None:
+    """Raises InvalidInput where the database was made by a later version than this one knows."""
+    if version > newest:
+        raise InvalidInput(database, f"schema {version}", f"a database of schema {newest} or older")
 
 
 def require_same(run_id: str, recorded: RunSpec, requested: RunSpec) -> None:

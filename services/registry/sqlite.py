@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
 from services.registry import sqlite_rows as rows
+from services.registry.recording import in_a_cycle, require_known
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -150,12 +151,11 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise InvalidInput(str(self._path), f"schema {version}", f"a database of schema {_VERSION} or older")
+        require_known(str(self._path), version, _VERSION)
         self._db.executescript(f"{_SCHEMA.read_text()}; PRAGMA user_version = {_VERSION};")
 
     def _complete(self, message: Message) -> bool:
-        if not isinstance(message, CandidateMessage) or message.submission is not None:
+        if not in_a_cycle(message):
             return False
         return self._db.execute(_COMPLETE, (message.run_id, message.cycle)).fetchone() is not None
 

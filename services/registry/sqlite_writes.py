@@ -1,6 +1,5 @@
 """What each kind of message changes in the SQLite tables. Every statement lets the first write win."""
 
-import json
 import sqlite3
 from datetime import datetime
 from functools import singledispatch
@@ -19,7 +18,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
-from services.registry.recording import event_data, no_cycle, require_same
+from services.registry.recording import event_text, no_cycle, require_same
 from services.registry.records import Judgement, Loss
 
 _SETTLE = """
@@ -40,7 +39,7 @@ def log_event(db: sqlite3.Connection, message: Message, at: datetime) -> None:
     """Append to the event log, code by hash only. Raises InvalidInput for numbers that JSON has not."""
     db.execute(
         "INSERT INTO events (id, type, run_id, time, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (message.id, message.type, message.run_id, at.timestamp(), json.dumps(event_data(message))),
+        (message.id, message.type, message.run_id, at.timestamp(), event_text(message)),
     )
 
 
