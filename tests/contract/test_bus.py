@@ -80,6 +80,19 @@ class Recording:
         return self.answers
 
 
+class Bytes:
+    """A delivery from nowhere."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body, self.acked = body, False
+
+    async def ack(self) -> None:
+        self.acked = True
+
+    async def release(self) -> None:
+        raise AssertionError
+
+
 async def test_a_message_reaches_every_queue_bound_to_its_key_and_no_other(bus: Bus) -> None:
     work, everything = Recording(), Recording()
     await Consumer(bus, WORK, work, "test").start()
@@ -185,18 +198,8 @@ async def test_an_unknown_type_version_or_shape_is_parked_and_names_the_thing(bu
 
 
 async def test_bytes_that_are_no_envelope_are_parked_unchanged(bus: Bus) -> None:
-    class Garbage:
-        body = b"\xff\xfe not json"
-        acked = False
-
-        async def ack(self) -> None:
-            self.acked = True
-
-        async def release(self) -> None:
-            raise AssertionError
-
     await bus.declare(WORK)
-    delivery = Garbage()
+    delivery = Bytes(b"\xff\xfe not json")
     await Consumer(bus, WORK, Recording(), "test").on_delivery(delivery)
     (parked,) = await bus.parked("work")
     assert (parked.body, delivery.acked) == (b"\xff\xfe not json", True)

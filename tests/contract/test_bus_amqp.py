@@ -1,7 +1,7 @@
 """What only a real broker can do to the bus: go away, come back, refuse, forget a consumer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,9 +11,9 @@ from archloop.bus.port import BusUnavailable
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import Queue, adapter_queue
 from archloop.errors import InvalidInput
-from tests.conftest import own_broker
-from tests.contract.test_bus import WORK, Recording, envelope, lost, parked_in, scrubbed, until
-from tests.servers.rabbitmq import RabbitMQ, free_port
+from tests.contract.test_bus import WORK, Bytes, Recording, envelope, lost, parked_in, scrubbed, until
+from tests.servers.process import free_ports
+from tests.servers.rabbitmq import RabbitMQ
 
 # RabbitMQ 3.10 forgets the leader of a quorum queue that was declared in the instant before a SIGKILL.
 SETTLED_S = 3.0
@@ -26,13 +26,6 @@ async def bus(broker_url: str) -> AsyncIterator[AmqpBus]:
     yield bus
     await scrubbed(bus)
     await bus.close()
-
-
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    server = own_broker(tmp_path_factory)
-    yield server
-    server.close()
 
 
 async def test_a_message_that_no_queue_wants_is_an_error_not_a_loss(bus: AmqpBus) -> None:
@@ -94,8 +87,9 @@ async def test_a_virtual_host_that_is_not_there_is_refused_by_name(broker_url: s
 
 
 async def test_a_broker_that_stays_away_is_named_when_patience_ends() -> None:
+    (port,) = free_ports(1)
     with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1"):
-        await AmqpBus(f"amqp://a:b@127.0.0.1:{free_port()}/", "test").connect(patience_s=0.1)
+        await AmqpBus(f"amqp://a:b@127.0.0.1:{port}/", "test").connect(patience_s=0.1)
 
 
 def test_a_url_that_is_none_says_what_would_be_right() -> None:
@@ -114,20 +108,20 @@ async def test_a_replica_hears_what_was_announced_while_it_was_away(bus: AmqpBus
     await until(lambda: handler.seen == [lost(1)])
 
 
-async def test_after_the_broker_came_back_messages_flow_in_both_directions(mortal: RabbitMQ) -> None:
-    bus = await AmqpBus(mortal.url, "test", timeout_s=5).connect()
+async def test_after_the_broker_came_back_messages_flow_in_both_directions(mortal_broker: RabbitMQ) -> None:
+    bus = await AmqpBus(mortal_broker.url, "test", timeout_s=5).connect()
     handler = Recording()
     try:
         await bus.declare(WORK)
         await bus.publish(envelope(1))
         await asyncio.sleep(SETTLED_S)
-        await asyncio.to_thread(mortal.kill)
+        await asyncio.to_thread(mortal_broker.kill)
         with pytest.raises(BusUnavailable):
             await bus.publish(envelope(2))
         with pytest.raises(BusUnavailable):
             await bus.ping()
-        mortal.spawn()
-        await asyncio.to_thread(mortal.wait)
+        mortal_broker.start()
+        await asyncio.to_thread(mortal_broker.wait)
         await Consumer(bus, WORK, handler, "test").start()
         await until(lambda: handler.seen == [lost(1)], 10)
         await bus.ping()
@@ -135,8 +129,8 @@ async def test_after_the_broker_came_back_messages_flow_in_both_directions(morta
         await bus.close()
 
 
-async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mortal: RabbitMQ) -> None:
-    bus = await AmqpBus(mortal.url, "test", timeout_s=5).connect()
+async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mortal_broker: RabbitMQ) -> None:
+    bus = await AmqpBus(mortal_broker.url, "test", timeout_s=5).connect()
     gate = asyncio.Event()
     handler = Recording(block=gate)
     queue = Queue("survivor", ("candidate.lost",), prefetch=1)
@@ -145,10 +139,10 @@ async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mort
         await bus.publish(envelope(5))
         await until(lambda: handler.started == 1)
         await asyncio.sleep(SETTLED_S)
-        await asyncio.to_thread(mortal.kill)
+        await asyncio.to_thread(mortal_broker.kill)
         await until(lambda: not subscription.alive, 10)
-        mortal.spawn()
-        await asyncio.to_thread(mortal.wait)
+        mortal_broker.start()
+        await asyncio.to_thread(mortal_broker.wait)
         await until(lambda: subscription.alive, 20)
         await until(lambda: subscription.in_hand == 2)  # the broker sent it again while it was still being handled
         gate.set()
@@ -157,15 +151,3 @@ async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mort
         assert (handler.started, await bus.depth(queue)) == (1, 0)
     finally:
         await bus.close()
-
-
-class Bytes:
-    """A delivery from nowhere."""
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-
-    async def ack(self) -> None: ...
-
-    async def release(self) -> None:
-        raise AssertionError

@@ -1,6 +1,7 @@
 """Real servers for tests: those that the environment names, else started here with their data in a temporary folder.
 
-`ARCHLOOP_TEST_MONGO_URL` and `ARCHLOOP_TEST_S3_URL` (http://key:secret@host:port) name servers that are there.
+`ARCHLOOP_TEST_AMQP_URL`, `ARCHLOOP_TEST_MONGO_URL` and `ARCHLOOP_TEST_S3_URL` (http://key:secret@host:port) name
+servers that are there.
 Where a server cannot be had, its tests are skipped, or fail under `CI` or `ARCHLOOP_TESTS_REQUIRE_SERVERS`.
 """
 
@@ -11,9 +12,31 @@ import pytest
 
 from tests.servers.mongo import mongo_server
 from tests.servers.process import required
+from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server, require_rabbitmq
 from tests.servers.s3 import S3, s3_server
 
-__all__ = ["S3", "mongo_url", "s3"]
+__all__ = ["S3", "broker_url", "mongo_url", "mortal_broker", "s3"]
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a RabbitMQ broker that all tests of the session share."""
+    if given := os.environ.get("ARCHLOOP_TEST_AMQP_URL"):
+        yield given
+        return
+    with required("a RabbitMQ broker"):
+        require_rabbitmq()
+    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A broker that tests may kill and start again."""
+    with required("a RabbitMQ broker"):
+        require_rabbitmq()
+    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

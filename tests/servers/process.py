@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,12 +30,15 @@ def required(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def started(command: Sequence[object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: Sequence[object], log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process, stopped at the end, with all that it says in `log`."""
     with log.open("wb") as output:
         # Pytest starts servers from its only thread.
         process = subprocess.Popen(
             [str(c) for c in command],
+            env=env,
             stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,  # noqa: PLW1509

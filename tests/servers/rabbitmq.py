@@ -3,12 +3,13 @@
 import os
 import socket
 import subprocess
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from archloop.ops.process import die_with_parent
+from tests.servers.process import ServerMissing, free_ports, started, wait_for
 
-PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # Erlang's processes leave their group and outlive it; in a pid namespace of their own they die with its first.
 _WHOLE = ["unshare", "--fork", "--pid", "--kill-child", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 _CONFIG = """
@@ -21,21 +22,14 @@ disk_free_limit.absolute = 50MB
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 class RabbitMQ:
-    """Start, stop, kill, and start again on the same data."""
+    """Start, kill, and start again on the same data."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port, self._dist, self._epmd = free_port(), free_port(), free_port()
+        self._folder, self._log = folder, folder / "output"
+        self.port, self._dist, self._epmd = free_ports(3)
+        self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "rabbitmq.conf").write_text(_CONFIG.format(port=self.port))
         (folder / "plugins").write_text("[].\n")
 
@@ -44,35 +38,17 @@ class RabbitMQ:
         return f"amqp://test:secret@127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        self.spawn()
-        self.wait()
+        """From the main thread: it dies with the thread that starts it."""
+        self._process = self._running.enter_context(started([*_WHOLE, _PROGRAM], self._log, env=self._env()))
 
-    def spawn(self) -> None:
-        """From the main thread: it dies with the thread that spawned it."""
-        with (self._folder / "output").open("ab") as output:
-            self._process = subprocess.Popen(
-                [*_WHOLE, str(PROGRAM)],
-                env=self._env(),
-                stdout=output,
-                stderr=output,
-                preexec_fn=die_with_parent,  # noqa: PLW1509
-            )
-
-    def wait(self, patience_s: float = 60) -> None:
-        deadline = time.monotonic() + patience_s
-        while not self._answers():
-            if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
-                raise RuntimeError(f"RabbitMQ does not start: {(self._folder / 'output').read_text()[-2000:]}")
-            time.sleep(0.1)
+    def wait(self) -> None:
+        """Until it answers. Raises ServerMissing where it does not come up."""
+        assert self._process is not None
+        wait_for(self._answers, self._process, self._log, 60)
 
     def kill(self) -> None:
         """SIGKILL the whole of it; the data stay."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(30)
-
-    def close(self) -> None:
-        self.kill()
+        self._running.close()
 
     def _answers(self) -> bool:
         try:
@@ -97,3 +73,21 @@ class RabbitMQ:
             "ERL_EPMD_PORT": str(self._epmd),
             "RABBITMQ_DIST_PORT": str(self._dist),
         }
+
+
+def require_rabbitmq() -> None:
+    """Raises ServerMissing where it is not installed; where it is, it has to come up."""
+    if not _PROGRAM.exists():
+        raise ServerMissing("RabbitMQ is not installed: apt-get install rabbitmq-server")
+
+
+@contextmanager
+def rabbitmq_server(folder: Path) -> Iterator[RabbitMQ]:
+    """Yields once it answers; a test may kill it and start it again."""
+    server = RabbitMQ(folder)
+    try:
+        server.start()
+        server.wait()
+        yield server
+    finally:
+        server.kill()
