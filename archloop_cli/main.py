@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,6 +23,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(model.app, name="model")
 err = Console(stderr=True)
 
+Service = Literal["generator", "evaluator", "novelty", "trainer", "registry"]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
 
 
@@ -94,6 +96,12 @@ def novelty(
 def diagnose(as_json: Json = False) -> None:
     """Check what this machine offers: sandbox, model, disk."""
     raise typer.Exit(doctor.diagnose(as_json=as_json))
+
+
+@app.command()
+def serve(service: Annotated[Service, typer.Argument(help="Its settings are ARCHLOOP_<SERVICE>_… .")]) -> None:
+    """Run one service as a process of its own, on the broker and the stores that its settings name."""
+    os.execv(sys.executable, [sys.executable, "-m", f"services.{service}"])
 
 
 @app.command()

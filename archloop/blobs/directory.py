@@ -50,6 +50,11 @@ class DirectoryBlobs:
         files = (p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
         return sorted(key for key in files if key.startswith(prefix) and not key.rpartition("/")[2].startswith("."))
 
+    async def ping(self) -> None:
+        """See the port."""
+        if not os.access(self._root, os.W_OK):
+            raise Unavailable(f"cannot write below {self._root}")
+
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 

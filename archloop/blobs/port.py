@@ -9,20 +9,27 @@ from archloop.errors import Conflict, IntegrityError, InvalidInput
 _KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.=@-]+(?:/[\w.=@-]+)*")
 
 
-class Blobs(Protocol):
+class Readable(Protocol):
+    """What may only be read, by those who know its hash."""
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """Read and verify. Raises NotFound, IntegrityError."""
+
+
+class Blobs(Readable, Protocol):
     """Keys are relative slash-separated paths; bytes once put are never changed."""
 
     async def put(self, key: str, content: bytes) -> BlobRef:
         """Store atomically; the same bytes again change nothing. Raises Conflict if other bytes are there."""
-
-    async def get(self, ref: BlobRef) -> bytes:
-        """Read and verify. Raises NotFound, IntegrityError."""
 
     async def find(self, key: str) -> BlobRef | None:
         """What lies under the key, if anything."""
 
     async def list(self, prefix: str) -> list[str]:
         """Keys that begin with the prefix, sorted."""
+
+    async def ping(self) -> None:
+        """Return if the store answers. Raises Unavailable, Misconfigured."""
 
 
 def checked_key(key: str) -> str:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -18,8 +18,11 @@ from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
+from archloop.ops.metrics import DELIVERIES, HANDLING, PUBLISHED
 
 log = structlog.get_logger(__name__)
+
+End = Literal["handled", "retried", "parked", "released"]
 
 
 class Handler(Protocol):
@@ -57,47 +60,58 @@ class Consumer:
 
     async def on_delivery(self, delivery: Delivery) -> None:
         """Bring one delivery to its end: acknowledged, retried, parked, or given back to the broker."""
+        with HANDLING.labels(self.queue.name).time():
+            end = await self._ended(delivery)
+        DELIVERIES.labels(self.queue.name, end).inc()
+
+    async def _ended(self, delivery: Delivery) -> End:
         try:
-            await self._settle(delivery)
+            end = await self._settle(delivery)
         except BusUnavailable as error:
             log.warning("bus unavailable, delivery given back", queue=self.queue.name, error=str(error))
             await delivery.release()
-        else:
-            await delivery.ack()
+            return "released"
+        await delivery.ack()
+        return end
 
-    async def _settle(self, delivery: Delivery) -> None:
+    async def _settle(self, delivery: Delivery) -> End:
         try:
             envelope = Envelope.parse(delivery.body)
         except MalformedMessage as error:
-            await self._park(delivery.body, error, attempt=1)
-            return
+            return await self._park(delivery.body, error, attempt=1)
         with structlog.contextvars.bound_contextvars(**_context(envelope)):
-            await self._attempt(delivery, envelope)
+            return await self._attempt(delivery, envelope)
 
-    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> None:
+    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> End:
         try:
             message = envelope.message()
-            with structlog.contextvars.bound_contextvars(**_candidate(message)):
-                results = await self.handler.handle(message)
+        except MalformedMessage as error:
+            return await self._failed(delivery, envelope, error)
+        with structlog.contextvars.bound_contextvars(**_candidate(message)):
+            return await self._handle(delivery, envelope, message)
+
+    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> End:
+        try:
+            results = await self.handler.handle(message)
         except BusUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message must not be lost
-            await self._failed(delivery, envelope, error)
-        else:
-            await self.emit(results, cause=envelope)
-            log.info("handled", service=self.service, results=[result.name for result in results])
+            return await self._failed(delivery, envelope, error)
+        await self.emit(results, cause=envelope)
+        log.info("handled", service=self.service, results=[result.name for result in results])
+        return "handled"
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
         """Publish what a handler, or the registry's clock, has to say."""
         for result in results:
             await self.bus.publish(Envelope.of(result, source=self.service, cause=cause))
+            PUBLISHED.labels(result.name).inc()
 
-    async def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> None:
+    async def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> End:
         permanent = isinstance(error, ArchloopError) and not error.retryable
         delay = None if permanent else self.policy.delay(envelope.attempt)
         if delay is None:
-            await self._park(delivery.body, error, envelope.attempt)
-            return
+            return await self._park(delivery.body, error, envelope.attempt)
         log.warning(
             "handling failed, will retry",
             delay_s=delay,
@@ -105,8 +119,9 @@ class Consumer:
             exc_info=not isinstance(error, ArchloopError),
         )
         await self.bus.retry(self.queue, envelope.again(), delay)
+        return "retried"
 
-    async def _park(self, body: bytes, error: Exception, attempt: int) -> None:
+    async def _park(self, body: bytes, error: Exception, attempt: int) -> End:
         log.error("message parked", queue=self.queue.name, reason=str(error))
         await self.bus.park(
             Parked(
@@ -119,6 +134,7 @@ class Consumer:
                 body=body,
             )
         )
+        return "parked"
 
 
 def _context(envelope: Envelope) -> dict[str, object]:

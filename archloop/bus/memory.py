@@ -142,6 +142,10 @@ class MemoryBus:
         channel = self._channels[queue.name]
         return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)
 
+    async def parked_depth(self, queue: Queue) -> int:
+        """What the directory holds for it."""
+        return len(self._parking.list(queue.name))
+
     async def ping(self) -> None:
         """It is this process."""
 

@@ -87,6 +87,9 @@ class Bus(Protocol):
     async def depth(self, queue: Queue) -> int:
         """Messages ready or in hand."""
 
+    async def parked_depth(self, queue: Queue) -> int:
+        """How many messages are set aside for the queue."""
+
     async def ping(self) -> None:
         """Return if messages can be published and consumed. Raises BusUnavailable."""
 

@@ -1,43 +1,108 @@
 """One frozen settings class per service, read from `ARCHLOOP_<SERVICE>_…`.
 
-A secret may come as `…` or, better, as a file named by `…_FILE` (the Docker and Kubernetes way).
+Any value, a secret above all, may come as a file named by `…_FILE` instead (the Docker and Kubernetes way).
 """
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
-from archloop.errors import InvalidInput
+from archloop.errors import Misconfigured
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Files(EnvSettingsSource):
+    """Takes a field's value from the file that `…_FILE` names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path, _, _ = super().get_field_value(field, f"{field_name}_file")
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, self.field_is_complex(field)
+        except OSError as error:
+            setting = f"{self.env_prefix}{field_name}_file".upper()
+            raise Misconfigured(setting, f"cannot read {path}: {error.strerror}") from error
 
 
 class ServiceSettings(BaseSettings):
-    """Base: frozen, prefixed, secrets also by file. Subclasses set `service` and `model_config` by `config()`."""
+    """What every service has: how it logs, its port, its broker. Subclasses set `service`, `model_config`, `own_port`.
+
+    Within one process with the other services there is neither a port nor a broker, so both may be null.
+    `patience_s` bounds the wait for servers that are not up yet when this one starts.
+    """
 
     service: ClassVar[str]
+    own_port: ClassVar[int]
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    broker_url: SecretStr | None = None
+    start_patience_s: Seconds = 60.0
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment. Raises InvalidInput that names the variable, never a secret's value."""
+        """Read the environment. Raises Misconfigured that names the variable, never a secret's value."""
         try:
             return cls(**overrides)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            name = str(cls.model_config.get("env_prefix", "")) + "_".join(map(str, first["loc"])).upper()
-            raise InvalidInput(name, "…", first["msg"]) from None
+            raise _misconfigured(cls, error) from None
+        except SettingsError as error:
+            # The library wraps what a source raises.
+            raise error.__cause__ or error from None
 
-    @model_validator(mode="before")
     @classmethod
-    def _secrets_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        files = {k: v for k, v in values.items() if k.endswith("_file") and v and k[:-5] in cls.model_fields}
-        return values | {k[:-5]: Path(v).read_text().strip() for k, v in files.items()}
+    def variable(cls, *field: str) -> str:
+        """The name of a field's environment variable."""
+        return (str(cls.model_config.get("env_prefix", "")) + "_".join(field)).upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *_: Any, **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the files that it names."""
+        return sources["init_settings"], sources["env_settings"], _Files(settings_cls)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the port."""
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+
+class S3Settings(ServiceSettings):
+    """For services that reach the object store themselves. Null within one process, where a directory is used."""
+
+    s3_endpoint: str | None = None
+    s3_bucket: str = "archloop"
+    s3_region: str | None = None
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
 
 
 def config(service: str) -> SettingsConfigDict:
     """The `model_config` of a service's settings."""
-    return SettingsConfigDict(frozen=True, extra="ignore", env_prefix=f"ARCHLOOP_{service.upper()}_")
+    prefix = f"ARCHLOOP_{service.upper()}_"
+    return SettingsConfigDict(frozen=True, extra="ignore", env_prefix=prefix, env_ignore_empty=True)
+
+
+def _misconfigured(settings: type[ServiceSettings], error: ValidationError) -> Misconfigured:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = tuple(map(str, first["loc"]))
+    value = settings.model_fields.get(".".join(field))
+    secret = value is None or "Secret" in str(value.annotation)
+    given = "" if secret else f" (got {error.errors()[0]['input']!r})"
+    return Misconfigured(settings.variable(*field) if field else settings.variable("…"), f"{first['msg']}{given}")

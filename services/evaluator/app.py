@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from archloop.blobs.port import Blobs
+from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import EVALUATOR
+from archloop.ops.connecting import broker, needed, patiently
+from archloop.ops.serve import Served
 from services.evaluator import datasets
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler, Results
+from services.evaluator.registry import RegistryReader
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.settings import EvaluatorSettings
 
@@ -38,7 +41,7 @@ async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
 
 @asynccontextmanager
 async def running(
-    settings: EvaluatorSettings, *, bus: Bus, blobs: Blobs, results: Results
+    settings: EvaluatorSettings, *, bus: Bus, blobs: Readable, results: Results
 ) -> AsyncIterator[EvaluatorApp]:
     """Consume until the context ends; then finish what is in hand."""
     async with evaluator(settings) as judge:
@@ -49,3 +52,13 @@ async def running(
             yield EvaluatorApp(judge, subscription)
         finally:
             await subscription.drain()
+
+
+@asynccontextmanager
+async def served(settings: EvaluatorSettings) -> AsyncIterator[Served]:
+    """The service on the broker, with what the registry lets it read and no more."""
+    url = needed(settings.registry_url, settings.variable("registry_url"), "http://registry:8000")
+    async with RegistryReader.open(url, settings.registry_token) as registry, broker(settings) as bus:
+        await patiently(registry.ping, settings.start_patience_s)
+        async with running(settings, bus=bus, blobs=registry, results=registry) as app:
+            yield Served((app.subscription,), {"broker": bus.ping, "registry": registry.ping})

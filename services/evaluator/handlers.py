@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol as Port
 
 from archloop import protocols
-from archloop.blobs.port import Blobs
+from archloop.blobs.port import Readable
 from archloop.contracts.messages import (
     CandidateEvaluatedFailed,
     CandidateEvaluatedOk,
@@ -40,7 +40,7 @@ class EvaluatorHandler:
 
     evaluator: Evaluator
     results: Results
-    blobs: Blobs
+    blobs: Readable
 
     async def handle(self, message: CandidateGenerated | CandidateSubmitted) -> Sequence[Message]:
         """Raises NotFound for an unknown protocol, IntegrityError for code that is not what its hash says."""

@@ -60,6 +60,11 @@ class AdapterManager:
         if ref.adapter not in await self._backend.adapters():
             self._active.pop(ref.adapter, None)
 
+    async def ping(self) -> None:
+        """Return if the model server answers and has every version that is active here. Raises Unavailable."""
+        if missing := self._active.keys() - await self._backend.adapters():
+            raise Unavailable(f"the model server has lost {', '.join(sorted(missing))}; it gets it back when asked")
+
     def close(self) -> None:
         """Delete the private files."""
         for version in self._active.values():

@@ -8,6 +8,8 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import GENERATOR, adapter_queue
+from archloop.ops.connecting import broker, bucket
+from archloop.ops.serve import Served
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.client import Backend, CpuBackend
@@ -47,6 +49,16 @@ async def running(
     finally:
         adapters.close()
         await backend.close()
+
+
+@asynccontextmanager
+async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
+    """The service on the servers that its settings name. It is ready once the model server is, adapters included."""
+    async with broker(settings) as bus:
+        blobs = await bucket(settings)
+        async with running(settings, bus=bus, blobs=blobs, backend=backend_of(settings)) as app:
+            needs = {"broker": bus.ping, "object store": blobs.ping, "model server": app.adapters.ping}
+            yield Served((app.requests, app.announcements), needs)
 
 
 def backend_of(settings: GeneratorSettings) -> Backend:

@@ -7,18 +7,19 @@ from typing import Annotated, ClassVar
 from pydantic import Field, SecretStr
 
 from archloop.contracts.topology import GENERATOR
-from archloop.ops.settings import ServiceSettings, config
+from archloop.ops.settings import S3Settings, Seconds, config
 
 
-class GeneratorSettings(ServiceSettings):
+class GeneratorSettings(S3Settings):
     """Where the model server is, and what this replica may ask of it."""
 
     service: ClassVar[str] = "generator"
+    own_port: ClassVar[int] = 8001
     model_config = config("generator")
 
     server_url: str = "http://127.0.0.1:8080"
     api_token: SecretStr = SecretStr("")
-    request_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    request_timeout_s: Seconds = 120.0
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(default_factory=socket.gethostname)
     concurrency: Annotated[int, Field(ge=1)] = GENERATOR.prefetch
     cache_dir: Path = Path("adapters")

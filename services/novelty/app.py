@@ -8,6 +8,8 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import NOVELTY
+from archloop.ops.connecting import broker, bucket
+from archloop.ops.serve import Served
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.normalise import VERSION
 from services.novelty.settings import NoveltySettings
@@ -36,6 +38,15 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
             await subscription.drain()
     finally:
         store.close()
+
+
+@asynccontextmanager
+async def served(settings: NoveltySettings) -> AsyncIterator[Served]:
+    """The service on the servers that its settings name."""
+    async with broker(settings) as bus:
+        blobs = await bucket(settings)
+        async with running(settings, bus=bus, blobs=blobs) as app:
+            yield Served((app.subscription,), {"broker": bus.ping, "object store": blobs.ping})
 
 
 def made_with(settings: NoveltySettings) -> str:

@@ -5,14 +5,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archloop.ops.settings import ServiceSettings, config
+from archloop.ops.settings import S3Settings, config
 from services.novelty.expressions import Sizes
 
 
-class NoveltySettings(ServiceSettings):
-    """All but `store` are part of what is stored: a store is bound to the values that it was made with."""
+class NoveltySettings(S3Settings):
+    """`k`, `permutations` and `sizes` are part of what is stored: a store is bound to the values it was made with."""
 
     service: ClassVar[str] = "novelty"
+    own_port: ClassVar[int] = 8003
     model_config = config("novelty")
 
     store: Path = Path("novelty.sqlite")

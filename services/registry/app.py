@@ -1,9 +1,10 @@
-"""The registry as a process: the consumer of every message, the clock, and the HTTP API where a port is set."""
+"""Composes the registry service: the consumer of every message, the clock, and the HTTP API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -14,26 +15,31 @@ from archloop.bus.port import Bus, Subscription
 from archloop.contracts.base import Message
 from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.errors import ArchloopError
+from archloop.ops.connecting import broker, bucket, needed, patiently
+from archloop.ops.health import Ping, Watched
+from archloop.ops.metrics import PARKED, WAITING
+from archloop.ops.serve import Served
 from services.registry.api import create
 from services.registry.api.ports import Publish
 from services.registry.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler, utc_now
-from services.registry.serving import serving
+from services.registry.mongo import MongoStore
 from services.registry.settings import RegistrySettings
 from services.registry.store import Store
 
 log = structlog.get_logger(__name__)
 
+_COUNT_S = 15.0
+
 
 @dataclass(frozen=True)
 class RegistryApp:
-    """A running registry. `url` is null where no port is set."""
+    """A running registry."""
 
     store: Store
     controller: Controller
     subscription: Subscription
     api: FastAPI
-    url: str | None
 
 
 @asynccontextmanager
@@ -48,16 +54,41 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     for queue in QUEUES:
         await bus.declare(queue)
     subscription = await consumer.start()
-    api = create(store, blobs, _publisher(consumer), token=settings.token, alive=lambda: subscription.alive)
-    clock = asyncio.create_task(_tick_forever(settings.tick_s, consumer, controller, store))
+    clocks = (_tick_forever(settings.tick_s, consumer, controller, store), _count_forever(bus))
+    tasks = [asyncio.create_task(clock) for clock in clocks]
+    watched = Watched([subscription], _needs(bus, blobs, store), started=True)
+    tokens = {"token": settings.token, "read_token": settings.read_token}
     try:
-        async with serving(api, settings) as url:
-            yield RegistryApp(store, controller, subscription, api, url)
+        api = create(store, blobs, _publisher(consumer), watched=watched, **tokens)
+        yield RegistryApp(store, controller, subscription, api)
     finally:
-        clock.cancel()
-        with suppress(asyncio.CancelledError):
-            await clock
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await subscription.drain()
+
+
+@asynccontextmanager
+async def served(settings: RegistrySettings) -> AsyncIterator[Served]:
+    """The service on the servers that its settings name."""
+    async with broker(settings) as bus, _database(settings) as store:
+        blobs = await bucket(settings, make=settings.make_bucket)
+        async with running(settings, bus=bus, blobs=blobs, store=store) as app:
+            yield Served((app.subscription,), _needs(bus, blobs, store), app.api)
+
+
+@asynccontextmanager
+async def _database(settings: RegistrySettings) -> AsyncIterator[Store]:
+    url = needed(settings.mongo_url, settings.variable("mongo_url"), "mongodb://user:password@host:27017")
+    store = await patiently(partial(MongoStore.open, url, settings.mongo_database), settings.start_patience_s)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _needs(bus: Bus, blobs: Blobs, store: Store) -> dict[str, Ping]:
+    return {"broker": bus.ping, "object store": blobs.ping, "database": store.ping}
 
 
 def _publisher(consumer: Consumer) -> Publish:
@@ -76,6 +107,15 @@ async def _tick_forever(interval_s: float, consumer: Consumer, controller: Contr
         with _logged("tick"):
             await tick(consumer, controller, store)
         await asyncio.sleep(interval_s)
+
+
+async def _count_forever(bus: Bus) -> None:
+    while True:
+        with _logged("count what waits"):
+            for queue in QUEUES:
+                WAITING.labels(queue.name).set(await bus.depth(queue))
+                PARKED.labels(queue.name).set(await bus.parked_depth(queue))
+        await asyncio.sleep(_COUNT_S)
 
 
 async def tick(consumer: Consumer, controller: Controller, store: Store) -> None:

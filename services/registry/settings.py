@@ -1,20 +1,20 @@
-"""Settings of the registry, read from `ARCHLOOP_REGISTRY_…`."""
+"""Settings of the registry, from `ARCHLOOP_REGISTRY_…`."""
 
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from archloop.ops.settings import ServiceSettings, config
-
-Seconds = Annotated[float, Field(gt=0)]
+from archloop.ops.settings import S3Settings, Seconds, config
 
 
-class RegistrySettings(ServiceSettings):
-    """`port` null serves no HTTP. A token is needed as soon as others than this machine can reach the port."""
+class RegistrySettings(S3Settings):
+    """`port` null serves no HTTP within one process. Others than this machine may write with `token` only.
+
+    Code and data by hash are for whoever has `read_token`, where one is set. `make_bucket` allows to make the bucket.
+    """
 
     service: ClassVar[str] = "registry"
+    own_port: ClassVar[int] = 8000
     model_config = config("registry")
 
     patience_s: Seconds = 120.0
@@ -22,15 +22,11 @@ class RegistrySettings(ServiceSettings):
     echo_s: Seconds = 10.0
     asks: Annotated[int, Field(ge=1)] = 5
     tick_s: Seconds = 1.0
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] | None = None
     token: SecretStr | None = None
-    token_file: Path | None = None
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach the port."""
-        return self.host == "localhost" or ip_address(self.host).is_loopback
+    read_token: SecretStr | None = None
+    mongo_url: SecretStr | None = None
+    mongo_database: str = "archloop"
+    make_bucket: bool = False
 
     @model_validator(mode="after")
     def _open_port_has_a_token(self) -> Self:

@@ -9,6 +9,8 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import TRAINER
+from archloop.ops.connecting import broker, bucket
+from archloop.ops.serve import Served
 from services.trainer.handlers import TrainerHandler
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
@@ -36,3 +38,12 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
             await asyncio.wait({drained}, timeout=settings.grace_s)
             await tuner.close()
             await drained
+
+
+@asynccontextmanager
+async def served(settings: TrainerSettings) -> AsyncIterator[Served]:
+    """The service on the servers that its settings name."""
+    async with broker(settings) as bus:
+        blobs = await bucket(settings)
+        async with running(settings, bus=bus, blobs=blobs) as app:
+            yield Served((app.subscription,), {"broker": bus.ping, "object store": blobs.ping})

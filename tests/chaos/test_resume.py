@@ -51,7 +51,7 @@ def drive(directory: Path, preset: Path, rng: random.Random, kills: int) -> int:
         started = (directory / "manifest.json").exists()
         arguments = command("resume", directory) if started else command("run", "--preset", preset, "--out", directory)
         with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            killed = kill_after(process, rng.uniform(0.5, 14.0))
+            killed = kill_after(process, rng.uniform(0.5, 24.0))
         after, log = recorded(directory), evaluated(directory)
         assert unchanged(before, after)
         assert not set(log[handled:]) & before.evaluations.keys(), "work recorded as done was done again"

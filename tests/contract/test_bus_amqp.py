@@ -10,7 +10,7 @@ from archloop.bus.consumer import Consumer
 from archloop.bus.port import BusUnavailable
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import Queue, adapter_queue
-from archloop.errors import InvalidInput
+from archloop.errors import Misconfigured
 from tests.contract.test_bus import WORK, Bytes, Recording, envelope, lost, parked_in, scrubbed, until
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
@@ -86,14 +86,14 @@ async def test_a_virtual_host_that_is_not_there_is_refused_by_name(broker_url: s
         await AmqpBus(broker_url + "nowhere", "test").connect()
 
 
-async def test_a_broker_that_stays_away_is_named_when_patience_ends() -> None:
+async def test_a_broker_that_is_away_is_named() -> None:
     (port,) = free_ports(1)
-    with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1"):
-        await AmqpBus(f"amqp://a:b@127.0.0.1:{port}/", "test").connect(patience_s=0.1)
+    with pytest.raises(BusUnavailable, match=r"broker_url: amqp://a:\*\*\*@127\.0\.0\.1"):
+        await AmqpBus(f"amqp://a:b@127.0.0.1:{port}/", "test").connect()
 
 
 def test_a_url_that_is_none_says_what_would_be_right() -> None:
-    with pytest.raises(InvalidInput, match="amqp://user:password@host:5672/vhost"):
+    with pytest.raises(Misconfigured, match="amqp://user:password@host:5672/vhost"):
         AmqpBus("http://broker", "test")
 
 
@@ -109,7 +109,7 @@ async def test_a_replica_hears_what_was_announced_while_it_was_away(bus: AmqpBus
 
 
 async def test_after_the_broker_came_back_messages_flow_in_both_directions(mortal_broker: RabbitMQ) -> None:
-    bus = await AmqpBus(mortal_broker.url, "test", timeout_s=5).connect()
+    bus = AmqpBus(mortal_broker.url, "test", timeout_s=5)
     handler = Recording()
     try:
         await bus.declare(WORK)
@@ -130,7 +130,7 @@ async def test_after_the_broker_came_back_messages_flow_in_both_directions(morta
 
 
 async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mortal_broker: RabbitMQ) -> None:
-    bus = await AmqpBus(mortal_broker.url, "test", timeout_s=5).connect()
+    bus = AmqpBus(mortal_broker.url, "test", timeout_s=5)
     gate = asyncio.Event()
     handler = Recording(block=gate)
     queue = Queue("survivor", ("candidate.lost",), prefetch=1)

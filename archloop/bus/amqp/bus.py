@@ -1,7 +1,6 @@
 """The Bus port on RabbitMQ."""
 
 import asyncio
-from typing import Self
 
 import structlog
 from aio_pika import Message
@@ -24,33 +23,18 @@ _PER_QUEUE_TIMEOUT = (3, 12)
 class AmqpBus:
     """Two connections, so that a broker that slows publishers down does not hold up acknowledgements."""
 
-    def __init__(self, url: str, name: str, timeout_s: float = 10.0) -> None:
-        self._out = Link(url, f"{name} publish", timeout_s)
-        self._in = Link(url, f"{name} consume", timeout_s)
+    def __init__(self, url: str, name: str, timeout_s: float = 10.0, setting: str = "broker_url") -> None:
+        self._out = Link(url, f"{name} publish", timeout_s, setting)
+        self._in = Link(url, f"{name} consume", timeout_s, setting)
         self._publisher = Publisher(self._out)
         self._queues: dict[str, Queue] = {}
         self._subscriptions: list[AmqpSubscription] = []
 
-    @property
-    def url(self) -> str:
-        """Where the broker is, without the password."""
-        return self._out.shown
-
-    async def connect(self, patience_s: float = 60.0) -> Self:
-        """Wait for the broker, make the loop's topology exist. Raises BrokerRefused; BusUnavailable after the wait."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while True:
-            try:
-                for queue in QUEUES:
-                    await self.declare(queue)
-            except BusUnavailable as error:
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-                log.warning("broker away, will try again", error=str(error), patience_s=patience_s)
-                await asyncio.sleep(1.0)
-            else:
-                await self._degrade()
-                return self
+    async def connect(self) -> None:
+        """Make the loop's topology exist. Raises BrokerRefused, BusUnavailable."""
+        for queue in QUEUES:
+            await self.declare(queue)
+        await self._degrade()
 
     async def _degrade(self) -> None:
         version = await self._out.version()
@@ -61,7 +45,7 @@ class AmqpBus:
         """See the port."""
         await self._declare_one(QUEUES[0])
         if self._subscriptions and not self._in.open:
-            raise BusUnavailable(f"{self.url}: the consuming connection is down")
+            raise BusUnavailable(f"{self._out.shown}: the consuming connection is down")
 
     async def declare(self, queue: Queue) -> None:
         """See the port. Raises BrokerRefused where it exists with other arguments."""
@@ -123,9 +107,14 @@ class AmqpBus:
 
     async def depth(self, queue: Queue) -> int:
         """Ready, plus what this process has in hand."""
-        ready, _ = await declaring.counted(self._out, queue)
+        ready, _ = await declaring.counted(self._out, queue.name)
         mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
         return ready + mine
+
+    async def parked_depth(self, queue: Queue) -> int:
+        """See the port. Queues of a service's replicas share one place, and its number."""
+        waiting, _ = await declaring.counted(self._out, queue.parked_name)
+        return waiting
 
     async def close(self) -> None:
         """See the port."""

@@ -32,10 +32,10 @@ async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -
     return name
 
 
-async def counted(link: Link, queue: Queue) -> tuple[int, int]:
+async def counted(link: Link, name: str) -> tuple[int, int]:
     """How many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable."""
     async with link.briefly() as channel:
-        found = await channel.declare_queue(queue.name, passive=True, timeout=link.timeout_s)
+        found = await channel.declare_queue(name, passive=True, timeout=link.timeout_s)
     result = found.declaration_result
     return result.message_count or 0, result.consumer_count or 0
 

@@ -25,7 +25,7 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from archloop.bus.port import BusUnavailable
-from archloop.errors import ArchloopError, InvalidInput
+from archloop.errors import ArchloopError, Misconfigured
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +42,10 @@ class BrokerRefused(ArchloopError):
 
 
 class Link:
-    """A lazily made connection. `url` may carry a password, which no message of ours repeats."""
+    """A lazily made connection. `url`, which `setting` holds, may carry a password that no message of ours repeats."""
 
-    def __init__(self, url: str, name: str, timeout_s: float = 10.0) -> None:
-        self._url, self.shown = _checked(url)
+    def __init__(self, url: str, name: str, timeout_s: float = 10.0, setting: str = "broker_url") -> None:
+        self._url, self.shown = _checked(url, setting)
         self._name, self.timeout_s = name, timeout_s
         self._connection: AbstractConnection | None = None
         self._lock = asyncio.Lock()
@@ -111,12 +111,13 @@ class Link:
             raise BusUnavailable(f"{self.shown}: {_reason(error)}") from error
 
 
-def _checked(url: str) -> tuple[URL, str]:
+def _checked(url: str, setting: str) -> tuple[URL, str]:
+    """What to connect to, and the same for people: which setting says so, and where that is."""
     parsed = URL(url)
     shown = str(parsed.with_password("***") if parsed.password else parsed)
     if parsed.scheme not in {"amqp", "amqps"} or not parsed.host:
-        raise InvalidInput("broker_url", shown, "amqp://user:password@host:5672/vhost, or amqps://…")
-    return parsed.update_query(heartbeat=HEARTBEAT_S), shown
+        raise Misconfigured(setting, f"{shown!r} is not amqp://user:password@host:5672/vhost, or amqps://…")
+    return parsed.update_query(heartbeat=HEARTBEAT_S), f"{setting}: {shown}"
 
 
 def _reason(error: BaseException) -> str:

@@ -167,7 +167,7 @@ class AmqpSubscription:
     async def _ask(self) -> None:
         """The queue may have been deleted, or the consumer forgotten, without a word to us."""
         try:
-            _, consumers = await counted(self._link, self._queue)
+            _, consumers = await counted(self._link, self._queue.name)
         except ArchloopError as error:
             log.warning("broker does not answer for the queue", queue=self._queue.name, error=str(error))
             consumers = 0

@@ -4,7 +4,6 @@ Reading is open to whoever reaches the port. Writing publishes messages, as any 
 the token where one is set.
 """
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +13,10 @@ from pydantic.json_schema import models_json_schema
 
 from archloop import __version__
 from archloop.blobs.port import Blobs
-from services.registry.api import candidates, health, problems, requests, runs, streams
+from archloop.ops import health
+from archloop.ops.health import Watched
+from services.registry.api import blobs as blobs_api
+from services.registry.api import candidates, problems, requests, runs, streams
 from services.registry.api.ports import Ports, Publish
 from services.registry.records import Event
 from services.registry.store import Store
@@ -40,9 +42,10 @@ def create(
     publish: Publish,
     *,
     token: SecretStr | None = None,
-    alive: Callable[[], bool] = lambda: True,
+    read_token: SecretStr | None = None,
+    watched: Watched | None = None,
 ) -> FastAPI:
-    """The app; `publish` puts a message on the bus, `alive` tells whether the registry's consumer is."""
+    """The app; `publish` puts a message on the bus, `watched` knows how the registry does."""
     app = _App(
         title="Archloop registry",
         version=__version__,
@@ -52,8 +55,9 @@ def create(
         responses=problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.ports = Ports(store, blobs, publish, token, alive)
+    app.state.ports = Ports(store, blobs, publish, token, read_token)
+    app.state.watched = watched or Watched(started=True)
     problems.install(app)
-    for module in (runs, candidates, streams, requests, health):
+    for module in (runs, candidates, blobs_api, streams, requests, health):
         app.include_router(module.router)
     return app

@@ -19,7 +19,7 @@ LARGEST = 2**31 - 1
 
 
 class Unauthorized(ArchloopError):
-    """Writing needs the registry's token."""
+    """The operation needs a token of the registry."""
 
     code = "unauthorized"
 
@@ -31,8 +31,8 @@ class Ports:
     store: Store
     blobs: Blobs
     publish: Publish
-    token: SecretStr | None
-    alive: Callable[[], bool]
+    token: SecretStr | None = None
+    read_token: SecretStr | None = None
 
 
 def _ports(request: Request) -> Ports:
@@ -52,11 +52,23 @@ def authorized(
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raises Unauthorized where a token is set and the request has another or none."""
-    if ports.token is None:
-        return
-    expected = ports.token.get_secret_value().encode()
-    if given is None or not secrets.compare_digest(given.credentials.encode(), expected):
+    if ports.token is not None and not _is(ports.token, given):
         raise Unauthorized("writing needs the header `Authorization: Bearer <the registry's token>`")
+
+
+def reader(
+    ports: Annotated[Ports, Depends(_ports)],
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> None:
+    """Raises Unauthorized where tokens are set and the request has none of them."""
+    tokens = [each for each in (ports.read_token, ports.token) if each is not None]
+    if tokens and not any(_is(token, given) for token in tokens):
+        raise Unauthorized("reading blobs needs the header `Authorization: Bearer <a token of the registry>`")
+
+
+def _is(token: SecretStr, given: HTTPAuthorizationCredentials | None) -> bool:
+    expected = token.get_secret_value().encode()
+    return given is not None and secrets.compare_digest(given.credentials.encode(), expected)
 
 
 PortsDep = Annotated[Ports, Depends(_ports)]

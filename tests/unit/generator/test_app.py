@@ -13,7 +13,7 @@ from archloop.contracts.messages import AdapterActivated, AdapterTrained, Candid
 from archloop.contracts.spec import GenerationSpec, NoveltySpec
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import AdapterRef
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import Misconfigured, Unavailable
 from archloop.models import fingerprint
 from services.generator.app import backend_of, running
 from services.generator.modelserver.process import spawned
@@ -108,6 +108,6 @@ def test_settings_name_what_is_wrong_and_keep_the_token_secret(monkeypatch):
     monkeypatch.setenv("ARCHLOOP_GENERATOR_API_TOKEN", "very secret")
     assert "very secret" not in repr(GeneratorSettings.load())
     monkeypatch.setenv("ARCHLOOP_GENERATOR_CONCURRENCY", "0")
-    with pytest.raises(InvalidInput, match="ARCHLOOP_GENERATOR_CONCURRENCY") as refusal:
+    with pytest.raises(Misconfigured, match="ARCHLOOP_GENERATOR_CONCURRENCY") as refusal:
         GeneratorSettings.load()
     assert "very secret" not in str(refusal.value)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from archloop.bus.port import BusUnavailable
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, REGISTRY, TRAINER
-from archloop.errors import InvalidInput
-from services.registry.app import running, tick
+from archloop.errors import Misconfigured
+from archloop.ops.http import listening
+from services.registry.app import RegistryApp, running, tick
 from services.registry.controller import Controller
 from services.registry.handlers import RegistryHandler
 from services.registry.results import StoreResults
@@ -25,7 +25,7 @@ from services.registry.settings import RegistrySettings
 from services.registry.sqlite import SqliteStore
 from tests.unit.registry.world import RUN, Evaluator, Generator, Novelty, Trainer, evaluation, spec
 
-SETTINGS = RegistrySettings(tick_s=0.02, port=0)
+SETTINGS = RegistrySettings(tick_s=0.02)
 
 
 class Stage:
@@ -133,11 +133,16 @@ async def test_a_stream_of_events_is_resumed_where_it_broke_off(stage: Stage) ->
         await stage.request()
         await stage.until_finished()
         everything = await stage.store.events(run_id=RUN)
-        first = await streamed(f"{app.url}/runs/{RUN}/events", 5)
-        rest = await streamed(f"{app.url}/events", len(everything) - 5, last=first[-1]["id"])
+        async with listening(app.api, "127.0.0.1", 0, "PORT") as url:
+            first = await streamed(f"{url}/runs/{RUN}/events", 5)
+            rest = await streamed(f"{url}/events", len(everything) - 5, last=first[-1]["id"])
     assert [int(e["id"]) for e in first + rest] == [e.seq for e in everything]
     assert [e["event"] for e in first + rest] == [e.type for e in everything]
     assert json.loads(first[0]["data"])["data"]["spec"]["cycles"] == 3
+
+
+def client_of(app: RegistryApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app.api), base_url="http://registry")
 
 
 async def streamed(url: str, count: int, last: str = "0") -> list[dict[str, str]]:
@@ -163,8 +168,8 @@ async def streamed(url: str, count: int, last: str = "0") -> list[dict[str, str]
 
 @pytest.mark.parametrize("header", ["x", "-1", str(2**64), "1.5"])
 async def test_a_stream_from_no_possible_place_is_refused(stage: Stage, header: str) -> None:
-    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, httpx.AsyncClient() as c:
-        response = await c.get(f"{app.url}/events", headers={"Last-Event-ID": header})
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, client_of(app) as c:
+        response = await c.get("/events", headers={"Last-Event-ID": header})
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "header.Last-Event-ID"
 
@@ -172,36 +177,34 @@ async def test_a_stream_from_no_possible_place_is_refused(stage: Stage, header: 
 async def test_a_run_can_be_asked_for_over_http(stage: Stage) -> None:
     await stage.others()
     body = {"run_id": RUN, "spec": spec().model_dump(mode="json")}
-    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, httpx.AsyncClient() as c:
-        assert (await c.post(f"{app.url}/runs", json=body)).status_code == 202
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, client_of(app) as c:
+        assert (await c.post("/runs", json=body)).status_code == 202
         await stage.until_finished()
-        assert (await c.get(f"{app.url}/livez")).status_code == 200
 
 
-async def test_a_port_that_is_taken_is_named(stage: Stage) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        settings = RegistrySettings(port=taken.getsockname()[1])
-        with pytest.raises(InvalidInput, match=f"ARCHLOOP_REGISTRY_PORT: {settings.port} .*free port"):
-            async with running(settings, bus=stage.bus, blobs=stage.blobs, store=stage.store):
-                pass
+async def test_readiness_names_what_does_not_answer(stage: Stage) -> None:
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, client_of(app) as c:
+        assert (await c.get("/readyz")).json()["checks"] == dict.fromkeys(["broker", "object store", "database"], "ok")
+        await stage.store.close()
+        response = await c.get("/readyz")
+    assert response.status_code == 503
+    assert "registry database" in response.json()["checks"]["database"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_a_port_that_others_reach_needs_a_token(host: str) -> None:
-    with pytest.raises(InvalidInput, match="set a token"):
+    with pytest.raises(Misconfigured, match="set a token"):
         RegistrySettings.load(host=host, port=80)
     assert RegistrySettings.load(host=host, port=80, token="secret").port == 80
 
 
 def test_a_token_comes_from_a_file_and_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "token").write_text("hush-hush\n")
     monkeypatch.setenv("ARCHLOOP_REGISTRY_TOKEN_FILE", str(tmp_path / "token"))
     settings = RegistrySettings.load()
     assert settings.token is not None
-    assert settings.token.get_secret_value() == "secret"
-    assert "secret" not in repr(settings)
+    assert settings.token.get_secret_value() == "hush-hush"
+    assert "hush-hush" not in repr(settings)
 
 
 async def test_earlier_results_are_found_in_the_store(stage: Stage) -> None:

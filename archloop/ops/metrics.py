@@ -1,0 +1,17 @@
+"""Prometheus metrics of what every service does: deliveries, how long they took, and what came of them."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+DELIVERIES = Counter(
+    "archloop_deliveries_total", "Deliveries by how they ended: handled, retried, parked, released.", ["queue", "end"]
+)
+HANDLING = Histogram(
+    "archloop_handling_seconds",
+    "Seconds from delivery to its end.",
+    ["queue"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800),
+)
+PUBLISHED = Counter("archloop_published_total", "Messages published, by type.", ["type"])
+OUTCOMES = Counter("archloop_evaluations_total", "Evaluations that this process made, by outcome.", ["outcome"])
+WAITING = Gauge("archloop_queue_messages", "Messages that wait in a queue.", ["queue"])
+PARKED = Gauge("archloop_parked_messages", "Messages set aside until a person looks at them.", ["queue"])

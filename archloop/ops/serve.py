@@ -1,0 +1,82 @@
+"""A service as a process of its own: settings, logs, HTTP, signals, and one clear line where it cannot start."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from fastapi import FastAPI
+
+from archloop import __version__
+from archloop.bus.port import Subscription
+from archloop.errors import ArchloopError
+from archloop.ops import health, logging
+from archloop.ops.http import listening
+from archloop.ops.settings import ServiceSettings
+
+log = structlog.get_logger(__name__)
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that is up: its consumers, a ping for each thing that it needs, and its own API where it has one."""
+
+    subscriptions: Sequence[Subscription]
+    needs: Mapping[str, health.Ping]
+    api: FastAPI | None = None
+
+
+Compose = Callable[[S], AbstractAsyncContextManager[Served]]
+
+
+def main(settings_class: type[S], compose: Compose[S]) -> int:
+    """Serve until SIGTERM or SIGINT, finish what is in hand, and return the exit code.
+
+    What is wrong with settings or servers is one line on standard error that names the setting.
+    """
+    try:
+        settings = settings_class.load()
+        logging.configure(level=settings.log_level, json=settings.log_json)
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_serve(settings, compose))
+    except ArchloopError as error:
+        sys.stderr.write(f"error [{error.code}] {error}\n")
+        return 1
+    return 0
+
+
+async def _serve(settings: S, compose: Compose[S]) -> None:
+    _end_on_signals()
+    watched = health.Watched()
+    app = _app(settings.service, watched)
+    port = settings.own_port if settings.port is None else settings.port
+    async with listening(app, settings.host, port, settings.variable("port")) as url, compose(settings) as served:
+        watched.begin(served.subscriptions, served.needs)
+        if served.api is not None:
+            app.mount("/", served.api)
+        log.info("serving", service=settings.service, version=__version__, url=url)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.info("ending: finishing what is in hand", service=settings.service)
+
+
+def _app(service: str, watched: health.Watched) -> FastAPI:
+    app = FastAPI(title=f"Archloop {service}", version=__version__, openapi_url=None)
+    app.state.watched = watched
+    app.include_router(health.router)
+    return app
+
+
+def _end_on_signals() -> None:
+    """By cancelling the serving, so that every open context drains and closes in its order."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, task.cancel)

@@ -1,0 +1,67 @@
+"""The registry over HTTP: what an evaluator may read, which is code, data and earlier results, by hash."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Self
+
+import httpx2
+from pydantic import SecretStr
+
+from archloop.blobs.port import verified
+from archloop.contracts.values import BlobRef, Evaluation
+from archloop.errors import Misconfigured, NotFound, Unavailable
+
+_TIMEOUT_S = 30.0
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class RegistryReader:
+    """Blobs and earlier results. Every verb raises Unavailable; Misconfigured where the token is refused."""
+
+    def __init__(self, client: httpx2.AsyncClient, setting: str) -> None:
+        self._client, self._setting = client, setting
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, token: SecretStr | None, setting: str = "ARCHLOOP_EVALUATOR_REGISTRY"
+    ) -> AsyncIterator[Self]:
+        """`setting` is what the names of the settings begin with. Raises Misconfigured for what is no URL."""
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        try:
+            client = httpx2.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise Misconfigured(f"{setting}_URL", f"{url!r}: {error}") from None
+        async with client:
+            yield cls(client, setting)
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """See the port."""
+        found = await self._get(f"/blobs/{ref.key}", sha256=ref.sha256)
+        if found is None:
+            raise NotFound("blob", ref.key)
+        return verified(found, ref)
+
+    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        """The first evaluation of this code under this protocol."""
+        found = await self._get("/evaluations", code_sha256=code_sha256, protocol_sha256=protocol_sha256)
+        return None if found is None else Evaluation.model_validate_json(found)
+
+    async def ping(self) -> None:
+        """Return if the registry answers and takes the token."""
+        await self._get("/blobs/code/ping", sha256="0" * 64)
+
+    async def _get(self, path: str, **query: str) -> bytes | None:
+        """The body, or None for a 404."""
+        try:
+            response = await self._client.get(path, params=query)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Unavailable(f"registry at {self._client.base_url}: {error!r}") from error
+        if response.status_code in _REFUSALS:
+            raise Misconfigured(f"{self._setting}_TOKEN", f"the registry at {self._client.base_url} refuses it")
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if not response.is_success:
+            raise Unavailable(f"registry at {self._client.base_url} answers {response.status_code} for {path}")
+        return response.content

@@ -1,0 +1,32 @@
+"""Settings from the environment, from files, and what is said of wrong ones."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from archloop.errors import Misconfigured
+from services.novelty.settings import NoveltySettings
+
+
+def test_a_secret_comes_from_the_file_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text("amqp://a:b@broker/\n")
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_BROKER_URL_FILE", str(tmp_path / "url"))
+    assert NoveltySettings.load().broker_url == SecretStr("amqp://a:b@broker/")
+
+
+def test_a_file_that_is_missing_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE", "/nowhere/key")
+    with pytest.raises(Misconfigured, match="ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE: cannot read /nowhere/key"):
+        NoveltySettings.load()
+
+
+def test_a_wrong_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_PERMUTATIONS", "many")
+    with pytest.raises(Misconfigured, match=r"ARCHLOOP_NOVELTY_PERMUTATIONS: .*integer.* \(got 'many'\)"):
+        NoveltySettings.load()
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_PORT", "")
+    assert NoveltySettings.load().port is None
