@@ -101,7 +101,7 @@ def diagnose(as_json: Json = False) -> None:
 @app.command()
 def serve(service: Annotated[Service, typer.Argument(help="Its settings are ARCHLOOP_<SERVICE>_… .")]) -> None:
     """Run one service as a process of its own, on the broker and the stores that its settings name."""
-    os.execv(sys.executable, [sys.executable, "-m", f"services.{service}"])
+    os.execv(sys.executable, [sys.executable, "-m", f"services.{service}"])  # noqa: S606
 
 
 @app.command()

@@ -60,7 +60,7 @@ async def test_a_store_made_with_other_settings_is_refused_by_name(blobs, tmp_pa
 
 
 def test_settings_outside_their_range_are_named():
-    with pytest.raises(InvalidInput, match="ARCHLOOP_NOVELTY_PERMUTATIONS"):
+    with pytest.raises(Misconfigured, match="ARCHLOOP_NOVELTY_PERMUTATIONS"):
         NoveltySettings.load(permutations=0)
 
 
