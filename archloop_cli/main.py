@@ -36,16 +36,20 @@ def run(
     protocol: Annotated[str | None, typer.Option(help="How candidates are scored.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Never tune the LLM: the control run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
+    server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run at the server.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run the closed loop on this machine, with no servers, and report."""
-    from archloop_cli import runs
+    """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
+    from archloop_cli import remote, runs
 
     spec = runs.spec_of(
         preset, cycles=cycles, candidates=candidates, seed=seed, protocol=protocol, frozen=frozen or None
     )
-    directory = out or runs.fresh_directory(runs.default_run_id(spec))
-    _conclude(runs.start(spec, directory, err), directory, as_json)
+    run_id = name or runs.default_run_id(spec)
+    directory = out or runs.fresh_directory(run_id)
+    summary = remote.drive(server, run_id, spec, directory, err) if server else runs.start(spec, directory, err)
+    _conclude(summary, directory, as_json)
 
 
 @app.command()

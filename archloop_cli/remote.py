@@ -1,0 +1,157 @@
+"""`archloop run --server URL`: ask a deployment for a run and follow it to its end, over the registry's API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+from pydantic import SecretStr
+from rich.console import Console
+
+from archloop import __version__
+from archloop.contracts.spec import RunSpec
+from archloop.errors import ArchloopError, NotFound, Unavailable
+from archloop_cli import report
+from archloop_cli.outputs import write_json
+from archloop_cli.progress import Progress, cycle_table
+from archloop_cli.settings import CliSettings
+from services.registry.records import Candidate, Page
+from services.registry.summary import Summary
+
+_POLL_S = 1.0
+_PATIENCE_S = 120.0
+_PAGE = 1000
+
+
+class Refused(ArchloopError):
+    """The registry does not do what it is asked: its own words."""
+
+    code = "refused"
+
+
+class RemoteRegistry:
+    """A registry's API. Every verb raises Unavailable, or Refused with the registry's words."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, token: SecretStr | None) -> AsyncIterator[Self]:
+        """Connects when first used."""
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+            yield cls(client)
+
+    async def request(self, run_id: str, spec: RunSpec) -> None:
+        """Ask for the run; once more changes nothing."""
+        await self._checked("POST", "/runs", json={"run_id": run_id, "spec": spec.model_dump(mode="json")})
+
+    async def summary(self, run_id: str) -> Summary | None:
+        """What the run came to so far; None until it is recorded."""
+        try:
+            return Summary.model_validate_json(await self._checked("GET", f"/runs/{run_id}/summary"))
+        except NotFound:
+            return None
+
+    async def candidates(self, run_id: str) -> list[Candidate]:
+        """All of them, in order."""
+        found: list[Candidate] = []
+        while True:
+            query = {"offset": len(found), "limit": _PAGE}
+            page = await self._checked("GET", f"/runs/{run_id}/candidates", params=query)
+            items = Page[Candidate].model_validate_json(page).items
+            found += items
+            if len(items) < _PAGE:
+                return found
+
+    async def code(self, candidate_id: str) -> str:
+        """What was written."""
+        return (await self._checked("GET", f"/candidates/{candidate_id}/code")).decode()
+
+    async def _checked(self, method: str, path: str, **options: Any) -> bytes:
+        try:
+            response = await self._client.request(method, path, **options)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Unavailable(f"registry at {self._client.base_url}: {error!r}") from error
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise NotFound("resource", path)
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unavailable(f"registry at {self._client.base_url} answers {response.status_code} for {path}")
+        if not response.is_success:
+            raise Refused(f"the registry at {self._client.base_url}: {_words(response)}")
+        return response.content
+
+
+def drive(server: str, run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
+    """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
+    return asyncio.run(_drive(server, run_id, spec, directory, console))
+
+
+async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
+    async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
+        await registry.request(run_id, spec)
+        console.print(
+            f"[bold]{run_id}[/]: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, at {server}"
+        )
+        summary = await _followed(registry, run_id, Progress(console, run_id, spec))
+        console.print(cycle_table(summary, title=f"{run_id}: {summary.reason}"))
+        await _report(registry, summary, directory, server)
+    return summary
+
+
+async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -> Summary:
+    """Through restarts of the registry, too."""
+    latest: list[Summary] = []
+
+    async def read() -> Summary:
+        found = await _patiently(registry, run_id)
+        latest[:] = [found]
+        return found
+
+    async with progress.following(read) as refresh:
+        while True:
+            await refresh()
+            if latest[0].reason is not None:
+                return latest[0]
+            await asyncio.sleep(_POLL_S)
+
+
+async def _patiently(registry: RemoteRegistry, run_id: str) -> Summary:
+    """The summary, waiting for the run to be recorded and for a registry that is away."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    problem: ArchloopError = NotFound("run", run_id)
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            if (found := await registry.summary(run_id)) is not None:
+                return found
+        except Unavailable as error:
+            problem = error
+        await asyncio.sleep(_POLL_S)
+    raise problem
+
+
+async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    content = summary.model_dump(mode="json")
+    candidates = [candidate.model_dump(mode="json") for candidate in await registry.candidates(summary.run_id)]
+    codes = {name: await registry.code(name) for name in report.showcase(candidates)}
+    manifest = {"schema_version": 1, "run_id": summary.run_id, "archloop": __version__, "server": server}
+    write_json(directory / "summary.json", content)
+    write_json(directory / "candidates.json", candidates)
+    report.write(content, candidates, directory / "report.html", codes=codes, manifest=manifest)
+
+
+def _words(response: httpx2.Response) -> str:
+    """The detail of a problem (RFC 9457), with the fields that are wrong."""
+    try:
+        problem = response.json()
+        wrong = [
+            f"{e['field']}: {e['value']} is not valid; expected {e['expected']}" for e in problem.get("errors", ())
+        ]
+        return "; ".join([str(problem["detail"]), *wrong])
+    except (ValueError, KeyError, TypeError):
+        return f"{response.status_code} {response.text[:200]}"
