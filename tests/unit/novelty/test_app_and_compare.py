@@ -6,7 +6,7 @@ from archloop.bus.memory import MemoryBus
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import NOVELTY, Queue
 from archloop.contracts.values import Outcome, Verdict
-from archloop.errors import Misconfigured
+from archloop.errors import Conflict, Misconfigured
 from services.novelty.app import running
 from services.novelty.compare import compare
 from services.novelty.settings import NoveltySettings
