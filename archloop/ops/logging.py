@@ -6,12 +6,17 @@ from typing import TextIO
 
 import structlog
 
+# They log with a traceback what they also raise, and what our own lines say in one.
+_LOUD = ("aiormq", "aio_pika", "pymongo")
+
 
 def configure(*, level: str = "INFO", json: bool = True, stream: TextIO = sys.stderr) -> None:
     """Set up once per process. What a delivery binds (run, candidate, message, attempt) is in every line."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

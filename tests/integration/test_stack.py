@@ -1,0 +1,86 @@
+"""The five services as processes on a real broker and real stores."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers.rabbitmq import RabbitMQ
+from tests.stack import SERVICES, Stack
+from tests.stack.stack import TOKEN
+from tests.support import command, small_preset
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def run_there(stack: Stack, folder: Path, name: str) -> subprocess.Popen[str]:
+    arguments = (
+        "--preset",
+        small_preset(folder),
+        "--server",
+        stack.url,
+        "--name",
+        name,
+        "--out",
+        folder / "out",
+        "--json",
+    )
+    env = stack.processes["modelserver"].env | {"ARCHLOOP_CLI_TOKEN": TOKEN}
+    return subprocess.Popen(
+        command("run", *arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_run_at_the_deployment_is_followed_to_its_report(stack: Stack, tmp_path: Path) -> None:
+    out, err = run_there(stack, tmp_path, "followed").communicate(timeout=240)
+    summary = json.loads(out)
+    assert [cycle["generated"] for cycle in summary["cycles"]] == [8, 8], err
+    assert summary["reason"] == "completed"
+    assert [line.split(":")[0] for line in err.splitlines() if line.startswith("cycle ")] == ["cycle 0", "cycle 1"]
+    assert "<svg" in (tmp_path / "out" / "report.html").read_text()
+    assert {
+        c["evaluation"]["sandbox_level"] for c in json.loads((tmp_path / "out" / "candidates.json").read_text())
+    } == {"namespaces"}
+
+
+def test_every_service_tells_how_it_does(stack: Stack) -> None:
+    needs = {
+        "registry": {"broker", "object store", "database"},
+        "generator": {"broker", "object store", "model server"},
+        "evaluator": {"broker", "registry"},
+        "novelty": {"broker", "object store"},
+        "trainer": {"broker", "object store"},
+    }
+    assert {service: set(stack.health(service).body["checks"]) for service in SERVICES} == needs
+    assert {stack.health(service, "livez").status for service in SERVICES} == {200}
+
+
+def test_services_sit_out_a_broker_that_is_away_and_go_on_within_seconds(
+    stack: Stack, own_broker: RabbitMQ, tmp_path: Path
+) -> None:
+    client = run_there(stack, tmp_path, "broken")
+    time.sleep(8)
+    processes = {name: process.running for name, process in stack.processes.items()}
+    own_broker.kill()
+    time.sleep(12)
+    assert {service: stack.health(service).status for service in SERVICES} == dict.fromkeys(SERVICES, 503)
+    assert {stack.health(service, "livez").status for service in SERVICES} == {200}
+    assert "ARCHLOOP_NOVELTY_BROKER_URL" in stack.health("novelty").body["checks"]["broker"]
+    own_broker.start()
+    own_broker.wait()
+    stack.wait_ready(15)
+    out, err = client.communicate(timeout=240)
+    assert json.loads(out)["reason"] == "completed", err
+    assert {name: process.running for name, process in stack.processes.items()} == processes, "a service was restarted"
+    assert all(process is not None and process.poll() is None for process in processes.values())
+
+
+def test_a_service_that_is_asked_to_end_finishes_what_is_in_hand(stack: Stack) -> None:
+    for service in SERVICES:
+        process = stack.processes[service]
+        assert process.end() == 0, process.log.read_text()[-2000:]
+        assert "Traceback" not in process.log.read_text()
+        process.start()
+    stack.wait_ready()
