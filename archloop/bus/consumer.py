@@ -16,6 +16,7 @@ from archloop.bus.port import Bus, BusUnavailable, Delivery, Parked, Subscriptio
 from archloop.contracts.base import CandidateMessage, Message, derived_id
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import Queue
+from archloop.contracts.trace import trace_id
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
 from archloop.ops.metrics import DELIVERIES, HANDLING, PUBLISHED
@@ -138,7 +139,13 @@ class Consumer:
 
 
 def _context(envelope: Envelope) -> dict[str, object]:
-    return {"run_id": envelope.runid, "message_id": envelope.id, "type": envelope.type, "attempt": envelope.attempt}
+    return {
+        "run_id": envelope.runid,
+        "message_id": envelope.id,
+        "trace_id": trace_id(envelope.traceparent),
+        "type": envelope.type,
+        "attempt": envelope.attempt,
+    }
 
 
 def _candidate(message: Message) -> dict[str, object]:

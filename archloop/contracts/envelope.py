@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from archloop.contracts import trace
 from archloop.contracts.base import Frozen, Message
 from archloop.contracts.messages import CATALOGUE
 from archloop.errors import ArchloopError
 
 CONTENT_TYPE = "application/cloudevents+json"
+# What is mirrored into a property of AMQP has to fit there, or it could be neither retried nor replayed.
+Mirrored = Annotated[str, Field(pattern="^[ -~]{1,255}$")]
 _BY_TYPE: Mapping[str, type[Message]] = {f"archloop.{m.name}.v{m.version}": m for m in CATALOGUE}
 
 
@@ -26,8 +29,8 @@ class Envelope(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     specversion: Literal["1.0"] = "1.0"
-    id: str = Field(min_length=1)
-    source: str
+    id: Mirrored
+    source: Mirrored
     type: str
     subject: str
     time: datetime
@@ -35,12 +38,23 @@ class Envelope(Frozen):
     runid: str
     causationid: str | None = None
     attempt: int = Field(default=1, ge=1)
-    traceparent: str | None = None
+    traceparent: Annotated[str, Field(validate_default=True)] = ""
     data: dict[str, Any]
 
+    @field_validator("traceparent", mode="before")
     @classmethod
-    def of(cls, message: Message, *, source: str, cause: "Envelope | None" = None) -> Self:
-        """Wrap a message; `source` is the service that says it, `cause` what it answers."""
+    def _valid_or_begun(cls, given: object, info: ValidationInfo) -> object:
+        """Who sends a wrong one has a broken trace, not a broken message."""
+        return given if trace.trace_id(given) else trace.traceparent(info.data.get("id", ""))
+
+    @classmethod
+    def of(
+        cls, message: Message, *, source: str, cause: "Envelope | None" = None, traceparent: str | None = None
+    ) -> Self:
+        """Wrap a message; `source` is the service that says it, `cause` what it answers.
+
+        `traceparent` is that of a cause which is no message, and need not be valid.
+        """
         return cls(
             id=message.id,
             source=f"/archloop/{source}",
@@ -49,7 +63,7 @@ class Envelope(Frozen):
             time=datetime.now(UTC),
             runid=message.run_id,
             causationid=cause.id if cause else None,
-            traceparent=cause.traceparent if cause else None,
+            traceparent=trace.traceparent(message.id, cause.traceparent if cause else traceparent),
             data=message.data(),
         )
 

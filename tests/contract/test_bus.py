@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer, RetryPolicy
@@ -14,6 +15,7 @@ from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
 from archloop.contracts.topology import Queue
+from archloop.contracts.trace import trace_id
 from archloop.errors import InvalidInput, Unavailable
 
 WORK = Queue("work", ("candidate.lost",), prefetch=3)
@@ -126,6 +128,23 @@ async def test_results_are_published_with_the_cause(bus: Bus) -> None:
     await until(lambda: len(bodies) == 2)
     result = next(b for b in bodies if b.routing_key == "run.finished")
     assert (result.causationid, result.source) == (cause.id, "/archloop/worker")
+    assert trace_id(result.traceparent) == trace_id(cause.traceparent)
+
+
+async def test_a_handlers_log_tells_message_and_trace(bus: Bus) -> None:
+    bound: list[dict[str, object]] = []
+
+    class Logging(Recording):
+        async def handle(self, message: Message) -> Sequence[Message]:
+            bound.append(structlog.contextvars.get_contextvars())
+            return await super().handle(message)
+
+    handler = Logging()
+    await Consumer(bus, WORK, handler, "test").start()
+    await bus.publish(envelope(1))
+    await until(lambda: handler.seen != [])
+    assert bound[0]["message_id"] == envelope(1).id
+    assert bound[0]["trace_id"] == trace_id(envelope(1).traceparent)
 
 
 async def test_no_more_than_prefetch_messages_are_in_hand(bus: Bus) -> None:

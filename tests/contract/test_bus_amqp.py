@@ -34,6 +34,15 @@ async def test_a_message_that_no_queue_wants_is_an_error_not_a_loss(bus: AmqpBus
         await bus.publish(envelope(1))
 
 
+async def test_tracers_find_the_trace_context_in_a_header(bus: AmqpBus) -> None:
+    await bus.declare(WORK)
+    await bus.publish(envelope(1))
+    async with bus._out.briefly() as channel:
+        queue = await channel.get_queue(WORK.name)
+        message = await queue.get(no_ack=True)
+    assert message.headers["traceparent"] == envelope(1).traceparent
+
+
 async def test_a_consumer_whose_queue_was_deleted_subscribes_again(bus: AmqpBus) -> None:
     handler = Recording()
     subscription = await Consumer(bus, WORK, handler, "test").start()

@@ -33,7 +33,7 @@ class Publisher:
 
 
 def of(envelope: Envelope) -> Message:
-    """An envelope as an AMQP message, its attributes mirrored into the properties."""
+    """An envelope as an AMQP message, its attributes mirrored into the properties and, for tracers, a header."""
     return Message(
         envelope.encode(),
         content_type=CONTENT_TYPE,
@@ -42,7 +42,7 @@ def of(envelope: Envelope) -> Message:
         type=envelope.type,
         timestamp=envelope.time,
         app_id=envelope.source,
-        headers={"traceparent": envelope.traceparent} if envelope.traceparent else None,
+        headers={"traceparent": envelope.traceparent},
     )
 
 
