@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
-from archloop.contracts.base import Message
 from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.errors import ArchloopError
 from archloop.ops.connecting import broker, bucket, needed, patiently
@@ -20,7 +19,6 @@ from archloop.ops.health import Ping, Watched
 from archloop.ops.metrics import PARKED, WAITING
 from archloop.ops.serve import Served
 from services.registry.api import create
-from services.registry.api.ports import Publish
 from services.registry.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler, utc_now
 from services.registry.mongo import MongoStore
@@ -59,7 +57,7 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     watched = Watched([subscription], _needs(bus, blobs, store), started=True)
     tokens = {"token": settings.token, "read_token": settings.read_token}
     try:
-        api = create(store, blobs, _publisher(consumer), watched=watched, **tokens)
+        api = create(store, blobs, bus.publish, watched=watched, **tokens)
         yield RegistryApp(store, controller, subscription, api)
     finally:
         for task in tasks:
@@ -89,13 +87,6 @@ async def _database(settings: RegistrySettings) -> AsyncIterator[Store]:
 
 def _needs(bus: Bus, blobs: Blobs, store: Store) -> dict[str, Ping]:
     return {"broker": bus.ping, "object store": blobs.ping, "database": store.ping}
-
-
-def _publisher(consumer: Consumer) -> Publish:
-    async def publish(message: Message) -> None:
-        await consumer.emit([message])
-
-    return publish
 
 
 def _patience(settings: RegistrySettings) -> Patience:

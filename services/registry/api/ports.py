@@ -5,16 +5,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
 from archloop.blobs.port import Blobs
-from archloop.contracts.base import Message, RunId
+from archloop.contracts.base import RunId
+from archloop.contracts.envelope import Envelope
 from archloop.errors import ArchloopError
 from services.registry.store import Store
 
-Publish = Callable[[Message], Awaitable[None]]
+Publish = Callable[[Envelope], Awaitable[None]]
 LARGEST = 2**31 - 1
 
 
@@ -77,3 +78,7 @@ RunPath = Annotated[RunId, Path(description="The run's name.")]
 CandidatePath = Annotated[str, Path(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Offset = Annotated[int, Query(ge=0, le=LARGEST, description="How many to skip.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many to return at most.")]
+Traceparent = Annotated[
+    str | None,
+    Header(description="W3C trace context, which all that follows continues; ignored where it is not valid."),
+]

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
 from archloop import protocols
-from archloop.contracts.base import Frozen, RunId, candidate_id
+from archloop.contracts.base import Frozen, Message, RunId, candidate_id
+from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.spec import NoveltySpec, RunSpec
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
 from archloop.errors import Conflict, InvalidInput
-from services.registry.api.ports import Ports, PortsDep, authorized
+from services.registry.api.ports import Ports, PortsDep, Traceparent, authorized
 from services.registry.api.problems import responses
 
 router = APIRouter(
@@ -53,19 +54,23 @@ class Accepted(Frozen):
 
 
 @router.post("/runs", status_code=202)
-async def request_run(ports: PortsDep, body: RunRequest, response: Response) -> Accepted:
+async def request_run(
+    ports: PortsDep, body: RunRequest, response: Response, traceparent: Traceparent = None
+) -> Accepted:
     """Ask for a run."""
     _check_protocol(body.spec.protocol, "spec.protocol")
     run = await ports.store.run(body.run_id)
     if run is not None and run.spec != body.spec:
         raise Conflict(f"run_id: {body.run_id!r} is taken by a run with another spec; choose another name")
     message = RunRequested(run_id=body.run_id, spec=body.spec)
-    await ports.publish(message)
+    await _publish(ports, message, traceparent)
     return _accepted(response, message.id, f"/runs/{body.run_id}")
 
 
 @router.post("/submissions", status_code=202)
-async def submit_candidate(ports: PortsDep, body: SubmissionRequest, response: Response) -> Accepted:
+async def submit_candidate(
+    ports: PortsDep, body: SubmissionRequest, response: Response, traceparent: Traceparent = None
+) -> Accepted:
     """Submit a candidate."""
     _check_protocol(body.protocol, "protocol")
     name = candidate_id(body.batch, 0, 0, body.submission)
@@ -80,7 +85,7 @@ async def submit_candidate(ports: PortsDep, body: SubmissionRequest, response: R
         novelty=body.novelty,
         submitter=body.submitter,
     )
-    await ports.publish(message)
+    await _publish(ports, message, traceparent)
     return _accepted(response, message.id, f"/candidates/{name}")
 
 
@@ -95,6 +100,10 @@ async def _source_code(ports: Ports, text: str) -> SourceCode:
         return SourceCode.inline(text)
     digest = sha256_of(content)
     return SourceCode(sha256=digest, blob=await ports.blobs.put(f"code/{digest}.py", content))
+
+
+async def _publish(ports: Ports, message: Message, traceparent: str | None) -> None:
+    await ports.publish(Envelope.of(message, source="registry", traceparent=traceparent))
 
 
 def _accepted(response: Response, message_id: str, location: str) -> Accepted:

@@ -7,12 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from archloop.contracts.base import Message, candidate_id
+from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.values import INLINE_CODE_LIMIT, sha256_of
 from services.registry.api import create
 from tests.unit.registry.world import RUN, World, evaluation, spec
 
-PUBLISHED: list[Message] = []
+PUBLISHED: list[Envelope] = []
 SUBMISSION = {"batch": "theirs", "submission": "net-1", "code": "class Net: ...", "protocol": "digits"}
 
 
@@ -25,12 +26,18 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def client_of(world: World, token: str | None = None, read_token: str | None = None) -> httpx.AsyncClient:
-    async def publish(message: Message) -> None:
-        PUBLISHED.append(message)
+    async def publish(envelope: Envelope) -> None:
+        PUBLISHED.append(envelope)
 
     tokens = {"token": token, "read_token": read_token}
     api = create(world.store, world.blobs, publish, **{k: SecretStr(v) for k, v in tokens.items() if v})
     return httpx.AsyncClient(transport=httpx.ASGITransport(api, raise_app_exceptions=False), base_url="http://registry")
+
+
+def published() -> Message:
+    """The one message that was said."""
+    (envelope,) = PUBLISHED
+    return envelope.message()
 
 
 @pytest.fixture
@@ -193,7 +200,7 @@ async def test_a_run_request_is_published_as_a_message(client: httpx.AsyncClient
     response = await client.post("/runs", json={"run_id": "next", "spec": spec(seed=9).model_dump(mode="json")})
     assert response.status_code == 202
     assert response.headers["location"] == response.json()["location"] == "/runs/next"
-    assert [RunRequested(run_id="next", spec=spec(seed=9))] == PUBLISHED
+    assert published() == RunRequested(run_id="next", spec=spec(seed=9))
 
 
 async def test_a_run_name_taken_by_another_spec_is_a_409(client: httpx.AsyncClient) -> None:
@@ -212,7 +219,7 @@ async def test_protocols_are_taken_by_name_only(client: httpx.AsyncClient, proto
 
 async def test_a_submission_is_published_and_says_where_its_result_will_be(client: httpx.AsyncClient) -> None:
     response = await client.post("/submissions", json=SUBMISSION)
-    (message,) = PUBLISHED
+    message = published()
     assert isinstance(message, CandidateSubmitted)
     assert response.json()["location"] == f"/candidates/{message.candidate_id}"
     assert message.code.text == "class Net: ..."
@@ -221,10 +228,28 @@ async def test_a_submission_is_published_and_says_where_its_result_will_be(clien
 async def test_large_code_travels_by_blob(client: httpx.AsyncClient, world: World) -> None:
     code = "#" * (INLINE_CODE_LIMIT + 1)
     await client.post("/submissions", json=SUBMISSION | {"code": code})
-    (message,) = PUBLISHED
+    message = published()
     assert isinstance(message, CandidateSubmitted)
     assert message.code.blob is not None
     assert await world.blobs.get(message.code.blob) == code.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/submissions", SUBMISSION), ("/runs", {"run_id": "next", "spec": spec(seed=9).model_dump(mode="json")})],
+)
+async def test_what_a_request_sets_going_continues_the_callers_trace(
+    client: httpx.AsyncClient, path: str, body: dict[str, object]
+) -> None:
+    theirs = f"00-{'a' * 32}-{'b' * 16}-00"
+    await client.post(path, json=body, headers={"traceparent": theirs})
+    (envelope,) = PUBLISHED
+    assert envelope.traceparent.startswith(f"00-{'a' * 32}-")
+    assert "b" * 16 not in envelope.traceparent
+    PUBLISHED.clear()
+    assert (await client.post(path, json=body, headers={"traceparent": "00-xyz"})).status_code == 202
+    (envelope,) = PUBLISHED
+    assert envelope.traceparent == Envelope.of(published(), source="registry").traceparent
 
 
 @pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic c2VjcmV0"}])
