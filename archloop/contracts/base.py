@@ -40,7 +40,7 @@ class Message(Frozen):
     @property
     def type(self) -> str:
         """CloudEvents `type`, for instance `archloop.candidate.generated.v1`."""
-        return f"archloop.{self.name}.v{self.version}"
+        return type_of(type(self))
 
     def data(self) -> dict[str, Any]:
         """The JSON form of the payload."""
@@ -65,6 +65,11 @@ class CandidateMessage(Message):
     def candidate_id(self) -> str:
         """The candidate's name everywhere: derived from run, cycle and index, or from the submission."""
         return candidate_id(self.run_id, self.cycle, self.index, self.submission)
+
+
+def type_of(message: type[Message]) -> str:
+    """The CloudEvents `type` of every message of this kind."""
+    return f"archloop.{message.name}.v{message.version}"
 
 
 def derived_id(*parts: object) -> str:

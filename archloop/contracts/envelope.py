@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from archloop.contracts import trace
-from archloop.contracts.base import Frozen, Message
+from archloop.contracts.base import Frozen, Message, type_of
 from archloop.contracts.messages import CATALOGUE
 from archloop.errors import ArchloopError
 
 CONTENT_TYPE = "application/cloudevents+json"
 # What is mirrored into a property of AMQP has to fit there, or it could be neither retried nor replayed.
 Mirrored = Annotated[str, Field(pattern="^[ -~]{1,255}$")]
-_BY_TYPE: Mapping[str, type[Message]] = {f"archloop.{m.name}.v{m.version}": m for m in CATALOGUE}
+_BY_TYPE: Mapping[str, type[Message]] = {type_of(message): message for message in CATALOGUE}
 
 
 class MalformedMessage(ArchloopError):

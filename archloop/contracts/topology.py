@@ -1,6 +1,7 @@
-"""The queues, as data: declaring them, the AsyncAPI document and the docs table all come from here."""
+"""Who says and who hears what, as data: queues are declared, and reference pages written, from here."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 EXCHANGE = "archloop.events"
@@ -44,6 +45,25 @@ TRAINER = Queue("trainer", ("training.requested",), prefetch=1, consumer_timeout
 REGISTRY = Queue("registry", ("#",), prefetch=100, single_active=True)
 
 QUEUES = (GENERATOR, EVALUATOR, NOVELTY, TRAINER, REGISTRY)
+
+OTHERS = "other systems"
+# By routing key. Where nobody answers, the registry says again what it has on record.
+SENDERS: Mapping[str, tuple[str, ...]] = {
+    "run.requested": ("registry", OTHERS),
+    "run.finished": ("registry",),
+    "cycle.closed": ("registry",),
+    "generation.requested": ("registry",),
+    "candidate.generated": ("generator", "registry"),
+    "candidate.submitted": ("registry", OTHERS),
+    "candidate.evaluated.ok": ("evaluator", "registry"),
+    "candidate.evaluated.failed": ("evaluator", "registry"),
+    "candidate.lost": ("registry",),
+    "candidate.judged": ("novelty",),
+    "training.requested": ("registry",),
+    "adapter.trained": ("trainer",),
+    "adapter.activated": ("generator",),
+    "adapter.rejected": ("generator",),
+}
 
 
 def adapter_queue(replica: str) -> Queue:

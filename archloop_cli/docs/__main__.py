@@ -1,0 +1,21 @@
+"""Write the pages, or with --check only say which have drifted."""
+
+import sys
+
+from archloop_cli.docs import drifted, pages
+
+
+def main() -> int:
+    """The exit code: 1 where --check found drift."""
+    if "--check" in sys.argv[1:]:
+        stale = drifted()
+        for path in stale:
+            print(f"{path} is not what the code says; run `make docs`")
+        return int(bool(stale))
+    for path, text in pages().items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
