@@ -105,8 +105,12 @@ class Consumer:
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
         """Publish what a handler, or the registry's clock, has to say."""
         for result in results:
-            await self.bus.publish(Envelope.of(result, source=self.service, cause=cause))
-            PUBLISHED.labels(result.name).inc()
+            await self.say(Envelope.of(result, source=self.service, cause=cause))
+
+    async def say(self, envelope: Envelope) -> None:
+        """Publish what has its envelope already."""
+        await self.bus.publish(envelope)
+        PUBLISHED.labels(envelope.routing_key).inc()
 
     async def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> End:
         permanent = isinstance(error, ArchloopError) and not error.retryable

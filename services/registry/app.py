@@ -57,7 +57,7 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     watched = Watched([subscription], _needs(bus, blobs, store), started=True)
     tokens = {"token": settings.token, "read_token": settings.read_token}
     try:
-        api = create(store, blobs, bus.publish, watched=watched, **tokens)
+        api = create(store, blobs, consumer.say, watched=watched, **tokens)
         yield RegistryApp(store, controller, subscription, api)
     finally:
         for task in tasks:
