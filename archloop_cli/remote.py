@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from rich.console import Console
 from archloop import __version__
 from archloop.contracts.spec import RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
+from archloop.ops.connecting import patiently
 from archloop_cli import report
 from archloop_cli.outputs import write_json
 from archloop_cli.progress import Progress, cycle_table
@@ -33,7 +35,7 @@ class Refused(ArchloopError):
 
 
 class RemoteRegistry:
-    """A registry's API. Every verb raises Unavailable, or Refused with the registry's words."""
+    """A registry's API. Every verb raises Unavailable after some patience, or Refused with the registry's words."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
@@ -73,6 +75,10 @@ class RemoteRegistry:
         return (await self._checked("GET", f"/candidates/{candidate_id}/code")).decode()
 
     async def _checked(self, method: str, path: str, **options: Any) -> bytes:
+        """Everything asked of a registry may be asked again, so a registry that is away is waited for."""
+        return await patiently(partial(self._once, method, path, **options), _PATIENCE_S)
+
+    async def _once(self, method: str, path: str, **options: Any) -> bytes:
         try:
             response = await self._client.request(method, path, **options)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -104,34 +110,29 @@ async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, conso
 
 
 async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -> Summary:
-    """Through restarts of the registry, too."""
-    latest: list[Summary] = []
+    latest = await _recorded(registry, run_id)
 
     async def read() -> Summary:
-        found = await _patiently(registry, run_id)
-        latest[:] = [found]
-        return found
+        return latest
 
     async with progress.following(read) as refresh:
         while True:
             await refresh()
-            if latest[0].reason is not None:
-                return latest[0]
+            if latest.reason is not None:
+                return latest
             await asyncio.sleep(_POLL_S)
+            latest = await _recorded(registry, run_id)
 
 
-async def _patiently(registry: RemoteRegistry, run_id: str) -> Summary:
-    """The summary, waiting for the run to be recorded and for a registry that is away."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-    problem: ArchloopError = NotFound("run", run_id)
-    while asyncio.get_running_loop().time() < deadline:
-        try:
-            if (found := await registry.summary(run_id)) is not None:
-                return found
-        except Unavailable as error:
-            problem = error
-        await asyncio.sleep(_POLL_S)
-    raise problem
+async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
+    """The summary, once the request has gone its way over the queue. Raises Unavailable after a while."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while (found := await registry.summary(run_id)) is None:
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise Unavailable(f"run {run_id} was asked for and is not recorded: does the registry consume?") from None
+    return found
 
 
 async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:

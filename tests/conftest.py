@@ -9,3 +9,7 @@ __all__ = ["broker_url", "mongo_url", "mortal_broker", "s3"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=5, help="SIGKILLs in the chaos tests")
+    parser.addoption("--broker-kills", type=int, default=1, help="of the broker, in the chaos test of the services")
+    parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")
+    parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
+    parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")

@@ -35,9 +35,12 @@ class Handler(Protocol):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Delays in seconds before the second, third, … attempt; after the last one the message is parked."""
+    """Delays in seconds before the second, third, … attempt; after the last one the message is parked.
 
-    delays_s: tuple[float, ...] = (5.0, 30.0, 300.0)
+    Each step twice: a server that restarts while it is asked again must not cost a message half of its attempts.
+    """
+
+    delays_s: tuple[float, ...] = (5.0, 5.0, 30.0, 30.0, 300.0, 300.0)
 
     def delay(self, attempt: int) -> float | None:
         """The wait after this failed attempt, or None when it was the last."""

@@ -13,7 +13,7 @@ import pytest
 from tests.servers.mongo import mongo_server
 from tests.servers.process import required
 from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server, require_rabbitmq
-from tests.servers.s3 import S3, s3_server
+from tests.servers.s3 import S3, seaweedfs
 
 __all__ = ["S3", "broker_url", "mongo_url", "mortal_broker", "s3"]
 
@@ -55,5 +55,5 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     if given := os.environ.get("ARCHLOOP_TEST_S3_URL"):
         yield S3.of(given)
         return
-    with required("an S3 server"), s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
+    with required("an S3 server"), seaweedfs(tmp_path_factory.mktemp("s3")) as server:
+        yield server.s3

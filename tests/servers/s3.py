@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -42,16 +42,36 @@ class S3(NamedTuple):
         return Minio(parts.netloc, self.access_key, self.secret_key, secure=secure, http_client=http)
 
 
+class SeaweedFS:
+    """Start, kill, and start again on the same data. Raises ServerMissing."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        self.s3 = S3(f"http://127.0.0.1:{ports['s3']}", "archloop", "not-a-secret")
+        self._log = folder / "log"
+        self._command = [_binary(), *_arguments(folder, self.s3, ports)]
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        """From the main thread; returns once a write succeeds."""
+        process = self._running.enter_context(started(self._command, self._log))
+        client = self.s3.client()
+        wait_for(lambda: _takes_writes(client), process, self._log, 40)
+
+    def kill(self) -> None:
+        """SIGKILL; the data stay."""
+        self._running.close()
+
+
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3]:
+def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
     """Yields once a write succeeds. Raises ServerMissing."""
-    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-    server = S3(f"http://127.0.0.1:{ports['s3']}", "archloop", "not-a-secret")
-    log = folder / "log"
-    with started([_binary(), *_arguments(folder, server, ports)], log) as process:
-        client = server.client()
-        wait_for(lambda: _takes_writes(client), process, log, 40)
+    server = SeaweedFS(folder)
+    try:
+        server.start()
         yield server
+    finally:
+        server.kill()
 
 
 def _binary() -> str:
@@ -71,7 +91,7 @@ def _arguments(folder: Path, server: S3, ports: dict[str, int]) -> Sequence[str]
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [identity]}))
     data = folder / "data"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     listening = [f"-{n if '.port' in n else f'{n}.port'}={p}" for n, p in ports.items()]
     return (
         *("server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
