@@ -15,6 +15,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.values import Evaluation, SourceCode
 from archloop.errors import IntegrityError
+from archloop.ops.metrics import OUTCOMES
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
 
@@ -56,8 +57,10 @@ class EvaluatorHandler:
         code = await self._text(message.code)
         problem = message.problem if isinstance(message, CandidateGenerated) else ""
         if problem and not code.strip():
-            return self.evaluator.rejected(problem, protocol, message.code.sha256)
-        evaluation = await self.evaluator.evaluate(code, protocol)
+            evaluation = self.evaluator.rejected(problem, protocol, message.code.sha256)
+        else:
+            evaluation = await self.evaluator.evaluate(code, protocol)
+        OUTCOMES.labels(evaluation.outcome).inc()
         return evaluation.model_copy(update={"code_sha256": message.code.sha256})
 
     async def _text(self, code: SourceCode) -> str:

@@ -89,11 +89,11 @@ class Process:
 class Stack:
     """A model server and the five services. Single processes can be killed; `supervised` starts them again."""
 
-    def __init__(self, folder: Path, servers: Servers, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, servers: Servers, commands: Mapping[str, Sequence[str]] | None = None) -> None:
+        """`commands`: what to run instead of a service's own module."""
         self.folder, self.servers = folder, servers
         self.ports = dict(zip((*SERVICES, "modelserver"), free_ports(len(SERVICES) + 1), strict=True))
-        self._extra = dict(extra or {})
-        self.processes = {name: self._process(name) for name in (*SERVICES, "modelserver")}
+        self.processes = {name: self._process(name, commands or {}) for name in (*SERVICES, "modelserver")}
 
     @property
     def url(self) -> str:
@@ -141,9 +141,9 @@ class Stack:
             over.set()
             thread.join()
 
-    def _process(self, name: str) -> Process:
+    def _process(self, name: str, commands: Mapping[str, Sequence[str]]) -> Process:
         module = "services.generator.modelserver" if name == "modelserver" else f"services.{name}"
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, *commands.get(name, ("-m", module))]
         if name == "modelserver":
             command += ["--port", str(self.ports[name])]
         return Process(name, command, self._env(name), self.folder)
@@ -160,7 +160,7 @@ class Stack:
             **self._settings(service),
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ARCHLOOP_")}
-        return inherited | {f"ARCHLOOP_{service.upper()}_{k}": str(v) for k, v in own.items()} | self._extra
+        return inherited | {f"ARCHLOOP_{service.upper()}_{k}": str(v) for k, v in own.items()}
 
     def _settings(self, service: str) -> dict[str, object]:
         settings: dict[str, dict[str, object]] = {
