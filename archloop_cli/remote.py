@@ -1,6 +1,7 @@
 """`archloop run --server URL`: ask a deployment for a run and follow it to its end, over the registry's API."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from services.registry.records import Candidate, Page
 from services.registry.summary import Summary
 
 _POLL_S = 1.0
+_POLL_SHARE = 9
 _PATIENCE_S = 120.0
 _PAGE = 1000
 
@@ -120,8 +122,10 @@ async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -
             await refresh()
             if latest.reason is not None:
                 return latest
-            await asyncio.sleep(_POLL_S)
+            asked = time.monotonic()
             latest = await _recorded(registry, run_id)
+            # Looking must not become the registry's main work, however long a run gets.
+            await asyncio.sleep(max(_POLL_S, _POLL_SHARE * (time.monotonic() - asked)))
 
 
 async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:

@@ -40,6 +40,9 @@ training: {{epochs: 1, minimum_steps: 20, batch_size: 4}}
 """
 
 
+_ASK_S = 5.0
+
+
 class Mortals(NamedTuple):
     """What can be killed beside the services. The database is in memory: only its connections can be cut."""
 
@@ -137,10 +140,11 @@ class Storm:
         self.killed: Counter[str] = Counter()
 
     def __call__(self, client: subprocess.Popen[bytes]) -> None:
-        settled = 0
+        settled, asked = 0, 0.0
         while client.poll() is None:
             time.sleep(self._rng.uniform(0.2, 2.0))
-            settled = max(settled, self._settled())
+            if time.monotonic() - asked > _ASK_S:
+                settled, asked = max(settled, self._settled()), time.monotonic()
             for trouble, count in self._due.items():
                 # The last comes some way before the end, the first soon after the beginning.
                 if self._made[trouble] < count * min(1.0, 0.05 + settled / (0.9 * self._total)):
