@@ -57,6 +57,7 @@ class Progress:
         self._started = time.monotonic()
         self._settled_at_start: int | None = None
         self._reported = -1
+        self.parked = 0
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def update(self, summary: Summary) -> None:
@@ -75,6 +76,8 @@ class Progress:
         current = summary.cycles[-1] if summary.cycles else None
         head = Text(f"{self._run_id}  cycle {len(summary.cycles)}/{self._spec.cycles}", style="bold")
         head.append(f"   {_clock(time.monotonic() - self._started)} elapsed{self._eta(settled, total)}", style="dim")
+        if self.parked:
+            head.append(f"   {self.parked} parked: archloop parked list", style="bold red")
         parts: list[RenderableType] = [head, ProgressBar(total=total, completed=settled, width=72)]
         if current is not None:
             parts.append(_outcomes(current))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx2
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 from rich.console import Console
 
 from archloop import __version__
@@ -21,6 +21,7 @@ from archloop_cli import report
 from archloop_cli.outputs import write_json
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.settings import CliSettings
+from services.registry.counting import QueueCount
 from services.registry.records import Candidate, Page
 from services.registry.summary import Summary
 
@@ -72,6 +73,11 @@ class RemoteRegistry:
             if len(items) < _PAGE:
                 return found
 
+    async def parked(self) -> int:
+        """How many messages are set aside."""
+        counts = TypeAdapter(list[QueueCount]).validate_json(await self._checked("GET", "/queues"))
+        return sum(count.parked for count in counts)
+
     async def code(self, candidate_id: str) -> str:
         """What was written."""
         return (await self._checked("GET", f"/candidates/{candidate_id}/code")).decode()
@@ -112,7 +118,7 @@ async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, conso
 
 
 async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -> Summary:
-    latest = await _recorded(registry, run_id)
+    latest, pause_s = await _recorded(registry, run_id), _POLL_S
 
     async def read() -> Summary:
         return latest
@@ -122,10 +128,12 @@ async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -
             await refresh()
             if latest.reason is not None:
                 return latest
+            await asyncio.sleep(pause_s)
             asked = time.monotonic()
             latest = await _recorded(registry, run_id)
+            progress.parked = await registry.parked()
             # Looking must not become the registry's main work, however long a run gets.
-            await asyncio.sleep(max(_POLL_S, _POLL_SHARE * (time.monotonic() - asked)))
+            pause_s = max(_POLL_S, _POLL_SHARE * (time.monotonic() - asked))
 
 
 async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:

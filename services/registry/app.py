@@ -16,10 +16,10 @@ from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.errors import ArchloopError
 from archloop.ops.connecting import broker, bucket, needed, patiently
 from archloop.ops.health import Ping, Watched
-from archloop.ops.metrics import PARKED, WAITING
 from archloop.ops.serve import Served
 from services.registry.api import create
 from services.registry.controller import Controller, Patience
+from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler, utc_now
 from services.registry.mongo import MongoStore
 from services.registry.settings import RegistrySettings
@@ -52,12 +52,13 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     for queue in QUEUES:
         await bus.declare(queue)
     subscription = await consumer.start()
-    clocks = (_tick_forever(settings.tick_s, consumer, controller, store), _count_forever(bus))
+    counts = Counts()
+    clocks = (_tick_forever(settings.tick_s, consumer, controller, store), _count_forever(counts, bus))
     tasks = [asyncio.create_task(clock) for clock in clocks]
     watched = Watched([subscription], _needs(bus, blobs, store), started=True)
     tokens = {"token": settings.token, "read_token": settings.read_token}
     try:
-        api = create(store, blobs, consumer.say, watched=watched, **tokens)
+        api = create(store, blobs, consumer.say, watched=watched, counts=counts, **tokens)
         yield RegistryApp(store, controller, subscription, api)
     finally:
         for task in tasks:
@@ -100,12 +101,10 @@ async def _tick_forever(interval_s: float, consumer: Consumer, controller: Contr
         await asyncio.sleep(interval_s)
 
 
-async def _count_forever(bus: Bus) -> None:
+async def _count_forever(counts: Counts, bus: Bus) -> None:
     while True:
         with _logged("count what waits"):
-            for queue in QUEUES:
-                WAITING.labels(queue.name).set(await bus.depth(queue))
-                PARKED.labels(queue.name).set(await bus.parked_depth(queue))
+            await counts.take(bus)
         await asyncio.sleep(_COUNT_S)
 
 

@@ -16,8 +16,9 @@ from archloop.blobs.port import Blobs
 from archloop.ops import health
 from archloop.ops.health import Watched
 from services.registry.api import blobs as blobs_api
-from services.registry.api import candidates, problems, requests, runs, streams
+from services.registry.api import candidates, problems, queues, requests, runs, streams
 from services.registry.api.ports import Ports, Publish
+from services.registry.counting import Counts
 from services.registry.records import Event
 from services.registry.store import Store
 
@@ -44,8 +45,9 @@ def create(
     token: SecretStr | None = None,
     read_token: SecretStr | None = None,
     watched: Watched | None = None,
+    counts: Counts | None = None,
 ) -> FastAPI:
-    """The app; `publish` puts a message on the bus, `watched` knows how the registry does."""
+    """The app; `publish` puts a message on the bus, `watched` knows how the registry does, `counts` what waits."""
     app = _App(
         title="Archloop registry",
         version=__version__,
@@ -55,9 +57,9 @@ def create(
         responses=problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.ports = Ports(store, blobs, publish, token, read_token)
+    app.state.ports = Ports(store, blobs, publish, counts or Counts(), token, read_token)
     app.state.watched = watched or Watched(started=True)
     problems.install(app)
-    for module in (runs, candidates, blobs_api, streams, requests, health):
+    for module in (runs, candidates, blobs_api, queues, streams, requests, health):
         app.include_router(module.router)
     return app

@@ -13,6 +13,7 @@ from archloop.blobs.port import Blobs
 from archloop.contracts.base import RunId
 from archloop.contracts.envelope import Envelope
 from archloop.errors import ArchloopError
+from services.registry.counting import Counts
 from services.registry.store import Store
 
 Publish = Callable[[Envelope], Awaitable[None]]
@@ -32,6 +33,7 @@ class Ports:
     store: Store
     blobs: Blobs
     publish: Publish
+    counts: Counts
     token: SecretStr | None = None
     read_token: SecretStr | None = None
 

@@ -11,15 +11,16 @@ import pytest
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.memory import MemoryBus
-from archloop.bus.port import BusUnavailable
+from archloop.bus.port import BusUnavailable, Parked
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import RunRequested
-from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, REGISTRY, TRAINER
+from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, QUEUES, REGISTRY, TRAINER
 from archloop.errors import Misconfigured
 from archloop.ops.http import listening
 from services.registry.app import RegistryApp, running, tick
 from services.registry.controller import Controller
-from services.registry.handlers import RegistryHandler
+from services.registry.counting import Counts
+from services.registry.handlers import RegistryHandler, utc_now
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.sqlite import SqliteStore
@@ -180,6 +181,15 @@ async def test_a_run_can_be_asked_for_over_http(stage: Stage) -> None:
     async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, client_of(app) as c:
         assert (await c.post("/runs", json=body)).status_code == 202
         await stage.until_finished()
+
+
+async def test_what_waits_and_what_is_parked_is_counted(stage: Stage) -> None:
+    async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store) as app, client_of(app) as c:
+        await stage.bus.park(Parked(id="x", queue="novelty", reason="no", first_failed=utc_now(), body=b"?"))
+        await Counts().take(stage.bus)
+        counted = {each["queue"]: each["parked"] for each in (await c.get("/queues")).json()}
+        assert list(counted) == [queue.name for queue in QUEUES]
+        assert 'archloop_parked_messages{queue="novelty"} 1.0' in (await c.get("/metrics")).text
 
 
 async def test_readiness_names_what_does_not_answer(stage: Stage) -> None:

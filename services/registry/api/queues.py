@@ -1,0 +1,14 @@
+"""What waits and what is parked, as it was counted last."""
+
+from fastapi import APIRouter
+
+from services.registry.api.ports import PortsDep
+from services.registry.counting import QueueCount
+
+router = APIRouter(tags=["queues"])
+
+
+@router.get("/queues")
+async def list_queues(ports: PortsDep) -> list[QueueCount]:
+    """Every queue of the loop, in the order of its steps; empty until they have been counted once."""
+    return ports.counts.latest
