@@ -116,15 +116,24 @@ class AmqpSubscription:
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _consume(self) -> None:
+        """Whole or not at all: a consumer on a channel that nobody holds would take messages for ever."""
         channel = await self._link.channel(publisher_confirms=False)
-        with self._link.translated():
-            async with asyncio.timeout(self._link.timeout_s):
-                await channel.set_qos(prefetch_count=self._queue.prefetch)
-                queue = await channel.get_queue(self._queue.name, ensure=False)
-                self._tag = await queue.consume(self._on_message)
-                underlay: Any = await channel.get_underlay_channel()
-                self._consumers = underlay.consumers
+        try:
+            with self._link.translated():
+                await self._begin(channel)
+        except BaseException:
+            with suppress(*AWAY):
+                await channel.close()
+            raise
         self._channel = channel
+
+    async def _begin(self, channel: AbstractChannel) -> None:
+        async with asyncio.timeout(self._link.timeout_s):
+            await channel.set_qos(prefetch_count=self._queue.prefetch)
+            queue = await channel.get_queue(self._queue.name, ensure=False)
+            self._tag = await queue.consume(self._on_message)
+            underlay: Any = await channel.get_underlay_channel()
+            self._consumers = underlay.consumers
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         if self._draining:
