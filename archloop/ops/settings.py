@@ -37,12 +37,13 @@ class _Files(EnvSettingsSource):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service has: how it logs, its port, its broker. Subclasses set `service`, `model_config`, `own_port`.
+    """How a service logs, where it listens, and where its broker is.
 
     Within one process with the other services there is neither a port nor a broker, so both may be null.
-    `patience_s` bounds the wait for servers that are not up yet when this one starts.
+    `start_patience_s` bounds the wait for servers that are not up yet when this one starts.
     """
 
+    # To be set by subclasses, with `model_config`.
     service: ClassVar[str]
     own_port: ClassVar[int]
     model_config = SettingsConfigDict(frozen=True, extra="ignore")

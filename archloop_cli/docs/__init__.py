@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from archloop_cli.docs import asyncapi, messages, openapi
+from archloop_cli.docs import asyncapi, messages, openapi, settings
 
 _FOLDER = Path("docs/reference")
 
@@ -13,6 +13,7 @@ def pages() -> dict[Path, str]:
         _FOLDER / "messages.md": messages.text(),
         _FOLDER / "asyncapi.yaml": asyncapi.text(),
         _FOLDER / "openapi.json": openapi.text(),
+        _FOLDER / "settings.md": settings.text(),
     }
 
 

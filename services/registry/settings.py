@@ -8,9 +8,14 @@ from archloop.ops.settings import S3Settings, Seconds, config
 
 
 class RegistrySettings(S3Settings):
-    """`port` null serves no HTTP within one process. Others than this machine may write with `token` only.
+    """The run controller's patience, the tokens of the API, and the database.
 
-    Code and data by hash are for whoever has `read_token`, where one is set. `make_bucket` allows to make the bucket.
+    After `patience_s` of a run's silence, beyond the longest evaluation of its protocol, a missing answer is asked for
+    again, at most `asks` times; a training after `training_patience_s`. A request of our own that does not come back
+    within `echo_s` is published again. The controller looks every `tick_s`.
+
+    Others than this machine may write with `token` only. Code and data are for whoever has `read_token`, where one is
+    set. `make_bucket` allows to make the bucket.
     """
 
     service: ClassVar[str] = "registry"
