@@ -111,11 +111,12 @@ async def _count_forever(counts: Counts, bus: Bus) -> None:
 async def tick(consumer: Consumer, controller: Controller, store: Store) -> None:
     """Look at every run that is new to this process, or silent.
 
-    A run that is new is left alone while messages wait: what it seems to lack may be among them.
+    Not while messages wait or one is in hand: what a run seems to lack may be among them, and to ask for it again would
+    only make more of them. A registry that keeps up has a moment without any.
     """
+    if await consumer.bus.depth(consumer.queue):
+        return
     for run in (await store.runs(unfinished=True)).items:
-        if not controller.knows(run.run_id) and await consumer.bus.depth(consumer.queue):
-            continue
         now = utc_now()
         if controller.quiet(run.run_id, now):
             with _logged("look at run", run_id=run.run_id):

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,16 +92,17 @@ class End(NamedTuple):
         ]
 
 
-@pytest.fixture
-def mortals(mongo_url: str, tmp_path: Path) -> Iterator[Mortals]:
+@contextmanager
+def started(mongo_url: str, folder: Path) -> Iterator[Mortals]:
+    """A broker and an object store for one run alone: what waits when a run has ended is none of the next one's."""
     with required("a RabbitMQ broker"):
         require_rabbitmq()
     address = mongo_url.partition("@")[2].partition("/")[0]
-    (tmp_path / "rabbitmq").mkdir()
-    (tmp_path / "s3").mkdir()
+    for name in ("rabbitmq", "s3"):
+        (folder / name).mkdir(parents=True)
     with (
-        rabbitmq_server(tmp_path / "rabbitmq") as broker,
-        seaweedfs(tmp_path / "s3") as objects,
+        rabbitmq_server(folder / "rabbitmq") as broker,
+        seaweedfs(folder / "s3") as objects,
         proxied(int(address.partition(":")[2])) as database,
     ):
         yield Mortals(broker, objects, database, mongo_url.replace(address, f"127.0.0.1:{database.port}"))
@@ -193,23 +195,25 @@ async def parked(servers: Servers) -> list[str]:
 
 
 def test_a_run_amid_dying_services_broker_and_stores_is_the_run_it_would_have_been(
-    mortals: Mortals, tmp_path: Path, request: pytest.FixtureRequest
+    mongo_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     cycles, candidates = (request.config.getoption(f"--{name}") for name in ("cycles", "candidates"))
     preset = tmp_path / "chaos.yaml"
     preset.write_text(PRESET.format(cycles=cycles, candidates=candidates))
-    (tmp_path / "calm").mkdir()
-    (tmp_path / "storm").mkdir()
-    calm = end_of(Stack(tmp_path / "calm", mortals.servers("calm")), preset, tmp_path / "calm-out", lambda _: None)
-    stack = Stack(tmp_path / "storm", mortals.servers("storm"))
-    storm = Storm(stack, mortals, request.config)
-    end = end_of(stack, preset, tmp_path / "storm-out", storm)
+    with started(mongo_url, tmp_path / "calm") as mortals:
+        stack = Stack(tmp_path / "calm", mortals.servers("calm"))
+        calm = end_of(stack, preset, tmp_path / "calm-out", lambda _: None)
+    with started(mongo_url, tmp_path / "storm") as mortals:
+        stack = Stack(tmp_path / "storm", mortals.servers("storm"))
+        storm = Storm(stack, mortals, request.config)
+        end = end_of(stack, preset, tmp_path / "storm-out", storm)
+        evaluated, judged = asyncio.run(events_per_candidate(mortals.servers("storm")))
+        aside = asyncio.run(parked(mortals.servers("storm")))
     print(json.dumps({"killed": storm.killed, "seconds": [calm.summary["seconds"], end.summary["seconds"]]}))
     storm.check()
     assert end.summary["reason"] == calm.summary["reason"] == "completed"
     assert len(end.candidates) == cycles * candidates
     assert end.results == calm.results
-    evaluated, judged = asyncio.run(events_per_candidate(mortals.servers("storm")))
     assert (set(evaluated.values()), len(evaluated)) == ({1}, cycles * candidates)
     assert set(judged.values()) == {1}
-    assert asyncio.run(parked(mortals.servers("storm"))) == []
+    assert aside == []

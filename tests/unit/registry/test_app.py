@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -12,8 +13,9 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import BusUnavailable, Parked
+from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
-from archloop.contracts.messages import RunRequested
+from archloop.contracts.messages import GenerationRequested, RunRequested
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, QUEUES, REGISTRY, TRAINER
 from archloop.errors import Misconfigured
 from archloop.ops.http import listening
@@ -21,6 +23,7 @@ from services.registry.app import RegistryApp, running, tick
 from services.registry.controller import Controller
 from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler, utc_now
+from services.registry.records import Recorded
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.sqlite import SqliteStore
@@ -33,11 +36,17 @@ class Stage:
     """A bus with fakes of the other services on it, and what the registry needs."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.bus, self.blobs = MemoryBus(), DirectoryBlobs(folder / "blobs")
         self.store = SqliteStore(folder / "registry.sqlite")
 
-    async def others(self) -> None:
-        fakes = ((GENERATOR, Generator()), (EVALUATOR, Evaluator()), (NOVELTY, Novelty()), (TRAINER, Trainer()))
+    async def others(self, generator: Generator | None = None) -> None:
+        fakes = (
+            (GENERATOR, generator or Generator()),
+            (EVALUATOR, Evaluator()),
+            (NOVELTY, Novelty()),
+            (TRAINER, Trainer()),
+        )
         for queue, fake in fakes:
             await Consumer(self.bus, queue, fake, queue.name).start()
 
@@ -126,6 +135,29 @@ async def test_a_broker_that_was_away_costs_seconds_and_nothing_else(stage: Stag
         await stage.request()
         await stage.until_finished()
     assert bus.down == 0
+
+
+class SlowStore(SqliteStore):
+    async def record(self, message: Message, at: datetime) -> Recorded:
+        await asyncio.sleep(0.02)
+        return await super().record(message, at)
+
+
+async def test_a_registry_that_falls_behind_asks_for_nothing_twice(stage: Stage) -> None:
+    asked: list[Message] = []
+
+    class Counting(Generator):
+        async def handle(self, message: GenerationRequested) -> Sequence[Message]:
+            asked.append(message)
+            return await super().handle(message)
+
+    stage.store = SlowStore(stage.folder / "slow.sqlite")
+    await stage.others(generator=Counting())
+    settings = SETTINGS.model_copy(update={"echo_s": 0.01, "tick_s": 0.01})
+    async with running(settings, bus=stage.bus, blobs=stage.blobs, store=stage.store):
+        await stage.request()
+        await stage.until_finished()
+    assert len(asked) == len({message.id for message in asked})
 
 
 async def test_a_stream_of_events_is_resumed_where_it_broke_off(stage: Stage) -> None:
