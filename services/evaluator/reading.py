@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from archloop.contracts.values import Outcome
 from archloop.protocols.model import Limits
 from services.evaluator.harness import frames
-from services.evaluator.harness.losses import POINTS
+from services.evaluator.harness.frames import LOSS_POINTS
 from services.evaluator.sandbox.port import JobResult, KilledBy
 from services.evaluator.scoring import answers
 
@@ -45,7 +45,7 @@ class _Verdict(BaseModel):
     outcome: str
     detail: Annotated[str, Field(max_length=500)]
     parameters: Annotated[int, Field(ge=0, lt=2**53)] | None
-    losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=POINTS)]
+    losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=LOSS_POINTS)]
 
 
 class _Sent(NamedTuple):

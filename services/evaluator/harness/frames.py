@@ -11,6 +11,7 @@ HEADER = struct.Struct("<cI")
 STAGE, PREDICTIONS, VERDICT = b"S", b"P", b"V"
 VERDICT_LIMIT = 16 * 1024
 STAGE_LIMIT = 16
+LOSS_POINTS = 64
 
 
 class Frame(NamedTuple):

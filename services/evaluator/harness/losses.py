@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-POINTS = 64
+from services.evaluator.harness.frames import LOSS_POINTS
 
 
 class LossTap:
@@ -33,5 +33,5 @@ class LossTap:
     def curve(self) -> list[float]:
         """At most 64 points, evenly spaced, the last one included."""
         finite = [value for value in self._values if math.isfinite(value)]
-        step = max(1, math.ceil(len(finite) / POINTS))
+        step = max(1, math.ceil(len(finite) / LOSS_POINTS))
         return [round(value, 6) for value in finite[::-1][::step][::-1]]

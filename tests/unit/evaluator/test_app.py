@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,9 @@ async def test_candidates_are_scored_side_by_side_and_those_in_hand_finished_at_
 def candidate(index: int, source: str, protocol: str) -> CandidateGenerated:
     code = SourceCode.inline(source)
     return CandidateGenerated(run_id="r", cycle=0, index=index, code=code, prompt="p", protocol=protocol)
+
+
+def test_the_trusted_side_loads_no_torch() -> None:
+    """Which takes it seconds to start and 200 MB: only the children train."""
+    look = "import services.evaluator.app, sys; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "False\n"
