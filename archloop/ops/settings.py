@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +20,17 @@ from pydantic_settings import (
 from archloop.errors import Misconfigured
 
 Seconds = Annotated[float, Field(gt=0)]
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there. Raises ValueError where it is no address."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def _address(host: str) -> str:
+    is_loopback(host)
+    return host
 
 
 class _Files(EnvSettingsSource):
@@ -31,9 +42,10 @@ class _Files(EnvSettingsSource):
             return None, field_name, False
         try:
             return Path(path).read_text().strip(), field_name, self.field_is_complex(field)
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             setting = f"{self.env_prefix}{field_name}_file".upper()
-            raise Misconfigured(setting, f"cannot read {path}: {error.strerror}") from error
+            reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
+            raise Misconfigured(setting, f"cannot read {path}: {reason}") from error
 
 
 class ServiceSettings(BaseSettings):
@@ -50,7 +62,7 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = True
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     broker_url: SecretStr | None = None
     start_patience_s: Seconds = 60.0
@@ -78,11 +90,6 @@ class ServiceSettings(BaseSettings):
         """Arguments first, then the environment, then the files that it names."""
         return sources["init_settings"], sources["env_settings"], _Files(settings_cls)
 
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach the port."""
-        return self.host == "localhost" or ip_address(self.host).is_loopback
-
 
 class S3Settings(ServiceSettings):
     """For services that reach the object store themselves. Null within one process, where a directory is used."""
@@ -106,4 +113,5 @@ def _misconfigured(settings: type[ServiceSettings], error: ValidationError) -> M
     value = settings.model_fields.get(".".join(field))
     secret = value is None or "Secret" in str(value.annotation)
     given = "" if secret else f" (got {error.errors()[0]['input']!r})"
-    return Misconfigured(settings.variable(*field) if field else settings.variable("…"), f"{first['msg']}{given}")
+    problem = first["msg"].removeprefix("Value error, ")
+    return Misconfigured(settings.variable(*field) if field else settings.variable("…"), f"{problem}{given}")

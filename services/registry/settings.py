@@ -1,10 +1,10 @@
 """Settings of the registry, from `ARCHLOOP_REGISTRY_…`."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from archloop.ops.settings import S3Settings, Seconds, config
+from archloop.ops.settings import S3Settings, Seconds, config, is_loopback
 
 
 class RegistrySettings(S3Settings):
@@ -27,14 +27,16 @@ class RegistrySettings(S3Settings):
     echo_s: Seconds = 10.0
     asks: Annotated[int, Field(ge=1)] = 5
     tick_s: Seconds = 1.0
-    token: SecretStr | None = None
+    token: SecretStr | None = Field(default=None, validate_default=True)
     read_token: SecretStr | None = None
     mongo_url: SecretStr | None = None
     mongo_database: str = "archloop"
     make_bucket: bool = False
 
-    @model_validator(mode="after")
-    def _open_port_has_a_token(self) -> Self:
-        if self.port is not None and not self.loopback and self.token is None:
-            raise ValueError(f"host {self.host} is reachable by others: set a token, or bind to 127.0.0.1")
-        return self
+    @field_validator("token")
+    @classmethod
+    def _open_port_has_a_token(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        host = info.data.get("host")
+        if host is not None and not is_loopback(host) and token is None:
+            raise ValueError(f"host {host} is reachable by others: set a token, or bind to 127.0.0.1")
+        return token

@@ -21,6 +21,13 @@ def test_a_file_that_is_missing_is_named_with_its_setting(monkeypatch: pytest.Mo
         NoveltySettings.load()
 
 
+def test_a_file_that_is_no_text_is_named_with_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(Misconfigured, match=r"ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE: cannot read .*: no UTF-8"):
+        NoveltySettings.load()
+
+
 def test_a_wrong_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHLOOP_NOVELTY_PERMUTATIONS", "many")
     with pytest.raises(Misconfigured, match=r"ARCHLOOP_NOVELTY_PERMUTATIONS: .*integer.* \(got 'many'\)"):

@@ -234,10 +234,11 @@ async def test_readiness_names_what_does_not_answer(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_a_port_that_others_reach_needs_a_token(host: str) -> None:
-    with pytest.raises(Misconfigured, match="set a token"):
-        RegistrySettings.load(host=host, port=80)
-    assert RegistrySettings.load(host=host, port=80, token="secret").port == 80
+@pytest.mark.parametrize("port", [80, None])
+def test_a_port_that_others_reach_needs_a_token_be_it_the_default_one(host: str, port: int | None) -> None:
+    with pytest.raises(Misconfigured, match=r"ARCHLOOP_REGISTRY_TOKEN: .*set a token"):
+        RegistrySettings.load(host=host, port=port)
+    assert RegistrySettings.load(host=host, port=port, token="secret").host == host
 
 
 def test_a_token_comes_from_a_file_and_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
