@@ -55,9 +55,9 @@ def translated(place: Place) -> Iterator[None]:
         # Its text repeats what was answered, which may be any web page.
         raise _of_status(place, error._code, "answer that is not S3's") from None  # noqa: SLF001
     except (HTTPError, OSError) as error:
-        raise Unavailable(f"object store {place.endpoint}: {_reason(error)}") from error
+        raise _away(place, _reason(error)) from error
     except MinioException as error:
-        raise Unavailable(f"object store {place.endpoint}: {type(error).__name__}") from error
+        raise _away(place, type(error).__name__) from error
 
 
 def refusal(place: Place, code: str) -> Misconfigured:
@@ -69,8 +69,12 @@ def refusal(place: Place, code: str) -> Misconfigured:
 
 def _of_status(place: Place, status: int, code: str) -> ArchloopError:
     if status >= 500 or status in _TRANSIENT:
-        return Unavailable(f"object store {place.endpoint}: HTTP {status} {code}".rstrip())
+        return _away(place, f"HTTP {status} {code}".rstrip())
     return refusal(place, code)
+
+
+def _away(place: Place, problem: str) -> Unavailable:
+    return Unavailable(f"{place.settings}_ENDPOINT: object store {place.endpoint}: {problem}")
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,10 @@
 """The servers that a service needs, by its settings: what is not up yet is waited for, what refuses us is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -10,7 +12,7 @@ from pydantic import SecretStr
 
 from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.bus.amqp import AmqpBus
-from archloop.errors import Misconfigured, Unavailable
+from archloop.errors import ArchloopError, Misconfigured, Unavailable
 from archloop.ops.settings import S3Settings, ServiceSettings
 
 log = structlog.get_logger(__name__)
@@ -49,17 +51,40 @@ async def bucket(settings: S3Settings, *, make: bool = False) -> MinioBlobs:
 
 
 async def patiently(reach: Callable[[], Awaitable[T]], patience_s: float) -> T:
-    """What it returns, once it succeeds. Raises the last Unavailable after the patience, anything else at once."""
-    deadline = asyncio.get_running_loop().time() + patience_s
+    """What it returns, once it succeeds. Raises anything but Unavailable at once, and this after the patience.
+
+    Which begins with the first failure, however long that takes to show, so everything is tried twice at least.
+    """
+    deadline: float | None = None
     while True:
         try:
             return await reach()
         except Unavailable as error:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
+            now = asyncio.get_running_loop().time()
+            deadline = now + patience_s if deadline is None else deadline
+            if (left := deadline - now) <= 0:
                 raise
             log.warning("not there yet, will try again", error=str(error), for_s=round(left))
             await asyncio.sleep(_AGAIN_S)
+
+
+@contextmanager
+def told_as(setting: str) -> Iterator[None]:
+    """Something on this machine's disk that a setting names. Raises Misconfigured where it cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        raise Misconfigured(setting, f"{error.filename}: {error.strerror}") from error
+    except ArchloopError as error:
+        raise Misconfigured(setting, str(error)) from error
+
+
+def made(folder: Path, setting: str) -> None:
+    """The folder is there and can be written. Raises Misconfigured."""
+    with told_as(setting):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise Misconfigured(setting, f"{folder}: cannot be written")
 
 
 def needed(value: str | SecretStr | None, setting: str, example: str) -> str:

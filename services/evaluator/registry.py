@@ -57,11 +57,14 @@ class RegistryReader:
         try:
             response = await self._client.get(path, params=query)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise Unavailable(f"registry at {self._client.base_url}: {error!r}") from error
+            raise self._away(repr(error)) from error
         if response.status_code in _REFUSALS:
             raise Misconfigured(f"{self._setting}_TOKEN", f"the registry at {self._client.base_url} refuses it")
         if response.status_code == HTTPStatus.NOT_FOUND:
             return None
         if not response.is_success:
-            raise Unavailable(f"registry at {self._client.base_url} answers {response.status_code} for {path}")
+            raise self._away(f"answers {response.status_code} for {path}")
         return response.content
+
+    def _away(self, problem: str) -> Unavailable:
+        return Unavailable(f"{self._setting}_URL: registry at {self._client.base_url}: {problem}")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, SecretStr
 
 from archloop.contracts.values import SandboxLevel
-from archloop.ops.settings import ServiceSettings, config
+from archloop.ops.settings import ServiceSettings, WebAddress, config
 
 
 def _cores() -> int:
@@ -28,5 +28,5 @@ class EvaluatorSettings(ServiceSettings):
     slots: Annotated[int, Field(ge=1)] = Field(default_factory=_cores)
     threads: Annotated[int, Field(ge=1)] = 1
     required_level: SandboxLevel = SandboxLevel.NAMESPACES
-    registry_url: str | None = None
+    registry_url: WebAddress | None = None
     registry_token: SecretStr | None = None

@@ -8,7 +8,7 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import GENERATOR, adapter_queue
-from archloop.ops.connecting import broker, bucket
+from archloop.ops.connecting import broker, bucket, made
 from archloop.ops.serve import Served
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
@@ -54,6 +54,7 @@ async def running(
 @asynccontextmanager
 async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
     """The service on the servers that its settings name. It is ready once the model server is, adapters included."""
+    made(settings.cache_dir, settings.variable("cache_dir"))
     async with broker(settings) as bus:
         blobs = await bucket(settings)
         async with running(settings, bus=bus, blobs=blobs, backend=backend_of(settings)) as app:

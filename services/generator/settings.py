@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, SecretStr
 
 from archloop.contracts.topology import GENERATOR
-from archloop.ops.settings import S3Settings, Seconds, config
+from archloop.ops.settings import S3Settings, Seconds, WebAddress, config
 
 
 class GeneratorSettings(S3Settings):
@@ -17,7 +17,7 @@ class GeneratorSettings(S3Settings):
     own_port: ClassVar[int] = 8001
     model_config = config("generator")
 
-    server_url: str = "http://127.0.0.1:8080"
+    server_url: WebAddress = "http://127.0.0.1:8080"
     api_token: SecretStr = SecretStr("")
     request_timeout_s: Seconds = 120.0
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(default_factory=socket.gethostname)

@@ -8,7 +8,7 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import NOVELTY
-from archloop.ops.connecting import broker, bucket
+from archloop.ops.connecting import broker, bucket, told_as
 from archloop.ops.serve import Served
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.normalise import VERSION
@@ -28,7 +28,8 @@ class NoveltyApp:
 @asynccontextmanager
 async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[NoveltyApp]:
     """Judge what arrives, until the context is left."""
-    store = SqliteSignatures(settings.store, made_with(settings))
+    with told_as(settings.variable("store")):
+        store = SqliteSignatures(settings.store, made_with(settings))
     handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     try:
         subscription = await Consumer(bus, NOVELTY, handler, settings.service).start()

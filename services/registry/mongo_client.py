@@ -9,8 +9,10 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, DocumentTooLarge, InvalidName, OperationFailure, PyMongoError
 
 from archloop.errors import InvalidInput, Misconfigured, Unavailable
+from archloop.places import place_of
 
 URL_SETTING = "ARCHLOOP_REGISTRY_MONGO_URL"
+DATABASE_SETTING = "ARCHLOOP_REGISTRY_MONGO_DATABASE"
 
 Client = AsyncMongoClient[dict[str, Any]]
 
@@ -18,7 +20,7 @@ Client = AsyncMongoClient[dict[str, Any]]
 _REFUSED = {11, 13, 18, 8000}
 # BSONObjectTooLarge, KeyTooLong.
 _TOO_LARGE = {10334, 17280}
-_BAD_URL = "not a MongoDB connection string such as mongodb://user:password@host:27017, the password percent-encoded"
+_FORM = "a MongoDB connection string such as mongodb://user:password@host:27017, the password percent-encoded"
 
 
 def connected(url: str, wait_s: float) -> Client:
@@ -27,7 +29,7 @@ def connected(url: str, wait_s: float) -> Client:
     Raises Misconfigured.
     """
     if not url.startswith(("mongodb://", "mongodb+srv://")):  # The driver would take it for a host's name.
-        raise Misconfigured(URL_SETTING, _BAD_URL)
+        raise _not_a_url(url)
     wait_ms = round(wait_s * 1000)
     try:
         return AsyncMongoClient(
@@ -43,7 +45,11 @@ def connected(url: str, wait_s: float) -> Client:
         )
     except (PyMongoError, ValueError, TypeError):
         # The driver's words may repeat a part of the URL, which has the password.
-        raise Misconfigured(URL_SETTING, _BAD_URL) from None
+        raise _not_a_url(url) from None
+
+
+def _not_a_url(url: str) -> Misconfigured:
+    return Misconfigured(URL_SETTING, f"{place_of(url)} is not {_FORM}")
 
 
 def host_of(url: str) -> str:
@@ -58,14 +64,16 @@ def translated(host: str) -> Iterator[None]:
         yield
     except OperationFailure as error:
         raise _failure(host, error) from error
-    except (ConfigurationError, InvalidName):
-        raise Misconfigured(URL_SETTING, _BAD_URL) from None
+    except ConfigurationError:
+        raise Misconfigured(URL_SETTING, f"{host!r} is not where {_FORM} leads") from None
+    except InvalidName as error:
+        raise Misconfigured(DATABASE_SETTING, str(error)) from None
     except OverflowError as error:
         raise InvalidInput("number", str(error), "an integer of at most 64 bits") from error
     except (DocumentTooLarge, BSONError, UnicodeEncodeError) as error:
         raise InvalidInput("message", str(error), "a document that MongoDB can hold") from error
     except PyMongoError as error:
-        raise Unavailable(f"registry database {host}: {error}") from error
+        raise _away(host, error) from error
 
 
 def _failure(host: str, error: OperationFailure) -> Exception:
@@ -74,4 +82,10 @@ def _failure(host: str, error: OperationFailure) -> Exception:
         return Misconfigured(URL_SETTING, f"{host} refuses this user or password, or the user may not do this: {error}")
     if error.code in _TOO_LARGE:
         return InvalidInput("message", str(error), "a document that MongoDB can hold")
-    return Unavailable(f"registry database {host}: {error}")
+    return _away(host, error)
+
+
+def _away(host: str, error: PyMongoError) -> Unavailable:
+    # The driver goes on to tell its timeouts, and the whole topology.
+    problem = str(error).partition(" (configured timeouts: ")[0]
+    return Unavailable(f"{URL_SETTING}: registry database {host}: {problem}")

@@ -9,7 +9,7 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import TRAINER
-from archloop.ops.connecting import broker, bucket
+from archloop.ops.connecting import broker, bucket, made
 from archloop.ops.serve import Served
 from services.trainer.handlers import TrainerHandler
 from services.trainer.process import ProcessTuner
@@ -27,7 +27,7 @@ class TrainerApp:
 async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[TrainerApp]:
     """Warm up and consume; at the end give the job in hand `grace_s`, then stop it, to be retried."""
     if settings.work_dir is not None:
-        settings.work_dir.mkdir(parents=True, exist_ok=True)
+        made(settings.work_dir, settings.variable("work_dir"))
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
         subscription = await Consumer(bus, TRAINER, handler, "trainer").start()

@@ -101,9 +101,13 @@ async def test_a_broker_that_is_away_is_named() -> None:
         await AmqpBus(f"amqp://a:b@127.0.0.1:{port}/", "test").connect()
 
 
-def test_a_url_that_is_none_says_what_would_be_right() -> None:
-    with pytest.raises(Misconfigured, match="amqp://user:password@host:5672/vhost"):
-        AmqpBus("http://broker", "test")
+@pytest.mark.parametrize(
+    "url", ["http://broker", "amqp://", "amqp://a:5#hunter2@broker/", "amqp://a:5/hunter2@broker/", "amqp://a:hunter2"]
+)
+def test_a_url_that_is_none_says_what_would_be_right_and_shows_no_password(url: str) -> None:
+    with pytest.raises(Misconfigured, match=r"broker_url: .*amqp://user:password@host:5672/vhost") as raised:
+        AmqpBus(url, "test")
+    assert "hunter2" not in str(raised.value)
 
 
 async def test_a_replica_hears_what_was_announced_while_it_was_away(bus: AmqpBus) -> None:

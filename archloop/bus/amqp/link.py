@@ -26,10 +26,12 @@ from yarl import URL
 
 from archloop.bus.port import BusUnavailable
 from archloop.errors import ArchloopError, Misconfigured
+from archloop.places import place_of
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 30
+_FORM = "amqp://user:password@host:5672/vhost, or amqps://…, with special characters percent-encoded"
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
 # What the client raises when the broker, the connection or the channel is gone.
 AWAY = (AMQPError, OSError, RuntimeError)
@@ -113,11 +115,21 @@ class Link:
 
 def _checked(url: str, setting: str) -> tuple[URL, str]:
     """What to connect to, and the same for people: which setting says so, and where that is."""
-    parsed = URL(url)
+    parsed = _parsed(url)
+    if parsed is None:
+        raise Misconfigured(setting, f"{place_of(url)} is not {_FORM}")
     shown = str(parsed.with_password("***") if parsed.password else parsed)
-    if parsed.scheme not in {"amqp", "amqps"} or not parsed.host:
-        raise Misconfigured(setting, f"{shown!r} is not amqp://user:password@host:5672/vhost, or amqps://…")
     return parsed.update_query(heartbeat=HEARTBEAT_S), f"{setting}: {shown}"
+
+
+def _parsed(url: str) -> URL | None:
+    """None where it cannot be right: with a bare # or / in its password, what follows looks like another part of it."""
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return None
+    sound = parsed.scheme in {"amqp", "amqps"} and parsed.host and "@" not in f"{parsed.path_qs}#{parsed.fragment}"
+    return parsed if sound else None
 
 
 def _reason(error: BaseException) -> str:

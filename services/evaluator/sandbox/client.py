@@ -15,8 +15,9 @@ from services.evaluator.sandbox.launch import Zygote, launch, obstacles, require
 from services.evaluator.sandbox.port import Job, JobResult
 
 log = structlog.get_logger(__name__)
+_SETTING = "ARCHLOOP_EVALUATOR_REQUIRED_LEVEL"
 _HOW_TO_LOWER = (
-    "set ARCHLOOP_EVALUATOR_REQUIRED_LEVEL=process to run with less, at the risk of whoever owns this machine: "
+    f"set {_SETTING}=process to run with less, at the risk of whoever owns this machine: "
     "candidates are then held by rlimits, seccomp and Landlock only"
 )
 
@@ -85,13 +86,15 @@ class ZygoteSandbox:
     async def _launched(self) -> Zygote:
         """At the strongest level to be had."""
         if self._required is SandboxLevel.CONTAINER:
-            raise SandboxUnavailable("the level `container` needs a container runtime around the evaluator")
+            raise SandboxUnavailable(
+                f"{_SETTING}: the level `container` needs a container runtime around the evaluator"
+            )
         require()
         try:
             zygote = await self._greeted(namespaces=True)
         except SandboxUnavailable as error:
             if self._required is not SandboxLevel.PROCESS:
-                problem = f"no namespaces for the sandbox: {error}{obstacles()}"
+                problem = f"{_SETTING}: no namespaces for the sandbox: {error}{obstacles()}"
                 raise SandboxUnavailable(f"{problem}; {_HOW_TO_LOWER}") from error
             log.warning("candidates run without namespaces", reason=str(error))
             self.level = SandboxLevel.PROCESS

@@ -6,7 +6,7 @@ from archloop.bus.memory import MemoryBus
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import NOVELTY, Queue
 from archloop.contracts.values import Outcome, Verdict
-from archloop.errors import Conflict, Misconfigured
+from archloop.errors import Misconfigured
 from services.novelty.app import running
 from services.novelty.compare import compare
 from services.novelty.settings import NoveltySettings
@@ -54,7 +54,7 @@ async def test_a_store_made_with_other_settings_is_refused_by_name(blobs, tmp_pa
     path = tmp_path / "novelty.sqlite"
     async with running(NoveltySettings(store=path), bus=MemoryBus(), blobs=blobs):
         pass
-    with pytest.raises(Conflict, match=r"k=7.*not with.*k=5"):
+    with pytest.raises(Misconfigured, match=r"ARCHLOOP_NOVELTY_STORE: .*k=7.*not with.*k=5"):
         async with running(NoveltySettings(store=path, k=5), bus=MemoryBus(), blobs=blobs):
             pass
 
