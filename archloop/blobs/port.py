@@ -6,7 +6,7 @@ from typing import Protocol
 from archloop.contracts.values import BlobRef, sha256_of
 from archloop.errors import Conflict, IntegrityError, InvalidInput
 
-_KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.=@-]+(?:/[\w.=@-]+)*")
+_KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.=@-]{1,255}(?:/[\w.=@-]{1,255})*", re.ASCII)
 
 
 class Readable(Protocol):
@@ -35,7 +35,9 @@ class Blobs(Readable, Protocol):
 def checked_key(key: str) -> str:
     """The key, or InvalidInput where it could reach outside of the store."""
     if not _KEY.fullmatch(key) or len(key) > 512:
-        raise InvalidInput("key", key, "slash-separated names of letters, digits and _.=@- without . or ..")
+        raise InvalidInput(
+            "key", key, "slash-separated names of ASCII letters, digits and _.=@-, at most 255 each, without . or .."
+        )
     return key
 
 

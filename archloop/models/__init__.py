@@ -9,11 +9,14 @@ _FOLDER = Path(__file__).parent
 
 def locate(name: str) -> str:
     """What transformers' `from_pretrained` takes for this model."""
-    shipped = _FOLDER / name
-    return str(shipped) if (shipped / "config.json").is_file() else name
+    shipped = {path.parent.name: path.parent for path in _FOLDER.glob("*/config.json")}
+    return str(shipped.get(name, name))
 
 
 def fingerprint(name: str) -> str:
     """SHA-256 over the weights of a local model, or over its hub id."""
-    files = sorted(Path(locate(name)).glob("*.safetensors"))
+    try:
+        files = sorted(Path(locate(name)).glob("*.safetensors"))
+    except OSError:  # A hub id need not be a possible name of a folder.
+        files = []
     return sha256_of("".join(sha256_of(f.read_bytes()) for f in files) if files else name)

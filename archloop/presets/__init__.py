@@ -21,10 +21,12 @@ def names() -> list[str]:
 def load(name: str) -> RunSpec:
     """A shipped preset by name, or any preset file by path. Raises NotFound, InvalidInput naming the field."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise NotFound("preset", name, ", ".join(names()))
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+    except (OSError, ValueError):
+        raise NotFound("preset", name, ", ".join(names())) from None
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InvalidInput(str(path), str(error), "YAML") from error
     return checked(content, source=path.name)

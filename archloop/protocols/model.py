@@ -81,10 +81,12 @@ def names() -> list[str]:
 def load(name: str) -> Protocol:
     """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise NotFound("protocol", name, ", ".join(names()))
     try:
-        return Protocol.model_validate(yaml.safe_load(path.read_text()))
+        text = path.read_text()
+    except (OSError, ValueError):  # A name may be too long for a file, or hold what no file's name can.
+        raise NotFound("protocol", name, ", ".join(names())) from None
+    try:
+        return Protocol.model_validate(yaml.safe_load(text))
     except (ValidationError, yaml.YAMLError) as error:
         raise InvalidInput(
             f"protocol file {path.name}", str(error), "a file like those in archloop/protocols"

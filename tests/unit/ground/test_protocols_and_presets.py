@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from archloop import presets, protocols
+from archloop import models, presets, protocols
 from archloop.contracts.spec import SelectionSpec
+from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, NotFound
 
 
@@ -11,10 +12,17 @@ def test_every_shipped_preset_loads_and_names_a_shipped_protocol(name: str) -> N
     assert presets.load(name).protocol in protocols.names()
 
 
+@pytest.mark.parametrize("name", ["nonsense", "", "x" * 5000, "no\0name", "/", "x" * 300 + ".yaml"])
 @pytest.mark.parametrize("module", [presets, protocols])
-def test_an_unknown_name_lists_the_known_ones(module) -> None:
+def test_an_unknown_name_lists_the_known_ones_be_it_one_that_no_file_can_have(module, name: str) -> None:
     with pytest.raises(NotFound, match=module.names()[0]):
-        module.load("nonsense")
+        module.load(name)
+
+
+@pytest.mark.parametrize("name", ["org/model", "x" * 5000, "no\0name"])
+def test_a_model_that_is_nowhere_here_is_known_by_its_name(name: str) -> None:
+    assert models.locate(name) == name
+    assert models.fingerprint(name) == sha256_of(name)
 
 
 @pytest.mark.parametrize(
