@@ -132,10 +132,11 @@ class MemoryBus:
         """What the directory holds."""
         return self._parking.list(queue)
 
-    async def replay(self, parked_id: str) -> None:
-        """Back on its queue, with a first attempt again."""
-        parked = self._parking.take(parked_id)
-        self._put(self._channels[parked.queue], fresh(parked))
+    async def replay(self, *parked_ids: str) -> None:
+        """Back on their queues, with a first attempt again."""
+        for parked_id in parked_ids:
+            parked = self._parking.take(parked_id)
+            self._put(self._channels[parked.queue], fresh(parked))
 
     async def depth(self, queue: Queue) -> int:
         """Ready plus in hand."""

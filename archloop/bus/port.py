@@ -1,10 +1,9 @@
 """The Bus port: what the consume loop needs of a message broker, and no more."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Protocol
 
-from pydantic import ConfigDict
+from pydantic import AwareDatetime, ConfigDict
 
 from archloop.contracts.base import Frozen
 from archloop.contracts.envelope import Envelope
@@ -28,7 +27,7 @@ class Parked(Frozen):
     reason: str
     stack: str = ""
     attempt: int = 1
-    first_failed: datetime
+    first_failed: AwareDatetime
     body: bytes
 
 
@@ -81,8 +80,8 @@ class Bus(Protocol):
     async def parked(self, queue: str | None = None) -> list[Parked]:
         """What is set aside, oldest first."""
 
-    async def replay(self, parked_id: str) -> None:
-        """Put a parked message back on its queue, its attempts forgotten. Raises NotFound."""
+    async def replay(self, *parked_ids: str) -> None:
+        """Put parked messages back on their queues, their attempts forgotten. Raises NotFound."""
 
     async def depth(self, queue: Queue) -> int:
         """Messages ready or in hand."""

@@ -25,12 +25,17 @@ class Queue:
 
     @property
     def parked_name(self) -> str:
-        """Where its messages are set aside; the queues of a service's replicas share one place."""
-        return f"{self.name.partition('.')[0]}.parked"
+        """Where its messages are set aside."""
+        return parked_name(self.name)
 
     def wants(self, routing_key: str) -> bool:
         """Whether a message with this key is routed here."""
         return any(_matches(pattern, routing_key) for pattern in self.binds)
+
+
+def parked_name(queue: str) -> str:
+    """Where messages of the queue are set aside; the queues of a service's replicas share one place."""
+    return f"{queue.partition('.')[0]}.parked"
 
 
 GENERATOR = Queue("generator", ("generation.requested",), prefetch=16)

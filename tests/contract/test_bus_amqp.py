@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aio_pika import Message
 
 from archloop.bus.amqp import AmqpBus, BrokerRefused
+from archloop.bus.amqp.subscription import AmqpSubscription
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import BusUnavailable
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import Queue, adapter_queue
-from archloop.errors import Misconfigured
+from archloop.errors import InvalidInput, Misconfigured, NotFound
 from tests.contract.test_bus import WORK, Bytes, Recording, envelope, lost, parked_in, scrubbed, until
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
@@ -67,11 +69,77 @@ async def test_a_message_that_kills_every_consumer_is_parked_by_the_broker(bus: 
     await bus.replay(parked.id)
 
 
+async def test_different_messages_under_one_id_are_all_handled(bus: AmqpBus) -> None:
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    await Consumer(bus, WORK, handler, "test").start()
+    for index in range(3):
+        await bus.publish(envelope(index).model_copy(update={"id": "same"}))
+    await until(lambda: handler.started == 3)
+    gate.set()
+    await until(lambda: sorted(m.index for m in handler.seen) == [0, 1, 2])
+
+
+async def test_a_message_that_comes_again_in_the_moment_that_it_is_done_is_acknowledged_too() -> None:
+    message, again = Bytes(b"x"), Bytes(b"x")
+
+    async def handle(delivery) -> None:
+        asyncio.get_running_loop().create_task(subscription._on_message(again))
+        await delivery.ack()
+
+    subscription = AmqpSubscription(None, WORK, handle, None)
+    await subscription._on_message(message)
+    await until(lambda: again.acked)
+    assert (message.acked, subscription.in_hand) == (True, 0)
+
+
 async def test_listing_parked_messages_many_times_loses_none(bus: AmqpBus) -> None:
     await bus.declare(WORK)
     await Consumer(bus, WORK, Recording(), "test").on_delivery(Bytes(b"\xff"))
     for _ in range(30):
         assert len(await bus.parked()) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-death": [1, 2]},
+        {"x-death": [{"count": "many", "time": 3}]},
+        {"x-archloop-id": "a"},
+        {f"x-archloop-{name}": "2026-01-01" for name in ("id", "queue", "reason", "stack", "attempt", "first-failed")},
+        dict.fromkeys(("x-archloop-id", "x-archloop-queue", "x-archloop-reason", "x-archloop-stack"), "work")
+        | {"x-archloop-attempt": "1", "x-archloop-first-failed": "2026-01-01"},
+    ],
+)
+async def test_what_somebody_put_among_the_parked_with_any_headers_is_listed_and_can_be_replayed(
+    bus: AmqpBus, headers: dict[str, object]
+) -> None:
+    handler = Recording()
+    await Consumer(bus, WORK, handler, "test").start()
+    async with bus._out.briefly() as channel:
+        message = Message(envelope(1).encode(), headers=headers)
+        await channel.default_exchange.publish(message, WORK.parked_name)
+    (parked,) = await parked_in(bus)
+    assert parked.queue == WORK.name
+    await bus.replay(parked.id)
+    await until(lambda: handler.seen == [lost(1)])
+    assert await bus.parked() == []
+
+
+async def test_several_are_replayed_at_once_and_one_that_is_not_there_is_named(bus: AmqpBus) -> None:
+    handler = Recording(*[InvalidInput("x", 1, "2")] * 3)
+    await Consumer(bus, WORK, handler, "test").start()
+    for index in range(3):
+        await bus.publish(envelope(index))
+    await until(lambda: len(handler.seen) == 3)
+    async with asyncio.timeout(5):
+        while len(parked := await bus.parked()) < 3:
+            await asyncio.sleep(0.01)
+    with pytest.raises(NotFound, match="nobody"):
+        await bus.replay("nobody", *(each.id for each in parked))
+    await until(lambda: len(handler.seen) == 6)
+    assert await bus.parked() == []
 
 
 async def test_other_arguments_of_a_queue_are_named_and_not_fought(bus: AmqpBus) -> None:

@@ -12,12 +12,13 @@ from archloop.bus.amqp.subscription import AmqpSubscription
 from archloop.bus.parking import fresh, oldest_first
 from archloop.bus.port import BusUnavailable, Callback, Parked
 from archloop.contracts.envelope import Envelope, MalformedMessage
-from archloop.contracts.topology import EXCHANGE, QUEUES, Queue
+from archloop.contracts.topology import EXCHANGE, QUEUES, Queue, adapter_queue, parked_name
 from archloop.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
 _PER_QUEUE_TIMEOUT = (3, 12)
+_LOOP = tuple(queue.name for queue in (*QUEUES, adapter_queue("any")))
 
 
 class AmqpBus:
@@ -88,22 +89,30 @@ class AmqpBus:
                     found.setdefault(parked.id, parked)
         return oldest_first(found.values(), queue)
 
-    async def replay(self, parked_id: str) -> None:
+    async def replay(self, *parked_ids: str) -> None:
         """See the port."""
+        wanted, replayed = set(parked_ids), set[str]()
         for name in self._parked_queues():
             async with parking.opened(self._out, name) as held:
-                chosen = [(m, p) for m in held if (p := parking.read(m, name)).id == parked_id]
-                if not chosen:
-                    continue
-                _, parked = chosen[0]
-                await self._publisher.send(_fresh(parked), parked.queue)
-                for message, _ in chosen:
-                    await message.ack()
-                return
-        raise NotFound("parked message", parked_id)
+                for message in held:
+                    parked = parking.read(message, name)
+                    if parked.id in wanted:
+                        await self._put_back(parked, again=parked.id in replayed)
+                        await message.ack()
+                        replayed.add(parked.id)
+        if missing := wanted - replayed:
+            raise NotFound("parked message", ", ".join(sorted(missing)))
+
+    async def _put_back(self, parked: Parked, *, again: bool) -> None:
+        """One that was parked twice goes back once."""
+        if not again:
+            await self._publisher.send(_fresh(parked), parked.queue)
 
     def _parked_queues(self, queue: str | None = None) -> list[str]:
-        return sorted({q.parked_name for q in self._queues.values() if queue in (None, q.name)})
+        """All of the loop's are looked at, whoever declared them."""
+        return sorted(
+            {parked_name(name) for name in (*_LOOP, *self._queues)} if queue is None else {parked_name(queue)}
+        )
 
     async def depth(self, queue: Queue) -> int:
         """Ready, plus what this process has in hand."""

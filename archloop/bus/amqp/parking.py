@@ -32,30 +32,35 @@ def headers(parked: Parked) -> dict[str, str]:
 
 
 def read(message: AbstractIncomingMessage, queue: str) -> Parked:
-    """A parked message of ours, or one that the broker itself put aside because no consumer ever finished it."""
+    """A parked message of ours, or one that came otherwise: most likely no consumer ever finished it.
+
+    Headers are what a sender says, and whatever he says, the message can be listed.
+    """
     given = {name.removeprefix(_PREFIX): value for name, value in message.headers.items() if name.startswith(_PREFIX)}
-    if "id" not in given:
-        return _given_up(message, queue)
-    return Parked(
-        id=str(given["id"]),
-        queue=str(given["queue"]),
-        reason=str(given["reason"]),
-        stack=str(given["stack"]),
-        attempt=int(str(given["attempt"])),
-        first_failed=datetime.fromisoformat(str(given["first-failed"])),
-        body=message.body,
-    )
+    try:
+        return Parked(
+            id=str(given["id"]),
+            queue=str(given["queue"]),
+            reason=str(given["reason"]),
+            stack=str(given["stack"]),
+            attempt=int(str(given["attempt"])),
+            first_failed=datetime.fromisoformat(str(given["first-failed"])),
+            body=message.body,
+        )
+    except (KeyError, ValueError):
+        return _given_up(message, queue.removesuffix(".parked"))
 
 
 def _given_up(message: AbstractIncomingMessage, queue: str) -> Parked:
-    deaths: Any = message.headers.get("x-death") or [{}]
-    when = deaths[0].get("time")
+    deaths: Any = message.headers.get("x-death")
+    death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    when, count = death.get("time"), death.get("count")
     return Parked(
         id=derived_id("parked", queue, sha256_of(message.body)),
-        queue=str(deaths[0].get("queue", queue)),
-        reason=f"{deaths[0].get('reason', 'dead letter')}: delivered again and again, and no consumer ended it",
-        attempt=int(deaths[0].get("count", 1)),
-        first_failed=when if isinstance(when, datetime) else datetime.now(UTC),
+        queue=str(death.get("queue", queue)),
+        reason=f"{death.get('reason', 'dead letter')}: delivered again and again, and no consumer ended it",
+        attempt=count if isinstance(count, int) else 1,
+        first_failed=when.replace(tzinfo=when.tzinfo or UTC) if isinstance(when, datetime) else datetime.now(UTC),
         body=message.body,
     )
 

@@ -1,7 +1,7 @@
 """A consumer on RabbitMQ that notices when it no longer is one, and subscribes again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,19 +140,19 @@ class AmqpSubscription:
             await AmqpDelivery(message, pause_s=0).release()
             return
         delivery = AmqpDelivery(message)
-        earlier = [
-            t for t, d in self._in_hand.items() if message.message_id and d.message.message_id == message.message_id
-        ]
+        earlier = {task: other for task, other in self._in_hand.items() if other.body == message.body}
         task = asyncio.create_task(self._handle(delivery, earlier))
         self._in_hand[task] = delivery
         task.add_done_callback(self._ended)
 
-    async def _handle(self, delivery: AmqpDelivery, earlier: list[asyncio.Task[None]]) -> None:
-        """A message that comes again while it is in hand, because its channel died, waits for what is under way."""
-        held = [self._in_hand[task] for task in earlier]
+    async def _handle(self, delivery: AmqpDelivery, earlier: Mapping[asyncio.Task[None], AmqpDelivery]) -> None:
+        """A message that comes again while it is in hand, because its channel died, waits for what is under way.
+
+        It is known by its bytes: its id is what its sender says, and two senders may say the same.
+        """
         if earlier:
             await asyncio.wait(earlier)
-        if any(other.done for other in held):
+        if any(other.done for other in earlier.values()):
             await delivery.ack()
         else:
             await self._callback(delivery)
