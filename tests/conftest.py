@@ -14,3 +14,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
     parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")
+    parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
