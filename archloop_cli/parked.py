@@ -1,25 +1,34 @@
-"""`archloop parked`: messages that no retry mended, and what to do with them."""
+"""`archloop parked`: messages that no retry mended, and what to do with them, in a run's directory or at a broker."""
 
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from archloop.bus.parking import ParkingLot
-from archloop.bus.port import Parked
-from archloop.errors import NotFound
+from archloop.bus.port import Bus, Parked
+from archloop.errors import InvalidInput, NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Messages that no retry mended.")
-Run = Annotated[Path, typer.Option("--run", help="Directory of the run.", metavar="RUN")]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", help="Directory of the run; without it, the broker of ARCHLOOP_CLI_BROKER_URL.", metavar="RUN"
+    ),
+]
+Queue = Annotated[str | None, typer.Option("--queue", help="Of this queue only.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")]
 
 
 @app.command("list")
-def list_(run: Run, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
     """What is parked, oldest first."""
-    for parked in _lot(run).list():
+    for parked in _of(queue, asyncio.run(_parked(run))):
         if as_json:
             print(parked.model_dump_json(exclude={"stack"}))
         else:
@@ -27,9 +36,9 @@ def list_(run: Run, as_json: Annotated[bool, typer.Option("--json")] = False) ->
 
 
 @app.command()
-def show(parked_id: str, run: Run) -> None:
+def show(parked_id: Id, run: Run = None) -> None:
     """One message whole: reason, stack, body."""
-    parked = _find(_lot(run), parked_id)
+    parked = _named(parked_id, asyncio.run(_parked(run)))
     print(f"queue:   {parked.queue}\nreason:  {parked.reason}\nattempt: {parked.attempt}\n\n{parked.stack}")
     body = parked.body.decode("utf-8", "backslashreplace")
     with contextlib.suppress(ValueError):
@@ -38,30 +47,76 @@ def show(parked_id: str, run: Run) -> None:
 
 
 @app.command()
-def replay(parked_id: str, run: Run) -> None:
-    """Hand the message to its service again; it is parked again if that fails again."""
-    asyncio.run(_replay(run, _find(_lot(run), parked_id).id))
+def replay(
+    parked_id: Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")] = "",
+    run: Run = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every message that is parked.")] = False,
+    queue: Queue = None,
+) -> None:
+    """Hand messages to their service again; what fails again is parked again."""
+    if bool(parked_id) == everything:
+        raise InvalidInput("ID", parked_id, "the id of one message, or --all")
+    found = _of(queue, asyncio.run(_parked(run)))
+    chosen = found if everything else [_named(parked_id, found)]
+    for parked, became in asyncio.run(_replayed(run, chosen)):
+        print(f"{parked.id}  {parked.queue:<10}  {became}")
 
 
-async def _replay(run: Path, parked_id: str) -> None:
+async def _parked(run: Path | None) -> list[Parked]:
+    """Without the services, which may be down or at fault."""
+    if run is None:
+        async with _broker() as bus:
+            return await bus.parked()
+    if not run.is_dir():
+        raise NotFound("run directory", str(run))
+    return ParkingLot(run / "parked").list()
+
+
+async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
+    """What became of each. At a broker, the services have it now; in a directory they are started for it."""
+    ids = [parked.id for parked in chosen]
+    if not ids:
+        return []
+    if run is None:
+        async with _broker() as bus:
+            await bus.replay(*ids)
+        return [(parked, "handed over again") for parked in chosen]
     from archloop_cli import embedded, runs
 
     _, spec = runs.stored_run(run)
     async with embedded.composed(run, spec.base_model) as loop:
-        await loop.bus.replay(parked_id)
+        await loop.bus.replay(*ids)
         await loop.settled()
         left = {parked.id for parked in await loop.bus.parked()}
-    print("parked again" if parked_id in left else "handled")
+    return [(parked, "parked again" if parked.id in left else "handled") for parked in chosen]
 
 
-def _lot(run: Path) -> ParkingLot:
-    if not run.is_dir():
-        raise NotFound("run directory", str(run))
-    return ParkingLot(run / "parked")
+@contextlib.asynccontextmanager
+async def _broker() -> AsyncIterator[Bus]:
+    """A deployment's, on which nothing is declared."""
+    from archloop.bus.amqp import AmqpBus
+    from archloop.ops.connecting import needed
+    from archloop_cli.settings import CliSettings
+
+    settings = CliSettings.load()
+    setting = settings.variable("broker_url")
+    url = needed(settings.broker_url, setting, "amqp://user:password@host:5672/vhost; or name a run's folder by --run")
+    bus = AmqpBus(url, "cli", setting=setting)
+    try:
+        yield bus
+    finally:
+        await bus.close()
 
 
-def _find(lot: ParkingLot, parked_id: str) -> Parked:
-    for parked in lot.list():
-        if parked.id.startswith(parked_id):
-            return parked
-    raise NotFound("parked message", parked_id)
+def _of(queue: str | None, parked: Sequence[Parked]) -> list[Parked]:
+    return [each for each in parked if queue in (None, each.queue)]
+
+
+def _named(parked_id: str, parked: Sequence[Parked]) -> Parked:
+    """Raises NotFound, and InvalidInput where several ids begin so."""
+    found = [each for each in parked if each.id.startswith(parked_id)]
+    if not found:
+        raise NotFound("parked message", parked_id)
+    if len(found) > 1:
+        raise InvalidInput("ID", parked_id, f"the beginning of one id; {len(found)} begin so")
+    return found[0]

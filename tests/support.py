@@ -4,7 +4,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 SMALL = """
@@ -30,9 +32,12 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "archloop_cli", *map(str, arguments)]
 
 
-def archloop(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+def archloop(
+    *arguments: object, timeout: float = 240, settings: Mapping[str, object] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, with no settings but these."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ARCHLOOP_")}
+    env |= {name: str(value) for name, value in settings.items()}
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, env=env, check=False)
 
 

@@ -1,0 +1,136 @@
+"""Parked messages at a deployment's broker, by the command."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from archloop.bus.amqp import AmqpBus
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import BusUnavailable, Parked
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.messages import CandidateGenerated, CandidateLost, Message
+from archloop.contracts.topology import EVALUATOR, NOVELTY, Queue
+from archloop.contracts.values import SourceCode
+from archloop.errors import InvalidInput
+from tests.contract.test_bus import Recording, scrubbed, until
+from tests.support import archloop
+
+ROOT = Path(__file__).parents[2]
+HOW_TO = ROOT / "docs/how-to/parked-messages.md"
+pytestmark = pytest.mark.timeout(120)
+
+
+@dataclass
+class Deployment:
+    """A broker with a parked message in novelty's queue and two in the evaluator's; services that are mended now."""
+
+    bus: AmqpBus
+    url: str
+    novelty: Recording
+    evaluator: Recording
+
+    async def parked(self, queue: Queue | None = None) -> list[Parked]:
+        return await self.bus.parked(queue.name if queue else None)
+
+    async def told(self, *arguments: object) -> list[str]:
+        """The lines that the command prints."""
+        settings = {"ARCHLOOP_CLI_BROKER_URL": self.url}
+        result = await asyncio.to_thread(archloop, "parked", *arguments, settings=settings)
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout.splitlines()
+
+
+@pytest.fixture
+async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
+    bus = AmqpBus(broker_url, "test")
+    wrong = InvalidInput("protocol", "nope", "one of shapes")
+    deployment = Deployment(bus, broker_url, Recording(wrong), Recording(wrong, wrong))
+    await Consumer(bus, NOVELTY, deployment.novelty, "novelty").start()
+    await Consumer(bus, EVALUATOR, deployment.evaluator, "evaluator").start()
+    code = SourceCode.inline("import torch\n")
+    messages: list[Message] = [CandidateLost(run_id="r", index=9, step="generation", asked=3)]
+    messages += [CandidateGenerated(run_id="r", index=i, code=code, prompt="", protocol="nope") for i in range(2)]
+    for message in messages:
+        await bus.publish(Envelope.of(message, source="test"))
+    async with asyncio.timeout(10):
+        while len(await bus.parked()) < 3:
+            await asyncio.sleep(0.05)
+    yield deployment
+    await scrubbed(bus)
+    await bus.close()
+
+
+async def test_what_is_parked_is_listed_the_oldest_first_for_people_and_for_programs(deployment: Deployment) -> None:
+    expected = [(parked.id, parked.queue) for parked in await deployment.parked()]
+    lines = await deployment.told("list")
+    assert [(line.split()[0], line.split()[3]) for line in lines] == expected
+    assert all("protocol: 'nope' is not valid; expected one of shapes" in line for line in lines)
+    objects = [json.loads(line) for line in await deployment.told("list", "--json")]
+    assert [(each["id"], each["queue"]) for each in objects] == expected
+    assert len(await deployment.told("list", "--queue", "evaluator")) == 2
+    assert len(await deployment.parked()) == 3
+
+
+async def test_one_is_shown_whole_and_replayed_by_the_beginning_of_its_id(deployment: Deployment) -> None:
+    (parked,) = await deployment.parked(NOVELTY)
+    shown = "\n".join(await deployment.told("show", parked.id[:8]))
+    for expected in ("queue:   novelty", "InvalidInput", '"step": "generation"'):
+        assert expected in shown
+    assert await deployment.told("replay", parked.id[:8]) == [f"{parked.id}  novelty     handed over again"]
+    await until(lambda: len(deployment.novelty.seen) == 2)
+    assert len(await deployment.parked()) == 2
+
+
+async def test_all_of_one_queue_are_replayed_and_the_others_stay(deployment: Deployment) -> None:
+    assert len(await deployment.told("replay", "--all", "--queue", "evaluator")) == 2
+    await until(lambda: len(deployment.evaluator.seen) == 4)
+    assert [parked.queue for parked in await deployment.parked()] == ["novelty"]
+
+
+@pytest.mark.parametrize("arguments", [["replay"], ["replay", "abc", "--all"], ["replay", ""], ["show", "nobody"]])
+async def test_what_cannot_be_meant_is_told_and_nothing_is_replayed(
+    deployment: Deployment, arguments: list[str]
+) -> None:
+    settings = {"ARCHLOOP_CLI_BROKER_URL": deployment.url}
+    result = await asyncio.to_thread(archloop, "parked", *arguments, settings=settings)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"error \[(invalid_input|not_found)\] .*\n", result.stderr)
+    assert len(await deployment.parked()) == 3
+
+
+async def test_the_url_comes_from_a_file_and_nothing_is_declared(broker_url: str, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{broker_url}\n")
+    settings = {"ARCHLOOP_CLI_BROKER_URL_FILE": tmp_path / "url"}
+    result = await asyncio.to_thread(archloop, "parked", "list", settings=settings)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    bus = AmqpBus(broker_url, "test")
+    with pytest.raises(BusUnavailable, match="no queue"):
+        await bus.depth(NOVELTY)
+    await bus.close()
+
+
+def test_without_a_broker_or_a_directory_the_setting_is_named() -> None:
+    result = archloop("parked", "list")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error [misconfigured] ARCHLOOP_CLI_BROKER_URL: not set")
+    assert "--run" in result.stderr
+
+
+async def test_every_command_of_the_how_to_does_what_it_says(deployment: Deployment) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", HOW_TO.read_text(), re.DOTALL | re.MULTILINE)
+    paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": paths, "PYTHONPATH": str(ROOT), "ARCHLOOP_CLI_BROKER_URL": deployment.url}
+    shell = ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)]
+    result = await asyncio.to_thread(subprocess.run, shell, env=env, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("handed over again") == 3
+    await until(lambda: (len(deployment.novelty.seen), len(deployment.evaluator.seen)) == (2, 4))
+    assert await deployment.parked() == []
