@@ -4,6 +4,7 @@ Only read, never run. Every walk is a loop over an explicit queue, so that no ne
 """
 
 import ast
+import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ ALWAYS = ("__init__", "forward", "__call__")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# The parser counts its depth once for all threads: SystemError where two of them are in it (CPython 106905).
+_ONE_AT_A_TIME = threading.Lock()
 _BLOCKS = ("body", "orelse", "finalbody")
 
 
@@ -79,7 +82,8 @@ def _parse(source: str) -> ast.Module:
     if size > MAX_SOURCE_BYTES:
         raise UnreadableSource(f"source has {size} bytes; at most {MAX_SOURCE_BYTES} are read")
     try:
-        return ast.parse(source)
+        with _ONE_AT_A_TIME:
+            return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableSource(f"source cannot be parsed: {type(error).__name__}: {error}") from error
 

@@ -1,5 +1,9 @@
 import ast
+import gc
 import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -222,3 +226,24 @@ def test_what_cannot_be_read_is_a_permanent_error(source):
     with pytest.raises(UnreadableSource) as raised:
         normalise(source)
     assert not raised.value.retryable
+
+
+@pytest.fixture
+def _threads_that_change_within_the_parser() -> Iterator[None]:
+    """Whenever it makes garbage collected."""
+    threshold = gc.get_threshold()
+
+    def let_others(*_: object) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(let_others)
+    gc.set_threshold(50)
+    yield
+    gc.set_threshold(*threshold)
+    gc.callbacks.remove(let_others)
+
+
+@pytest.mark.usefixtures("_threads_that_change_within_the_parser")
+def test_many_are_read_at_once() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(normalise, [NET] * 100)) == {normalise(NET)}
