@@ -1,0 +1,19 @@
+"""What one service needs, a line each: `python requirements.py novelty`, beside pyproject.toml.
+
+The images install this list before any code is copied, so that a change of code leaves that layer alone.
+"""
+
+import sys
+import tomllib
+from pathlib import Path
+
+
+def main(extra: str) -> None:
+    """Print the project's own dependencies and those of the extra."""
+    project = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
+    for requirement in sorted({*project["dependencies"], *project["optional-dependencies"][extra]}):
+        sys.stdout.write(f"{requirement}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
