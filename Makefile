@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types docs clean
+.PHONY: help setup demo run up down test lint types docs clean
 
 help: ## What there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -21,6 +21,15 @@ demo: $(READY) ## Run the closed loop once: 6 cycles of 64 candidates, ending in
 
 run: $(READY) ## Any archloop command: make run ARGS="doctor"
 	$(BIN)/archloop $(ARGS)
+
+up: .env ## The whole deployment in containers, from this checkout
+	docker compose up --build --detach --wait --wait-timeout 900
+
+.env:
+	$(PYTHON) -m archloop_cli.environment $@
+
+down: ## Stop the deployment; its data stay
+	docker compose down
 
 test: $(READY) ## All tests
 	$(BIN)/python -m pytest

@@ -13,7 +13,7 @@ from rich.console import Console
 from archloop import __version__
 from archloop.errors import ArchloopError
 from archloop.ops import logging
-from archloop_cli import doctor, model, parked
+from archloop_cli import doctor, environment, model, parked
 
 if TYPE_CHECKING:
     from services.registry.summary import Summary
@@ -106,6 +106,16 @@ def diagnose(as_json: Json = False) -> None:
 def serve(service: Annotated[Service, typer.Argument(help="Its settings are ARCHLOOP_<SERVICE>_… .")]) -> None:
     """Run one service as a process of its own, on the broker and the stores that its settings name."""
     os.execv(sys.executable, [sys.executable, "-m", f"services.{service}"])  # noqa: S606
+
+
+@app.command()
+def env(
+    file: Annotated[Path, typer.Argument(help="Where compose reads it.")] = Path(".env"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file; servers keep the old secrets.")] = False,
+) -> None:
+    """Write the secrets of a compose deployment, made at random, into a file that only you read."""
+    environment.write(file, replace=force)
+    err.print(f"wrote {file}", highlight=False)
 
 
 @app.command()
