@@ -1,0 +1,153 @@
+"""What compose.yaml promises, service by service."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from archloop_cli import environment
+
+ROOT = Path(__file__).parents[3]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ("registry", "generator", "modelserver", "evaluator", "novelty", "trainer", "trainer-gpu")
+NETWORKS = {
+    "rabbitmq": {"messages", "evaluation"},
+    "mongo": {"documents"},
+    "minio": {"objects"},
+    "registry": {"edge", "evaluation", "messages", "objects", "documents"},
+    "generator": {"messages", "objects", "models"},
+    "modelserver": {"models"},
+    "vllm": {"models"},
+    "evaluator": {"evaluation"},
+    "novelty": {"messages", "objects"},
+    "trainer": {"messages", "objects"},
+    "trainer-gpu": {"messages", "objects"},
+}
+SECRET = re.compile(r"PASS|SECRET|TOKEN|_URL$")
+each = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_every_service_is_looked_at():
+    assert set(SERVICES) == set(NETWORKS)
+
+
+@each
+def test_an_image_is_pinned_or_built_here(name):
+    image = SERVICES[name]["image"]
+    if name in OURS:
+        assert image.startswith("archloop/")
+        built = SERVICES["generator" if name == "modelserver" else name]["build"]
+        assert (ROOT / built["dockerfile"]).is_file()
+    else:
+        tag = image.rpartition(":")[2]
+        assert re.search(r"\d", tag), f"{image} is not pinned"
+
+
+@each
+def test_nothing_is_privileged(name):
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["read_only"] is True
+    assert not {"privileged", "cap_add", "pid", "ipc", "network_mode", "devices", "userns_mode"} & set(service)
+    assert not any("docker.sock" in volume for volume in service.get("volumes", ()))
+
+
+@each
+def test_nobody_is_root_but_the_store_whose_image_wants_it(name):
+    assert ("user" in SERVICES[name]) is (name != "minio")
+    assert not SERVICES[name].get("user", "").startswith("0")
+    if name in OURS:
+        assert SERVICES[name]["user"] == "10001:10001"
+
+
+@each
+def test_it_has_limits_and_comes_back(name):
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory", "pids"} <= set(limits)
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["logging"]["options"]["max-size"]
+
+
+@each
+def test_it_says_whether_it_is_well(name):
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+@each
+def test_it_reaches_whom_it_needs(name):
+    assert set(SERVICES[name]["networks"]) == NETWORKS[name]
+
+
+def test_the_evaluator_meets_the_broker_and_the_registry_only():
+    met = {name for name, networks in NETWORKS.items() if networks & NETWORKS["evaluator"]}
+    assert met == {"evaluator", "rabbitmq", "registry"}
+
+
+def test_only_the_registry_has_a_way_out():
+    ways_out = {name for name, network in COMPOSE["networks"].items() if not network.get("internal")}
+    assert ways_out == {"edge"}
+    assert [name for name, networks in NETWORKS.items() if "edge" in networks] == ["registry"]
+
+
+@each
+def test_ports_are_for_this_machine(name):
+    ports = SERVICES[name].get("ports", [])
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert bool(ports) is (name == "registry")
+
+
+@each
+def test_secrets_come_from_the_environment_file(name):
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if SECRET.search(variable) and not re.fullmatch(r"http://[a-z]+:\d+", value):
+            used = set(re.findall(r"\$\{(\w+)", value))
+            assert used, f"{variable} is written down"
+            assert used <= set(environment.SECRETS)
+            assert not re.search(r"\$\{\w+:?-", value), f"{variable} has a default"
+
+
+def test_a_missing_secret_is_told_with_what_to_do():
+    text = (ROOT / "compose.yaml").read_text()
+    for name in environment.SECRETS:
+        assert f"${{{name}:?there are no secrets yet, run `make up`}}" in text
+
+
+def test_the_sandbox_has_its_filter_and_no_other_exception():
+    assert SERVICES["evaluator"]["security_opt"] == [
+        "no-new-privileges:true",
+        "seccomp:./deploy/seccomp/evaluator.json",
+        "apparmor:unconfined",
+    ]
+    others = {name: SERVICES[name]["security_opt"] for name in SERVICES if name != "evaluator"}
+    assert all(options == ["no-new-privileges:true"] for options in others.values()), others
+
+
+@pytest.mark.parametrize("name", [n for n in OURS if n not in ("registry", "modelserver")])
+def test_the_registry_is_first(name):
+    assert SERVICES[name]["depends_on"]["registry"] == {"condition": "service_healthy"}
+    assert SERVICES["registry"]["environment"]["ARCHLOOP_REGISTRY_MAKE_BUCKET"] == "true"
+
+
+def test_the_model_server_reads_adapters_where_the_generator_says_they_are():
+    path = SERVICES["generator"]["environment"]["ARCHLOOP_GENERATOR_CACHE_DIR"]
+    assert SERVICES["generator"]["volumes"] == [f"adapters:{path}"]
+    for server in ("modelserver", "vllm"):
+        assert f"adapters:{path}:ro" in SERVICES[server]["volumes"]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_compose_accepts_it(profile, tmp_path):
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("no docker compose on this machine")
+    environment.write(tmp_path / "env")
+    command = [docker, "compose", "--env-file", tmp_path / "env", "--profile", profile, "config", "--quiet"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

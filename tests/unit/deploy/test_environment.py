@@ -1,0 +1,43 @@
+"""The file of secrets."""
+
+import stat
+
+import pytest
+
+from archloop.errors import Conflict
+from archloop_cli import environment
+
+
+def values(path):
+    return dict(line.split("=") for line in path.read_text().splitlines() if not line.startswith("#"))
+
+
+def test_secrets_are_long_and_each_its_own(tmp_path):
+    environment.write(tmp_path / ".env")
+    secrets = [values(tmp_path / ".env")[name] for name in environment.SECRETS]
+    assert len(set(secrets)) == len(secrets)
+    assert all(len(secret) == 48 for secret in secrets)
+
+
+def test_only_its_owner_reads_it(tmp_path):
+    environment.write(tmp_path / ".env")
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_what_is_there_stays(tmp_path):
+    environment.write(tmp_path / ".env")
+    before = (tmp_path / ".env").read_text()
+    with pytest.raises(Conflict, match="may be in use"):
+        environment.write(tmp_path / ".env")
+    assert (tmp_path / ".env").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_it_is_replaced_when_told(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text("old")
+    path.chmod(0o644)
+    environment.write(path, replace=True)
+    assert set(environment.SECRETS) <= set(values(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
