@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from archloop.ops.settings import ServiceSettings
 from archloop_cli import environment
+from services.evaluator.settings import EvaluatorSettings
+from services.generator.settings import GeneratorSettings
+from services.novelty.settings import NoveltySettings
+from services.registry.settings import RegistrySettings
+from services.trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -27,6 +33,14 @@ NETWORKS = {
     "novelty": {"messages", "objects"},
     "trainer": {"messages", "objects"},
     "trainer-gpu": {"messages", "objects"},
+}
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "registry": RegistrySettings,
+    "generator": GeneratorSettings,
+    "evaluator": EvaluatorSettings,
+    "novelty": NoveltySettings,
+    "trainer": TrainerSettings,
+    "trainer-gpu": TrainerSettings,
 }
 SECRET = re.compile(r"PASS|SECRET|TOKEN|_URL$")
 each = pytest.mark.parametrize("name", SERVICES)
@@ -110,6 +124,18 @@ def test_secrets_come_from_the_environment_file(name):
             assert used, f"{variable} is written down"
             assert used <= set(environment.SECRETS)
             assert not re.search(r"\$\{\w+:?-", value), f"{variable} has a default"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_is_one_that_the_service_has(name):
+    known = {SETTINGS[name].variable(field) for field in SETTINGS[name].model_fields}
+    given = {variable for variable in SERVICES[name]["environment"] if variable.startswith("ARCHLOOP_")}
+    assert given <= known
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_health_is_asked_for_on_the_services_port(name):
+    assert f"http://127.0.0.1:{SETTINGS[name].own_port}/readyz" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_a_missing_secret_is_told_with_what_to_do():
