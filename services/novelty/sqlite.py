@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from archloop.contracts.messages import CandidateJudged
-from archloop.errors import Conflict, IntegrityError, Unavailable
+from archloop.errors import Conflict, IntegrityError, InvalidInput, Unavailable
 from services.novelty.features import Features
 from services.novelty.index import Entry
 from services.novelty.store import Arrival
@@ -71,6 +71,8 @@ class SqliteSignatures:
                 yield
         except sqlite3.OperationalError as error:
             raise Unavailable(f"signature store cannot be written: {error}") from error
+        except OverflowError as error:
+            raise InvalidInput("number", str(error), "an integer of at most 64 bits") from error
 
     def record(self, arrival: Arrival) -> bool:
         """See the port."""

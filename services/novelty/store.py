@@ -35,7 +35,7 @@ class SignatureStore(Protocol):
     """Arrivals and verdicts, durable. All of it within `transaction()`: it is there whole, or not at all."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """One writer at a time; durable on leaving. Raises Unavailable."""
+        """One writer at a time; durable on leaving. Raises Unavailable, InvalidInput."""
 
     def record(self, arrival: Arrival) -> bool:
         """Keep it; False if something was heard of the candidate before, which then stands."""

@@ -6,6 +6,7 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import CandidateLost
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import Outcome, SourceCode, Verdict, sha256_of
+from archloop.errors import InvalidInput
 from services.novelty.program import UnreadableSource
 
 # What each index of a cycle turned out to be: a network's seed, a failure, or lost.
@@ -147,3 +148,11 @@ async def test_unreadable_code_is_refused_and_giving_it_up_lets_the_cycle_go_on(
         await handler.handle(evaluated(0, "def ("))
     given_up = CandidateLost(run_id="run-1", index=0, step="judgement", asked=3)
     assert [verdict.index for verdict in await handler.handle(given_up)] == [1]
+
+
+async def test_a_number_that_no_store_holds_is_refused_and_the_next_candidate_judged(evaluated, seed_net, handler_on):
+    handler = handler_on()
+    with pytest.raises(InvalidInput, match="64 bits"):
+        await handler.handle(evaluated(2**63, seed_net(3)))
+    (verdict,) = await handler.handle(evaluated(0, seed_net(3)))
+    assert verdict.verdict is Verdict.NOVEL
