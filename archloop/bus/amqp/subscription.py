@@ -45,7 +45,11 @@ class AmqpDelivery:
 
 
 class AmqpSubscription:
-    """Looks after one consumer: `poll_s` between looks at our own state, `check_s` between questions to the broker."""
+    """Looks after one consumer.
+
+    Every `poll_s` seconds it looks at its own state, every `check_s` it asks the broker; while it cannot subscribe it
+    tries every `again_s`.
+    """
 
     def __init__(
         self,
@@ -55,9 +59,10 @@ class AmqpSubscription:
         declare: Callable[[Queue], Awaitable[None]],
         poll_s: float = 0.5,
         check_s: float = 15.0,
+        again_s: float = 2.0,
     ) -> None:
         self._link, self._queue, self._callback, self._declare = link, queue, callback, declare
-        self._poll_s, self._check_s = poll_s, check_s
+        self._poll_s, self._check_s, self._again_s = poll_s, check_s, again_s
         self._channel: AbstractChannel | None = None
         self._tag, self._draining = "", False
         self._consumers: Container[str] = ()
@@ -171,7 +176,9 @@ class AmqpSubscription:
                 checked = now
                 await self._ask()
             if not self.alive:
-                await self._again()
+                log.warning("consumer lost, subscribing again", queue=self._queue.name)
+                while not await self._again():
+                    await asyncio.sleep(self._again_s)
 
     async def _ask(self) -> None:
         """The queue may have been deleted, or the consumer forgotten, without a word to us."""
@@ -183,8 +190,8 @@ class AmqpSubscription:
         if not consumers:
             self._tag = ""
 
-    async def _again(self) -> None:
-        log.warning("consumer lost, subscribing again", queue=self._queue.name)
+    async def _again(self) -> bool:
+        """Whether it worked."""
         old, self._channel = self._channel, None
         if old is not None:
             with suppress(*AWAY):
@@ -198,3 +205,5 @@ class AmqpSubscription:
             log.error("cannot subscribe", queue=self._queue.name, error=str(error))
         else:
             log.info("subscribed again", queue=self._queue.name)
+            return True
+        return False
