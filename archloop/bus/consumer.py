@@ -6,6 +6,7 @@ handlers together give each effect once (design, section 4).
 
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -75,6 +76,10 @@ class Consumer:
             log.warning("bus unavailable, delivery given back", queue=self.queue.name, error=str(error))
             await delivery.release()
             return "released"
+        except Exception as error:  # noqa: BLE001 - a mistake of this loop's own must not keep the message for ever
+            log.error("delivery given back", queue=self.queue.name, error=repr(error))
+            await delivery.release()
+            return "released"
         await delivery.ack()
         return end
 
@@ -136,13 +141,20 @@ class Consumer:
                 id=derived_id("parked", self.queue.name, sha256_of(body)),
                 queue=self.queue.name,
                 reason=f"{getattr(error, 'code', type(error).__name__)}: {error}",
-                stack="".join(traceback.format_exception(error)),
+                stack=_stack(error),
                 attempt=attempt,
                 first_failed=datetime.now(UTC),
                 body=body,
             )
         )
         return "parked"
+
+
+def _stack(error: Exception) -> str:
+    """Python parses source lines for it, which fails where another thread parses at the same time (CPython 106905)."""
+    with suppress(SystemError):
+        return "".join(traceback.format_exception(error))
+    return "".join(traceback.format_exception_only(error))
 
 
 def _context(envelope: Envelope) -> dict[str, object]:

@@ -14,6 +14,8 @@ from archloop.bus.port import Callback, Parked
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import Queue
 
+_PAUSE_S = 0.1
+
 
 @dataclass
 class _Channel:
@@ -45,7 +47,8 @@ class MemoryDelivery:
         """Nothing is left to forget."""
 
     async def release(self) -> None:
-        """Back to the head of the queue, as RabbitMQ does."""
+        """Back to the head of the queue, as RabbitMQ does, and not in a tight circle."""
+        await asyncio.sleep(_PAUSE_S)
         self.channel.ready.appendleft(self.body)
 
 

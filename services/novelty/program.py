@@ -7,6 +7,7 @@ import ast
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
@@ -18,8 +19,8 @@ ALWAYS = ("__init__", "forward", "__call__")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# The parser counts its depth once for all threads: SystemError where two of them are in it (CPython 106905).
 _ONE_AT_A_TIME = threading.Lock()
+_DISTURBED_AT_MOST = 20
 _BLOCKS = ("body", "orelse", "finalbody")
 
 
@@ -82,10 +83,21 @@ def _parse(source: str) -> ast.Module:
     if size > MAX_SOURCE_BYTES:
         raise UnreadableSource(f"source has {size} bytes; at most {MAX_SOURCE_BYTES} are read")
     try:
-        with _ONE_AT_A_TIME:
-            return ast.parse(source)
+        return _undisturbed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableSource(f"source cannot be parsed: {type(error).__name__}: {error}") from error
+
+
+def _undisturbed(source: str) -> ast.Module:
+    """CPython's parser counts its depth for all threads, and raises SystemError where two are in it (its issue 106905).
+
+    Ours take turns. Who formats a traceback meanwhile, on the event loop's, parses too: then it is done again.
+    """
+    with _ONE_AT_A_TIME:
+        for _ in range(_DISTURBED_AT_MOST):
+            with suppress(SystemError):
+                return ast.parse(source)
+        return ast.parse(source)
 
 
 def _strip(tree: ast.Module) -> None:

@@ -243,6 +243,33 @@ async def test_when_the_bus_cannot_take_the_results_the_message_is_delivered_aga
     assert await bus.parked() == []
 
 
+async def test_a_message_is_parked_though_python_cannot_format_the_stack(bus: Bus, monkeypatch) -> None:
+    def disturbed(_: object) -> list[str]:
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr("traceback.format_exception", disturbed)
+    await Consumer(bus, WORK, Recording(InvalidInput("x", 1, "2")), "test", FAST).start()
+    await bus.publish(envelope(1))
+    (parked,) = await parked_in(bus)
+    assert "InvalidInput" in parked.stack
+
+
+async def test_after_a_mistake_of_the_loops_own_the_message_is_delivered_again(bus: Bus, monkeypatch) -> None:
+    mistakes = [RuntimeError("unforeseen")]
+    settle = Consumer._settle
+
+    async def once_mistaken(consumer, delivery):
+        if mistakes:
+            raise mistakes.pop()
+        return await settle(consumer, delivery)
+
+    monkeypatch.setattr(Consumer, "_settle", once_mistaken)
+    handler = Recording()
+    await Consumer(bus, WORK, handler, "test").start()
+    await bus.publish(envelope(1))
+    await until(lambda: handler.seen == [lost(1)])
+
+
 async def test_a_single_active_queue_serves_one_consumer_until_it_leaves(bus: Bus) -> None:
     queue = Queue("ordered", ("candidate.lost",), prefetch=5, single_active=True)
     first, second = Recording(), Recording()

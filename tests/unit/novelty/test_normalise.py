@@ -1,9 +1,11 @@
 import ast
 import gc
 import re
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -241,6 +243,24 @@ def _threads_that_change_within_the_parser() -> Iterator[None]:
     yield
     gc.set_threshold(*threshold)
     gc.callbacks.remove(let_others)
+
+
+@pytest.mark.usefixtures("_threads_that_change_within_the_parser")
+def test_sources_are_read_while_another_thread_formats_a_traceback() -> None:
+    over = threading.Event()
+
+    def parse() -> None:
+        while not over.is_set():
+            with suppress(SystemError):
+                ast.parse(NET)
+
+    other = threading.Thread(target=parse)
+    other.start()
+    try:
+        assert {normalise(NET) for _ in range(50)} == {normalise(NET)}
+    finally:
+        over.set()
+        other.join()
 
 
 @pytest.mark.usefixtures("_threads_that_change_within_the_parser")
