@@ -247,10 +247,10 @@ def test_a_source_is_read_again_where_another_thread_was_in_the_parser(monkeypat
     expected, parse = normalise(NET), ast.parse
     mismatches = [SystemError("AST constructor recursion depth mismatch")] * 3
 
-    def disturbed(source: str) -> ast.Module:
+    def disturbed(source: str, **options: str) -> ast.Module:
         if mismatches:
             raise mismatches.pop()
-        return parse(source)
+        return parse(source, **options)
 
     monkeypatch.setattr(ast, "parse", disturbed)
     assert normalise(NET) == expected
