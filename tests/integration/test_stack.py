@@ -33,8 +33,16 @@ def run_there(stack: Stack, folder: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
+def ended(client: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it printed; it does not outlive the test."""
+    try:
+        return client.communicate(timeout=240)
+    finally:
+        client.kill()
+
+
 def test_a_run_at_the_deployment_is_followed_to_its_report(stack: Stack, tmp_path: Path) -> None:
-    out, err = run_there(stack, tmp_path, "followed").communicate(timeout=240)
+    out, err = ended(run_there(stack, tmp_path, "followed"))
     summary = json.loads(out)
     assert [cycle["generated"] for cycle in summary["cycles"]] == [8, 8], err
     assert summary["reason"] == "completed"
@@ -71,7 +79,7 @@ def test_services_sit_out_a_broker_that_is_away_and_go_on_within_seconds(
     own_broker.start()
     own_broker.wait()
     stack.wait_ready(15)
-    out, err = client.communicate(timeout=240)
+    out, err = ended(client)
     assert json.loads(out)["reason"] == "completed", err
     assert {name: process.running for name, process in stack.processes.items()} == processes, "a service was restarted"
     assert all(process is not None and process.poll() is None for process in processes.values())
