@@ -95,7 +95,7 @@ def _arguments(folder: Path, server: S3, ports: dict[str, int]) -> Sequence[str]
     listening = [f"-{n if '.port' in n else f'{n}.port'}={p}" for n, p in ports.items()]
     return (
         *("server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
-        *("-filer", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
+        *("-filer", "-master.volumeSizeLimitMB=64", "-volume.max=2000"),
         *("-s3", f"-s3.config={config}", "-s3.iam=false", "-s3.allowDeleteBucketNotEmpty=false"),
         *(f"-{name}=0" for name in _ABSENT),
         *listening,
