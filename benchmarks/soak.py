@@ -28,8 +28,7 @@ from archloop.contracts.topology import QUEUES
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.s3 import seaweedfs
 from tests.stack import SERVICES, Servers, Stack
-from tests.stack.stack import TOKEN, get
-from tests.support import command
+from tests.stack.stack import get
 
 RESULT, IMAGE, PAGE = Path("benchmarks/results/soak.json"), Path("docs/images/soak.svg"), Path("docs/results/soak.md")
 MIB = 2**20
@@ -93,9 +92,7 @@ def soak(options: argparse.Namespace, folder: Path) -> list[Sample]:
         stack = Stack(folder, Servers(broker.url, "", objects.s3, database="soak", bucket="soak"), instead)
         try:
             stack.start()
-            where = ("--server", stack.url, "--name", "soak", "--out", folder / "out")
-            env = stack.processes["modelserver"].env | {"ARCHLOOP_CLI_TOKEN": TOKEN}
-            with subprocess.Popen(command("run", "--preset", preset, *where), env=env) as client:
+            with stack.run(preset, "soak", folder / "out") as client:
                 return asyncio.run(watch(stack, client, options.interval))
         finally:
             stack.stop()

@@ -1,6 +1,7 @@
 """What several kinds of test need: a small run, the command, and what a run's directory holds."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -32,13 +33,23 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "archloop_cli", *map(str, arguments)]
 
 
+def without_settings() -> dict[str, str]:
+    """The environment but for settings of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARCHLOOP_")}
+
+
 def archloop(
     *arguments: object, timeout: float = 240, settings: Mapping[str, object] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, with no settings but these."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("ARCHLOOP_")}
-    env |= {name: str(value) for name, value in settings.items()}
+    env = without_settings() | {name: str(value) for name, value in settings.items()}
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, env=env, check=False)
+
+
+def shell_of(page: Path) -> list[str]:
+    """A shell that runs every `sh` block of a page, and stops where one fails."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)]
 
 
 class Recorded(NamedTuple):

@@ -19,13 +19,11 @@ import pytest
 
 from archloop.bus.amqp import AmqpBus
 from services.registry.mongo import MongoStore
-from tests.servers.process import required
 from tests.servers.proxy import Proxy, proxied
-from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server, require_rabbitmq
+from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server
 from tests.servers.s3 import SeaweedFS, seaweedfs
 from tests.stack import SERVICES, Servers, Stack
-from tests.stack.stack import TOKEN, get
-from tests.support import command
+from tests.stack.stack import get
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
@@ -95,8 +93,6 @@ class End(NamedTuple):
 @contextmanager
 def started(mongo_url: str, folder: Path) -> Iterator[Mortals]:
     """A broker and an object store for one run alone: what waits when a run has ended is none of the next one's."""
-    with required("a RabbitMQ broker"):
-        require_rabbitmq()
     address = mongo_url.partition("@")[2].partition("/")[0]
     for name in ("rabbitmq", "s3"):
         (folder / name).mkdir(parents=True)
@@ -108,18 +104,12 @@ def started(mongo_url: str, folder: Path) -> Iterator[Mortals]:
         yield Mortals(broker, objects, database, mongo_url.replace(address, f"127.0.0.1:{database.port}"))
 
 
-def run(stack: Stack, preset: Path, out: Path) -> subprocess.Popen[bytes]:
-    where = ("--server", stack.url, "--name", "chaos", "--out", out)
-    env = stack.processes["modelserver"].env | {"ARCHLOOP_CLI_TOKEN": TOKEN}
-    return subprocess.Popen(command("run", "--preset", preset, *where), env=env)
-
-
 def end_of(stack: Stack, preset: Path, out: Path, trouble: Callable[[subprocess.Popen[bytes]], None]) -> End:
     """Start the stack, run on it, make trouble meanwhile."""
     out.mkdir()
     try:
         stack.start()
-        with stack.supervised(), run(stack, preset, out) as client:
+        with stack.supervised(), stack.run(preset, "chaos", out) as client:
             trouble(client)
             assert client.wait() == 0
         return End(*(json.loads((out / name).read_text()) for name in ("summary.json", "candidates.json")))

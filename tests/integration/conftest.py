@@ -5,24 +5,15 @@ from pathlib import Path
 import pytest
 
 from tests.servers import S3
-from tests.servers.process import required
-from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server, require_rabbitmq
+from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import Servers, Stack
 
 
 @pytest.fixture(scope="module")
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """Queues are named alike everywhere, so a stack has a broker of its own."""
-    with required("a RabbitMQ broker"):
-        require_rabbitmq()
-    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def servers(own_broker: RabbitMQ, mongo_url: str, s3: S3) -> Servers:
+def servers(mortal_broker: RabbitMQ, mongo_url: str, s3: S3) -> Servers:
+    """Queues are named alike everywhere, so a stack has a broker that no other module uses."""
     name = f"stack-{uuid.uuid4().hex[:8]}"
-    return Servers(own_broker.url, mongo_url, s3, database=name, bucket=name)
+    return Servers(mortal_broker.url, mongo_url, s3, database=name, bucket=name)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ from services.registry.sqlite import SqliteStore
 from tests.contract.test_bus import scrubbed
 from tests.escape.arena import skip_or_fail
 from tests.servers.process import ServerMissing, required
+from tests.support import shell_of
 from tests.unit.registry.world import Trainer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -157,8 +158,7 @@ async def test_every_command_of_the_how_to_does_what_it_says(loop: Loop) -> None
     with required("curl"):
         if shutil.which("curl") is None:
             raise ServerMissing("apt-get install curl")
-    blocks = re.findall(r"^```sh\n(.*?)^```$", HOW_TO.read_text(), re.DOTALL | re.MULTILINE)
-    said = "\n".join(await loop.run("bash", "-euo", "pipefail", "-c", "\n".join(blocks)))
+    said = "\n".join(await loop.run(*shell_of(HOW_TO)))
     for expected in ("candidate.judged verdict=", '"judgement":{', "run.finished reason=completed", "/runs/mine-1"):
         assert expected in said
     assert await finished(loop, "mine-1") == "completed"

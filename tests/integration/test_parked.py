@@ -21,7 +21,7 @@ from archloop.contracts.topology import EVALUATOR, NOVELTY, Queue
 from archloop.contracts.values import SourceCode
 from archloop.errors import InvalidInput
 from tests.contract.test_bus import Recording, scrubbed, until
-from tests.support import archloop
+from tests.support import archloop, shell_of
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs/how-to/parked-messages.md"
@@ -125,10 +125,9 @@ def test_without_a_broker_or_a_directory_the_setting_is_named() -> None:
 
 
 async def test_every_command_of_the_how_to_does_what_it_says(deployment: Deployment) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", HOW_TO.read_text(), re.DOTALL | re.MULTILINE)
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {"PATH": paths, "PYTHONPATH": str(ROOT), "ARCHLOOP_CLI_BROKER_URL": deployment.url}
-    shell = ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)]
+    shell = shell_of(HOW_TO)
     result = await asyncio.to_thread(subprocess.run, shell, env=env, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.count("handed over again") == 3

@@ -9,28 +9,14 @@ import pytest
 
 from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import SERVICES, Stack
-from tests.stack.stack import TOKEN
-from tests.support import command, small_preset
+from tests.support import small_preset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run_there(stack: Stack, folder: Path, name: str) -> subprocess.Popen[str]:
-    arguments = (
-        "--preset",
-        small_preset(folder),
-        "--server",
-        stack.url,
-        "--name",
-        name,
-        "--out",
-        folder / "out",
-        "--json",
-    )
-    env = stack.processes["modelserver"].env | {"ARCHLOOP_CLI_TOKEN": TOKEN}
-    return subprocess.Popen(
-        command("run", *arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return stack.run(small_preset(folder), name, folder / "out", "--json", **pipes)
 
 
 def ended(client: subprocess.Popen[str]) -> tuple[str, str]:
@@ -66,18 +52,18 @@ def test_every_service_tells_how_it_does(stack: Stack) -> None:
 
 
 def test_services_sit_out_a_broker_that_is_away_and_go_on_within_seconds(
-    stack: Stack, own_broker: RabbitMQ, tmp_path: Path, request: pytest.FixtureRequest
+    stack: Stack, mortal_broker: RabbitMQ, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     client = run_there(stack, tmp_path, "broken")
     time.sleep(8)
     processes = {name: process.running for name, process in stack.processes.items()}
-    own_broker.kill()
+    mortal_broker.kill()
     time.sleep(request.config.getoption("--away"))
     assert {service: stack.health(service).status for service in SERVICES} == dict.fromkeys(SERVICES, 503)
     assert {stack.health(service, "livez").status for service in SERVICES} == {200}
     assert "ARCHLOOP_NOVELTY_BROKER_URL" in stack.health("novelty").body["checks"]["broker"]
-    own_broker.start()
-    own_broker.wait()
+    mortal_broker.start()
+    mortal_broker.wait()
     stack.wait_ready(15)
     out, err = ended(client)
     assert json.loads(out)["reason"] == "completed", err

@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers.mongo import mongo_server
 from tests.servers.process import required
-from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server, require_rabbitmq
+from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server
 from tests.servers.s3 import S3, seaweedfs
 
 __all__ = ["S3", "broker_url", "mongo_url", "mortal_broker", "s3"]
@@ -24,8 +24,6 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("ARCHLOOP_TEST_AMQP_URL"):
         yield given
         return
-    with required("a RabbitMQ broker"):
-        require_rabbitmq()
     with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server.url
 
@@ -33,8 +31,6 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A broker that tests may kill and start again."""
-    with required("a RabbitMQ broker"):
-        require_rabbitmq()
     with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
 

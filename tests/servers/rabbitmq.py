@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers.process import ServerMissing, free_ports, started, wait_for
+from tests.servers.process import ServerMissing, free_ports, required, started, wait_for
 
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # Erlang's processes leave their group and outlive it; in a pid namespace of their own they die with its first.
@@ -75,15 +75,12 @@ class RabbitMQ:
         }
 
 
-def require_rabbitmq() -> None:
-    """Raises ServerMissing where it is not installed; where it is, it has to come up."""
-    if not _PROGRAM.exists():
-        raise ServerMissing("RabbitMQ is not installed: apt-get install rabbitmq-server")
-
-
 @contextmanager
 def rabbitmq_server(folder: Path) -> Iterator[RabbitMQ]:
-    """Yields once it answers; a test may kill it and start it again."""
+    """Yields once it answers; a test may kill it and start it again. Where it is installed it has to come up."""
+    with required("a RabbitMQ broker"):
+        if not _PROGRAM.exists():
+            raise ServerMissing("RabbitMQ is not installed: apt-get install rabbitmq-server")
     server = RabbitMQ(folder)
     try:
         server.start()

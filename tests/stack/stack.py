@@ -1,7 +1,6 @@
 """Starts, kills and watches the services' processes, as an orchestrator would."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.servers import S3
 from tests.servers.process import free_ports
+from tests.support import command, without_settings
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "generator", "evaluator", "novelty", "trainer")
@@ -103,6 +103,12 @@ class Stack:
     def health(self, service: str, probe: str = "readyz") -> Answer:
         return get(f"http://127.0.0.1:{self.ports[service]}/{probe}")
 
+    def run(self, preset: Path, name: str, out: Path, *more: str, **options: Any) -> subprocess.Popen[Any]:
+        """`archloop run` against the registry; `options` are those of the process."""
+        where = ("--server", self.url, "--name", name, "--out", out, *more)
+        env = without_settings() | {"ARCHLOOP_CLI_TOKEN": TOKEN}
+        return subprocess.Popen(command("run", "--preset", preset, *where), env=env, **options)
+
     def start(self) -> None:
         """The registry first, which makes the bucket; returns when all are ready."""
         for name in ("modelserver", "registry"):
@@ -159,8 +165,7 @@ class Stack:
             "S3_SECRET_KEY": s3.secret_key,
             **self._settings(service),
         }
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ARCHLOOP_")}
-        return inherited | {f"ARCHLOOP_{service.upper()}_{k}": str(v) for k, v in own.items()}
+        return without_settings() | {f"ARCHLOOP_{service.upper()}_{k}": str(v) for k, v in own.items()}
 
     def _settings(self, service: str) -> dict[str, object]:
         settings: dict[str, dict[str, object]] = {
