@@ -6,25 +6,22 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from archloop import shipped
 from archloop.contracts.spec import RunSpec
-from archloop.errors import InvalidInput, NotFound
+from archloop.errors import InvalidInput
 
 _FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
     """The presets that ship with the project."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return shipped.names(_FOLDER)
 
 
 @cache
 def load(name: str) -> RunSpec:
     """A shipped preset by name, or any preset file by path. Raises NotFound, InvalidInput naming the field."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    try:
-        text = path.read_text()
-    except (OSError, ValueError):
-        raise NotFound("preset", name, ", ".join(names())) from None
+    path, text = shipped.read("preset", name, _FOLDER)
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:

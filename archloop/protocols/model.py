@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import ConfigDict, Field, ValidationError
 
+from archloop import shipped
 from archloop.contracts.base import Frozen
 from archloop.contracts.values import sha256_of
-from archloop.errors import InvalidInput, NotFound
+from archloop.errors import InvalidInput
 
 _FOLDER = Path(__file__).parent
 Positive = Annotated[int, Field(ge=1)]
@@ -74,17 +75,13 @@ class Protocol(_Strict):
 
 def names() -> list[str]:
     """The protocols that ship with the project."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return shipped.names(_FOLDER)
 
 
 @cache
 def load(name: str) -> Protocol:
     """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    try:
-        text = path.read_text()
-    except (OSError, ValueError):  # A name may be too long for a file, or hold what no file's name can.
-        raise NotFound("protocol", name, ", ".join(names())) from None
+    path, text = shipped.read("protocol", name, _FOLDER)
     try:
         return Protocol.model_validate(yaml.safe_load(text))
     except (ValidationError, yaml.YAMLError) as error:

@@ -1,0 +1,19 @@
+"""YAML files that ship in a folder and are known by name; any other is given by its path."""
+
+from pathlib import Path
+
+from archloop.errors import NotFound
+
+
+def names(folder: Path) -> list[str]:
+    """Those of the folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read(kind: str, name: str, folder: Path) -> tuple[Path, str]:
+    """Where the file is and what it says. Raises NotFound that names those there are."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    try:
+        return path, path.read_text()
+    except (OSError, ValueError):  # A name may be too long for a file, or hold what no file's name can.
+        raise NotFound(kind, name, ", ".join(names(folder))) from None
