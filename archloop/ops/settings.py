@@ -108,10 +108,10 @@ def config(service: str) -> SettingsConfigDict:
 
 
 def _misconfigured(settings: type[ServiceSettings], error: ValidationError) -> Misconfigured:
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     field = tuple(map(str, first["loc"]))
     value = settings.model_fields.get(".".join(field))
     secret = value is None or "Secret" in str(value.annotation)
-    given = "" if secret else f" (got {error.errors()[0]['input']!r})"
+    given = "" if secret else f" (got {first['input']!r})"
     problem = first["msg"].removeprefix("Value error, ")
-    return Misconfigured(settings.variable(*field) if field else settings.variable("…"), f"{problem}{given}")
+    return Misconfigured(settings.variable(*(field or ("…",))), f"{problem}{given}")
