@@ -28,7 +28,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")]
 @app.command("list")
 def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
     """What is parked, oldest first."""
-    for parked in _of(queue, asyncio.run(_parked(run))):
+    for parked in asyncio.run(_parked(run, queue)):
         if as_json:
             print(parked.model_dump_json(exclude={"stack"}))
         else:
@@ -48,7 +48,7 @@ def show(parked_id: Id, run: Run = None) -> None:
 
 @app.command()
 def replay(
-    parked_id: Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")] = "",
+    parked_id: Id = "",
     run: Run = None,
     everything: Annotated[bool, typer.Option("--all", help="Every message that is parked.")] = False,
     queue: Queue = None,
@@ -56,20 +56,20 @@ def replay(
     """Hand messages to their service again; what fails again is parked again."""
     if bool(parked_id) == everything:
         raise InvalidInput("ID", parked_id, "the id of one message, or --all")
-    found = _of(queue, asyncio.run(_parked(run)))
+    found = asyncio.run(_parked(run, queue))
     chosen = found if everything else [_named(parked_id, found)]
     for parked, became in asyncio.run(_replayed(run, chosen)):
         print(f"{parked.id}  {parked.queue:<10}  {became}")
 
 
-async def _parked(run: Path | None) -> list[Parked]:
+async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
     """Without the services, which may be down or at fault."""
     if run is None:
         async with _broker() as bus:
-            return await bus.parked()
+            return await bus.parked(queue)
     if not run.is_dir():
         raise NotFound("run directory", str(run))
-    return ParkingLot(run / "parked").list()
+    return ParkingLot(run / "parked").list(queue)
 
 
 async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
@@ -94,22 +94,11 @@ async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Pa
 @contextlib.asynccontextmanager
 async def _broker() -> AsyncIterator[Bus]:
     """A deployment's, on which nothing is declared."""
-    from archloop.bus.amqp import AmqpBus
-    from archloop.ops.connecting import needed
+    from archloop.ops.connecting import undeclared_broker
     from archloop_cli.settings import CliSettings
 
-    settings = CliSettings.load()
-    setting = settings.variable("broker_url")
-    url = needed(settings.broker_url, setting, "amqp://user:password@host:5672/vhost; or name a run's folder by --run")
-    bus = AmqpBus(url, "cli", setting=setting)
-    try:
+    async with undeclared_broker(CliSettings.load(), "; or name a run's folder by --run") as bus:
         yield bus
-    finally:
-        await bus.close()
-
-
-def _of(queue: str | None, parked: Sequence[Parked]) -> list[Parked]:
-    return [each for each in parked if queue in (None, each.queue)]
 
 
 def _named(parked_id: str, parked: Sequence[Parked]) -> Parked:

@@ -23,12 +23,19 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def broker(settings: ServiceSettings) -> AsyncIterator[AmqpBus]:
-    """Raises Misconfigured, BusUnavailable after the patience of the settings."""
+    """The loop's topology is there. Raises Misconfigured, BusUnavailable after the patience of the settings."""
+    async with undeclared_broker(settings) as bus:
+        await patiently(bus.connect, settings.start_patience_s)
+        yield bus
+
+
+@asynccontextmanager
+async def undeclared_broker(settings: ServiceSettings, otherwise: str = "") -> AsyncIterator[AmqpBus]:
+    """It is connected to when first used. `otherwise` is what to do without one. Raises Misconfigured."""
     setting = settings.variable("broker_url")
-    url = needed(settings.broker_url, setting, "amqp://user:password@host:5672/vhost")
+    url = needed(settings.broker_url, setting, f"amqp://user:password@host:5672/vhost{otherwise}")
     bus = AmqpBus(url, settings.service, setting=setting)
     try:
-        await patiently(bus.connect, settings.start_patience_s)
         yield bus
     finally:
         await bus.close()
