@@ -91,7 +91,10 @@ class Evaluation(Frozen):
 
     `accuracy` is on the validation split and drives selection; `test_accuracy` is only reported.
     Both are computed by the parent from raw predictions, in [0, 1], and null unless the candidate
-    trained. Seconds are the parent's own clock; `loss_curve` is the child's word and advisory.
+    trained. Seconds are the parent's own clock: in all, for each stage, and for a step of training. `parameters`,
+    `flops` (of one image's forward pass, a multiply-add is two), `activation_bytes` (kept of it for the backward
+    pass) and `loss_curve` are the child's word and advisory. `batch` is what it was trained with: the protocol's, or
+    half of it after it had run out of memory. `device_name` and `driver` say on what it ran.
     """
 
     outcome: Outcome
@@ -103,12 +106,19 @@ class Evaluation(Frozen):
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     test_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     parameters: int | None = None
+    flops: int | None = None
+    activation_bytes: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    stage_seconds: dict[str, float] = Field(default_factory=dict)
+    seconds_per_step: float | None = None
+    batch: int | None = None
     loss_curve: tuple[float, ...] = ()
     sandbox_level: SandboxLevel
     device: str = "cpu"
+    device_name: str = ""
+    driver: str = ""
 
     @property
     def valid(self) -> bool:

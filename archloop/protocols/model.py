@@ -53,7 +53,11 @@ class Limits(_Strict):
 
 
 class Protocol(_Strict):
-    """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised."""
+    """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised.
+
+    `autocast` is bfloat16 mixed precision. With `half_batch_retry` a candidate that runs out of memory in training gets
+    one more chance at half the batch, which its evaluation then records.
+    """
 
     name: str
     version: Positive = 1
@@ -63,6 +67,9 @@ class Protocol(_Strict):
     epochs: Positive = 1
     hyperparameters: Hyperparameters = Hyperparameters()
     flip: bool = False
+    autocast: bool = False
+    channels_last: bool = False
+    half_batch_retry: bool = False
     seed: int = 0
     below_chance_factor: Annotated[float, Field(ge=1)] = 1.2
     limits: Limits = Limits()

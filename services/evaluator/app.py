@@ -29,8 +29,8 @@ class EvaluatorApp:
 @asynccontextmanager
 async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     """Score code without a bus. Raises SandboxUnavailable below the required level."""
-    sandbox = ZygoteSandbox(settings.slots, settings.required_level, settings.threads)
-    judge = Evaluator(sandbox, datasets.load, settings.threads)
+    sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
+    judge = Evaluator(sandbox, datasets.load, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
         yield judge
@@ -46,7 +46,7 @@ async def running(
     """Consume until the context ends; then finish what is in hand."""
     async with evaluator(settings) as judge:
         handler = EvaluatorHandler(judge, results, blobs)
-        queue = replace(EVALUATOR, prefetch=settings.slots)
+        queue = replace(EVALUATOR, prefetch=len(settings.devices()))
         subscription = await Consumer(bus, queue, handler, "evaluator").start()
         try:
             yield EvaluatorApp(judge, subscription)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.sandbox import cgroup, kernel, landlock
 from services.evaluator.sandbox.launch import launch, obstacles
+from services.evaluator.sandbox.surroundings import shortcomings
 
 
 class Check(NamedTuple):
@@ -27,6 +28,7 @@ def report() -> list[Check]:
         _tried("cgroups", _cgroups, needed=False),
         _tried("shared memory", _memory_files),
         _tried("namespaces", _namespaces),
+        _tried("container", _container, needed=False),
     ]
 
 
@@ -61,6 +63,13 @@ def _cgroups() -> str:
 def _memory_files() -> str:
     os.close(os.memfd_create("doctor", os.MFD_ALLOW_SEALING))
     return "sealed memory files"
+
+
+def _container() -> str:
+    missing = shortcomings()
+    if missing:
+        raise OSError(f"not in a hardened one, which has {', '.join(missing)}")
+    return "hardened: candidates run at level `container`"
 
 
 def _namespaces() -> str:

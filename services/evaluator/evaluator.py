@@ -1,6 +1,7 @@
 """Code in, measured outcome out."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -12,7 +13,7 @@ from archloop.protocols.model import DatasetSpec, Protocol
 from services.evaluator.datasets import Dataset
 from services.evaluator.harness import frames
 from services.evaluator.harness.task import Task
-from services.evaluator.reading import STAGES, Reading, read
+from services.evaluator.reading import STAGES, Reading, read, stage_seconds
 from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 from services.evaluator.sandbox.shared import SharedArray
 from services.evaluator.scoring import Order, score, secret_order
@@ -41,6 +42,7 @@ class Evaluator:
     sandbox: Sandbox
     load: Callable[[DatasetSpec], Dataset]
     threads: int = 1
+    memory_fraction: float = 1.0
     _materials: dict[str, _Material] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -53,14 +55,11 @@ class Evaluator:
         flaw = unreadable(code)
         if flaw is not None:
             return self._evaluation(flaw, protocol, code_sha256)
-        material = await self._material(protocol.dataset)
-        order = secret_order(material.dataset.heldout_labels, code_sha256, protocol.sha256)
-        heldout = await asyncio.to_thread(SharedArray.of, material.dataset.heldout_images[order])
-        try:
-            result = await self.sandbox.run(self._job(code, protocol, material, heldout))
-        finally:
-            heldout.close()
-        return self._measured(result, protocol, material, order, code_sha256)
+        evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch)
+        if protocol.half_batch_retry and protocol.batch > 1 and _starved(evaluation):
+            log.info("out of memory: once more at half the batch", batch=protocol.batch // 2)
+            evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch // 2)
+        return evaluation
 
     async def close(self) -> None:
         """Free the shared arrays."""
@@ -73,6 +72,20 @@ class Evaluator:
         """The evaluation of an answer that holds no code to run."""
         return self._evaluation(Reading(Outcome.CONTRACT_ERROR, STAGES[0], problem), protocol, code_sha256)
 
+    async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int) -> Evaluation:
+        material = await self._material(protocol.dataset)
+        order = secret_order(material.dataset.heldout_labels, code_sha256, protocol.sha256)
+        heldout = await asyncio.to_thread(SharedArray.of, material.dataset.heldout_images[order])
+        try:
+            result = await self.sandbox.run(self._job(code, protocol, material, heldout, batch))
+        finally:
+            heldout.close()
+        evaluation = self._measured(result, protocol, material, order, code_sha256)
+        per_step = None
+        if evaluation.stage == STAGES[-1] and "train" in evaluation.stage_seconds:
+            per_step = evaluation.stage_seconds["train"] / steps(protocol, batch)
+        return evaluation.model_copy(update={"batch": batch, "seconds_per_step": per_step})
+
     async def _material(self, spec: DatasetSpec) -> _Material:
         key = spec.model_dump_json()
         async with self._loading:
@@ -80,11 +93,13 @@ class Evaluator:
                 self._materials[key] = _Material.of(await asyncio.to_thread(self.load, spec))
             return self._materials[key]
 
-    def _job(self, code: str, protocol: Protocol, material: _Material, heldout: SharedArray) -> Job:
+    def _job(self, code: str, protocol: Protocol, material: _Material, heldout: SharedArray, batch: int) -> Job:
         count = len(material.dataset.heldout_labels)
         return Job(
             source=code.encode(),
-            task=_task(protocol, material.dataset, self.threads),
+            task=_task(
+                protocol, material.dataset, batch=batch, threads=self.threads, memory_fraction=self.memory_fraction
+            ),
             arrays=(*material.train, heldout),
             limits=protocol.limits,
             result_bytes=4 * count + 2 * frames.VERDICT_LIMIT,
@@ -99,6 +114,10 @@ class Evaluator:
             "seconds": result.wall,
             "cpu_seconds": result.cpu,
             "peak_memory_bytes": result.peak_memory,
+            "stage_seconds": stage_seconds(result),
+            "device": result.device.name,
+            "device_name": result.device.model,
+            "driver": result.device.driver,
         }
         if reading.predictions is not None:
             accuracy, test = score(reading.predictions, dataset.heldout_labels, order, dataset.validation)
@@ -117,11 +136,20 @@ class Evaluator:
             protocol=protocol.name,
             protocol_sha256=protocol.sha256,
             code_sha256=code_sha256,
-            parameters=reading.parameters,
-            loss_curve=reading.losses,
+            **reading.measures._asdict(),
             sandbox_level=self.sandbox.level,
             **measures,
         )
+
+
+def steps(protocol: Protocol, batch: int) -> int:
+    """How many batches the protocol trains on."""
+    return protocol.epochs * math.ceil(protocol.dataset.train / batch)
+
+
+def _starved(evaluation: Evaluation) -> bool:
+    """Whether a smaller batch might do."""
+    return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")
 
 
 def unreadable(code: str) -> Reading | None:
@@ -138,16 +166,17 @@ def unreadable(code: str) -> Reading | None:
     return None
 
 
-def _task(protocol: Protocol, dataset: Dataset, threads: int) -> Task:
+def _task(protocol: Protocol, dataset: Dataset, **machine: Any) -> Task:
     return Task(
         shape=protocol.dataset.shape,
         classes=protocol.dataset.classes,
-        batch=protocol.batch,
         epochs=protocol.epochs,
         seed=protocol.seed,
         flip=protocol.flip,
-        threads=threads,
         mean=tuple(dataset.mean.tolist()),
         std=tuple(dataset.std.tolist()),
         hyperparameters=protocol.hyperparameters.model_dump(),
+        autocast=protocol.autocast,
+        channels_last=protocol.channels_last,
+        **machine,
     )

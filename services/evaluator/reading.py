@@ -2,6 +2,8 @@
 
 import re
 import signal
+from contextlib import suppress
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple, get_args
 
 from numpy.typing import NDArray
@@ -26,15 +28,26 @@ _PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
 _DETAIL_LIMIT = 200
 
 
+class Measures(NamedTuple):
+    """The child's word on its network: advisory."""
+
+    parameters: int | None = None
+    flops: int | None = None
+    activation_bytes: int | None = None
+    loss_curve: tuple[float, ...] = ()
+
+
 class Reading(NamedTuple):
     """What became of a job; `predictions` (N,) only where the outcome is ok so far."""
 
     outcome: Outcome
     stage: str
     detail: str = ""
-    parameters: int | None = None
-    losses: tuple[float, ...] = ()
+    measures: Measures = Measures()
     predictions: NDArray[Any] | None = None
+
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _Verdict(BaseModel):
@@ -44,7 +57,9 @@ class _Verdict(BaseModel):
 
     outcome: str
     detail: Annotated[str, Field(max_length=500)]
-    parameters: Annotated[int, Field(ge=0, lt=2**53)] | None
+    parameters: Count | None
+    flops: Count | None = None
+    activation_bytes: Count | None = None
     losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=LOSS_POINTS)]
 
 
@@ -67,6 +82,24 @@ def read(result: JobResult, limits: Limits, *, count: int, classes: int) -> Read
     return _told(sent, sent.verdict, count, classes)
 
 
+def stage_seconds(result: JobResult) -> dict[str, float]:
+    """How long each stage took that began, by the service's clock; `start` is from the order to the first of them.
+
+    A child can announce a stage late or early, and so shift time between stages; their sum it cannot change.
+    """
+    begun: dict[str, float] = {}
+    with suppress(ValueError):
+        for frame in frames.unpack(result.frames):
+            name, seconds = frame.payload.decode("ascii", "replace"), result.seconds_until(frame.end)
+            if frame.kind == frames.STAGE and name in STAGES and seconds is not None:
+                begun.setdefault(name, seconds)
+    if not begun:
+        return {}
+    ends = [*begun.values(), max(result.arrivals[-1].seconds, *begun.values())]
+    durations = zip(("start", *begun), pairwise((0.0, *ends)), strict=True)
+    return {name: round(max(0.0, end - start), 6) for name, (start, end) in durations}
+
+
 def one_line(detail: str) -> str:
     """Short, printable, and without directories of this machine."""
     printable = "".join(c if c.isprintable() else " " for c in detail)
@@ -74,15 +107,15 @@ def one_line(detail: str) -> str:
 
 
 def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
-    known = {"parameters": verdict.parameters, "losses": tuple(verdict.losses)}
+    known = Measures(verdict.parameters, verdict.flops, verdict.activation_bytes, tuple(verdict.losses))
     try:
         outcome = Outcome(verdict.outcome)
         if outcome is not Outcome.OK:
-            return Reading(outcome, sent.stage, one_line(verdict.detail), **known)  # type: ignore[arg-type]
+            return Reading(outcome, sent.stage, one_line(verdict.detail), known)
         predictions = answers(sent.predictions or b"", count, classes)
     except ValueError as error:
         return Reading(Outcome.CRASHED, sent.stage, one_line(str(error)))
-    return Reading(Outcome.OK, sent.stage, predictions=predictions, **known)  # type: ignore[arg-type]
+    return Reading(Outcome.OK, sent.stage, measures=known, predictions=predictions)
 
 
 def _sent(stream: bytes) -> _Sent:

@@ -7,6 +7,10 @@ from pydantic import Field, SecretStr
 
 from archloop.contracts.values import SandboxLevel
 from archloop.ops.settings import ServiceSettings, WebAddress, config
+from services.evaluator.devices import Device
+
+_GPU = r"(\d+|(GPU|MIG)-[0-9a-fA-F-]+)"
+_GPUS = rf"^({_GPU}(,{_GPU})*)?$"
 
 
 def _cores() -> int:
@@ -17,6 +21,8 @@ class EvaluatorSettings(ServiceSettings):
     """`slots` candidates at a time, each on `threads` threads, confined at `required_level` or the service refuses.
 
     Accuracy differs slightly with the number of threads: keep it the same for results that are to be compared.
+    `gpus` are indices or UUIDs of GPUs or MIG slices with commas between: one candidate at a time on each, instead of
+    `slots` on the CPU. Naming one twice puts two there, each of which should then have half as `gpu_memory_fraction`.
     As a process of its own it reads code and earlier results from the registry at `registry_url`, with a token that
     allows no more than that.
     """
@@ -27,6 +33,14 @@ class EvaluatorSettings(ServiceSettings):
 
     slots: Annotated[int, Field(ge=1)] = Field(default_factory=_cores)
     threads: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[str, Field(pattern=_GPUS)] = ""
+    gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     required_level: SandboxLevel = SandboxLevel.NAMESPACES
     registry_url: WebAddress | None = None
     registry_token: SecretStr | None = None
+
+    def devices(self) -> list[Device]:
+        """One for each slot."""
+        if self.gpus:
+            return [Device.of_gpu(gpu) for gpu in self.gpus.split(",")]
+        return [Device.cpu()] * self.slots

@@ -60,7 +60,8 @@ class Arena:
 
 def measured(evaluation: Evaluation) -> dict[str, object]:
     """All of an evaluation that must be the same each time."""
-    return evaluation.model_dump(exclude={"seconds", "cpu_seconds", "peak_memory_bytes"})
+    varying = {"seconds", "cpu_seconds", "peak_memory_bytes", "stage_seconds", "seconds_per_step"}
+    return evaluation.model_dump(exclude=varying)
 
 
 def skip_or_fail(reason: str) -> None:

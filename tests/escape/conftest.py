@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import SandboxUnavailable
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.escape.arena import SECRET, Arena, skip_or_fail
@@ -34,13 +35,13 @@ def _secret():
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(_secret):
-    sandbox = ZygoteSandbox(slots=2)
+    sandbox = ZygoteSandbox([Device.cpu()] * 2)
     evaluator = Evaluator(sandbox, quadrants)
     try:
         await sandbox.start()
     except SandboxUnavailable as error:
         skip_or_fail(str(error))
-    assert sandbox.level is SandboxLevel.NAMESPACES
+    assert sandbox.level.strength >= SandboxLevel.NAMESPACES.strength
     assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
     yield Arena(evaluator, sandbox)
     await sandbox.close()

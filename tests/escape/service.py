@@ -8,13 +8,14 @@ from pathlib import Path
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import SandboxUnavailable
 from archloop.ops import logging
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.unit.evaluator.support import TINY, quadrants
 
 
 async def main(level: str, files: list[str]) -> None:
-    sandbox = ZygoteSandbox(slots=1, required=SandboxLevel(level))
+    sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel(level))
     evaluator = Evaluator(sandbox, quadrants)
     try:
         await sandbox.start()

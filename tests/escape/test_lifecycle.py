@@ -10,6 +10,7 @@ import pytest
 
 from archloop.contracts.values import Outcome, SandboxLevel
 from archloop.errors import SandboxUnavailable, Unavailable
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox import cgroup
 from services.evaluator.sandbox.client import ZygoteSandbox
@@ -66,13 +67,13 @@ async def test_two_candidates_at_once_do_not_see_each_other(arena):
 
 async def test_closing_frees_processes_descriptors_and_groups():
     before = psutil.Process().num_fds()
-    sandbox = ZygoteSandbox(slots=2)
+    sandbox = ZygoteSandbox([Device.cpu()] * 2)
     evaluator = Evaluator(sandbox, quadrants)
     await sandbox.start()
     await evaluator.evaluate(GOOD, TINY)
     launcher = psutil.Process(sandbox.pid)
     tree = [launcher, *launcher.children(recursive=True)]
-    groups = [d for group in sandbox.groups if group for d in group.directories]
+    groups = [d for slot in sandbox.slots if slot.group for d in slot.group.directories]
     await sandbox.close()
     await evaluator.close()
     assert [p for p in tree if p.is_running()] == []
@@ -90,7 +91,7 @@ async def test_groups_of_a_service_that_was_killed_are_swept():
 
 
 async def test_a_level_that_cannot_be_had_is_refused():
-    sandbox = ZygoteSandbox(slots=1, required=SandboxLevel.CONTAINER)
+    sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel.CONTAINER)
     with pytest.raises(SandboxUnavailable, match="container"):
         await sandbox.start()
     await sandbox.close()

@@ -1,6 +1,8 @@
 """Root or not, with namespaces or without: the same outcomes, or a refusal that says what is missing."""
 
+import asyncio
 import os
+import sys
 
 import pytest
 
@@ -52,6 +54,27 @@ async def test_without_namespaces_it_refuses_and_says_which_setting_lowers_the_l
 async def test_the_process_level_holds_by_rlimits_seccomp_and_landlock(arena, run_service):
     service = await run_service("process", GOOD, *HOSTILE, GOOD, options=["user=4321", "bare"])
     await checked(service, "process")
+
+
+@needs_root
+async def test_the_process_level_passes_the_suite_that_every_level_must_pass():
+    suite = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_sandbox.py", "-k", "process", "-rs"]
+    command = [
+        "-m",
+        "tests.escape.restricted",
+        "user=4321",
+        "bare",
+        "--",
+        *suite,
+        "-o",
+        "addopts=--import-mode=importlib",
+    ]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    told = (await process.communicate())[0].decode()
+    assert process.returncode == 0, told
+    assert " skipped" not in told, told
 
 
 async def test_the_process_level_uses_namespaces_where_it_can(arena, run_service):

@@ -7,7 +7,13 @@ from pathlib import PurePath
 
 FILENAME = "candidate.py"
 _REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
-_NO_MEMORY = ("can't allocate memory", "bad_alloc", "std::length_error", "Storage size calculation overflowed")
+_NO_MEMORY = (
+    "can't allocate memory",
+    "bad_alloc",
+    "CUDA out of memory",
+    "std::length_error",
+    "Storage size calculation overflowed",
+)
 
 
 class Flaw(Exception):

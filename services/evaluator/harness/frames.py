@@ -15,10 +15,11 @@ LOSS_POINTS = 64
 
 
 class Frame(NamedTuple):
-    """One frame as it came."""
+    """One frame as it came; `end` is the position in the stream after its last byte."""
 
     kind: bytes
     payload: bytes
+    end: int
 
 
 def pack(kind: bytes, payload: bytes) -> bytes:
@@ -36,5 +37,5 @@ def unpack(stream: bytes) -> Iterator[Frame]:
         position += HEADER.size
         if length > len(stream) - position:
             raise ValueError("a frame longer than the stream")
-        yield Frame(kind, stream[position : position + length])
         position += length
+        yield Frame(kind, stream[position - length : position], position)

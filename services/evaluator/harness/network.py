@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from services.evaluator.harness.contract import METHODS, SUPPORTED
 from services.evaluator.harness.flaw import Flaw
+from services.evaluator.harness.measures import Cost, cost
 from services.evaluator.harness.task import Task
 
 CPU = torch.device("cpu")
-_META = torch.device("meta")
+META = torch.device("meta")
 _UNKNOWN_HYPERPARAMETER = 0.5  # LEMUR draws those from [0, 1]
 _PROBE = 2  # images a shape is tried with
 
@@ -38,8 +39,8 @@ class Candidate:
     def build_abstractly(self) -> Any | None:
         """A network without memory behind its parameters; None where the candidate does what no such tensor can."""
         try:
-            with _META:
-                return self.build(_META)
+            with META:
+                return self.build(META)
         except Exception:  # noqa: BLE001 - whether it is the candidate's fault, the CPU will tell
             return None
 
@@ -47,14 +48,22 @@ class Candidate:
         """Of a batch in evaluation mode. Raises Flaw `shape_error` if it is no tensor of the right shape."""
         net.eval()
         with torch.no_grad(), device:
-            output = net(torch.zeros(_PROBE, *self._task.shape))
+            output = net(self._probe())
         self.check_output(output, _PROBE)
         return tuple(output.shape)
+
+    def cost(self, net: nn.Module, device: torch.device) -> Cost | None:
+        """Of a network whose output shape was seen to be right."""
+        with device:
+            return cost(net, self._probe())
+
+    def _probe(self) -> Tensor:
+        return torch.zeros(_PROBE, *self._task.shape)
 
     def fits_abstractly(self, net: nn.Module) -> bool:
         """Whether shapes propagate on the meta device; False says nothing yet."""
         try:
-            return bool(self.output_shape(net, _META))
+            return bool(self.output_shape(net, META))
         except Exception:  # noqa: BLE001 - as above
             return False
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.evaluator.harness import contract, frames
+from services.evaluator.harness.accelerator import Accelerator
 from services.evaluator.harness.flaw import FILENAME, Flaw, judged
 from services.evaluator.harness.loader import Epoch, Normalise
 from services.evaluator.harness.losses import LossTap
-from services.evaluator.harness.network import CPU, Candidate, parameters
+from services.evaluator.harness.measures import Cost
+from services.evaluator.harness.network import CPU, META, Candidate, parameters
 from services.evaluator.harness.task import Task
 
 Array = NDArray[Any]
@@ -39,6 +41,7 @@ class Stages:
         self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
         self._stage = "parse"
         self._parameters: int | None = None
+        self._cost: Cost | None = None
         self._losses = LossTap()
 
     def run(self) -> None:
@@ -53,6 +56,7 @@ class Stages:
             "detail": flaw.detail[:_DETAIL_LIMIT] if flaw else "",
             "parameters": self._parameters,
             "losses": self._losses.curve(),
+            **(self._cost._asdict() if self._cost else {}),
         }
         self._emit(frames.VERDICT, json.dumps(verdict, ensure_ascii=True).encode())
 
@@ -65,6 +69,7 @@ class Stages:
         candidate = Candidate(_executed(code), self._task)
         self._check_shapes(candidate)
         self._begin("train")
+        self._accelerator = Accelerator(self._task)
         net = self._train(candidate)
         self._begin("predict")
         predictions = self._predict(candidate, net)
@@ -76,34 +81,38 @@ class Stages:
         abstract = net is not None
         net = net if net is not None else candidate.build()
         self._begin("shape")
+        device = META
         if not (abstract and candidate.fits_abstractly(net)):
-            net = candidate.build() if abstract else net
+            net, device = candidate.build() if abstract else net, CPU
             candidate.output_shape(net, CPU)
-        self._parameters = parameters(net)
+        self._parameters, self._cost = parameters(net), candidate.cost(net, device)
 
     def _train(self, candidate: Candidate) -> Any:
-        torch.set_num_threads(self._task.threads)
-        net = candidate.build()
+        at = self._accelerator
+        net = at.network(candidate.build(at.device))
+        images, labels = self._images.to(at.device), self._labels.to(at.device)
         self._losses.install()
         net.train_setup(dict(candidate.prm))
         for epoch in range(self._task.epochs):
             net.train()
-            net.learn(Epoch(self._images, self._labels, self._task, epoch))
+            with at.precision():
+                net.learn(Epoch(images, labels, self._task, epoch))
         if self._losses.diverged or not all(bool(p.isfinite().all()) for p in net.parameters()):
             raise Flaw("diverged", "the loss or a weight is not finite")
         return net
 
     def _predict(self, candidate: Candidate, net: Any) -> Tensor:
         net.eval()
+        at = self._accelerator
         normalise, answers = Normalise(self._task), []
-        with torch.no_grad():
-            for images in torch.split(self._heldout, _PREDICT_BATCH):
-                output = net(normalise(images))
+        with torch.no_grad(), at.precision():
+            for images in torch.split(self._heldout.to(at.device), _PREDICT_BATCH):
+                output = net(at.images(normalise(images)))
                 candidate.check_output(output, len(images))
                 if not bool(output.isfinite().all()):
                     raise Flaw("diverged", "a prediction is not finite")
                 answers.append(output.argmax(1))
-        return torch.cat(answers)
+        return torch.cat(answers).cpu()
 
     def _begin(self, stage: str) -> None:
         self._stage = stage

@@ -8,7 +8,10 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Task:
-    """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1]."""
+    """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1].
+
+    `device` is `cpu` or `cuda`, the only one that the child sees; `memory_fraction` is what it may take of that.
+    """
 
     shape: tuple[int, ...]
     classes: int
@@ -20,6 +23,10 @@ class Task:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     hyperparameters: dict[str, float]
+    device: str = "cpu"
+    memory_fraction: float = 1.0
+    autocast: bool = False
+    channels_last: bool = False
 
     def encode(self) -> str:
         """To JSON."""

@@ -8,12 +8,13 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from archloop.ops.process import die_with_parent
 from services.evaluator.harness import stages
 from services.evaluator.harness.task import Task
-from services.evaluator.sandbox import jail, kernel, landlock, limits, seccomp
+from services.evaluator.sandbox import gpu, jail, kernel, landlock, limits, seccomp
 from services.evaluator.sandbox.host import Host, new_user_namespace
 from services.evaluator.sandbox.output import quieten
 from services.evaluator.sandbox.shared import mapped
@@ -51,7 +52,11 @@ def _perform(
 ) -> NoReturn:
     """`leave` is bound before the candidate can replace it: nothing that it raises unwinds into the server's code."""
     try:
-        stages.perform(Task.decode(order.task), source, arrays, _RESULT)
+        task = Task.decode(order.task)
+        if order.gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = order.gpu  # noqa: TID251 - for the CUDA library, which reads it here only
+            task = replace(task, device="cuda")
+        stages.perform(task, source, arrays, _RESULT)
         leave(0)
     finally:
         leave(1)
@@ -95,7 +100,7 @@ def _lock(order: Order, host: Host) -> None:
     bounds = order.bounds
     limits.confine(
         bounds,
-        address_space=limits.address_space(_PROC),
+        address_space=limits.address_space(_PROC) if order.gpu is None else None,
         file_bytes=bounds.tmpfs_bytes if host.namespaces else 0,
         processes=bounds.processes + host.tasks,
     )
@@ -108,10 +113,12 @@ def _lock(order: Order, host: Host) -> None:
         kernel.keep_capabilities()
     kernel.no_new_privileges()
     if host.landlock:
-        landlock.confine(host.landlock, _file_rights(host))
-    seccomp.confine(may_write=host.namespaces)
+        landlock.confine(host.landlock, _file_rights(host, order.gpu))
+    seccomp.confine(may_write=host.namespaces, more="" if order.gpu is None else gpu.SYSTEM_CALLS)
 
 
-def _file_rights(host: Host) -> dict[str, int]:
+def _file_rights(host: Host, number: str | None) -> dict[str, int]:
     rights = dict.fromkeys(host.readable, landlock.READ) | {"/dev/null": landlock.WRITE_FILE}
+    if number is not None:
+        rights |= dict.fromkeys(gpu.visible(number, host.gpu_files), landlock.DEVICE)
     return rights | ({jail.SCRATCH: landlock.change(host.landlock)} if host.namespaces else {})

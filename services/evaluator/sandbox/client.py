@@ -1,6 +1,8 @@
 """The sandbox as the evaluator sees it: a number of slots in front of one fork server, which is replaced if it dies."""
 
 import asyncio
+import platform
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -8,11 +10,12 @@ import structlog
 
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import ArchloopError, SandboxUnavailable
+from services.evaluator.devices import Device
 from services.evaluator.sandbox import cgroup
-from services.evaluator.sandbox.cgroup import Group
-from services.evaluator.sandbox.conduct import Conductor
+from services.evaluator.sandbox.conduct import Conductor, Slot
 from services.evaluator.sandbox.launch import Zygote, launch, obstacles, require
 from services.evaluator.sandbox.port import Job, JobResult
+from services.evaluator.sandbox.surroundings import shortcomings
 
 log = structlog.get_logger(__name__)
 _SETTING = "ARCHLOOP_EVALUATOR_REQUIRED_LEVEL"
@@ -25,14 +28,18 @@ _HOW_TO_LOWER = (
 class ZygoteSandbox:
     """Implements the Sandbox port with confined forks of one process that has torch loaded."""
 
-    def __init__(self, slots: int, required: SandboxLevel = SandboxLevel.NAMESPACES, threads: int = 1) -> None:
+    def __init__(
+        self, devices: Sequence[Device], required: SandboxLevel = SandboxLevel.NAMESPACES, threads: int = 1
+    ) -> None:
+        """One slot for each of `devices`."""
         self.level = required
         self._required, self._threads = required, threads
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="sandbox")
-        self._free: asyncio.Queue[Group | None] = asyncio.Queue()
-        self.groups = [cgroup.create(slot) for slot in range(slots)]
-        for group in self.groups:
-            self._free.put_nowait(group)
+        self._gpu = any(device.gpu is not None for device in devices)
+        self._pool = ThreadPoolExecutor(len(devices), thread_name_prefix="sandbox")
+        self._free: asyncio.Queue[Slot] = asyncio.Queue()
+        self.slots = [Slot(device, cgroup.create(number)) for number, device in enumerate(devices)]
+        for slot in self.slots:
+            self._free.put_nowait(slot)
         self._starting = asyncio.Lock()
         self._zygote: Zygote | None = None
 
@@ -47,21 +54,21 @@ class ZygoteSandbox:
 
     async def run(self, job: Job) -> JobResult:
         """See the port."""
-        group = await self._free.get()
+        slot = await self._free.get()
         try:
-            conductor = Conductor(await self._ready(), job, group)
+            conductor = Conductor(await self._ready(), job, slot)
             return await self._conducted(conductor)
         finally:
-            self._free.put_nowait(group)
+            self._free.put_nowait(slot)
 
     async def close(self) -> None:
         """Kill what runs and free everything."""
         if self._zygote is not None:
             self._zygote.stop()
         await asyncio.to_thread(self._pool.shutdown)
-        for group in self.groups:
-            if group is not None:
-                group.remove()
+        for slot in self.slots:
+            if slot.group is not None:
+                slot.group.remove()
 
     async def _conducted(self, conductor: Conductor) -> JobResult:
         """The slot is free only when its child is gone, cancelled or not."""
@@ -85,10 +92,9 @@ class ZygoteSandbox:
 
     async def _launched(self) -> Zygote:
         """At the strongest level to be had."""
-        if self._required is SandboxLevel.CONTAINER:
-            raise SandboxUnavailable(
-                f"{_SETTING}: the level `container` needs a container runtime around the evaluator"
-            )
+        missing = shortcomings() if platform.system() == "Linux" else ["Linux"]
+        if self._required is SandboxLevel.CONTAINER and missing:
+            raise SandboxUnavailable(f"{_SETTING}: the level `container` needs {', '.join(missing)}")
         require()
         try:
             zygote = await self._greeted(namespaces=True)
@@ -99,11 +105,11 @@ class ZygoteSandbox:
             log.warning("candidates run without namespaces", reason=str(error))
             self.level = SandboxLevel.PROCESS
             return await self._greeted(namespaces=False)
-        self.level = SandboxLevel.NAMESPACES
+        self.level = SandboxLevel.NAMESPACES if missing else SandboxLevel.CONTAINER
         return zygote
 
     async def _greeted(self, *, namespaces: bool) -> Zygote:
         """Started on this thread, because the server dies with the thread that started it."""
-        zygote = launch(namespaces=namespaces, threads=self._threads)
+        zygote = launch(namespaces=namespaces, threads=self._threads, gpu=self._gpu)
         await asyncio.to_thread(zygote.greet)
         return zygote

@@ -6,13 +6,14 @@ import select
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archloop.errors import Unavailable
+from services.evaluator.devices import Device
 from services.evaluator.sandbox.cgroup import Group
 from services.evaluator.sandbox.launch import Zygote
 from services.evaluator.sandbox.limits import Bounds
-from services.evaluator.sandbox.port import STDOUT_TAIL, Job, JobResult, KilledBy
+from services.evaluator.sandbox.port import STDOUT_TAIL, Arrival, Job, JobResult, KilledBy
 from services.evaluator.sandbox.shared import sealed
 from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, Order
 
@@ -30,6 +31,8 @@ class _Pipe:
     writer: int = -1
     kept: bytearray = field(default_factory=bytearray)
     seen: int = 0
+    started: float = field(default_factory=time.monotonic)
+    arrivals: list[Arrival] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
@@ -47,14 +50,23 @@ class _Pipe:
             self.kept = (self.kept + chunk)[-self.tail :]
         elif not self.overflown:
             self.kept += chunk
+            self.arrivals.append(Arrival(self.seen, time.monotonic() - self.started))
         return bool(chunk)
+
+
+class Slot(NamedTuple):
+    """Where one candidate at a time runs."""
+
+    device: Device
+    group: Group | None
 
 
 class Conductor:
     """Runs one job to its end on a thread; `cancel` may be called from another."""
 
-    def __init__(self, zygote: Zygote, job: Job, group: Group | None) -> None:
-        self._zygote, self._job, self._group = zygote, job, group
+    def __init__(self, zygote: Zygote, job: Job, slot: Slot) -> None:
+        self._zygote, self._job = zygote, job
+        self._device, self._group = slot
         self._result = _Pipe(job.result_bytes)
         self._output = _Pipe(job.limits.output_bytes, tail=STDOUT_TAIL)
         self._report = _Pipe(_CHUNK)
@@ -84,6 +96,7 @@ class Conductor:
             Bounds(**job.limits.model_dump()),
             job.task.encode(),
             tuple(Layout(array.dtype, array.shape) for array in job.arrays),
+            self._device.gpu,
         )
         arrays = tuple(array.fd for array in job.arrays)
         ours = [self._control, self._report.writer, self._result.writer, self._output.writer]
@@ -147,6 +160,8 @@ class Conductor:
             peak_memory=account["peak"],
             stdout=bytes(self._output.kept),
             frames=bytes(self._result.kept),
+            arrivals=tuple(self._result.arrivals),
+            device=self._device,
         )
 
     def _killed_by(self, account: dict[str, Any], code: int, *, out_of_memory: bool) -> KilledBy | None:

@@ -1,9 +1,10 @@
 """What the fork server learns once about itself, and every child needs to confine itself."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.evaluator.sandbox import jail, kernel, landlock
+from services.evaluator.sandbox.gpu import device_files
 from services.evaluator.sandbox.kernel import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 NOBODY = 65534
@@ -16,6 +17,7 @@ class Host:
     `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
     Landlock leaves readable, `packages` those that hold torch, numpy and this project. `tasks` is how many tasks of
     this user run already, where they are counted together.
+    `gpu_files` are the device files of the machine's GPUs, where candidates use them.
     """
 
     proc: int
@@ -24,6 +26,7 @@ class Host:
     readable: tuple[str, ...]
     tasks: int
     packages: list[str]
+    gpu_files: tuple[str, ...] = ()
 
     @property
     def namespaces(self) -> bool:
@@ -31,20 +34,21 @@ class Host:
         return self.pid_namespace is not None
 
 
-def confined(packages: list[str], *, namespaces: bool) -> Host:
+def confined(packages: list[str], *, namespaces: bool, gpu: bool = False) -> Host:
     """Shed root and, with `namespaces`, move into the jail and into a process tree of one's own.
 
     The caller continues as another process: as the first one of its PID namespace, so that its end, however it comes,
     is the end of every child. Raises OSError where the kernel or the container refuses.
     """
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    gpu_files = tuple(device_files()) if gpu else ()
     if not namespaces:
-        return _bare(proc, packages)
-    _enter_jail(proc, packages)
+        return replace(_bare(proc, packages), gpu_files=gpu_files)
+    _enter_jail(proc, packages, gpu_files)
     _become_first_process()
     pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
-    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0, packages)
+    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0, packages, gpu_files)
 
 
 def new_user_namespace(proc: int, flags: int) -> None:
@@ -69,16 +73,16 @@ def _bare(proc: int, packages: list[str]) -> Host:
     return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), _tasks_of_user(proc), packages)
 
 
-def _enter_jail(proc: int, packages: list[str]) -> None:
+def _enter_jail(proc: int, packages: list[str], devices: tuple[str, ...]) -> None:
     if os.geteuid() == 0:
         # Root sheds its uid before any user namespace, so that no sandbox ever maps to the machine's root.
         kernel.unshare(CLONE_NEWNS)
-        jail.enter(packages)
+        jail.enter(packages, devices)
         _become_nobody()
         new_user_namespace(proc, CLONE_NEWPID)
     else:
         new_user_namespace(proc, CLONE_NEWNS | CLONE_NEWPID)
-        jail.enter(packages)
+        jail.enter(packages, devices)
 
 
 def _become_nobody() -> None:

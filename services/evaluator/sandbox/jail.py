@@ -9,7 +9,7 @@ import sysconfig
 from contextlib import suppress
 from pathlib import Path
 
-from services.evaluator.sandbox import kernel
+from services.evaluator.sandbox import gpu, kernel
 
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -19,18 +19,20 @@ OWN = f"{SCRATCH}/own"  # where a child starts: empty, whatever shines through a
 _STAGE = "/stage"
 
 
-def enter(packages: list[str]) -> None:
+def enter(packages: list[str], gpu_files: tuple[str, ...] = ()) -> None:
     """Make the jail the root. Needs CAP_SYS_ADMIN over a mount namespace that is not shared."""
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     sources = {path: os.open(path, os.O_PATH) for path in _directories(packages)}
-    devices = {path: os.open(path, os.O_PATH) for path in _DEVICES}
-    copies = {path: Path(path).read_bytes() for path in _COPIES if Path(path).exists()}
+    devices = {path: os.open(path, os.O_PATH) for path in (*_DEVICES, *gpu_files)}
+    copies = {
+        path: Path(path).read_bytes() for path in (*_COPIES, *(gpu.FACTS if gpu_files else ())) if Path(path).exists()
+    }
     root = SCRATCH
     kernel.mount("jail", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,nr_inodes=4k,mode=755")
     for path, fd in sources.items():
         _bind(fd, root + path, directory=True)
     for path, fd in devices.items():
-        _bind(fd, root + path, directory=False)
+        _bind(fd, root + path, directory=Path(path).is_dir())
     for path, content in copies.items():
         _parent(root + path)
         Path(root + path).write_bytes(content)

@@ -93,7 +93,7 @@ class Zygote:
         self._process.wait()
 
 
-def launch(*, namespaces: bool, threads: int) -> Zygote:
+def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> Zygote:
     """Start a fork server, which is to be greeted before its first order. Raises SandboxUnavailable.
 
     Call it from a thread that lives as long as the service: the kernel kills the server when that thread ends.
@@ -102,7 +102,7 @@ def launch(*, namespaces: bool, threads: int) -> Zygote:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-c", _BOOT, _arguments(theirs.fileno(), namespaces=namespaces)],
+            [sys.executable, "-s", "-P", "-c", _BOOT, _arguments(theirs.fileno(), namespaces=namespaces, gpu=gpu)],
             env={**_ENVIRONMENT, "OMP_THREAD_LIMIT": str(threads)},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -142,9 +142,9 @@ def _sysctl(name: str) -> str | None:
     return path.read_text().strip() if path.exists() else None
 
 
-def _arguments(channel: int, *, namespaces: bool) -> str:
+def _arguments(channel: int, **how: bool) -> str:
     path = [os.path.realpath(entry) for entry in sys.path if entry]
-    return json.dumps([path, {"channel_fd": channel, "packages": packages(), "namespaces": namespaces}])
+    return json.dumps([path, {"channel_fd": channel, "packages": packages(), **how}])
 
 
 def _greeting(channel: socket.socket) -> None:

@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 from resource import (
+    RLIM_INFINITY,
     RLIMIT_AS,
     RLIMIT_CORE,
     RLIMIT_CPU,
@@ -31,14 +32,15 @@ class Bounds:
     output_bytes: int
 
 
-def confine(bounds: Bounds, *, address_space: int, file_bytes: int, processes: int) -> None:
+def confine(bounds: Bounds, *, address_space: int | None, file_bytes: int, processes: int) -> None:
     """`address_space` is what the child maps already; the candidate gets `bounds.memory_bytes` on top of it.
 
+    None leaves it unbounded, for CUDA reserves terabytes of it; the cgroup then is the only bound on memory.
     The CPU limit here is the backstop; the fork server kills at the exact one. The kernel counts ticks for it, which
     were seen to run 3 % ahead of the exact clock, and nobody could tell its SIGKILL from another.
     """
     limits = {
-        RLIMIT_AS: address_space + bounds.memory_bytes,
+        RLIMIT_AS: RLIM_INFINITY if address_space is None else address_space + bounds.memory_bytes,
         RLIMIT_CPU: math.ceil(_BACKSTOP * bounds.cpu_seconds) + 1,
         RLIMIT_NPROC: processes,
         RLIMIT_FSIZE: file_bytes,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from archloop.contracts.values import SandboxLevel
 from archloop.protocols.model import Limits
+from services.evaluator.devices import Device
 from services.evaluator.harness.task import Task
 from services.evaluator.sandbox.shared import SharedArray
 
@@ -28,12 +29,20 @@ class Job:
     result_bytes: int
 
 
+class Arrival(NamedTuple):
+    """By this many seconds after the order, by the service's clock, so many bytes of frames had come."""
+
+    position: int
+    seconds: float
+
+
 @dataclass(frozen=True)
 class JobResult:
     """What the kernel and the parent measured, and what the child sent: `frames` and `stdout`, its word only.
 
     Exactly one of `exit` and `signal` is set. `killed_by` names the limit for which it was killed.
     `peak_memory` is the resident memory in bytes beyond what the fork server shares with its children.
+    `arrivals` tell when which part of `frames` came.
     """
 
     exit: int | None
@@ -44,6 +53,12 @@ class JobResult:
     peak_memory: int
     stdout: bytes
     frames: bytes
+    device: Device
+    arrivals: tuple[Arrival, ...] = ()
+
+    def seconds_until(self, position: int) -> float | None:
+        """When `frames` up to this position had arrived, from the order on; None if they never did."""
+        return next((arrival.seconds for arrival in self.arrivals if arrival.position >= position), None)
 
 
 class Sandbox(Protocol):

@@ -55,13 +55,16 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREA
 _WRITE_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 
 
-def confine(*, may_write: bool) -> None:
-    """Load the filter for this process and its threads, for good. `may_write`: whether it has files to change."""
+def confine(*, may_write: bool, more: str = "") -> None:
+    """Load the filter for this process and its threads, for good.
+
+    `may_write`: whether it has files to change. `more`: names of further calls that this child needs.
+    """
     rules = libseccomp.SyscallFilter(defaction=libseccomp.ERRNO(errno.EPERM))
     rules.set_attr(libseccomp.Attr.ACT_BADARCH, libseccomp.KILL_PROCESS)
     rules.set_attr(libseccomp.Attr.CTL_OPTIMIZE, 2)
     _add(rules, libseccomp.KILL_PROCESS, _ATTACKS)
-    _add(rules, libseccomp.ALLOW, _ALLOWED)
+    _add(rules, libseccomp.ALLOW, f"{_ALLOWED} {more}")
     # Its flags lie in memory where a filter cannot look; without it the C library falls back to clone.
     rules.add_rule(libseccomp.ERRNO(errno.ENOSYS), "clone3")
     _allow_some(rules)

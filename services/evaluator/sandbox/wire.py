@@ -41,11 +41,12 @@ class Descriptors(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """Start one job; `task` is JSON for the harness."""
+    """Start one job; `task` is JSON for the harness, `gpu` the only one that it is to see."""
 
     bounds: Bounds
     task: str
     arrays: tuple[Layout, ...]
+    gpu: str | None = None
 
     def send(self, channel: socket.socket, fds: Descriptors) -> None:
         """Raises OSError where the fork server is gone."""
@@ -60,7 +61,7 @@ class Order:
             return None
         values = json.loads(body)
         layouts = tuple(Layout(dtype, tuple(shape)) for dtype, shape in values["arrays"])
-        order = cls(Bounds(**values["bounds"]), values["task"], layouts)
+        order = cls(Bounds(**values["bounds"]), values["task"], layouts, values["gpu"])
         end = 5 + len(layouts)
         control, report, result, output, source = fds[:5]
         return order, Descriptors(control, report, result, output, source, tuple(fds[5:end]), tuple(fds[end:]))

@@ -11,12 +11,12 @@ from services.evaluator.sandbox.host import confined
 from services.evaluator.sandbox.wire import encode
 
 
-def main(channel_fd: int, packages: list[str], *, namespaces: bool) -> NoReturn:
+def main(channel_fd: int, packages: list[str], *, namespaces: bool, gpu: bool) -> NoReturn:
     """Never returns; ends when the service does."""
     die_with_parent()
     channel = socket.socket(fileno=channel_fd)
     try:
-        host = confined(packages, namespaces=namespaces)
+        host = confined(packages, namespaces=namespaces, gpu=gpu)
         from services.evaluator.sandbox.server import Server  # torch comes with it, and only now
 
         server = Server(channel, host)

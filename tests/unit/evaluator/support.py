@@ -1,12 +1,13 @@
 """A data set of a few bright quadrants, a protocol over it, networks, and a sandbox that answers what it is told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from archloop.contracts.values import SandboxLevel
 from archloop.protocols.model import DatasetSpec, Limits, Protocol
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
+from services.evaluator.devices import Device
 from services.evaluator.harness import frames
 from services.evaluator.reading import STAGES
 from services.evaluator.sandbox.port import Job, JobResult
@@ -74,15 +75,17 @@ class FakeSandbox:
     signal: int | None = None
     killed_by: str | None = None
     level: SandboxLevel = SandboxLevel.NAMESPACES
+    device: Device = field(default_factory=Device)
     jobs: list[Job] = field(default_factory=list)
 
     async def run(self, job: Job) -> JobResult:
         self.jobs.append(job)
-        return result(self.frames, exit=self.exit, signal=self.signal, killed_by=self.killed_by)
+        told = result(self.frames, exit=self.exit, signal=self.signal, killed_by=self.killed_by)
+        return replace(told, device=self.device)
 
 
-def result(stream: bytes, *, exit=0, signal=None, killed_by=None) -> JobResult:  # noqa: A002
-    return JobResult(exit, signal, killed_by, 1.0, 0.5, 1000, b"", stream)
+def result(stream: bytes, *, exit=0, signal=None, killed_by=None, arrivals=()) -> JobResult:  # noqa: A002
+    return JobResult(exit, signal, killed_by, 1.0, 0.5, 1000, b"", stream, Device(), arrivals)
 
 
 def stages(*, up_to: str = STAGES[-1]) -> bytes:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from archloop.contracts.values import Outcome
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import SOURCE_LIMIT, Evaluator
 from services.evaluator.harness import frames
 from services.evaluator.sandbox.shared import mapped
@@ -52,6 +53,42 @@ async def test_one_class_for_all_is_below_chance_and_keeps_its_accuracy(evaluato
     evaluation = await evaluator.evaluate(GOOD, TINY)
     assert (evaluation.outcome, evaluation.accuracy) == (Outcome.BELOW_CHANCE, 0.25)
     assert "chance is 0.250" in evaluation.detail
+
+
+class Starving(FakeSandbox):
+    """Out of memory above a batch of 8."""
+
+    async def run(self, job):
+        verdict = {"outcome": "out_of_memory", "detail": "", "parameters": 5, "losses": []}
+        starved = stages(up_to="train") + frames.pack(frames.VERDICT, json.dumps(verdict).encode())
+        self.frames = starved if job.task.batch > 8 else answer(np.zeros(120))
+        return await super().run(job)
+
+
+@pytest.mark.parametrize(("retry", "batches"), [(True, [16, 8]), (False, [16])])
+async def test_out_of_memory_in_training_gets_one_more_chance_at_half_the_batch_where_the_protocol_says(retry, batches):
+    sandbox = Starving()
+    evaluator = Evaluator(sandbox, quadrants)
+    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"half_batch_retry": retry}))
+    await evaluator.close()
+    assert [job.task.batch for job in sandbox.jobs] == batches
+    assert evaluation.batch == batches[-1]
+    assert (evaluation.outcome is Outcome.OUT_OF_MEMORY) is not retry
+
+
+async def test_half_the_batch_is_tried_once_only():
+    sandbox = Starving()
+    evaluator = Evaluator(sandbox, quadrants)
+    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"half_batch_retry": True, "batch": 64}))
+    await evaluator.close()
+    assert [job.task.batch for job in sandbox.jobs] == [64, 32]
+    assert (evaluation.outcome, evaluation.batch) == (Outcome.OUT_OF_MEMORY, 32)
+
+
+async def test_a_result_names_the_device_and_its_driver(evaluator, sandbox):
+    sandbox.device = Device("0", "NVIDIA A100", "550.54")
+    evaluation = await evaluator.evaluate(GOOD, TINY)
+    assert (evaluation.device, evaluation.device_name, evaluation.driver) == ("cuda:0", "NVIDIA A100", "550.54")
 
 
 async def test_a_failed_candidate_has_no_accuracy(evaluator, sandbox):

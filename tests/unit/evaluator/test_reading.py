@@ -6,7 +6,8 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from services.evaluator.harness import frames
-from services.evaluator.reading import STAGES, one_line, read
+from services.evaluator.reading import STAGES, one_line, read, stage_seconds
+from services.evaluator.sandbox.port import Arrival
 from tests.unit.evaluator.support import LIMITS, result, stages
 
 ANSWERS = np.array([0, 3, 1, 2], "<i4").tobytes()
@@ -29,7 +30,21 @@ def test_an_honest_stream_gives_predictions_and_what_the_child_says_of_itself():
     told = reading(stages() + predictions() + verdict())
     assert told.outcome is Outcome.OK
     assert told.predictions.tolist() == [0, 3, 1, 2]
-    assert (told.parameters, told.losses, told.stage) == (7, (2.0, 1.0), "predict")
+    assert (told.measures.parameters, told.measures.loss_curve, told.stage) == (7, (2.0, 1.0), "predict")
+
+
+def test_stages_are_timed_by_when_their_announcements_came():
+    first, second = len(stages(up_to="parse")), len(stages(up_to="contract"))
+    arrivals = (Arrival(first, 0.5), Arrival(second, 0.75), Arrival(second + 40, 2.0))
+    told = stage_seconds(result(stages(up_to="contract") + verdict("contract_error"), arrivals=arrivals))
+    assert told == {"start": 0.5, "parse": 0.25, "contract": 1.25}
+
+
+def test_a_child_that_announces_nothing_or_nonsense_has_no_times():
+    assert stage_seconds(result(b"")) == {}
+    assert stage_seconds(result(b"S\xff\xff\xff\xffx", arrivals=(Arrival(6, 0.1),))) == {}
+    again = stages(up_to="parse") * 2 + frames.pack(frames.STAGE, b"payday")
+    assert list(stage_seconds(result(again, arrivals=(Arrival(len(again), 0.1),)))) == ["start", "parse"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
