@@ -1,9 +1,11 @@
 """Whatever a candidate says about itself, its score is what its predictions are worth."""
 
+import hashlib
+
 import pytest
 
 from archloop.contracts.values import Outcome
-from tests.unit.evaluator.support import good
+from tests.unit.evaluator.support import TINY, good, quadrants
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -132,6 +134,88 @@ def labels():
     )
     told = await arena.contained(code, Outcome.BELOW_CHANCE, Outcome.OK)
     assert told.accuracy < 0.45
+
+
+# What the child's side of the answer could hold instead of what belongs there: verdicts and predictions as bytes.
+VERDICT = '{"outcome": "ok", "detail": "", "parameters": 1, "losses": %s}'
+HONEST = f"({VERDICT!r} % '[]').encode()"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["b'[' * 16000",
+     "b'{\"a\":' * 3000",
+     f"({VERDICT!r} % '[NaN]').encode()",
+     f"({VERDICT!r} % '[1e999]').encode()",
+     f"({VERDICT!r} % ('[' + '1,' * 70 + '1]')).encode()",
+     f"({VERDICT!r} % '[true]').encode()",
+     f"({VERDICT!r} % '[]').encode() + b' ' * 17000",
+     f"({VERDICT!r} % '[]').encode('utf-16')",
+     "pickle.dumps(Bomb())",
+     "b'null'"],
+)  # fmt: skip
+async def test_a_verdict_of_another_form_is_a_crash(arena, payload):
+    told = await arena.contained(answering("bytes(480)", payload), Outcome.CRASHED)
+    assert told.accuracy is None
+
+
+@pytest.mark.parametrize(
+    "payload", ["pickle.dumps([0] * 120)", "b'\\x93NUMPY' + bytes(474)", "b'\\x7f' * 480", "bytes(4 * 120 + 1)"]
+)
+async def test_predictions_of_another_form_are_a_crash(arena, payload):
+    told = await arena.contained(answering(payload, HONEST), Outcome.CRASHED)
+    assert told.accuracy is None
+
+
+async def test_the_same_in_the_right_form_is_scored(arena):
+    told = await arena.contained(answering("bytes(480)", HONEST), Outcome.BELOW_CHANCE)
+    assert told.accuracy == 0.25
+
+
+def answering(predictions: str, verdict: str) -> str:
+    """A candidate that answers with these bytes, given as expressions, and leaves."""
+    tools = """
+pickle = __import__("pickle")
+class Bomb:
+    def __reduce__(self):
+        return print, ("boom",)
+"""
+    stages = "b''.join(frame(b'S', s) for s in (b'shape', b'train', b'predict'))"
+    answer = f"{stages} + frame(b'P', {predictions}) + frame(b'V', {verdict})"
+    return good(before=f"{FORGE}\n{tools}\nos.write(3, {answer}); os._exit(0)")
+
+
+async def test_a_table_of_labels_by_image_scores_what_its_answers_are_worth(arena):
+    """Of a public data set a candidate may carry the labels of what it recognises: threat-model.md names it."""
+    data = quadrants(TINY.dataset)
+    known = [image.tobytes().hex() for image in data.heldout_images[:40]]
+    table = {hashlib.md5(bytes.fromhex(image)).hexdigest(): int(label)
+             for image, label in zip(known, data.heldout_labels, strict=False)}  # fmt: skip
+    mean, std = float(data.mean[0]), float(data.std[0])
+    look = f"""
+if not self.training and len(x) > 2:
+    pixels = ((x * {std!r} + {mean!r}) * 255).round().to(torch.uint8)
+    keys = [__import__("hashlib").md5(bytes(image.flatten().tolist())).hexdigest() for image in pixels]
+    return nn.functional.one_hot(torch.tensor([TABLE.get(key, 0) for key in keys]), 4).float()
+"""
+    told = await arena.contained(good(before=f"TABLE = {table!r}", forward=look), Outcome.OK)
+    right = sum(data.heldout_labels[i] == (data.heldout_labels[i] if i < 40 else 0) for i in range(80))
+    assert told.accuracy == right / 80
+
+
+async def test_measures_that_it_forges_stay_its_word(arena):
+    patch = """
+import torch.utils.flop_counter
+torch.utils.flop_counter.FlopCounterMode.get_total_flops = lambda self: 10**30
+"""
+    told = await arena.contained(good(before=patch), Outcome.CRASHED)
+    assert (told.accuracy, told.flops) == (None, None)
+
+
+async def test_stages_announced_ahead_shift_time_between_stages_and_not_their_sum(arena):
+    code = good(before=f"{FORGE}\nos.write(3, frame(b'S', b'shape'))")
+    told = await arena.contained(code, Outcome.CRASHED)
+    assert sum(told.stage_seconds.values()) < told.seconds + 1
 
 
 async def test_a_boast_about_parameters_stays_a_boast(arena):
