@@ -16,7 +16,8 @@ from services.evaluator.app import evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.novelty.compare import Comparison, compare
 
-_FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", "parameters", "seconds", "sandbox_level")
+_MEASURES = ("parameters", "flops", "activation_bytes", "seconds", "seconds_per_step", "peak_memory_bytes")
+_FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", *_MEASURES, "sandbox_level", "device")
 err = Console(stderr=True)
 
 

@@ -57,7 +57,6 @@ def _first_line(error: BaseException) -> str:
 def _where(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f" (line {error.lineno})" if error.lineno else ""
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if PurePath(frame.filename).name == FILENAME
-    ]
+    frames = traceback.walk_tb(error.__traceback__)  # extract_tb would read the source of every file on the way
+    lines = [line for frame, line in frames if PurePath(frame.f_code.co_filename).name == FILENAME]
     return f" (line {lines[-1]})" if lines else ""
