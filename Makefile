@@ -47,4 +47,4 @@ docs: $(READY) ## Write the generated reference pages
 	$(BIN)/python -m archloop_cli.docs
 
 clean: ## Remove what the targets above made, but no run
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

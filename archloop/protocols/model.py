@@ -2,13 +2,13 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from archloop import shipped
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput
 
@@ -21,7 +21,10 @@ class _Strict(Frozen):
 
 
 class DatasetSpec(_Strict):
-    """Which images, their (C, H, W) shape and number of classes, how many of each split, and the seed of the split."""
+    """Which images, their (C, H, W) shape and number of classes, how many of each split, and the seed of the split.
+
+    `sha256` binds the protocol to one preparation of a data set that does not ship, as `archloop data list` tells it.
+    """
 
     name: str
     shape: tuple[Positive, Positive, Positive]
@@ -31,6 +34,7 @@ class DatasetSpec(_Strict):
     test: Positive
     seed: int = 0
     options: dict[str, Any] = Field(default_factory=dict)
+    sha256: Sha256 | None = None
 
 
 class Hyperparameters(_Strict):
@@ -52,11 +56,20 @@ class Limits(_Strict):
     output_bytes: Positive = 64 * 1024
 
 
+class Normalisation(_Strict):
+    """Of images in [0, 1], channel by channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
 class Protocol(_Strict):
     """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised.
 
     `autocast` is bfloat16 mixed precision. With `half_batch_retry` a candidate that runs out of memory in training gets
     one more chance at half the batch, which its evaluation then records.
+    `resize` brings each to a square of this side, as torchvision's Resize does; `normalise` is by these figures
+    instead of the training images' own.
     """
 
     name: str
@@ -70,14 +83,29 @@ class Protocol(_Strict):
     autocast: bool = False
     channels_last: bool = False
     half_batch_retry: bool = False
+    resize: Positive | None = None
+    normalise: Normalisation | None = None
     seed: int = 0
     below_chance_factor: Annotated[float, Field(ge=1)] = 1.2
     limits: Limits = Limits()
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        channels, given = self.dataset.shape[0], self.normalise
+        if given is not None and not len(given.mean) == len(given.std) == channels:
+            raise ValueError(f"`normalise` takes {channels} figures each, one for every channel of `dataset.shape`")
+        return self
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that networks are given."""
+        channels, height, width = self.dataset.shape
+        return (channels, self.resize or height, self.resize or width)
+
     @property
     def sha256(self) -> str:
-        """Hash of everything that can change a result."""
-        return sha256_of(self.model_dump_json(exclude={"description"}))
+        """Hash of everything that can change a result; what is not given does not count, so new fields keep it."""
+        return sha256_of(self.model_dump_json(exclude={"description"}, exclude_none=True))
 
 
 def names() -> list[str]:

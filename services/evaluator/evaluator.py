@@ -167,15 +167,17 @@ def unreadable(code: str) -> Reading | None:
 
 
 def _task(protocol: Protocol, dataset: Dataset, **machine: Any) -> Task:
+    given = protocol.normalise
     return Task(
-        shape=protocol.dataset.shape,
+        shape=protocol.input_shape,
         classes=protocol.dataset.classes,
         epochs=protocol.epochs,
         seed=protocol.seed,
         flip=protocol.flip,
-        mean=tuple(dataset.mean.tolist()),
-        std=tuple(dataset.std.tolist()),
+        mean=given.mean if given is not None else tuple(dataset.mean.tolist()),
+        std=given.std if given is not None else tuple(dataset.std.tolist()),
         hyperparameters=protocol.hyperparameters.model_dump(),
+        resize=protocol.resize,
         autocast=protocol.autocast,
         channels_last=protocol.channels_last,
         **machine,

@@ -89,7 +89,7 @@ def _text(template: str, protocol: Protocol, family: str, wishes: Wishes) -> str
     data = protocol.dataset
     return source.render(
         classes=data.classes,
-        shape=data.shape,
+        shape=protocol.input_shape,
         images=data.train,
         batch=protocol.batch,
         family=family,

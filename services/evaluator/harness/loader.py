@@ -4,28 +4,41 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from services.evaluator.harness.network import CPU
 from services.evaluator.harness.task import Task
 
 
 class Normalise:
-    """uint8 images to (x / 255 - mean) / std, float32, channel by channel."""
+    """uint8 images to (x / 255 - mean) / std, float32, channel by channel, on the images' device.
 
-    def __init__(self, task: Task) -> None:
+    Before that they are brought to the task's square, if it has one, and flipped where told. Resizing is bilinear with
+    antialiasing, on float32: to the bit what torchvision's Resize gives for float images, and within one of the 255
+    levels of what it gives for PIL images and bytes, which it rounds on the way.
+    """
+
+    def __init__(self, task: Task, device: torch.device = CPU) -> None:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (task.mean, task.std))
-        self._scale, self._shift = 1 / (255 * std), mean / std
+        self._scale, self._shift = (1 / (255 * std)).to(device), (mean / std).to(device)
+        self._side = task.resize
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in, the same shape out."""
-        return images.to(torch.float32).mul_(self._scale).sub_(self._shift)
+    def __call__(self, images: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) in, the task's (N, C, H, W) out; `mirrored`, bool (N,), says which to flip."""
+        inputs = images.to(torch.float32)
+        if self._side is not None:
+            inputs = interpolate(inputs, size=(self._side, self._side), mode="bilinear", antialias=True)
+        if mirrored is not None:
+            inputs = torch.where(mirrored.view(-1, 1, 1, 1), inputs.flip(-1), inputs)
+        return inputs.mul_(self._scale).sub_(self._shift)
 
 
 class Epoch:
     """One epoch, in an order fixed by the protocol's seed.
 
     Like LEMUR's own loader it is its own iterator: a second pass over it gives nothing. Inputs are
-    float32 (B, C, H, W), labels int64 (B,). A last batch of a single image, which batch normalisation cannot
-    train on, is left out.
+    float32 (B, C, H, W), labels int64 (B,), both on the images' device; order and flips are drawn on the CPU, and so
+    are the same on any device. A last batch of a single image, which batch normalisation cannot train on, is left out.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, task: Task, epoch: int) -> None:
@@ -34,7 +47,7 @@ class Epoch:
         batches = torch.split(torch.randperm(len(labels), generator=self._random), task.batch)
         self._batches = [batch for batch in batches if len(batch) > 1 or task.batch == 1]
         self._next = iter(self._batches)
-        self._normalise, self._flip = Normalise(task), task.flip
+        self._normalise, self._flip = Normalise(task, images.device), task.flip
         self.batch_size = task.batch
 
     def __len__(self) -> int:
@@ -44,9 +57,7 @@ class Epoch:
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        chosen = next(self._next)
-        inputs = self._normalise(self._images[chosen])
-        if self._flip:
-            mirrored = torch.rand(len(chosen), generator=self._random) < 0.5
-            inputs[mirrored] = inputs[mirrored].flip(-1)
-        return inputs, self._labels[chosen]
+        batch, device = next(self._next), self._images.device
+        mirrored = (torch.rand(len(batch), generator=self._random) < 0.5).to(device) if self._flip else None
+        chosen = batch.to(device)
+        return self._normalise(self._images[chosen], mirrored), self._labels[chosen]

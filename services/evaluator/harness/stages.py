@@ -104,7 +104,7 @@ class Stages:
     def _predict(self, candidate: Candidate, net: Any) -> Tensor:
         net.eval()
         at = self._accelerator
-        normalise, answers = Normalise(self._task), []
+        normalise, answers = Normalise(self._task, at.device), []
         with torch.no_grad(), at.precision():
             for images in torch.split(self._heldout.to(at.device), _PREDICT_BATCH):
                 output = net(at.images(normalise(images)))

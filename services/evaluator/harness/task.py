@@ -11,6 +11,7 @@ class Task:
     """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1].
 
     `device` is `cpu` or `cuda`, the only one that the child sees; `memory_fraction` is what it may take of that.
+    `resize` is the side of the square that images are brought to, if they are; `shape` is what they have then.
     """
 
     shape: tuple[int, ...]
@@ -27,6 +28,7 @@ class Task:
     memory_fraction: float = 1.0
     autocast: bool = False
     channels_last: bool = False
+    resize: int | None = None
 
     def encode(self) -> str:
         """To JSON."""

@@ -5,6 +5,7 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from services.evaluator.devices import Device
+from archloop.protocols.model import Normalisation
 from services.evaluator.evaluator import SOURCE_LIMIT, Evaluator
 from services.evaluator.harness import frames
 from services.evaluator.sandbox.shared import mapped
@@ -141,3 +142,13 @@ async def test_a_data_set_is_loaded_once(sandbox):
         await evaluator.evaluate(GOOD, TINY)
     await evaluator.close()
     assert loads == [TINY.dataset]
+
+
+async def test_the_protocol_says_what_networks_are_given_instead_of_the_images_own(evaluator, sandbox):
+    given = Normalisation(mean=(0.5,), std=(0.25,))
+    await evaluator.evaluate(GOOD, TINY)
+    await evaluator.evaluate(GOOD, TINY.model_copy(update={"resize": 16, "normalise": given}))
+    plain, changed = (job.task for job in sandbox.jobs)
+    assert (plain.shape, plain.resize, plain.mean) == ((1, 8, 8), None, tuple(DATA.mean.tolist()))
+    assert (changed.shape, changed.resize, changed.mean, changed.std) == ((1, 16, 16), 16, (0.5,), (0.25,))
+    assert [array.shape for array in sandbox.jobs[1].arrays] == [(256, 1, 8, 8), (256,), (120, 1, 8, 8)]
