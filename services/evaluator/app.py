@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
@@ -30,7 +31,8 @@ class EvaluatorApp:
 async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     """Score code without a bus. Raises SandboxUnavailable below the required level."""
     sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
-    judge = Evaluator(sandbox, datasets.load, settings.threads, settings.gpu_memory_fraction)
+    load = partial(datasets.load, root=settings.data_dir)
+    judge = Evaluator(sandbox, load, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
         yield judge

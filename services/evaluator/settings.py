@@ -1,9 +1,11 @@
 """Settings of the evaluator, from `ARCHLOOP_EVALUATOR_…`."""
 
+import contextlib
 import os
+from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from archloop.contracts.values import SandboxLevel
 from archloop.ops.settings import ServiceSettings, WebAddress, config
@@ -17,9 +19,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _expanded(path: Path) -> Path:
+    """A user without a home directory keeps `~`, where nothing will be found."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
 class EvaluatorSettings(ServiceSettings):
     """`slots` candidates at a time, each on `threads` threads, confined at `required_level` or the service refuses.
 
+    Prepared data sets are read from `data_dir`, where `archloop data prepare` puts them.
     Accuracy differs slightly with the number of threads: keep it the same for results that are to be compared.
     `gpus` are indices or UUIDs of GPUs or MIG slices with commas between: one candidate at a time on each, instead of
     `slots` on the CPU. Naming one twice puts two there, each of which should then have half as `gpu_memory_fraction`.
@@ -36,6 +46,7 @@ class EvaluatorSettings(ServiceSettings):
     gpus: Annotated[str, Field(pattern=_GPUS)] = ""
     gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     required_level: SandboxLevel = SandboxLevel.NAMESPACES
+    data_dir: Annotated[Path, AfterValidator(_expanded)] = Path("~/.cache/archloop/data")
     registry_url: WebAddress | None = None
     registry_token: SecretStr | None = None
 

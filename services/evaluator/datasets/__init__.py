@@ -1,4 +1,4 @@
-"""The data sets of the offline protocols, as plain arrays: nothing here imports torch, nothing is downloaded."""
+"""Data sets as plain arrays: bundled with a package, drawn, or prepared before. Loading imports no torch."""
 
 from services.evaluator.datasets.dataset import Dataset
 from services.evaluator.datasets.loading import load, names

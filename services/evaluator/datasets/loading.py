@@ -1,12 +1,14 @@
-"""From a protocol's `DatasetSpec` to a `Dataset`."""
+"""From a protocol's `DatasetSpec` to a `Dataset`: bundled ones by name, any other from the store of prepared ones."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from archloop.errors import InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
-from services.evaluator.datasets import bundled, shapes
+from services.evaluator.datasets import bundled, shapes, store
 from services.evaluator.datasets.dataset import Dataset
+from services.evaluator.datasets.stored import stored
 
 _SOURCES: Mapping[str, Callable[[DatasetSpec], Dataset]] = MappingProxyType(
     {"digits": bundled.digits, "mnist5k": bundled.mnist5k, "shapes": shapes.generate}
@@ -18,14 +20,23 @@ def names() -> list[str]:
     return sorted(_SOURCES)
 
 
-def load(spec: DatasetSpec) -> Dataset:
-    """The data set that a protocol names, split as it says. Raises NotFound, InvalidInput."""
+def load(spec: DatasetSpec, root: Path) -> Dataset:
+    """The data set that a protocol names, split as it says; prepared ones are under `root`.
+
+    Raises NotFound, InvalidInput, IntegrityError.
+    """
     source = _SOURCES.get(spec.name)
-    if source is None:
-        raise NotFound("dataset", spec.name, ", ".join(names()))
-    dataset = source(spec)
+    dataset = source(spec) if source is not None else stored(spec, _prepared(spec.name, root))
     _check_shape(spec, dataset)
     return dataset
+
+
+def _prepared(name: str, root: Path) -> Path:
+    path = store.folder(root, name)
+    if not path.is_dir():
+        known = f"{', '.join(names())}, and nothing at {path}: `archloop data prepare {name}` puts it there"
+        raise NotFound("dataset", name, known)
+    return path
 
 
 def _check_shape(spec: DatasetSpec, dataset: Dataset) -> None:

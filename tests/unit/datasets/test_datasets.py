@@ -1,4 +1,6 @@
+from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from services.evaluator import datasets
 from services.evaluator.datasets import Dataset
 
 NAMES = datasets.names()
+load = partial(datasets.load, root=Path("/nowhere"))
 
 
 def spec(protocol: str, /, **changes: object) -> DatasetSpec:
@@ -18,7 +21,7 @@ def spec(protocol: str, /, **changes: object) -> DatasetSpec:
 
 @pytest.fixture(scope="module", params=NAMES)
 def loaded(request: pytest.FixtureRequest) -> tuple[DatasetSpec, Dataset]:
-    return spec(request.param), datasets.load(spec(request.param))
+    return spec(request.param), load(spec(request.param))
 
 
 def test_every_offline_protocol_has_its_images(loaded) -> None:
@@ -71,14 +74,14 @@ def test_neighbouring_images_are_not_sorted_by_class(loaded) -> None:
 
 def test_equal_specs_give_equal_bytes_and_another_seed_other_ones(loaded) -> None:
     asked, dataset = loaded
-    again = datasets.load(asked)
+    again = load(asked)
     assert again.sha256 == dataset.sha256
     assert np.array_equal(again.heldout_images, dataset.heldout_images)
-    assert datasets.load(asked.model_copy(update={"seed": asked.seed + 1})).sha256 != dataset.sha256
+    assert load(asked.model_copy(update={"seed": asked.seed + 1})).sha256 != dataset.sha256
 
 
 def test_the_hash_sees_a_single_pixel_and_the_boundary_of_the_splits() -> None:
-    dataset = datasets.load(spec("digits"))
+    dataset = load(spec("digits"))
     arrays = [dataset.train_images.copy(), dataset.train_labels, dataset.heldout_images, dataset.heldout_labels]
     assert Dataset(*arrays, validation=dataset.validation).sha256 == dataset.sha256
     assert Dataset(*arrays, validation=dataset.validation + 1).sha256 != dataset.sha256
@@ -87,13 +90,13 @@ def test_the_hash_sees_a_single_pixel_and_the_boundary_of_the_splits() -> None:
 
 
 def test_a_longer_training_split_leaves_the_held_out_shapes_as_they_were() -> None:
-    short, long = (datasets.load(spec("shapes", train=n)) for n in (100, 200))
+    short, long = (load(spec("shapes", train=n)) for n in (100, 200))
     assert np.array_equal(short.heldout_images, long.heldout_images)
 
 
 def test_an_unknown_data_set_names_those_there_are() -> None:
     with pytest.raises(NotFound, match=r"'imagenet'.*digits, mnist5k, shapes"):
-        datasets.load(spec("digits", name="imagenet"))
+        load(spec("digits", name="imagenet"))
 
 
 @pytest.mark.parametrize(
@@ -114,4 +117,4 @@ def test_an_unknown_data_set_names_those_there_are() -> None:
 )
 def test_a_spec_that_cannot_be_met_names_the_field_the_value_and_what_would_be_right(name, changes, message) -> None:
     with pytest.raises(InvalidInput, match=message):
-        datasets.load(spec(name, **changes))
+        load(spec(name, **changes))

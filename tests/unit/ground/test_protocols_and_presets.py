@@ -50,3 +50,32 @@ def test_a_protocol_hash_changes_with_anything_that_can_change_a_result() -> Non
     protocol = protocols.load("shapes")
     assert protocol.sha256 != protocol.model_copy(update={"batch": protocol.batch + 1}).sha256
     assert protocol.sha256 == protocol.model_copy(update={"description": "other words"}).sha256
+
+
+def test_a_protocol_keeps_its_hash_when_fields_are_added_that_it_does_not_use() -> None:
+    expected = "130e498611b2752dae135dfed023186d48897ce0b2a001dbf67a9f55d30579cd"
+    assert protocols.load("shapes").sha256 == expected
+    assert protocols.load("shapes").model_copy(update={"resize": 32}).sha256 != expected
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_every_shipped_protocol_loads_and_has_its_own_name(name: str) -> None:
+    assert protocols.load(name).name == name
+
+
+def test_the_papers_protocol_is_the_papers() -> None:
+    paper = protocols.load("paper-cifar10")
+    assert (paper.batch, paper.epochs, paper.flip, paper.input_shape) == (16, 1, True, (3, 256, 256))
+    assert paper.hyperparameters.model_dump() == {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
+    assert paper.dataset == protocols.load("cifar10").dataset
+    assert paper.dataset.train + paper.dataset.validation == 50_000
+
+
+@pytest.mark.parametrize("given", ["{mean: [0.5], std: [0.5]}", "{mean: [0, 0, 0], std: [1, 0, 1]}"])
+def test_figures_that_cannot_normalise_are_refused(tmp_path, given: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        protocols.model.shipped.read("protocol", "shapes", protocols.model._FOLDER)[1] + f"normalise: {given}"
+    )
+    with pytest.raises(InvalidInput, match="normalise"):
+        protocols.load(str(path))

@@ -1,0 +1,139 @@
+"""Where prepared data sets come from: torchvision's readers. The service itself never imports them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archloop.errors import InvalidInput, Unavailable
+from services.evaluator.datasets.store import SPLITS
+from services.evaluator.datasets.vision import vision
+
+_DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Source:
+    """By split, torchvision's pairs of PIL image and class number.
+
+    `origin` is for people; `identity` differs with whatever changes the bytes that are decoded.
+    """
+
+    origin: str
+    identity: str
+    classes: tuple[str, ...]
+    splits: Mapping[str, Any]
+
+    def count(self, split: str) -> int:
+        """Images in the split."""
+        return len(self.splits[split])
+
+    def label(self, split: str, index: int) -> int:
+        """Of one image, in [0, classes)."""
+        pairs = self.splits[split]
+        labels = getattr(pairs, "targets", None)
+        return int((pairs.labels if labels is None else labels)[index])
+
+    def pixels(self, split: str, index: int) -> NDArray[np.uint8]:
+        """One image decoded, uint8 (C, H, W). Raises InvalidInput that names what cannot be read."""
+        try:
+            pixels = np.asarray(self.splits[split][index][0], dtype=np.uint8)
+        except OSError as error:
+            raise InvalidInput("image", self.named(split, index), f"a readable one: {error}") from error
+        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+    def named(self, split: str, index: int) -> str:
+        """Its file, or its place."""
+        samples = getattr(self.splits[split], "samples", None)
+        return str(samples[index][0]) if samples else f"{split} image {index}"
+
+
+def names() -> list[str]:
+    """Those that torchvision can fetch; any other name is an image folder's."""
+    return sorted(_KNOWN)
+
+
+def source(name: str, files: Path, *, download: bool, side: int | None = None) -> Source:
+    """A known data set in torchvision's own form, or else an image folder, at `files`.
+
+    `side` resizes the images of a folder: the shorter side to it, the middle cut out.
+    Raises InvalidInput, Unavailable when a download fails, Misconfigured without torchvision.
+    """
+    if name not in _KNOWN:
+        return _image_folder(files, side)
+    if side is not None:
+        raise InvalidInput("--side", side, f"none: {name} is kept as it is, and a protocol's `resize` enlarges it")
+    return _known(name, files, download=download)
+
+
+def _known(name: str, files: Path, *, download: bool) -> Source:
+    try:
+        splits = {split: _KNOWN[name](files, split, download) for split in SPLITS}
+    except (OSError, RuntimeError) as error:
+        if download:
+            hint = (
+                f"put its files there by other means, then `archloop data prepare {name} --no-download --from {files}`"
+            )
+            raise Unavailable(f"{name} could not be fetched into {files}: {error}; {hint}") from error
+        expected = f"a folder with the files of {name} as torchvision reads them, of the md5 that it knows"
+        raise InvalidInput("--from", str(files), expected) from error
+    origin = f"{name} as read by {_libraries()}"
+    return Source(origin, origin, tuple(getattr(splits["train"], "classes", _DIGITS)), splits)
+
+
+def _cifar(kind: str) -> Callable[[Path, str, bool], Any]:
+    return lambda files, split, download: getattr(vision(), kind)(files, train=split == "train", download=download)
+
+
+def _svhn(files: Path, split: str, download: bool) -> Any:
+    return vision().SVHN(files, split=split, download=download)
+
+
+_KNOWN: Mapping[str, Callable[[Path, str, bool], Any]] = MappingProxyType(
+    {"cifar10": _cifar("CIFAR10"), "cifar100": _cifar("CIFAR100"), "svhn": _svhn}
+)
+
+
+def _image_folder(files: Path, side: int | None) -> Source:
+    try:
+        splits = {split: vision().ImageFolder(files / split, transform=_transform(side)) for split in SPLITS}
+    except OSError as error:
+        raise InvalidInput("--from", str(files), f"a folder {{train,test}}/CLASS/*.png or *.jpg: {error}") from error
+    train, test = splits["train"], splits["test"]
+    if train.classes != test.classes:
+        raise InvalidInput(f"classes in {files / 'test'}", test.classes, f"those of `train`: {train.classes}")
+    origin = f"image folder {files.name} as read by {_libraries()}" + (f", brought to {side} x {side}" if side else "")
+    return Source(origin, _fingerprint(origin, files, splits), tuple(train.classes), splits)
+
+
+def _transform(side: int | None) -> Callable[[Any], Any] | None:
+    if side is None:
+        return None
+    from torchvision.transforms import CenterCrop, Compose, Resize
+
+    both: Callable[[Any], Any] = Compose([Resize(side), CenterCrop(side)])
+    return both
+
+
+def _fingerprint(origin: str, files: Path, splits: Mapping[str, Any]) -> str:
+    """Of every file's name, size and time: enough to tell whether an interrupted decoding may go on."""
+    digest = hashlib.sha256(origin.encode())
+    for split in SPLITS:
+        for path in _paths(splits[split].samples):
+            found = path.stat()
+            digest.update(f"{path.relative_to(files)} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _paths(samples: Sequence[tuple[str, int]]) -> list[Path]:
+    return [Path(path) for path, _ in samples]
+
+
+def _libraries() -> str:
+    return " and ".join(f"{name} {version(name)}" for name in ("torchvision", "pillow"))
