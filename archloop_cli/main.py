@@ -13,7 +13,7 @@ from rich.console import Console
 from archloop import __version__
 from archloop.errors import ArchloopError
 from archloop.ops import logging
-from archloop_cli import doctor, environment, model, parked
+from archloop_cli import data, doctor, environment, model, parked
 
 if TYPE_CHECKING:
     from services.registry.summary import Summary
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
 app.add_typer(model.app, name="model")
+app.add_typer(data.app, name="data")
 err = Console(stderr=True)
 
 Service = Literal["generator", "evaluator", "novelty", "trainer", "registry"]

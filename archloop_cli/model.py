@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from archloop_cli.bars import bars
 
 app = typer.Typer(no_args_is_help=True, help="The small language model that ships with the project.")
 
@@ -25,18 +25,5 @@ def build(
     """Write the seed networks, train tokenizer and model on them, measure, and save: minutes on two cores."""
     from services.generator.model_build import build as build_model
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)
-
+    with bars() as advance:
         print(build_model(out, seed=seed, progress=advance))

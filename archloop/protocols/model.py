@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -66,8 +66,8 @@ class Normalisation(_Strict):
 class Protocol(_Strict):
     """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised.
 
-    `autocast` is bfloat16 mixed precision. With `half_batch_retry` a candidate that runs out of memory in training gets
-    one more chance at half the batch, which its evaluation then records.
+    `precision` is that of torch's autocast. With `on_out_of_memory` a candidate that runs out of memory in training
+    gets one more chance at half the batch, which its evaluation then records.
     `resize` brings each to a square of this side, as torchvision's Resize does; `normalise` is by these figures
     instead of the training images' own.
     """
@@ -80,9 +80,9 @@ class Protocol(_Strict):
     epochs: Positive = 1
     hyperparameters: Hyperparameters = Hyperparameters()
     flip: bool = False
-    autocast: bool = False
-    channels_last: bool = False
-    half_batch_retry: bool = False
+    precision: Literal["bfloat16"] | None = None
+    memory_format: Literal["channels_last"] | None = None
+    on_out_of_memory: Literal["half_batch"] | None = None
     resize: Positive | None = None
     normalise: Normalisation | None = None
     seed: int = 0

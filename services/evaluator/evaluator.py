@@ -56,7 +56,7 @@ class Evaluator:
         if flaw is not None:
             return self._evaluation(flaw, protocol, code_sha256)
         evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch)
-        if protocol.half_batch_retry and protocol.batch > 1 and _starved(evaluation):
+        if protocol.on_out_of_memory == "half_batch" and protocol.batch > 1 and _starved(evaluation):
             log.info("out of memory: once more at half the batch", batch=protocol.batch // 2)
             evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch // 2)
         return evaluation
@@ -178,7 +178,7 @@ def _task(protocol: Protocol, dataset: Dataset, **machine: Any) -> Task:
         std=given.std if given is not None else tuple(dataset.std.tolist()),
         hyperparameters=protocol.hyperparameters.model_dump(),
         resize=protocol.resize,
-        autocast=protocol.autocast,
-        channels_last=protocol.channels_last,
+        autocast=protocol.precision == "bfloat16",
+        channels_last=protocol.memory_format == "channels_last",
         **machine,
     )

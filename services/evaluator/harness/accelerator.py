@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from services.evaluator.harness.task import Task
 
@@ -30,7 +29,3 @@ class Accelerator:
     def network(self, net: Any) -> Any:
         """In the protocol's memory format."""
         return net.to(memory_format=self._format)
-
-    def images(self, batch: Tensor) -> Tensor:
-        """(N, C, H, W), in the protocol's memory format."""
-        return batch.contiguous(memory_format=self._format)

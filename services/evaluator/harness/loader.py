@@ -22,10 +22,11 @@ class Normalise:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (task.mean, task.std))
         self._scale, self._shift = (1 / (255 * std)).to(device), (mean / std).to(device)
         self._side = task.resize
+        self._format = torch.channels_last if task.channels_last else torch.contiguous_format
 
     def __call__(self, images: Tensor, mirrored: Tensor | None = None) -> Tensor:
         """(N, C, H, W) in, the task's (N, C, H, W) out; `mirrored`, bool (N,), says which to flip."""
-        inputs = images.to(torch.float32)
+        inputs = images.to(torch.float32, memory_format=self._format)
         if self._side is not None:
             inputs = interpolate(inputs, size=(self._side, self._side), mode="bilinear", antialias=True)
         if mirrored is not None:

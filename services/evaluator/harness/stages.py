@@ -29,7 +29,7 @@ _OTHERWISE = {
     "train": "train_error",
     "predict": "train_error",
 }
-_PREDICT_BATCH = 128
+_PREDICT_BATCH, _PREDICT_PIXELS = 128, 128 * 64 * 64
 _DETAIL_LIMIT = 500
 
 
@@ -106,13 +106,18 @@ class Stages:
         at = self._accelerator
         normalise, answers = Normalise(self._task, at.device), []
         with torch.no_grad(), at.precision():
-            for images in torch.split(self._heldout.to(at.device), _PREDICT_BATCH):
-                output = net(at.images(normalise(images)))
+            for images in torch.split(self._heldout.to(at.device), self._at_once()):
+                output = net(normalise(images))
                 candidate.check_output(output, len(images))
                 if not bool(output.isfinite().all()):
                     raise Flaw("diverged", "a prediction is not finite")
                 answers.append(output.argmax(1))
         return torch.cat(answers).cpu()
+
+    def _at_once(self) -> int:
+        """How many images to predict at a time: of large ones no more than were trained on at a time."""
+        _, height, width = self._task.shape
+        return max(self._task.batch, min(_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
 
     def _begin(self, stage: str) -> None:
         self._stage = stage

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from services.evaluator.harness.accelerator import Accelerator
+from services.evaluator.harness.loader import Normalise
 from services.evaluator.harness.task import Task
 
 TASK = Task((3, 8, 8), 4, 16, 1, 0, flip=False, threads=1, mean=(0.5,) * 3, std=(0.2,) * 3, hyperparameters={})
@@ -21,7 +22,8 @@ def test_mixed_precision_is_bfloat16_where_asked_for(autocast, dtype):
 
 def test_images_and_weights_lie_in_the_same_format():
     at = Accelerator(replace(TASK, channels_last=True))
-    net, images = at.network(nn.Conv2d(3, 4, 3)), at.images(torch.zeros(2, 3, 8, 8))
+    net = at.network(nn.Conv2d(3, 4, 3))
+    images = Normalise(replace(TASK, channels_last=True, resize=16))(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     assert net.weight.is_contiguous(memory_format=torch.channels_last)
     assert images.is_contiguous(memory_format=torch.channels_last)
 

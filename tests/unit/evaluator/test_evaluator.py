@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from archloop.contracts.values import Outcome
-from services.evaluator.devices import Device
 from archloop.protocols.model import Normalisation
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import SOURCE_LIMIT, Evaluator
 from services.evaluator.harness import frames
 from services.evaluator.sandbox.shared import mapped
@@ -70,7 +70,9 @@ class Starving(FakeSandbox):
 async def test_out_of_memory_in_training_gets_one_more_chance_at_half_the_batch_where_the_protocol_says(retry, batches):
     sandbox = Starving()
     evaluator = Evaluator(sandbox, quadrants)
-    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"half_batch_retry": retry}))
+    evaluation = await evaluator.evaluate(
+        GOOD, TINY.model_copy(update={"on_out_of_memory": "half_batch" if retry else None})
+    )
     await evaluator.close()
     assert [job.task.batch for job in sandbox.jobs] == batches
     assert evaluation.batch == batches[-1]
@@ -80,7 +82,7 @@ async def test_out_of_memory_in_training_gets_one_more_chance_at_half_the_batch_
 async def test_half_the_batch_is_tried_once_only():
     sandbox = Starving()
     evaluator = Evaluator(sandbox, quadrants)
-    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"half_batch_retry": True, "batch": 64}))
+    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"on_out_of_memory": "half_batch", "batch": 64}))
     await evaluator.close()
     assert [job.task.batch for job in sandbox.jobs] == [64, 32]
     assert (evaluation.outcome, evaluation.batch) == (Outcome.OUT_OF_MEMORY, 32)
