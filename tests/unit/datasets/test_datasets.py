@@ -10,6 +10,7 @@ from archloop.errors import InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
 from services.evaluator import datasets
 from services.evaluator.datasets import Dataset
+from services.evaluator.datasets import dataset as dataset_module
 
 NAMES = datasets.names()
 load = partial(datasets.load, root=Path("/nowhere"))
@@ -118,3 +119,11 @@ def test_an_unknown_data_set_names_those_there_are() -> None:
 def test_a_spec_that_cannot_be_met_names_the_field_the_value_and_what_would_be_right(name, changes, message) -> None:
     with pytest.raises(InvalidInput, match=message):
         load(spec(name, **changes))
+
+
+def test_statistics_are_those_of_a_copy_as_floats_however_the_images_are_cut(monkeypatch) -> None:
+    monkeypatch.setattr(dataset_module, "_PIXELS_AT_ONCE", 1000)
+    dataset = load(spec("shapes32"))
+    pixels = dataset.train_images / np.float32(255)
+    assert np.array_equal(dataset.mean, pixels.mean((0, 2, 3), dtype=np.float64).astype(np.float32))
+    assert np.array_equal(dataset.std, pixels.std((0, 2, 3), dtype=np.float64).astype(np.float32))
