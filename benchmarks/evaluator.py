@@ -188,7 +188,9 @@ def _reference(place: Path, python: Path) -> Row:
 
 
 def _told(command: list[str], environment: Mapping[str, str], folder: Path | None = None) -> Row:
-    done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
     row: Row = json.loads(done.stdout.splitlines()[-1])
     return row
 
