@@ -11,7 +11,7 @@ Round = dict[str, dict[str, float]]
 
 HEAD = """# Benchmarks of the evaluator
 
-By `benchmarks/evaluator.py`; numbers in [JSON](../benchmarks/results/evaluator.json). Medians of {rounds} rounds, the
+By `benchmarks/evaluator.py`; numbers in [JSON](../benchmarks/results/evaluator.json). Medians of {rounds} round(s), the
 lowest and highest in brackets. Methods alternate within a round, so that whatever else the machine does meets all of
 them, and ratios are taken within a round. {cores} cores.
 """
@@ -33,12 +33,12 @@ of {rounds} rounds.
 
 REFERENCE = """### Against the reference
 
-{name}, the evaluation that LEMUR's authors publish: `check_nn(…, save_to_db=False)` on the same source and images,
-batch, epoch and one thread, glibc's own allocator. Its process is fresh each time; `process` has start and imports in
-it, `call` has not. The reference also lints the source with pylint and, for its score of code quality, trains two
-batches of eight images of 224 x 224; two columns say how long that takes. Its database is left empty, else its first
-import takes minutes. PyPI's torchvision is built for another torch; only its transforms are used, which need no
-compiled code.
+{name}, the evaluation that LEMUR's authors publish: `check_nn(…, save_to_db=False)` on the same source and
+images, batch, epoch and one thread, glibc's own allocator. Its process is fresh each time; `process` has start and
+imports in it, `call` has not. The reference also lints the source with pylint and, for its score of code quality,
+trains two batches of eight images of 224 x 224; two columns say how long that takes. Its database is left empty, else
+its first import takes minutes. PyPI's torchvision is built for another torch; only its transforms are used, which need
+no compiled code.
 
 {table}
 """
@@ -56,7 +56,8 @@ measured of it, `evaluation` what a caller waits, with the held-out images shuff
 
 REJECTED = """## Rejected before training
 
-Every candidate of {runs} run(s) that was not ok, evaluated again: {count}.
+Every candidate of {runs} run(s) that was not ok, evaluated again: {count}. Milliseconds are what a caller waits: of
+each candidate the median of the rounds, of those again the median, the least and the most.
 
 | outcome | candidates | before training | median, ms |
 |---|---|---|---|
@@ -117,12 +118,12 @@ def _reference(name: str | None, nets: dict[str, list[Round]]) -> str:
     if name is None:
         return "The reference path was not measured: no folder for its environment was given (`--reference`).\n"
     keys = ("wall", "process", "run_pylint", "dynamic_evaluation")
-    head = ("net", "call ÷ archloop", "call ÷ archloop, CPU", "process ÷ archloop", "call, s", "process, s",
-            "of it pylint, s", "of it 224 px, s", "archloop, s")  # fmt: skip
+    ratios = ("call ÷ archloop", "the same, CPU", "the same without pylint", "process ÷ archloop")
+    seconds = ("call, s", "process, s", "of it pylint, s", "of it 224 px, s", "archloop, s")
     rows = [
         (net, *_against_ours(many), *_parts(many, keys), *_seconds(many, ["archloop"])) for net, many in nets.items()
     ]
-    return REFERENCE.format(name=name, table=table(head, rows))
+    return REFERENCE.format(name=name, table=table(("net", *ratios, *seconds), rows))
 
 
 def _parts(rounds: Sequence[Round], keys: Iterable[str]) -> list[str]:
@@ -130,8 +131,10 @@ def _parts(rounds: Sequence[Round], keys: Iterable[str]) -> list[str]:
 
 
 def _against_ours(rounds: Sequence[Round]) -> list[str]:
-    process = middle(one["reference"]["process"] / one["archloop"]["wall"] for one in rounds)
-    return [*(ratio(rounds, "reference", "archloop", key) for key in ("wall", "cpu")), process]
+    pairs = [(one["reference"], one["archloop"]["wall"]) for one in rounds]
+    lean = middle((theirs["wall"] - theirs["run_pylint"]) / ours for theirs, ours in pairs)
+    process = middle(theirs["process"] / ours for theirs, ours in pairs)
+    return [*(ratio(rounds, "reference", "archloop", key) for key in ("wall", "cpu")), lean, process]
 
 
 def start(figures: list[dict[str, list[float]]]) -> str:
