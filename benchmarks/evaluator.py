@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from archloop.ops import logging
 from archloop.protocols import Protocol
 from benchmarks import evaluator_page, evaluator_reference
 from services.evaluator import datasets
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.sandbox.port import Job, JobResult
@@ -111,8 +113,8 @@ class Bench:
     @asynccontextmanager
     async def of(cls, slots: int) -> AsyncIterator["Bench"]:
         """With this many slots, its fork server started and its data loaded."""
-        watched = Watched(ZygoteSandbox(slots))
-        judge = Evaluator(watched, datasets.load)
+        watched = Watched(ZygoteSandbox([Device.cpu()] * slots))
+        judge = Evaluator(watched, partial(datasets.load, root=Path()))
         try:
             await watched.inner.start()
             await judge.evaluate(BROKEN, SHAPES)
@@ -154,7 +156,7 @@ async def _lay_out(bench: Bench, code: str, place: Path) -> None:
     """What the yardsticks work on: the same source, task and arrays as the sandbox was given."""
     place.mkdir()
     await bench.clocked(code)
-    data = datasets.load(SHAPES.dataset)
+    data = datasets.load(SHAPES.dataset, Path())
     names = ("train_images", "train_labels", "heldout_images", "heldout_labels", "validation", "mean", "std")
     arrays: dict[str, Any] = {name: getattr(data, name) for name in names}
     np.savez(place / "data.npz", **arrays)

@@ -24,6 +24,7 @@ import psutil
 
 from archloop.contracts.values import Evaluation
 from archloop.ops import logging
+from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.unit.evaluator.support import GOOD, LIMITS, TINY, good, quadrants
@@ -192,7 +193,7 @@ def names(count: int, seed: int = 0) -> list[str]:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
-    sandbox = ZygoteSandbox(slots=2)
+    sandbox = ZygoteSandbox([Device.cpu()] * 2)
     trial = Trial(Evaluator(sandbox, quadrants), sandbox)
     try:
         await sandbox.start()
