@@ -20,7 +20,7 @@ from services.trainer.settings import TrainerSettings
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("registry", "generator", "modelserver", "evaluator", "novelty", "trainer", "trainer-gpu")
+OURS = ("registry", "generator", "modelserver", "evaluator", "evaluator-gpu", "novelty", "trainer", "trainer-gpu")
 NETWORKS = {
     "rabbitmq": {"messages", "evaluation"},
     "mongo": {"documents"},
@@ -30,6 +30,7 @@ NETWORKS = {
     "modelserver": {"models"},
     "vllm": {"models"},
     "evaluator": {"evaluation"},
+    "evaluator-gpu": {"evaluation"},
     "novelty": {"messages", "objects"},
     "trainer": {"messages", "objects"},
     "trainer-gpu": {"messages", "objects"},
@@ -38,6 +39,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "registry": RegistrySettings,
     "generator": GeneratorSettings,
     "evaluator": EvaluatorSettings,
+    "evaluator-gpu": EvaluatorSettings,
     "novelty": NoveltySettings,
     "trainer": TrainerSettings,
     "trainer-gpu": TrainerSettings,
@@ -100,7 +102,7 @@ def test_it_reaches_whom_it_needs(name):
 
 def test_the_evaluator_meets_the_broker_and_the_registry_only():
     met = {name for name, networks in NETWORKS.items() if networks & NETWORKS["evaluator"]}
-    assert met == {"evaluator", "rabbitmq", "registry"}
+    assert met == {"evaluator", "evaluator-gpu", "rabbitmq", "registry"}
 
 
 def test_only_the_registry_has_a_way_out():
@@ -150,7 +152,7 @@ def test_the_sandbox_has_its_filter_and_no_other_exception():
         "seccomp:./deploy/seccomp/evaluator.json",
         "apparmor:unconfined",
     ]
-    others = {name: SERVICES[name]["security_opt"] for name in SERVICES if name != "evaluator"}
+    others = {name: SERVICES[name]["security_opt"] for name in SERVICES if not name.startswith("evaluator")}
     assert all(options == ["no-new-privileges:true"] for options in others.values()), others
 
 
