@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from archloop.contracts.values import Evaluation
 from archloop.ops import logging
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY, good, quadrants
+from tests.unit.evaluator.support import GOOD, LIMITS, TINY, good, quadrants, unvarying
 
 RESULT, IMAGE, PAGE = (
     Path("benchmarks/results/leaks.json"),
@@ -128,7 +127,7 @@ class Trial:
             return
         self.outcomes.setdefault(name, Counter())[told.outcome] += 1
         if name not in BAD:
-            self.good.add(measured(told))
+            self.good.add(json.dumps(unvarying(told), default=str))
 
     def look(self, candidates: int, seconds: float) -> Sample:
         """Everything that could pile up, while no candidate runs."""
@@ -158,11 +157,6 @@ class Trial:
             ),
             "pid": server.pid,
         }
-
-
-def measured(told: Evaluation) -> str:
-    """All that must be the same each time."""
-    return told.model_dump_json(exclude={"seconds", "cpu_seconds", "peak_memory_bytes"})
 
 
 def memory(name: str, process: psutil.Process) -> dict[str, float]:

@@ -12,7 +12,7 @@ from archloop.contracts.values import Evaluation, Outcome
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY
+from tests.unit.evaluator.support import GOOD, LIMITS, TINY, unvarying
 
 MARK = "archloop-escape"
 SECRET = "hunter2-archloop"
@@ -40,7 +40,7 @@ class Arena:
         assert evaluation.seconds < protocol.limits.wall_seconds + 5
         assert self._world() == before
         assert list(_marked()) == []
-        assert measured(await self.evaluator.evaluate(GOOD, TINY)) == measured(expected)
+        assert unvarying(await self.evaluator.evaluate(GOOD, TINY)) == unvarying(expected)
         return evaluation
 
     async def _expected(self) -> Evaluation:
@@ -56,12 +56,6 @@ class Arena:
         gc.collect()  # what earlier tests left for the collector to close is not the candidate's doing
         mounts = Path("/proc/self/mountinfo").read_text()
         return [p.pid for p in tree], [p.num_fds() for p in tree], psutil.Process().num_fds(), mounts
-
-
-def measured(evaluation: Evaluation) -> dict[str, object]:
-    """All of an evaluation that must be the same each time."""
-    varying = {"seconds", "cpu_seconds", "peak_memory_bytes", "stage_seconds", "seconds_per_step"}
-    return evaluation.model_dump(exclude=varying)
 
 
 def skip_or_fail(reason: str) -> None:

@@ -14,8 +14,8 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox import cgroup
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.escape.arena import SLEEPER, measured
-from tests.unit.evaluator.support import GOOD, TINY, good, quadrants
+from tests.escape.arena import SLEEPER
+from tests.unit.evaluator.support import GOOD, TINY, good, quadrants, unvarying
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -55,7 +55,7 @@ async def test_a_fork_server_that_dies_is_nobodys_outcome_and_is_replaced(arena)
 async def test_two_candidates_at_once_are_measured_as_they_are_alone(arena):
     alone = await arena.evaluator.evaluate(GOOD, TINY)
     both = await asyncio.gather(*(arena.evaluator.evaluate(GOOD, TINY) for _ in range(4)))
-    assert all(measured(evaluation) == measured(alone) for evaluation in both)
+    assert all(unvarying(evaluation) == unvarying(alone) for evaluation in both)
 
 
 async def test_two_candidates_at_once_do_not_see_each_other(arena):

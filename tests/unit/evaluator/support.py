@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from archloop.contracts.values import SandboxLevel
+from archloop.contracts.values import Evaluation, SandboxLevel
 from archloop.protocols.model import DatasetSpec, Limits, Protocol
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
 from services.evaluator.devices import Device
@@ -106,3 +106,9 @@ def _split(count: int, seed: int) -> Split:
 
 def _indented(statements: str) -> str:
     return "".join(f"        {line}\n" for line in statements.strip().splitlines())
+
+
+def unvarying(evaluation: Evaluation) -> dict[str, object]:
+    """All of an evaluation that must be the same each time."""
+    varying = {"seconds", "cpu_seconds", "peak_memory_bytes", "stage_seconds", "seconds_per_step"}
+    return evaluation.model_dump(exclude=varying)
