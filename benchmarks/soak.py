@@ -144,7 +144,8 @@ the registry is on SQLite: no test server for MongoDB bears so many documents.
 {chr(10).join(rows)}
 
 Memory is what a process and its children hold alone. Warm-up is the first fifth of the run; then the median of the
-first quarter of the samples stands against that of the last.
+first quarter of the samples stands against that of the last. Novelty holds the shingles and signature of every
+valid network in memory, to verify against: its growth is that of the archive, and stops where nothing is judged.
 
 Most messages that waited at once: {", ".join(f"{name} {count}" for name, count in most.items())}; a cycle asks for
 {options.candidates} at once.

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import fmean, median
+from typing import NamedTuple
 
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.values import Verdict
+from archloop.contracts.values import Outcome, Verdict
 from archloop.errors import NotFound
 from services.registry import measures
 from services.registry.records import Adapter, Candidate, CandidateQuery, Cycle, Status
@@ -79,23 +80,35 @@ class Summary(Frozen):
     cycles: tuple[CycleSummary, ...]
 
 
+class _Answer(NamedTuple):
+    """What is counted of one candidate. `accuracy` and `verdict` of a valid one only."""
+
+    outcome: Outcome | None
+    accuracy: float | None
+    verdict: Verdict | None
+    admitted: bool
+    lost: bool
+
+
 async def summarise(store: Store, run_id: str) -> Summary:
     """Of a run in any state. Raises NotFound."""
     run = await store.run(run_id)
     if run is None:
         raise NotFound("run", run_id)
-    candidates = (await store.candidates(CandidateQuery(run_id=run_id))).items
     trained = {a.cycle: a for a in await store.adapters(run_id)}
+    threshold = run.spec.selection.threshold
     cycles: list[CycleSummary] = []
+    answers: list[_Answer] = []
     for cycle in await store.cycles(run_id):
-        own = [c for c in candidates if c.cycle == cycle.cycle]
+        own = (await store.candidates(CandidateQuery(run_id=run_id, cycle=cycle.cycle))).items
         before = cycles[-1].unique_total if cycles else 0
-        cycles.append(_cycle(cycle, own, trained.get(cycle.cycle), before, run.spec.selection.threshold))
+        cycles.append(_cycle(cycle, own, trained.get(cycle.cycle), before, threshold))
+        answers += _answers(own)  # all that is kept of a cycle, for a run may be long and is looked at every second
     return Summary(
         **run.model_dump(include={"run_id", "reason", "created", "finished"}),
         status=run.status,
         spec=run.spec,
-        totals=_rates([c for c in candidates if c.cycle is not None], run.spec.selection.threshold),
+        totals=_rates(answers, threshold),
         unique_total=cycles[-1].unique_total if cycles else 0,
         seconds=_span([run.created], [run.finished]),
         cycles=tuple(cycles),
@@ -108,7 +121,7 @@ def _cycle(
     admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
     families = Counter(judgement.family for judgement in admitted)
     return CycleSummary(
-        **dict(_rates(candidates, threshold)),
+        **dict(_rates(_answers(candidates), threshold)),
         cycle=cycle.cycle,
         closed=cycle.closed is not None,
         adapter=cycle.adapter.adapter if cycle.adapter else None,
@@ -124,18 +137,32 @@ def _cycle(
     )
 
 
-def _rates(candidates: Sequence[Candidate], threshold: float) -> Rates:
-    answered = [c for c in candidates if c.code_sha256 is not None or c.lost is not None]
-    accuracies = [c.evaluation.accuracy or 0.0 for c in answered if c.evaluation and c.valid]
+def _answers(candidates: Iterable[Candidate]) -> list[_Answer]:
+    """Of those that were answered, or given up."""
+    return [
+        _Answer(
+            outcome=c.evaluation.outcome if c.evaluation else None,
+            accuracy=c.evaluation.accuracy or 0.0 if c.evaluation and c.valid else None,
+            verdict=c.judgement.verdict if c.valid and c.judgement else None,
+            admitted=c.admitted,
+            lost=c.lost is not None,
+        )
+        for c in candidates
+        if c.code_sha256 is not None or c.lost is not None
+    ]
+
+
+def _rates(answers: Sequence[_Answer], threshold: float) -> Rates:
+    accuracies = [a.accuracy for a in answers if a.accuracy is not None]
     passed = sum(accuracy >= threshold for accuracy in accuracies)
-    verdicts = Counter(c.judgement.verdict for c in answered if c.valid and c.judgement)
-    valid_low, valid_high = measures.wilson(len(accuracies), len(answered)) or (None, None)
+    verdicts = Counter(a.verdict for a in answers)
+    valid_low, valid_high = measures.wilson(len(accuracies), len(answers)) or (None, None)
     mean_low, mean_high = measures.mean_interval(accuracies) or (None, None)
     return Rates(
-        generated=len(answered),
+        generated=len(answers),
         valid=len(accuracies),
-        lost=sum(c.lost is not None for c in answered),
-        valid_rate=measures.share(len(accuracies), len(answered)),
+        lost=sum(a.lost for a in answers),
+        valid_rate=measures.share(len(accuracies), len(answers)),
         valid_rate_low=valid_low,
         valid_rate_high=valid_high,
         mean_accuracy=fmean(accuracies) if accuracies else None,
@@ -144,12 +171,12 @@ def _rates(candidates: Sequence[Candidate], threshold: float) -> Rates:
         median_accuracy=median(accuracies) if accuracies else None,
         best_accuracy=max(accuracies, default=None),
         share_ge_threshold_trained=measures.share(passed, len(accuracies)),
-        share_ge_threshold_generated=measures.share(passed, len(answered)),
+        share_ge_threshold_generated=measures.share(passed, len(answers)),
         novel=verdicts[Verdict.NOVEL],
         near_duplicate=verdicts[Verdict.NEAR_DUPLICATE],
         exact_duplicate=verdicts[Verdict.EXACT_DUPLICATE],
-        admitted=sum(c.admitted for c in answered),
-        outcomes=dict(Counter(c.evaluation.outcome.value for c in answered if c.evaluation).most_common()),
+        admitted=sum(a.admitted for a in answers),
+        outcomes=dict(Counter(a.outcome.value for a in answers if a.outcome).most_common()),
     )
 
 
