@@ -90,9 +90,11 @@ def stage_seconds(result: JobResult) -> dict[str, float]:
     begun: dict[str, float] = {}
     with suppress(ValueError):
         for frame in frames.unpack(result.frames):
-            name, seconds = frame.payload.decode("ascii", "replace"), result.seconds_until(frame.end)
-            if frame.kind == frames.STAGE and name in STAGES and seconds is not None:
-                begun.setdefault(name, seconds)
+            name = frame.payload.decode("ascii", "replace")
+            if frame.kind != frames.STAGE or name not in STAGES or name in begun:
+                continue
+            if (seconds := result.seconds_until(frame.end)) is not None:
+                begun[name] = seconds
     if not begun:
         return {}
     ends = [*begun.values(), max(result.arrivals[-1].seconds, *begun.values())]

@@ -11,6 +11,11 @@ import torch
 from services.evaluator.harness.task import Task
 
 
+def memory_format(task: Task) -> torch.memory_format:
+    """In which weights and images lie alike."""
+    return torch.channels_last if task.channels_last else torch.contiguous_format
+
+
 class Accelerator:
     """The task's device; on a GPU it may use the task's share of the memory and no more."""
 
@@ -18,7 +23,7 @@ class Accelerator:
         torch.set_num_threads(task.threads)
         self.device = torch.device(task.device)
         self._autocast = task.autocast
-        self._format = torch.channels_last if task.channels_last else torch.contiguous_format
+        self._format = memory_format(task)
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(task.memory_fraction)
 

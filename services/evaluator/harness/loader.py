@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from services.evaluator.harness.accelerator import memory_format
 from services.evaluator.harness.network import CPU
 from services.evaluator.harness.task import Task
 
@@ -22,7 +23,7 @@ class Normalise:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (task.mean, task.std))
         self._scale, self._shift = (1 / (255 * std)).to(device), (mean / std).to(device)
         self._side = task.resize
-        self._format = torch.channels_last if task.channels_last else torch.contiguous_format
+        self._format = memory_format(task)
 
     def __call__(self, images: Tensor, mirrored: Tensor | None = None) -> Tensor:
         """(N, C, H, W) in, the task's (N, C, H, W) out; `mirrored`, bool (N,), says which to flip."""

@@ -1,5 +1,6 @@
 """The sandbox port: one verb, and what comes back."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -58,7 +59,8 @@ class JobResult:
 
     def seconds_until(self, position: int) -> float | None:
         """When `frames` up to this position had arrived, from the order on; None if they never did."""
-        return next((arrival.seconds for arrival in self.arrivals if arrival.position >= position), None)
+        found = bisect_left(self.arrivals, position, key=lambda arrival: arrival.position)
+        return self.arrivals[found].seconds if found < len(self.arrivals) else None
 
 
 class Sandbox(Protocol):
