@@ -102,8 +102,9 @@ async def summarise(store: Store, run_id: str) -> Summary:
     for cycle in await store.cycles(run_id):
         own = (await store.candidates(CandidateQuery(run_id=run_id, cycle=cycle.cycle))).items
         before = cycles[-1].unique_total if cycles else 0
-        cycles.append(_cycle(cycle, own, trained.get(cycle.cycle), before, threshold))
-        answers += _answers(own)  # all that is kept of a cycle, for a run may be long and is looked at every second
+        counted = _answers(own)
+        cycles.append(_cycle(cycle, own, _rates(counted, threshold), trained.get(cycle.cycle), before))
+        answers += counted  # all that is kept of a cycle, for a run may be long and is looked at every second
     return Summary(
         **run.model_dump(include={"run_id", "reason", "created", "finished"}),
         status=run.status,
@@ -116,12 +117,12 @@ async def summarise(store: Store, run_id: str) -> Summary:
 
 
 def _cycle(
-    cycle: Cycle, candidates: Sequence[Candidate], trained: Adapter | None, before: int, threshold: float
+    cycle: Cycle, candidates: Sequence[Candidate], rates: Rates, trained: Adapter | None, before: int
 ) -> CycleSummary:
     admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
     families = Counter(judgement.family for judgement in admitted)
     return CycleSummary(
-        **dict(_rates(_answers(candidates), threshold)),
+        **dict(rates),
         cycle=cycle.cycle,
         closed=cycle.closed is not None,
         adapter=cycle.adapter.adapter if cycle.adapter else None,
