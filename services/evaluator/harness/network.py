@@ -1,14 +1,17 @@
-"""From a module's namespace to a network: construct, propagate shapes, on the meta device where that can be had."""
+"""From a module's namespace to a network: construct, propagate shapes, on the meta device what is large."""
 
 import inspect
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from services.evaluator.harness.contract import METHODS, SUPPORTED
 from services.evaluator.harness.flaw import Flaw
@@ -18,7 +21,26 @@ from services.evaluator.harness.task import Task
 CPU = torch.device("cpu")
 META = torch.device("meta")
 _UNKNOWN_HYPERPARAMETER = 0.5  # LEMUR draws those from [0, 1]
+_SMALL = 4 * 1024**2  # parameters; up to here a real network is built in less time than one on the meta device
 _PROBE = 2  # images a shape is tried with
+
+
+class _TooLarge(BaseException):
+    """No Exception, so that no candidate swallows it by its own care."""
+
+
+@dataclass
+class _Room:
+    """How many more numbers may become parameters."""
+
+    left: int
+
+    def take(self, _module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        """For torch's hook: called after the memory is reserved, before it is written."""
+        if parameter is not None and not is_lazy(parameter):
+            self.left -= parameter.numel()
+            if self.left < 0:
+                raise _TooLarge
 
 
 class Candidate:
@@ -35,6 +57,17 @@ class Candidate:
         torch.manual_seed(self._task.seed)
         shapes = (1, *self._task.shape), (self._task.classes,)
         return self._net(*shapes, dict(self.prm), device).to(device)
+
+    def build_small(self) -> Any | None:
+        """On the CPU; None for a network of so many parameters that shapes are cheaper without them."""
+        room = _Room(_SMALL)
+        hook = register_module_parameter_registration_hook(room.take)
+        try:
+            return self.build()
+        except _TooLarge:
+            return None
+        finally:
+            hook.remove()
 
     def build_abstractly(self) -> Any | None:
         """A network without memory behind its parameters; None where the candidate does what no such tensor can."""

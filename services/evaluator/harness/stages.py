@@ -76,14 +76,19 @@ class Stages:
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
 
     def _check_shapes(self, candidate: Candidate) -> None:
-        """On the meta device; what fails there is tried for real before it is held against the candidate."""
-        net = candidate.build_abstractly()
-        abstract = net is not None
-        net = net if net is not None else candidate.build()
+        """Of a small network for real, of a large one on the meta device, each the quicker way.
+
+        What fails on the meta device is tried for real before it is held against the candidate.
+        """
+        net, device = candidate.build_small(), CPU
+        if net is None:
+            net, device = candidate.build_abstractly(), META
+        if net is None:
+            net, device = candidate.build(), CPU
         self._begin("shape")
-        device = META
-        if not (abstract and candidate.fits_abstractly(net)):
-            net, device = candidate.build() if abstract else net, CPU
+        if device is META and not candidate.fits_abstractly(net):
+            net, device = candidate.build(), CPU
+        if device is CPU:
             candidate.output_shape(net, CPU)
         self._parameters, self._cost = parameters(net), candidate.cost(net, device)
 

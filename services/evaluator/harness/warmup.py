@@ -8,7 +8,7 @@ from services.evaluator.harness import measures
 
 
 def run() -> None:
-    """One step of training and one measured forward pass on the meta device, without starting a thread.
+    """One step of training and measured forward passes, on the meta device too, without starting a thread.
 
     The first optimizer imports 800 modules, the first meta operation a second's worth; a forked child then
     finds them in place. A thread would not survive a fork, and its locks would.
@@ -22,6 +22,7 @@ def run() -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimizer.step()
-    with torch.device("meta"):
-        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2)).eval()
-        measures.cost(net, torch.empty(2, 1, 4, 4))
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2)).eval()
+            measures.cost(net, torch.empty(2, 1, 4, 4))

@@ -28,6 +28,13 @@ _NAMESPACES = (
 )
 
 
+def prepare(host: Host) -> None:
+    """In the fork server, once: what every child would make again."""
+    if host.namespaces:
+        for more in ("", *([gpu.SYSTEM_CALLS] if host.gpu_files else [])):
+            seccomp.program(may_write=True, more=more, pid=1)
+
+
 def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
     """In the forked child. A failure before the candidate's turn goes to the report and is nobody's outcome."""
     report = fds.report

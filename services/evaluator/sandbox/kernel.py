@@ -20,11 +20,13 @@ MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
 
 CAP_SYS_ADMIN = 21
 
-_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
+_SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 1, 2
 _AT_FDCWD = -100
+_MADV_COLLAPSE = 25
 _SYS_CLOSE_RANGE, _SYS_MOUNT_SETATTR = 436, 442  # the same on every architecture since Linux 5.1
 
 # PyDLL, because releasing the interpreter lock around unshare or fork would gain nothing in one thread.
@@ -93,6 +95,18 @@ def set_dumpable(*, yes: bool) -> None:
 def close_from(fd: int) -> None:
     """Close this descriptor and all above (close_range(2), Linux 5.9)."""
     syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(fd), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(0))
+
+
+def filter_system_calls(program: bytes) -> None:
+    """Load a filter of classic BPF, 8 bytes an instruction (PR_SET_SECCOMP in prctl(2))."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0), "seccomp")
+
+
+def collapse(address: int, length: int) -> None:
+    """Gather these pages of this process into huge ones (MADV_COLLAPSE in madvise(2), Linux 6.1)."""
+    _check(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_COLLAPSE), "madvise")
 
 
 def syscall(number: int, *args: object) -> int:

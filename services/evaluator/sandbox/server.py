@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.evaluator.harness import warmup
-from services.evaluator.sandbox import child, kernel
+from services.evaluator.sandbox import child, hugepages, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
 from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Order, encode
@@ -69,8 +69,10 @@ class Server:
 
     def __init__(self, channel: socket.socket, host: Host) -> None:
         warmup.run()
+        child.prepare(host)
         gc.collect()
         gc.freeze()  # no collection in a child may touch, and so copy, the pages that all share
+        hugepages.gather(host.proc)
         self._channel, self._host = channel, host
         self._resident = _least_peak()
         self._running: dict[int, _Running] = {}

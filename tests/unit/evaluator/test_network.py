@@ -1,4 +1,5 @@
 import ast
+import resource
 
 import pytest
 import torch
@@ -31,6 +32,30 @@ def test_shapes_propagate_without_memory_behind_the_parameters():
     assert {p.device for p in net.parameters()} == {META}
     assert made.fits_abstractly(net)
     assert parameters(net) == parameters(made.build()) == 8 * 9 + 8 + 16 + 33 * 4
+
+
+def test_a_small_network_is_real_and_a_large_one_is_not_built():
+    large = "self.large = torch.nn.Linear(4096, 1024)"
+    assert {p.device for p in candidate(good()).build_small().parameters()} == {CPU}
+    assert candidate(good(init=large)).build_small() is None
+    assert parameters(candidate(good(init=large)).build_abstractly()) > 4096 * 1024
+
+
+def test_a_large_parameter_is_refused_before_its_memory_is_written():
+    huge = "self.huge = torch.nn.Parameter(torch.empty(2**31, dtype=torch.float32))"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert candidate(good(init=huge)).build_small() is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024**2
+
+
+def test_lazy_parameters_are_no_large_ones():
+    lazy = "self.lazy = torch.nn.LazyLinear(4)"
+    assert candidate(good(init=lazy)).build_small() is not None
+
+
+def test_the_hook_on_parameters_is_gone_afterwards():
+    candidate(good(init="self.large = torch.nn.Linear(4096, 1024)")).build_small()
+    torch.nn.Linear(4096, 1025)
 
 
 def test_the_same_weights_each_time_whatever_was_drawn_before():
