@@ -16,7 +16,7 @@ from archloop.contracts.topology import QUEUES
 from services.evaluator import app as evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.generator import app as generator
-from services.generator.client import CpuBackend
+from services.generator.backends.cpu import CpuBackend
 from services.generator.modelserver.process import spawned
 from services.generator.settings import GeneratorSettings
 from services.novelty import app as novelty

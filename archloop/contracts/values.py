@@ -127,11 +127,17 @@ class Evaluation(Frozen):
 
 
 class Usage(Frozen):
-    """What one answer of the model server cost."""
+    """What one answer of the model server cost; `cost` is in the currency of the generator's price settings."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.prompt_tokens + self.completion_tokens
 
 
 def sha256_of(content: str | bytes) -> str:

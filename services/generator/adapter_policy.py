@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, safe_open
 
 from archloop.contracts.adapter import AdapterManifest
-from services.generator.client import ServedModel
+from services.generator.backends.port import ServedModel
 from services.generator.errors import AdapterUnusable
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -4,16 +4,16 @@ A request pins the version that it begins with. The previous version stays loade
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from archloop.contracts.values import AdapterRef
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import ArchloopError, InvalidInput, Unavailable
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapter_policy import check_files, check_manifest
-from services.generator.client import Backend
+from services.generator.backends.port import Backend
 from services.generator.errors import AdapterUnusable
 from services.generator.lifecycle import State, Version
 from services.generator.probing import prove
@@ -31,6 +31,7 @@ class AdapterManager:
         self._active: dict[str, Version] = {}
         self._rejected: dict[AdapterRef, str] = {}
         self._lock = asyncio.Lock()
+        self._restoring: asyncio.Task[None] | None = None
 
     @property
     def active(self) -> list[str]:
@@ -62,13 +63,26 @@ class AdapterManager:
 
     async def ping(self) -> None:
         """Return if the model server answers and has every version that is active here. Raises Unavailable."""
-        if missing := self._active.keys() - await self._backend.adapters():
-            raise Unavailable(f"the model server has lost {', '.join(sorted(missing))}; it gets it back when asked")
+        missing = [v for name, v in self._active.items() if name not in await self._backend.adapters()]
+        if missing and (self._restoring is None or self._restoring.done()):
+            self._restoring = asyncio.create_task(self._restore(missing))
+        if missing:
+            names = ", ".join(sorted(version.ref.adapter for version in missing))
+            raise Unavailable(f"the model server has been restarted and is given back {names}")
 
     def close(self) -> None:
         """Delete the private files."""
+        if self._restoring is not None:
+            self._restoring.cancel()
         for version in self._active.values():
             self._files.forget(version.ref)
+
+    async def _restore(self, lost: Sequence[Version]) -> None:
+        """Each is proven again; one that cannot be any more is left to the next request for it."""
+        for version in lost:
+            self._active.pop(version.ref.adapter, None)
+            with suppress(ArchloopError):
+                await self.ensure(version.ref)
 
     def _serving(self, ref: AdapterRef) -> bool:
         version = self._active.get(ref.adapter)
@@ -106,6 +120,7 @@ class AdapterManager:
         version.move(State.LOADED)
         await prove(self._backend, ref.adapter, manifest.probe)
         version.move(State.PROBED)
+        await self._backend.adopt(ref.adapter)
         version.move(State.ACTIVE)
 
     async def _make_room(self) -> None:

@@ -3,17 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import GENERATOR, adapter_queue
+from archloop.models import fingerprint
 from archloop.ops.connecting import broker, bucket, made
 from archloop.ops.serve import Served
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
-from services.generator.client import Backend, CpuBackend
-from services.generator.handlers import AdapterHandler, GenerateHandler
+from services.generator.backends.cpu import CpuBackend
+from services.generator.backends.pace import Pace, Paced
+from services.generator.backends.port import Backend, ServedModel
+from services.generator.backends.replicated import Replicated, resolved
+from services.generator.backends.tgi import TgiBackend
+from services.generator.backends.vllm import VllmBackend
+from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
 from services.generator.settings import GeneratorSettings
 
 
@@ -32,7 +39,9 @@ async def running(
 ) -> AsyncIterator[GeneratorApp]:
     """Generate what is asked for, until the context is left; the backend is closed with it."""
     adapters = AdapterManager(backend, AdapterFiles(blobs, settings.cache_dir), settings.max_adapter_bytes)
-    generate = GenerateHandler(backend, adapters, blobs)
+    generate = GenerateHandler(
+        backend, adapters, blobs, Prices(settings.prompt_token_price, settings.completion_token_price)
+    )
     announced = AdapterHandler(adapters, settings.replica)
     requests = replace(GENERATOR, prefetch=settings.concurrency)
     try:
@@ -64,6 +73,21 @@ async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
 
 def backend_of(settings: GeneratorSettings) -> Backend:
     """The client of the model server that the settings name."""
-    return CpuBackend(
-        settings.server_url, timeout_s=settings.request_timeout_s, token=settings.api_token.get_secret_value()
-    )
+    connect = partial(_connected, settings)
+    if settings.every_address:
+        backend: Backend = Replicated(partial(resolved, settings.server_url), connect)
+    else:
+        backend = connect(settings.server_url)
+    return Paced(backend, Pace(settings.concurrency, settings.request_timeout_s / 2))
+
+
+def _connected(settings: GeneratorSettings, url: str) -> Backend:
+    """The client of one server."""
+    token, timeout_s = settings.api_token.get_secret_value(), settings.request_timeout_s
+    if settings.backend == "cpu":
+        return CpuBackend(url, timeout_s=timeout_s, token=token)
+    served = ServedModel(settings.base_model, fingerprint(settings.base_model))
+    name = settings.served_as or settings.base_model
+    if settings.backend == "vllm":
+        return VllmBackend(url, served, name, timeout_s=timeout_s, token=token)
+    return TgiBackend(url, served, name, chat=settings.chat, timeout_s=timeout_s, token=token)

@@ -1,6 +1,6 @@
 """What can go wrong between the generator and its model server."""
 
-from archloop.errors import ArchloopError, Unavailable
+from archloop.errors import ArchloopError, InvalidInput, Unavailable
 
 
 class ServerOverloaded(Unavailable):
@@ -13,6 +13,12 @@ class GenerationFailed(Unavailable):
     """The model server took the request and did not come to an end with it."""
 
     code = "generation_failed"
+
+
+class TooLong(InvalidInput):
+    """Prompt and answer together are more than the model server takes; a shorter answer may fit."""
+
+    code = "too_long"
 
 
 class AdapterMissing(Unavailable):

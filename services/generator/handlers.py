@@ -2,6 +2,9 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
 
 from archloop import answers, protocols
 from archloop.blobs.port import Blobs
@@ -12,28 +15,46 @@ from archloop.contracts.messages import (
     CandidateGenerated,
     GenerationRequested,
 )
-from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
+from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, Usage, sha256_of
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.adapters import AdapterManager
-from services.generator.client import Answer, Backend, Decoding
-from services.generator.errors import AdapterMissing, AdapterUnusable
+from services.generator.backends.port import Answer, Backend, Decoding
+from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong
 
+log = structlog.get_logger(__name__)
+_LEAST_TOKENS = 64
+_NOTHING = Answer("", Usage(), "", None, 0.0)
 _NOT_ENCODABLE = "the code holds characters that cannot be encoded in UTF-8"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Of a million tokens read and a million written, in whatever currency."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def of(self, usage: Usage) -> float:
+        """What an answer cost."""
+        return (self.prompt * usage.prompt_tokens + self.completion * usage.completion_tokens) / 1e6
 
 
 class GenerateHandler:
     """Prompt in, candidate out. The same message gives the same prompt and asks with the same seed."""
 
-    def __init__(self, backend: Backend, adapters: AdapterManager, blobs: Blobs) -> None:
-        self._backend, self._adapters, self._blobs = backend, adapters, blobs
+    def __init__(self, backend: Backend, adapters: AdapterManager, blobs: Blobs, prices: Prices = Prices()) -> None:
+        self._backend, self._adapters, self._blobs, self._prices = backend, adapters, blobs, prices
 
     async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
         """Ask the model server once. What it answers is a candidate, whatever it is."""
         await self._check_base(message.base_model)
         prompt = _prompt(message)
-        answer = await self._answer(message, prompt)
-        code, problem = answers.extract(answer.text)
+        try:
+            answer = await self._answer(message, prompt)
+            code, problem = answers.extract(answer.text)
+        except InvalidInput as error:
+            answer, code, problem = _NOTHING, "", f"the model server refuses the request: {error}"
         if not _encodable(code):
             code, problem = "", _NOT_ENCODABLE
         generated = CandidateGenerated(
@@ -45,9 +66,9 @@ class GenerateHandler:
             prompt=prompt,
             protocol=message.protocol,
             novelty=message.novelty,
-            adapter=answer.adapter,
+            adapter=message.adapter.adapter if message.adapter else None,
             problem=problem,
-            usage=answer.usage,
+            usage=answer.usage.model_copy(update={"cost": self._prices.of(answer.usage)}),
         )
         return [generated]
 
@@ -67,7 +88,7 @@ class GenerateHandler:
 
     async def _ask(self, message: GenerationRequested, prompt: str) -> Answer:
         async with self._adapters.pinned(message.adapter) as adapter:
-            return await self._backend.generate(prompt, Decoding.of(message.generation), message.seed, adapter)
+            return await _within(self._backend, prompt, Decoding.of(message.generation), message.seed, adapter)
 
     async def _source(self, code: str) -> SourceCode:
         content = code.encode()
@@ -97,6 +118,21 @@ class AdapterHandler:
                 AdapterRejected(run_id=message.run_id, adapter=name, replica=self._replica, reason=str(error)),
             ]
         return [AdapterActivated(run_id=message.run_id, adapter=name, replica=self._replica)]
+
+
+async def _within(backend: Backend, prompt: str, decoding: Decoding, seed: int, adapter: str | None) -> Answer:
+    """Where prompt and answer together are too long for the server, less is asked of the answer, within reason.
+
+    Raises TooLong where even that does not fit.
+    """
+    while True:
+        try:
+            return await backend.generate(prompt, decoding, seed, adapter)
+        except TooLong:
+            if decoding.max_new_tokens <= _LEAST_TOKENS:
+                raise
+            decoding = replace(decoding, max_new_tokens=max(_LEAST_TOKENS, decoding.max_new_tokens // 2))
+            log.info("the answer is to be shorter", max_new_tokens=decoding.max_new_tokens)
 
 
 def _prompt(message: GenerationRequested) -> str:

@@ -1,7 +1,7 @@
 """Proof that a server serves this adapter: the trainer's fingerprint, asked for again."""
 
 from archloop.contracts.adapter import Probe
-from services.generator.client import Answer, Backend, Decoding
+from services.generator.backends.port import Answer, Backend, Decoding
 from services.generator.errors import AdapterUnusable
 
 

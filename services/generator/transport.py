@@ -1,11 +1,12 @@
 """The HTTP library beneath huggingface_hub 2.x, named here and nowhere else, for routes that its client lacks."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
 
-from archloop.errors import Unavailable
+from archloop.errors import InvalidInput, Unavailable
 
 TransportError = httpx2.HTTPError
 
@@ -49,6 +50,31 @@ class Admin:
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
         """POST as JSON."""
         return await self._request("POST", path, body)
+
+    async def models(self) -> list[str]:
+        """What the server serves under its own name, its base models (vLLM's `/v1/models`)."""
+        return [model["id"] for model in await self._cards() if not model.get("parent")]
+
+    async def adapters(self) -> list[str]:
+        """What it has loaded besides (vLLM's `/v1/models`)."""
+        return [model["id"] for model in await self._cards() if model.get("parent")]
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """By vLLM's route. Raises InvalidInput."""
+        reply = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
+        if reply.refused:
+            raise InvalidInput("adapter", name, f"what the model server takes; it says: {reply.text}")
+        reply.checked()
+
+    async def unload_adapter(self, name: str) -> None:
+        """By vLLM's route; one that it does not have is unloaded."""
+        reply = await self.post("/v1/unload_lora_adapter", {"lora_name": name})
+        if reply.status != httpx2.codes.NOT_FOUND:
+            reply.checked()
+
+    async def _cards(self) -> list[dict[str, Any]]:
+        cards: list[dict[str, Any]] = (await self.get("/v1/models")).checked()["data"]
+        return cards
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -6,7 +6,8 @@ import random
 import httpx2
 import pytest
 
-from services.generator.client import CpuBackend, Decoding
+from services.generator.backends.cpu import CpuBackend
+from services.generator.backends.port import Decoding
 
 pytestmark = pytest.mark.timeout(240)  # the first test starts the server
 

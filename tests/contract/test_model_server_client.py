@@ -3,7 +3,8 @@
 import pytest
 
 from archloop.errors import InvalidInput
-from services.generator.client import CpuBackend, Decoding
+from services.generator.backends.cpu import CpuBackend
+from services.generator.backends.port import Decoding
 from services.generator.errors import AdapterMissing
 
 pytestmark = pytest.mark.timeout(240)  # the first test starts the server

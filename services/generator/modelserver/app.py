@@ -46,6 +46,7 @@ def _status(generations: Generations) -> APIRouter:
         return {
             "model_id": fleet.base.name,
             "model_sha": fleet.base.sha256,
+            "chat_template": fleet.base.texts.has_chat_template,
             "model_device_type": "cpu",
             "model_dtype": "float32",
             "max_concurrent_requests": generations.limit,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -30,8 +30,8 @@ def routes(generations: Generations) -> APIRouter:
         head = _head(base.name if body.model == _BASE else body.model)
         if body.stream:
             items = await opened(generations.stream(ask))
-            return StreamingResponse(_events(items, head, base.texts), media_type="text/event-stream")
-        return _whole(await unless_gone(request, generations.whole(ask)), head)
+            return StreamingResponse(_events(items, head, base.texts, body.logprobs), media_type="text/event-stream")
+        return _whole(await unless_gone(request, generations.whole(ask)), head, base.texts if body.logprobs else None)
 
     return router
 
@@ -51,20 +51,25 @@ def _head(model: str) -> dict[str, Any]:
     return {"id": "", "created": int(time.time()), "model": model, "system_fingerprint": "archloop"}
 
 
-def _whole(answer: Answer, head: dict[str, Any]) -> dict[str, Any]:
+def _whole(answer: Answer, head: dict[str, Any], texts: Texts | None) -> dict[str, Any]:
+    """`texts` to tell the log-probabilities too."""
     message = {"role": "assistant", "content": answer.text}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(answer)}
+    logprobs = _logprobs(answer.tokens, texts) if texts else None
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": _reason(answer)}
     return head | {"object": "chat.completion", "choices": [choice], "usage": _usage(answer)}
 
 
-async def _events(items: AsyncIterator[Choice | Answer], head: dict[str, Any], texts: Texts) -> AsyncIterator[str]:
+async def _events(
+    items: AsyncIterator[Choice | Answer], head: dict[str, Any], texts: Texts, logprobs: bool
+) -> AsyncIterator[str]:
     head, tail = head | {"object": "chat.completion.chunk"}, Tail(texts)
     try:
         async for item in items:
             if isinstance(item, Answer):
                 yield _event(head | {"choices": [_delta("", _reason(item))], "usage": _usage(item)})
-            elif text := tail.push(item.token):
-                yield _event(head | {"choices": [_delta(text)]})
+            elif (text := tail.push(item.token)) or logprobs:
+                told = _logprobs([item], texts) if logprobs else None
+                yield _event(head | {"choices": [_delta(text) | {"logprobs": told}]})
     except ArchloopError as error:
         yield _event({"error": {"message": str(error), "http_status_code": status_of(error)}})
     yield "data: [DONE]\n\n"
@@ -72,6 +77,10 @@ async def _events(items: AsyncIterator[Choice | Answer], head: dict[str, Any], t
 
 def _delta(text: str, reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": reason}
+
+
+def _logprobs(tokens: Sequence[Choice], texts: Texts) -> dict[str, Any]:
+    return {"content": [{"token": texts.piece(t.token), "logprob": t.logprob, "top_logprobs": []} for t in tokens]}
 
 
 def _reason(answer: Answer) -> str:

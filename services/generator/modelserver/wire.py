@@ -76,13 +76,15 @@ class ChatMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """Body of `/v1/chat/completions`. `model` is an adapter, or the base under its own name or as "tgi"."""
+    """Body of `/v1/chat/completions`. `model`: an adapter, or the base by its own name or "tgi"; `top_k` is vLLM's."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: str = "tgi"
     stream: bool = False
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: TopP | None = None
+    top_k: Annotated[int, Field(gt=0)] | None = None
+    logprobs: bool = False
     max_tokens: Tokens | None = None
     seed: Seed | None = None
     stop: Stops = ()
@@ -90,7 +92,9 @@ class ChatRequest(BaseModel):
     @property
     def sampling(self) -> Sampling:
         """The decoding part; a temperature of 0 is greedy here, unlike on the native routes."""
-        return Sampling() if self.temperature == 0 else Sampling(self.temperature, None, self.top_p, do_sample=True)
+        return (
+            Sampling() if self.temperature == 0 else Sampling(self.temperature, self.top_k, self.top_p, do_sample=True)
+        )
 
 
 class LoadRequest(BaseModel):

@@ -11,7 +11,7 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.adapter import AdapterManifest, LoraShape, Probe
 from archloop.contracts.values import AdapterRef, Usage
 from archloop.errors import InvalidInput, Unavailable
-from services.generator.client import Answer, ServedModel
+from services.generator.backends.port import Answer, ServedModel
 from services.generator.errors import AdapterMissing
 
 BASE = ServedModel("tiny", "0" * 64)
@@ -26,6 +26,7 @@ class FakeBackend:
         self.text = text
         self.loaded: dict[str, Path] = {}
         self.most_loaded = 0
+        self.adopted: list[str] = []
         self.asked: list[tuple[object, ...]] = []
         self.down = self.refuses = self.closed = False
         self.proof = Answer(PROBE.text, Usage(), "length", None, PROBE.logprob)
@@ -60,6 +61,10 @@ class FakeBackend:
         assert sorted(file.name for file in path.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
         self.loaded[name] = path
         self.most_loaded = max(self.most_loaded, len(self.loaded))
+
+    async def adopt(self, name) -> None:
+        assert name in self.loaded
+        self.adopted.append(name)
 
     async def unload(self, name) -> None:
         if self.down:

@@ -8,7 +8,9 @@ import pytest
 
 from archloop.contracts.spec import GenerationSpec
 from archloop.errors import InvalidInput, Unavailable
-from services.generator.client import CpuBackend, Decoding
+from services.generator.backends.cpu import CpuBackend
+from services.generator.backends.hub import Hub
+from services.generator.backends.port import Decoding
 from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded
 
 DECODING = Decoding.of(GenerationSpec(temperature=0.9, top_p=0.95, top_k=40, max_new_tokens=7))
@@ -40,10 +42,10 @@ class Double:
 
 
 @asynccontextmanager
-async def talking_to(double, **options):
+async def talking_to(double, kind=Hub, **options):
     server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
     async with server:
-        backend = CpuBackend(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", **options)
+        backend = kind(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", **options)
         try:
             yield backend
         finally:
@@ -51,8 +53,8 @@ async def talking_to(double, **options):
 
 
 async def answer(double, adapter="code-v1", **options):
-    async with talking_to(double, **options) as backend:
-        return await backend.generate("prompt", DECODING, 11, adapter)
+    async with talking_to(double, **options) as hub:
+        return await hub.text("prompt", DECODING, 11, adapter)
 
 
 def refusal(error_type, message="no"):
@@ -93,8 +95,8 @@ async def test_a_token_saved_on_the_machine_is_not_sent(monkeypatch):
 
 async def test_greedy_decoding_is_asked_for_by_leaving_sampling_out():
     double = Double()
-    async with talking_to(double) as backend:
-        await backend.generate("prompt", Decoding(5), None, None)
+    async with talking_to(double) as hub:
+        await hub.text("prompt", Decoding(5), None, None)
     parameters = double.requests[0][1]["parameters"]
     assert parameters["do_sample"] is False
     assert not {name for name in ("temperature", "top_p", "top_k", "seed") if parameters.get(name) is not None}
@@ -153,11 +155,11 @@ async def test_a_server_that_is_not_there_is_unavailable():
     ("status", "error"), [(400, InvalidInput), (404, InvalidInput), (422, InvalidInput), (500, Unavailable)]
 )
 async def test_loading_distinguishes_a_bad_adapter_from_a_bad_day(status, error, tmp_path):
-    async with talking_to(Double(status, refusal("any", "the reason"))) as backend:
+    async with talking_to(Double(status, refusal("any", "the reason")), CpuBackend) as backend:
         with pytest.raises(error, match="the reason"):
             await backend.load("code-v1", tmp_path)
 
 
 async def test_unloading_what_is_gone_is_done():
-    async with talking_to(Double(404, refusal("not_found"))) as backend:
+    async with talking_to(Double(404, refusal("not_found")), CpuBackend) as backend:
         await backend.unload("code-v1")

@@ -1,0 +1,207 @@
+"""Generation through huggingface_hub's client: text with `adapter_id`, or chat with `model`; its errors as ours."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from huggingface_hub import (
+    AsyncInferenceClient,
+    ChatCompletionInputStreamOptions,
+    InferenceTimeoutError,
+)
+from huggingface_hub.errors import (
+    GenerationError,
+    HfHubHTTPError,
+    IncompleteGenerationError,
+    OverloadedError,
+    TextGenerationError,
+    ValidationError,
+)
+
+from archloop.contracts.values import Usage
+from archloop.errors import ArchloopError, InvalidInput, Unavailable
+from services.generator import transport
+from services.generator.backends.port import Answer, Decoding
+from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded, TooLong
+
+_STREAMS = 64
+_WITH_USAGE = ChatCompletionInputStreamOptions(include_usage=True)
+_LENGTH = ("max_new_tokens", "max_tokens", "max_total_tokens", "context length", "max_model_len")
+
+
+@dataclass
+class _Connection:
+    """A client, and the streams that it carries. It lets go of none before it is closed (huggingface_hub 2.4.0)."""
+
+    client: AsyncInferenceClient
+    begun: int = 0
+    open: int = 0
+
+
+@dataclass
+class Hub:
+    """`streams`: read answers token by token, so that `timeout_s` bounds a silence and not the whole answer."""
+
+    url: str
+    timeout_s: float = 120.0
+    token: str = ""
+    streams: bool = False
+    _connection: _Connection | None = field(default=None, init=False)
+
+    async def text(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
+        """By TGI's own route; `adapter_id` chooses the adapter."""
+        began = time.perf_counter()
+        async with self._asking(adapter) as client:
+            given = await client.text_generation(
+                prompt,
+                details=True,
+                stream=self.streams,
+                return_full_text=False,
+                adapter_id=adapter,
+                seed=seed,
+                max_new_tokens=decoding.max_new_tokens,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                top_k=decoding.top_k,
+                do_sample=decoding.temperature is not None,
+            )
+            text, usage, finish, logprob = await _streamed_text(given) if self.streams else _whole_text(given)
+        return Answer(text, _timed(usage, began), finish, adapter, logprob)
+
+    async def chat(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None, model: str) -> Answer:
+        """By OpenAI's route, as one turn of the user; `model` chooses the adapter, or the base by the name given."""
+        began = time.perf_counter()
+        async with self._asking(adapter) as client:
+            given = await client.chat_completion(
+                [{"role": "user", "content": prompt}],
+                model=adapter or model,
+                logprobs=True,
+                seed=seed,
+                max_tokens=decoding.max_new_tokens,
+                temperature=decoding.temperature or 0.0,
+                top_p=decoding.top_p,
+                stream=self.streams,
+                stream_options=_WITH_USAGE if self.streams else None,
+                extra_body={"top_k": decoding.top_k} if decoding.top_k else None,
+            )
+            text, usage, finish, logprob = await _streamed_chat(given) if self.streams else _whole_chat(given)
+        return Answer(text, _timed(usage, began), finish, adapter, logprob)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._connection is not None:
+            await self._connection.client.close()  # type: ignore[no-untyped-call]
+
+    @asynccontextmanager
+    async def _asking(self, adapter: str | None) -> AsyncIterator[AsyncInferenceClient]:
+        connection = self._current()
+        connection.open += 1
+        try:
+            with _translated(adapter):
+                yield connection.client
+        finally:
+            connection.open -= 1
+            if connection is not self._connection and not connection.open:
+                await connection.client.close()  # type: ignore[no-untyped-call]
+
+    def _current(self) -> _Connection:
+        if self._connection is None or (self.streams and self._connection.begun >= _STREAMS):
+            # an explicit key keeps a token that is saved on the machine from being sent
+            client = AsyncInferenceClient(base_url=self.url, api_key=self.token or "none", timeout=self.timeout_s)
+            self._connection = _Connection(client)
+        self._connection.begun += 1
+        return self._connection
+
+
+_Given = tuple[str, Usage, str, float]
+
+
+def _whole_text(output: Any) -> _Given:
+    details = output.details
+    if details is None:
+        raise GenerationFailed("the model server's answer has no details: it is not complete")
+    usage = Usage(prompt_tokens=getattr(details, "input_length", 0), completion_tokens=details.generated_tokens)
+    return output.generated_text, usage, details.finish_reason, sum(token.logprob for token in details.tokens)
+
+
+async def _streamed_text(stream: Any) -> _Given:
+    logprob, last = 0.0, None
+    async for last in stream:
+        logprob += last.token.logprob
+    if last is None or last.generated_text is None or last.details is None:
+        raise GenerationFailed("the model server's stream ended before the answer was complete")
+    usage = Usage(prompt_tokens=last.details.input_length, completion_tokens=last.details.generated_tokens)
+    return last.generated_text, usage, last.details.finish_reason, logprob
+
+
+def _whole_chat(output: Any) -> _Given:
+    choice = output.choices[0]
+    return choice.message.content or "", _used(output.usage), choice.finish_reason, _logprob(choice)
+
+
+async def _streamed_chat(stream: Any) -> _Given:
+    text, finish, logprob, usage = "", None, 0.0, Usage()
+    async for item in stream:
+        usage = _used(item.usage) if item.usage else usage
+        for choice in item.choices:
+            text += choice.delta.content or ""
+            logprob += _logprob(choice)
+            finish = choice.finish_reason or finish
+    if finish is None:
+        raise GenerationFailed("the model server's stream ended before the answer was complete")
+    return text, usage, finish, logprob
+
+
+def _logprob(choice: Any) -> float:
+    return sum(token.logprob for token in choice.logprobs.content) if choice.logprobs else 0.0
+
+
+def _used(usage: Any) -> Usage:
+    return Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+
+
+def _timed(usage: Usage, began: float) -> Usage:
+    return usage.model_copy(update={"seconds": time.perf_counter() - began})
+
+
+@contextmanager
+def _translated(adapter: str | None) -> Iterator[None]:
+    """huggingface_hub's exceptions (2.4.0) as ours. By the chat route all come as HfHubHTTPError."""
+    try:
+        yield
+    except ArchloopError:
+        raise
+    except OverloadedError as error:
+        raise ServerOverloaded(f"the model server is overloaded: {error}") from error
+    except ValidationError as error:
+        raise _refusal(str(error)) from error
+    except (GenerationError, IncompleteGenerationError) as error:
+        raise GenerationFailed(f"the model server could not generate: {error}") from error
+    except InferenceTimeoutError as error:
+        raise Unavailable("the model server did not answer in time") from error
+    except (HfHubHTTPError, TextGenerationError) as error:
+        raise _by_status(error, adapter) from error
+    except (transport.TransportError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Unavailable(f"no answer from the model server: {error!r}") from error
+
+
+def _by_status(error: Exception, adapter: str | None) -> ArchloopError:
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    said = getattr(error, "server_message", None) or str(error)
+    match response.status_code if response is not None else None:
+        case 404 if adapter:
+            return AdapterMissing(f"the model server does not have adapter {adapter!r}")
+        case 400 | 413 | 422:
+            return _refusal(said)
+        case 424:
+            return GenerationFailed(f"the model server could not generate: {said}")
+        case 429:
+            return ServerOverloaded(f"the model server is overloaded: {said}")
+    return Unavailable(f"the model server failed: {said}")
+
+
+def _refusal(said: str) -> InvalidInput:
+    kind = TooLong if any(word in said for word in _LENGTH) else InvalidInput
+    return kind("generation request", "…", said)

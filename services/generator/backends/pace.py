@@ -1,0 +1,103 @@
+"""How much at once: as much as the server bears, found out by additive increase and multiplicative decrease."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
+from services.generator.errors import ServerOverloaded
+
+log = structlog.get_logger(__name__)
+
+
+class Pace:
+    """At most `limit` at a time, `most` to begin with (AIMD, Chiu and Jain 1989).
+
+    An overload, or an answer that took longer than `slow_s`, halves it, once for all that were under way together;
+    answers in time add one for each round of `limit` answers.
+    """
+
+    def __init__(self, most: int, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = float(most)
+        self._most, self._slow_s, self._clock = most, slow_s, clock
+        self._running = 0
+        self._cut = -float("inf")
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn and have it. ServerOverloaded in it is what it learns from."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._running < int(self.limit))
+            self._running += 1
+        began = self._clock()
+        try:
+            yield
+            self._learn(began, well=self._clock() - began <= self._slow_s)
+        except ServerOverloaded:
+            self._learn(began, well=False)
+            raise
+        finally:
+            self._running -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _learn(self, began: float, *, well: bool) -> None:
+        if well:
+            self.limit = min(float(self._most), self.limit + 1 / self.limit)
+        elif began >= self._cut:
+            self.limit, self._cut = max(1.0, self.limit / 2), self._clock()
+            log.info("asking the model server for less at once", limit=int(self.limit))
+
+
+@dataclass(frozen=True)
+class Paced:
+    """A backend that is never asked for more at once than it bears; overloads are waited out for a while."""
+
+    inner: Backend
+    pace: Pace
+    waits_s: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+    async def ready(self) -> bool:
+        """See the port."""
+        return await self.inner.ready()
+
+    async def base(self) -> ServedModel:
+        """See the port."""
+        return await self.inner.base()
+
+    async def adapters(self) -> frozenset[str]:
+        """See the port."""
+        return await self.inner.adapters()
+
+    async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
+        """See the port."""
+        for wait_s in self.waits_s:
+            try:
+                async with self.pace.turn():
+                    return await self.inner.generate(prompt, decoding, seed, adapter)
+            except ServerOverloaded:
+                await asyncio.sleep(wait_s)
+        async with self.pace.turn():
+            return await self.inner.generate(prompt, decoding, seed, adapter)
+
+    async def load(self, name: str, path: Path) -> None:
+        """See the port."""
+        await self.inner.load(name, path)
+
+    async def adopt(self, name: str) -> None:
+        """See the port."""
+        await self.inner.adopt(name)
+
+    async def unload(self, name: str) -> None:
+        """See the port."""
+        await self.inner.unload(name)
+
+    async def close(self) -> None:
+        """See the port."""
+        await self.inner.close()
