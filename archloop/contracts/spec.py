@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from archloop.contracts.base import Frozen
+from archloop.contracts.values import AdapterRef
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,8 +77,29 @@ class TrainingSpec(_Strict):
         return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.batch_size)))
 
 
+class BudgetSpec(_Strict):
+    """What a run may spend; null is without limit. It ends at the first limit reached.
+
+    `tokens` are read and written ones, `cost` is by the generator's prices, `evaluator_seconds` are those in which
+    candidates ran, `wall_seconds` count from the request. What is under way then is still settled and counted.
+    """
+
+    candidates: Count | None = None
+    tokens: Count | None = None
+    cost: Annotated[float, Field(gt=0)] | None = None
+    evaluator_seconds: Annotated[float, Field(gt=0)] | None = None
+    wall_seconds: Annotated[float, Field(gt=0)] | None = None
+
+    def limits(self) -> dict[str, float]:
+        """Those that are set, by name."""
+        return self.model_dump(exclude_none=True)
+
+
 class RunSpec(_Strict):
-    """A run: `cycles` times `candidates`, all of it derived from `seed`."""
+    """A run: `cycles` times `candidates`, all of it derived from `seed`.
+
+    The first cycle is written by the base model with `adapter`, if there is one; a frozen run's cycles all are.
+    """
 
     preset: str = "custom"
     cycles: Annotated[int, Field(ge=1, le=10_000)]
@@ -85,8 +107,16 @@ class RunSpec(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     protocol: str
     base_model: str = "tiny"
+    adapter: AdapterRef | None = None
     frozen: bool = False
     generation: GenerationSpec = GenerationSpec()
     novelty: NoveltySpec = NoveltySpec()
     selection: SelectionSpec = SelectionSpec()
     training: TrainingSpec = TrainingSpec()
+    budget: BudgetSpec = BudgetSpec()
+
+    @model_validator(mode="after")
+    def _adapter_is_of_the_base_model(self) -> Self:
+        if self.adapter is not None and self.adapter.base_model != self.base_model:
+            raise ValueError(f"the adapter was tuned on {self.adapter.base_model!r}, not on {self.base_model!r}")
+        return self

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from archloop import protocols
 from archloop.blobs.port import Blobs
@@ -73,9 +73,14 @@ class Controller:
         limits = self._patience.limits(run)
         fresh = not self.knows(run.run_id)
         conversation = self._conversations.setdefault(
-            run.run_id, Conversation(limits.answer_s, self._patience.echo_s, now)
+            run.run_id, Conversation(limits.answer_s, self._patience.echo_s, now, _deadline(run))
         )
         return Reconciliation(self._store, self._blobs, run, now, limits, conversation, fresh)
+
+
+def _deadline(run: Run) -> datetime | None:
+    seconds = run.spec.budget.wall_seconds
+    return None if seconds is None else run.created + timedelta(seconds=seconds)
 
 
 def _longest_evaluation_s(protocol: str) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from archloop.contracts.base import Message
+from services.registry.budget import Spent
 
 Key = tuple[object, ...]
 
@@ -20,12 +21,15 @@ class Conversation:
 
     The registry hears its own messages, so one that does not come back within `echo_s` of silence was never
     published: it is said again and does not count. One that came back is asked again after `patience_s` of silence.
+    From `deadline` on the run is looked at without being told to. `costs` are those of its closed cycles.
     """
 
     patience_s: float
     echo_s: float
     last: datetime
+    deadline: datetime | None = None
     asks: dict[Key, _Ask] = field(default_factory=dict)
+    costs: dict[int, Spent] = field(default_factory=dict)
 
     def heard(self, message: Message, now: datetime) -> None:
         """Any message of the run is a sign of life, be it our own coming back."""
@@ -45,6 +49,8 @@ class Conversation:
 
     def quiet(self, now: datetime) -> bool:
         """Whether it is time to look at the run without being told to."""
+        if self.deadline is not None and now >= self.deadline:
+            return True
         unheard = any(not ask.published for ask in self.asks.values())
         return self.silence_s(now) >= (self.echo_s if unheard else self.patience_s)
 

@@ -11,6 +11,8 @@ from archloop.errors import InvalidInput, NotFound
 from services.registry.controller import Controller
 from services.registry.store import Store
 
+_TURNS = RunRequested | AdapterTrained | RunFinished
+
 
 def utc_now() -> datetime:
     """The registry's clock."""
@@ -33,9 +35,15 @@ class RegistryHandler:
             await self._check_place(message)
         recorded = await self._store.record(message, now)
         self._controller.heard(message, now)
-        if recorded.complete or isinstance(message, RunRequested | AdapterTrained | RunFinished):
+        if recorded.complete or isinstance(message, _TURNS) or await self._counts(message):
             return await self._controller.next(message.run_id, now)
         return []
+
+    async def _counts(self, message: Message) -> bool:
+        """Whether it may use up the run's budget, or make room for more candidates under way."""
+        if not isinstance(message, CandidateMessage) or message.submission is not None:
+            return False
+        return bool((await self._spec(message.run_id)).budget.limits())
 
     async def _check_place(self, message: CandidateMessage) -> None:
         spec = await self._spec(message.run_id)

@@ -1,6 +1,6 @@
 """What a cycle still waits for, derived from its rows. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.registry.records import Candidate, Step
@@ -15,10 +15,10 @@ class Owed:
     blocked: bool
 
 
-def owed(rows: Mapping[int, Candidate], total: int) -> list[Owed]:
-    """One entry per unsettled candidate, in index order; empty when the cycle can close."""
+def owed(rows: Mapping[int, Candidate], wanted: Iterable[int]) -> list[Owed]:
+    """One entry per unsettled candidate of the wanted indices, in their order; empty when the cycle can close."""
     result, gap = [], False
-    for index in range(total):
+    for index in sorted(wanted):
         step = rows[index].awaits if index in rows else "generation"
         if step is not None:
             result.append(Owed(index, step, blocked=gap and step == "judgement"))

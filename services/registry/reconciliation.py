@@ -8,6 +8,7 @@ Each step is derived from rows and leaves a row, so a look may end anywhere and 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import NamedTuple
 
 import structlog
@@ -23,11 +24,14 @@ from archloop.contracts.messages import (
     TrainingRequested,
 )
 from archloop.contracts.values import AdapterRef
-from services.registry import pairs, requests, selection
+from services.registry import budget, pairs, requests, selection
+from services.registry.budget import Spent
 from services.registry.conversation import Conversation, Key, key_of
 from services.registry.progress import Owed, owed, unjudged
 from services.registry.records import COMPLETED, Candidate, CandidateQuery, Cycle, Run, Source
 from services.registry.store import Store
+
+_WINDOW = 16  # candidates under way at a time where a budget counts; what is under way when it is used up still counts
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +73,7 @@ class Reconciliation:
         cycles = await self._store.cycles(self._run.run_id)
         for closed in cycles[-2:-1]:
             await self._announce(closed)
-        cycle: Cycle | None = cycles[-1] if cycles else await self._open(0, None)
+        cycle: Cycle | None = cycles[-1] if cycles else await self._open(0, self._run.spec.adapter)
         while cycle is not None:
             cycle = await self._advance(cycle)
         return self._messages
@@ -79,14 +83,23 @@ class Reconciliation:
         if cycle.closed is None:
             return await self._settle(cycle)
         await self._announce(cycle)
-        if cycle.cycle + 1 >= self._run.spec.cycles:
-            self._finish(COMPLETED)
+        spec = self._run.spec
+        last = cycle.cycle + 1 >= spec.cycles
+        over = self._over(await self._spent(cycle))
+        if last or over:
+            whole = last and cycle.settled >= spec.candidates
+            self._finish(over if over and not whole else COMPLETED)
             return None
         return await self._succeed(cycle)
 
     async def _settle(self, cycle: Cycle) -> Cycle | None:
         rows = {c.index: c for c in await self._candidates(cycle) if c.index is not None}
-        waiting = owed(rows, self._run.spec.candidates)
+        before = await self._before(cycle)
+        over = self._over(before.plus(Spent.on(rows.values())))
+        waiting = owed(rows, self._begun(cycle, rows) if over else self._wanted(before))
+        if over and not rows and not waiting:
+            self._finish(over)
+            return None
         if not waiting:
             return await self._close(cycle, list(rows.values()))
         if lost := [each for each in waiting if self._in_vain(cycle, each)]:
@@ -97,8 +110,11 @@ class Reconciliation:
         return None
 
     async def _ask(self, cycle: Cycle, rows: Mapping[int, Candidate], waiting: Sequence[Owed]) -> None:
-        for each in waiting:
+        metered = bool(self._run.spec.budget.limits())
+        for place, each in enumerate(waiting):
             if each.step == "generation":
+                if metered and place >= _WINDOW:
+                    break
                 self._say(requests.generation(self._run, cycle, each.index), unasked=True)
             elif each.step == "evaluation":
                 candidate = rows[each.index]
@@ -107,6 +123,33 @@ class Reconciliation:
         for candidate in unjudged(rows, waiting):
             reminder = requests.loss(candidate) if candidate.lost else await self._judgement(candidate)
             self._say(reminder, unasked=self._fresh, counts=candidate.index not in blocked)
+
+    def _over(self, spent: Spent) -> str | None:
+        wall_seconds = (self._now - self._run.created).total_seconds()
+        return budget.exhausted(self._run.spec.budget, spent, wall_seconds)
+
+    async def _before(self, cycle: Cycle) -> Spent:
+        """What the cycles before this one cost; they are closed and do not change."""
+        known = self._conversation.costs
+        for number in range(cycle.cycle):
+            if number not in known:
+                known[number] = Spent.on(await self._candidates(cycle.model_copy(update={"cycle": number})))
+        return reduce(Spent.plus, (known[number] for number in range(cycle.cycle)), Spent())
+
+    async def _spent(self, cycle: Cycle) -> Spent:
+        return (await self._before(cycle)).plus(Spent.on(await self._candidates(cycle)))
+
+    def _wanted(self, before: Spent) -> range:
+        """The indices of a cycle; of the last one only as many as the budget allows."""
+        spec = self._run.spec
+        allowed = spec.budget.candidates
+        return range(spec.candidates if allowed is None else min(spec.candidates, allowed - before.candidates))
+
+    def _begun(self, cycle: Cycle, rows: Mapping[int, Candidate]) -> range:
+        """What is there or was asked for, in order; nothing else is once the budget is used up."""
+        asked, every = self._conversation.asks, range(self._run.spec.candidates)
+        begun = (i for i in every if i in rows or self._key(cycle, Owed(i, "generation", blocked=False)) in asked)
+        return range(max(begun, default=-1) + 1)
 
     async def _close(self, cycle: Cycle, candidates: Sequence[Candidate]) -> Cycle | None:
         if all(c.lost for c in candidates):
@@ -122,7 +165,7 @@ class Reconciliation:
         """Open the next cycle, with the adapter that this one's pairs made where there is to be one."""
         following = cycle.cycle + 1
         if self._run.spec.frozen:
-            return await self._open(following, None)
+            return await self._open(following, self._run.spec.adapter)
         trained = {a.cycle: a.adapter for a in await self._store.adapters(self._run.run_id)}
         if cycle.cycle in trained:
             return await self._open(following, trained[cycle.cycle])

@@ -10,6 +10,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 
 COMPLETED = "completed"
+OVER_BUDGET = "budget exhausted"
 Item = TypeVar("Item")
 Step = Literal["generation", "evaluation", "judgement"]
 Status = Literal["running", "finished", "failed"]
@@ -42,10 +43,11 @@ class Run(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> Status:
-        """Failed is any end but the planned one."""
+        """Failed is any end but the planned ones: after the last cycle, or when the budget is used up."""
         if self.finished is None:
             return "running"
-        return "finished" if self.reason == COMPLETED else "failed"
+        reason = self.reason or ""
+        return "finished" if reason == COMPLETED or reason.startswith(OVER_BUDGET) else "failed"
 
 
 class Cycle(Frozen):

@@ -22,7 +22,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, SourceCode, Verdict
+from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, SourceCode, Usage, Verdict
 from services.registry.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
 from services.registry.sqlite import SqliteStore
@@ -52,6 +52,7 @@ def evaluation(code: str, protocol: str = "digits") -> Evaluation:
         protocol_sha256="a" * 64,
         code_sha256=SourceCode.inline(code).sha256,
         accuracy=number(code, "accuracy") % 1000 / 1000 if outcome == "ok" else None,
+        seconds=1.0,
         sandbox_level="process",
     )
 
@@ -68,6 +69,7 @@ class Generator:
                 prompt=f"write #{message.index}",
                 protocol=message.protocol,
                 adapter=message.adapter.adapter if message.adapter else None,
+                usage=Usage(prompt_tokens=4, completion_tokens=6, seconds=0.5, cost=0.1),
             )
         ]
 

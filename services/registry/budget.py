@@ -1,0 +1,41 @@
+"""What a run has spent, and whether that is all that it may. Pure functions."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from archloop.contracts.spec import BudgetSpec
+from services.registry.records import OVER_BUDGET, Candidate
+
+
+class Spent(NamedTuple):
+    """Of a run or of one of its cycles. Seconds are those in which candidates ran, `cost` is the model server's."""
+
+    candidates: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    evaluator_seconds: float = 0.0
+
+    @classmethod
+    def on(cls, candidates: Iterable[Candidate]) -> Self:
+        """What was spent on these."""
+        written = [c for c in candidates if c.generated is not None]
+        usages = [c.usage for c in written if c.usage is not None]
+        return cls(
+            candidates=len(written),
+            tokens=sum(usage.tokens for usage in usages),
+            cost=sum(usage.cost for usage in usages),
+            evaluator_seconds=sum(c.evaluation.seconds for c in written if c.evaluation is not None),
+        )
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def exhausted(budget: BudgetSpec, spent: Spent, wall_seconds: float) -> str | None:
+    """The reason why a run must end, or None while it may go on."""
+    used = spent._asdict() | {"wall_seconds": wall_seconds}
+    for name, limit in budget.limits().items():
+        if used[name] >= limit:
+            return f"{OVER_BUDGET}: {name} {used[name]:,.10g} of {limit:,.10g}"
+    return None
