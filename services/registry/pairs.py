@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from archloop import answers
+from archloop import answers, briefs
 from archloop.blobs.port import Blobs
 from archloop.contracts.values import BlobRef, SourceCode, sha256_of
 from services.registry import selection
@@ -29,8 +29,9 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     admitted = (await store.architectures(run.run_id)).items
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
+    parameters = {a.candidate_id: a.parameters for a in admitted}
     chosen = selection.training(current, earlier, run.spec.selection)
-    found = [await _line(store, blobs, s.candidate_id) for s in chosen]
+    found = [await _line(store, blobs, s.candidate_id, parameters[s.candidate_id]) for s in chosen]
     return [line for line in found if line is not None]
 
 
@@ -48,12 +49,13 @@ async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Sequence[str]) -> Bl
     return await blobs.put(f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
 
 
-async def _line(store: Store, blobs: Blobs, candidate_id: str) -> str | None:
+async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int | None) -> str | None:
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
     completion = answers.render(await text_of(source.code, blobs))
-    return json.dumps({"prompt": source.prompt, "completion": completion}, ensure_ascii=False)
+    prompt = briefs.truthful(source.prompt, parameters)
+    return json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
 
 
 def _scored(architecture: Architecture) -> selection.Scored:

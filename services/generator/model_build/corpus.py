@@ -1,6 +1,7 @@
 """The corpus: prompts exactly as in a run, answered by the seed program."""
 
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from archloop import answers, protocols
@@ -17,14 +18,21 @@ class Example(NamedTuple):
     seed: seeds.Seed
 
 
-def write(seed: int, files: int, mix: seeds.Mix | None = None) -> list[Example]:
-    """So many examples, families in rotation, every one from its own stream of the seed."""
+def write(
+    seed: int,
+    files: int,
+    mix: seeds.Mix | None = None,
+    *,
+    template: str = "brief",
+    among: Sequence[str] = _PROTOCOLS,
+) -> list[Example]:
+    """So many examples, families in rotation, every one from its own stream of the seed, for one `among` protocols."""
     streams = (random.Random(f"corpus {seed} {index}") for index in range(files))  # noqa: S311
-    return [_example(rng, index, mix or seeds.Mix()) for index, rng in enumerate(streams)]
+    return [_example(rng, index, mix or seeds.Mix(), template, among) for index, rng in enumerate(streams)]
 
 
-def _example(rng: random.Random, index: int, mix: seeds.Mix) -> Example:
-    protocol = protocols.load(rng.choice(_PROTOCOLS))
-    prompt = prompts.render("brief", protocol=protocol, rng=rng, index=index)
+def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, among: Sequence[str]) -> Example:
+    protocol = protocols.load(rng.choice(among))
+    prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
     seed = seeds.write(rng, prompt.family, prompt.wishes, mix)
     return Example(prompt.text, answers.render(seed.code), seed)

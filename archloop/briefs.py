@@ -1,0 +1,23 @@
+"""What a prompt promises about the network that answers it, and what became of the promise."""
+
+import re
+
+_BUDGET = re.compile(r"(?P<before>\b(?:Parameters: at|At) most )(?P<budget>\d[\d,]*)")
+
+
+def truthful(prompt: str, parameters: int | None) -> str:
+    """The prompt with a parameter budget that the network has kept, where it has broken the one that was asked for.
+
+    A pair whose prompt is not true of its completion would teach the LLM to ignore budgets (the paper's own code says
+    "at most 0" in all of them). Unchanged where nothing was measured or promised.
+    """
+    found = _BUDGET.search(prompt)
+    if parameters is None or found is None or parameters <= int(found["budget"].replace(",", "")):
+        return prompt
+    return prompt[: found.start("budget")] + f"{_next_round(parameters):,}" + prompt[found.end("budget") :]
+
+
+def _next_round(number: int) -> int:
+    """The next of 1, 3, 10, 30 and so on."""
+    power = 10 ** (len(str(number)) - 1)
+    return next(limit for limit in (power, 3 * power, 10 * power) if limit >= number)

@@ -1,0 +1,26 @@
+import random
+
+import pytest
+
+from archloop import protocols
+from archloop.briefs import truthful
+from services.generator import prompts
+
+
+@pytest.mark.parametrize("template", prompts.templates())
+def test_every_template_s_budget_is_found_and_corrected_where_the_network_broke_it(template):
+    prompt = prompts.render(template, protocol=protocols.load("shapes"), rng=random.Random(3), index=0)
+    asked = f"{prompt.wishes.budget:,}"
+    assert prompt.text.count(asked) == 1
+    assert truthful(prompt.text, prompt.wishes.budget) == prompt.text
+    assert truthful(prompt.text, 1_200_001) == prompt.text.replace(asked, "3,000,000")
+
+
+@pytest.mark.parametrize(("parameters", "told"), [(30_001, "100,000"), (100_000, "100,000"), (999_999, "1,000,000")])
+def test_the_new_budget_is_the_next_round_number(parameters, told):
+    assert truthful("Stages: 2. At most 30,000 parameters.", parameters) == f"Stages: 2. At most {told} parameters."
+
+
+def test_a_prompt_without_a_budget_and_a_network_without_a_measure_stay_as_they_are():
+    assert truthful("Write a network, at most 3 stages.", 10**9) == "Write a network, at most 3 stages."
+    assert truthful("At most 30,000 parameters.", None) == "At most 30,000 parameters."
