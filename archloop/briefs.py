@@ -19,5 +19,5 @@ def truthful(prompt: str, parameters: int | None) -> str:
 
 def _next_round(number: int) -> int:
     """The next of 1, 3, 10, 30 and so on."""
-    power = 10 ** (len(str(number)) - 1)
+    power: int = 10 ** (len(str(number)) - 1)
     return next(limit for limit in (power, 3 * power, 10 * power) if limit >= number)
