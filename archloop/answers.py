@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 _OPEN = "```python\n"
 _CLOSE = "```"
-_FENCE = re.compile(r"^```[ \t]*(?:python|py)?[ \t]*\r?\n(.*?)(?:^```[ \t]*\r?$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)(?:^```[ \t]*\r?$|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE
+)
 
 
 class Extracted(NamedTuple):

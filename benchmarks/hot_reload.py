@@ -120,7 +120,8 @@ class Load:
         future = self.heard.waiting[name] = asyncio.get_running_loop().create_future()
         request = GenerationRequested(
             run_id="load", cycle=0, index=0, submission=name, seed=seed, protocol="shapes", base_model="tiny",
-            generation=GenerationSpec(temperature=1.2, top_p=0.99, max_new_tokens=256), novelty=NoveltySpec(), adapter=adapter,
+            generation=GenerationSpec(temperature=1.2, top_p=0.99, max_new_tokens=256),
+            novelty=NoveltySpec(), adapter=adapter,
         )  # fmt: skip
         await self.bus.publish(Envelope.of(request, source="benchmark"))
         answer = await asyncio.wait_for(future, 120)

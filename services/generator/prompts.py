@@ -1,7 +1,7 @@
 """Prompts from template files: what is asked of the LLM, varied by a random stream, families in rotation."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -24,6 +24,9 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
     }
 )
 BUDGETS = (30_000, 100_000, 300_000)
+LARGE_BUDGETS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"paper": (300_000, 800_000, 1_500_000, 3_000_000, 6_000_000, 12_000_000, 25_000_000)}
+)
 STAGES = (2, 3)
 LAYOUTS = ("one attribute for each stage", "stages in a Sequential", "stages in a loop over widths")
 DOWNSAMPLING = ("strided convolution", "max pooling", "average pooling")
@@ -64,14 +67,14 @@ def templates() -> list[str]:
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
     """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
     family = list(FAMILIES)[index % len(FAMILIES)]
-    wishes = wish(rng)
+    wishes = wish(rng, LARGE_BUDGETS.get(template, BUDGETS))
     return Prompt(_text(template, protocol, family, wishes), family, wishes)
 
 
-def wish(rng: random.Random) -> Wishes:
+def wish(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> Wishes:
     """Draw the free part of a brief."""
     return Wishes(
-        budget=rng.choice(BUDGETS),
+        budget=rng.choice(budgets),
         stages=rng.choice(STAGES),
         layout=rng.choice(LAYOUTS),
         downsampling=rng.choice(DOWNSAMPLING),

@@ -38,6 +38,25 @@ def test_ugly_answers_never_raise(answer: str) -> None:
     assert isinstance(extract(answer).code, str)
 
 
+@pytest.mark.parametrize("word", ["Python", "python3", "PY", "py ", ""])
+def test_the_fence_s_word_may_be_written_in_any_way(word: str) -> None:
+    assert extract(f"Here:\n```{word}\n{NET}```\n") == (NET, "")
+
+
+def test_a_block_in_another_language_is_no_code() -> None:
+    assert extract("```bash\npip install torch\n```\n").code == ""
+
+
+def test_unicode_in_code_stays_as_it_is() -> None:
+    code = "class Net:\n    größe = '网络 🧠'\n"
+    assert extract(render(code)) == (code, "")
+
+
+def test_the_first_of_several_nets_counts_and_a_draft_without_one_does_not() -> None:
+    second = NET.replace("pass", "x = 2")
+    assert extract(f"Draft:\n```\nx = 1\n```\nFinal:\n```python\n{NET}```\nOr:\n```python\n{second}```").code == NET
+
+
 def test_a_megabyte_is_extracted() -> None:
     code = "x = 1\n" * 180_000
     assert extract(render(code)).code == code
