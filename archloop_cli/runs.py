@@ -121,7 +121,7 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
     try:
         summary = await summarise(store, run_id)
         page = await store.candidates(CandidateQuery(run_id=run_id))
-        candidates = [candidate.model_dump(mode="json") for candidate in page.items]
+        candidates = [candidate.model_dump(mode="json") for candidate in page.items if candidate.submission is None]
         codes = await _codes(store, DirectoryBlobs(directory / "blobs"), report.showcase(candidates))
     finally:
         await store.close()

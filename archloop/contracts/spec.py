@@ -95,6 +95,17 @@ class BudgetSpec(_Strict):
         return self.model_dump(exclude_none=True)
 
 
+class GateSpec(_Strict):
+    """Champion and challenger: a new adapter writes the next cycle only if it is no worse than the one that it follows.
+
+    Both write `candidates` networks to the same prompts and seeds, which are the same for the whole run; the new one's
+    valid rate must not be lower by more than `margin`. They enter no cycle, and no budget.
+    """
+
+    candidates: Count = 16
+    margin: Share = 0.0
+
+
 class RunSpec(_Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
@@ -113,6 +124,7 @@ class RunSpec(_Strict):
     novelty: NoveltySpec = NoveltySpec()
     selection: SelectionSpec = SelectionSpec()
     training: TrainingSpec = TrainingSpec()
+    gate: GateSpec | None = None
     budget: BudgetSpec = BudgetSpec()
 
     @model_validator(mode="after")

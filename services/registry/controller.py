@@ -8,6 +8,7 @@ from archloop import protocols
 from archloop.blobs.port import Blobs
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.errors import NotFound
+from services.registry import trial
 from services.registry.conversation import Conversation
 from services.registry.reconciliation import Limits, Reconciliation
 from services.registry.records import Run
@@ -55,7 +56,7 @@ class Controller:
 
     def heard(self, message: Message, now: datetime) -> None:
         """A message arrived."""
-        if isinstance(message, CandidateMessage) and message.submission is not None:
+        if isinstance(message, CandidateMessage) and message.submission is not None and not trial.belongs(message):
             return
         if conversation := self._conversations.get(message.run_id):
             conversation.heard(message, now)

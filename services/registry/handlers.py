@@ -8,6 +8,7 @@ from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import AdapterTrained, RunFinished, RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput, NotFound
+from services.registry import trial
 from services.registry.controller import Controller
 from services.registry.store import Store
 
@@ -40,7 +41,9 @@ class RegistryHandler:
         return []
 
     async def _counts(self, message: Message) -> bool:
-        """Whether it may use up the run's budget, or make room for more candidates under way."""
+        """Whether it may use up the run's budget, make room for more candidates under way, or decide a trial."""
+        if trial.belongs(message):
+            return True
         if not isinstance(message, CandidateMessage) or message.submission is not None:
             return False
         return bool((await self._spec(message.run_id)).budget.limits())

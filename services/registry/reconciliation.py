@@ -24,7 +24,7 @@ from archloop.contracts.messages import (
     TrainingRequested,
 )
 from archloop.contracts.values import AdapterRef
-from services.registry import budget, pairs, requests, selection
+from services.registry import budget, pairs, requests, selection, trial
 from services.registry.budget import Spent
 from services.registry.conversation import Conversation, Key, key_of
 from services.registry.progress import Owed, owed, unjudged
@@ -168,7 +168,9 @@ class Reconciliation:
             return await self._open(following, self._run.spec.adapter)
         trained = {a.cycle: a.adapter for a in await self._store.adapters(self._run.run_id)}
         if cycle.cycle in trained:
-            return await self._open(following, trained[cycle.cycle])
+            promoted = await self._promoted(cycle, trained[cycle.cycle])
+            adapter = trained[cycle.cycle] if promoted else cycle.adapter
+            return None if promoted is None else await self._open(following, adapter)
         key: Key = (TrainingRequested.name, cycle.cycle)
         if self._conversation.spent(key, self._silence_s, self._limits.training_s, self._limits.asks):
             self._finish(f"cycle {cycle.cycle}: no adapter after {self._limits.asks} requests for training")
@@ -181,6 +183,28 @@ class Reconciliation:
         ref = await pairs.put(self._blobs, self._run.run_id, cycle.cycle, lines)
         self._append(requests.training(self._run, cycle, ref, len(lines)))
         return None
+
+    async def _promoted(self, cycle: Cycle, challenger: AdapterRef) -> bool | None:
+        """Whether the new adapter follows the present one; None while they are on trial."""
+        gate = self._run.spec.gate
+        if gate is None:
+            return True
+        new, old = [await self._valid_rate(adapter) for adapter in (challenger, cycle.adapter)]
+        if new is None or old is None:
+            return None
+        log.info("trial", adapter=challenger.adapter, valid_rate=new, present_valid_rate=old, margin=gate.margin)
+        return new >= old - gate.margin
+
+    async def _valid_rate(self, adapter: AdapterRef | None) -> float | None:
+        """Of what it wrote on trial; None while that is asked for. What is asked for in vain is not valid."""
+        found = await trial.standing(self._store, self._run, adapter)
+        spent, limits = self._conversation.spent, self._limits
+        waiting = [
+            each for each in found.missing if not spent(key_of(each), self._silence_s, limits.answer_s, limits.asks)
+        ]
+        for request in waiting:
+            self._say(request, unasked=True)
+        return None if waiting else found.valid_rate
 
     async def _open(self, cycle: int, adapter: AdapterRef | None) -> Cycle:
         await self._store.open_cycle(self._run.run_id, cycle, adapter, self._now)

@@ -65,6 +65,7 @@ class Generator:
                 run_id=message.run_id,
                 cycle=message.cycle,
                 index=message.index,
+                submission=message.submission,
                 code=SourceCode.inline(code),
                 prompt=f"write #{message.index}",
                 protocol=message.protocol,
@@ -83,7 +84,7 @@ class Evaluator:
             return []
         result = evaluation(message.code.text or "")
         kind = CandidateEvaluatedOk if result.valid else CandidateEvaluatedFailed
-        place = {"run_id": message.run_id, "cycle": message.cycle, "index": message.index}
+        place = message.model_dump(include={"run_id", "cycle", "index", "submission"})
         return [kind(**place, code=message.code, evaluation=result)]
 
 
@@ -96,6 +97,8 @@ class Novelty:
     waiting: dict[tuple[str, int], dict[int, Message]] = field(default_factory=dict)
 
     async def handle(self, message: CandidateEvaluatedOk | CandidateEvaluatedFailed | CandidateLost) -> list[Message]:
+        if message.submission is not None:
+            return []
         if message.candidate_id in self.verdicts:
             self.waiting.setdefault((message.run_id, message.cycle), {})[message.index] = message
             return [self.verdicts[message.candidate_id], *self._judge(message.run_id, message.cycle)]
