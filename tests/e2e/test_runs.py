@@ -1,0 +1,59 @@
+"""The how-to on runs, its small commands as they stand."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import archloop, shell_of, without_settings
+
+ROOT = Path(__file__).parents[2]
+HOW_TO = ROOT / "docs/how-to/runs.md"
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
+    env = without_settings() | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    result = subprocess.run(shell_of(HOW_TO), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert len(pairs) == 24
+    assert all("class Net(nn.Module)" in pair["completion"] for pair in pairs)
+    started = json.loads((tmp_path / "runs/started/manifest.json").read_text())
+    assert started["spec"]["adapter"]["adapter"].startswith("start-")
+    first = json.loads((tmp_path / "runs/started/summary.json").read_text())["cycles"][0]
+    assert first["adapter"] == started["spec"]["adapter"]["adapter"]
+    limited = json.loads((tmp_path / "runs/limited/summary.json").read_text())
+    assert (limited["status"], limited["reason"]) == ("finished", "budget exhausted: candidates 6 of 6")
+    assert [cycle["generated"] for cycle in limited["cycles"]] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--budget", "tokens"], ["--budget", "tokens", "NAME=VALUE"]),
+        (["--budget", "pencils=3"], ["budget.pencils", "not permitted"]),
+        (["--budget", "tokens=many"], ["budget.tokens", "many"]),
+        (["--pairs", "nowhere.jsonl"], ["file of pairs", "nowhere.jsonl"]),
+        (["--pairs", "p", "--server", "http://127.0.0.1:9"], ["--pairs", "--server"]),
+    ],
+)
+def test_wrong_options_are_one_line_that_names_the_thing(arguments, named, tmp_path):
+    result = archloop("run", *arguments, "--out", tmp_path / "run")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    for word in named:
+        assert word in result.stderr
+
+
+def test_a_model_that_is_not_known_is_one_line(tmp_path):
+    result = archloop("model", "fetch", "gpt-9")
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "smollm2" in result.stderr
