@@ -4,13 +4,13 @@ A request pins the version that it begins with. The previous version stays loade
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from archloop.contracts.values import AdapterRef
-from archloop.errors import ArchloopError, InvalidInput, Unavailable
+from archloop.errors import InvalidInput, Unavailable
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapter_policy import check_files, check_manifest
 from services.generator.backends.port import Backend
@@ -31,6 +31,7 @@ class AdapterManager:
         self._active: dict[str, Version] = {}
         self._rejected: dict[AdapterRef, str] = {}
         self._lock = asyncio.Lock()
+        self._owed: dict[str, AdapterRef] = {}
         self._restoring: asyncio.Task[None] | None = None
 
     @property
@@ -45,6 +46,7 @@ class AdapterManager:
                 if not self._serving(ref):
                     await self._bring_up(ref)
         self._active[ref.adapter] = self._active.pop(ref.adapter)
+        self._owed.pop(ref.adapter, None)
 
     @asynccontextmanager
     async def pinned(self, ref: AdapterRef | None) -> AsyncIterator[str | None]:
@@ -63,12 +65,14 @@ class AdapterManager:
 
     async def ping(self) -> None:
         """Return if the model server answers and has every version that is active here. Raises Unavailable."""
-        missing = [v for name, v in self._active.items() if name not in await self._backend.adapters()]
-        if missing and (self._restoring is None or self._restoring.done()):
-            self._restoring = asyncio.create_task(self._restore(missing))
-        if missing:
-            names = ", ".join(sorted(version.ref.adapter for version in missing))
-            raise Unavailable(f"the model server has been restarted and is given back {names}")
+        loaded = await self._backend.adapters()
+        for name in [name for name in self._active if name not in loaded]:
+            self._owed[name] = self._active.pop(name).ref
+        if not self._owed:
+            return
+        if self._restoring is None or self._restoring.done():
+            self._restoring = asyncio.create_task(self._restore())
+        raise Unavailable(f"the model server has been restarted and is given back {', '.join(sorted(self._owed))}")
 
     def close(self) -> None:
         """Delete the private files."""
@@ -77,12 +81,15 @@ class AdapterManager:
         for version in self._active.values():
             self._files.forget(version.ref)
 
-    async def _restore(self, lost: Sequence[Version]) -> None:
-        """Each is proven again; one that cannot be any more is left to the next request for it."""
-        for version in lost:
-            self._active.pop(version.ref.adapter, None)
-            with suppress(ArchloopError):
-                await self.ensure(version.ref)
+    async def _restore(self) -> None:
+        """Each is proven again; what the server will not have any more is not owed either."""
+        for ref in list(self._owed.values()):
+            try:
+                await self.ensure(ref)
+            except AdapterUnusable:
+                self._owed.pop(ref.adapter, None)
+            except Unavailable:
+                return
 
     def _serving(self, ref: AdapterRef) -> bool:
         version = self._active.get(ref.adapter)

@@ -4,6 +4,8 @@ import httpx2
 import pytest
 from huggingface_hub import AsyncInferenceClient
 
+from services.generator.backends.hub import Hub
+from services.generator.backends.port import Decoding
 from services.generator.modelserver.texts import Texts
 from tests.unit.generator.tiny_model import CHAT_TEMPLATE, tokenizer
 
@@ -53,3 +55,31 @@ async def test_an_unknown_model_is_not_found(model_server):
         response = await http.post("/v1/chat/completions", json={"messages": MESSAGES, "model": "code-v7"})
     assert response.status_code == 404
     assert "code-v7" in response.json()["error"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_chat_tells_the_log_probability_of_every_token_and_takes_top_k(model_server, streams):
+    hub = Hub(model_server, 60, streams=streams)
+    decoding = Decoding(9, temperature=0.7, top_p=0.9, top_k=5)
+    try:
+        text = await hub.text(MESSAGES[0]["content"], decoding, 4, None)
+        chat = await hub.chat(MESSAGES[0]["content"], decoding, 4, None, "tgi")
+    finally:
+        await hub.close()
+    assert chat.text == text.text
+    assert chat.logprob == pytest.approx(text.logprob)
+    assert (chat.usage.prompt_tokens, chat.usage.completion_tokens) == (
+        text.usage.prompt_tokens,
+        text.usage.completion_tokens,
+    )
+
+
+async def test_a_client_of_many_streams_is_replaced_and_the_old_one_closed(model_server, monkeypatch):
+    monkeypatch.setattr("services.generator.backends.hub._STREAMS", 3)
+    hub = Hub(model_server, 60, streams=True)
+    clients = set()
+    for _ in range(7):
+        await hub.text("x", Decoding(2), None, None)
+        clients.add(hub._connection.client)
+    assert len(clients) == 3
+    await hub.close()

@@ -62,12 +62,14 @@ def _whole(answer: Answer, head: dict[str, Any], texts: Texts | None) -> dict[st
 async def _events(
     items: AsyncIterator[Choice | Answer], head: dict[str, Any], texts: Texts, logprobs: bool
 ) -> AsyncIterator[str]:
-    head, tail = head | {"object": "chat.completion.chunk"}, Tail(texts)
+    head, tail, sent = head | {"object": "chat.completion.chunk"}, Tail(texts), 0
     try:
         async for item in items:
             if isinstance(item, Answer):
-                yield _event(head | {"choices": [_delta("", _reason(item))], "usage": _usage(item)})
+                rest = item.text[sent:]  # a character that the last token left open
+                yield _event(head | {"choices": [_delta(rest, _reason(item))], "usage": _usage(item)})
             elif (text := tail.push(item.token)) or logprobs:
+                sent += len(text)
                 told = _logprobs([item], texts) if logprobs else None
                 yield _event(head | {"choices": [_delta(text) | {"logprobs": told}]})
     except ArchloopError as error:

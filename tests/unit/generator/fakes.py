@@ -12,7 +12,7 @@ from archloop.contracts.adapter import AdapterManifest, LoraShape, Probe
 from archloop.contracts.values import AdapterRef, Usage
 from archloop.errors import InvalidInput, Unavailable
 from services.generator.backends.port import Answer, ServedModel
-from services.generator.errors import AdapterMissing
+from services.generator.errors import AdapterMissing, TooLong
 
 BASE = ServedModel("tiny", "0" * 64)
 PROBE = Probe(prompt="probe", max_new_tokens=4, text="tuned", logprob=-1.0, base_text="plain", base_logprob=-2.0)
@@ -26,6 +26,7 @@ class FakeBackend:
         self.text = text
         self.loaded: dict[str, Path] = {}
         self.most_loaded = 0
+        self.room = 10**6
         self.adopted: list[str] = []
         self.asked: list[tuple[object, ...]] = []
         self.down = self.refuses = self.closed = False
@@ -49,6 +50,8 @@ class FakeBackend:
             raise AdapterMissing(adapter)
         if prompt == PROBE.prompt:
             return self.proof
+        if decoding.max_new_tokens > self.room:
+            raise TooLong("max_new_tokens", decoding.max_new_tokens, f"at most {self.room}")
         self.asked.append((prompt, decoding, seed, adapter))
         await self.open.wait()
         return Answer(self.text, Usage(prompt_tokens=3, completion_tokens=5), "eos_token", adapter, -1.0)

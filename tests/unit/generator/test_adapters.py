@@ -223,6 +223,33 @@ async def test_files_that_an_earlier_process_left_are_not_trusted(backend, blobs
     assert not (files.folder(ref) / "adapter_model.bin").exists()
 
 
+async def test_a_restarted_server_is_given_back_what_it_lost_before_the_replica_is_ready(manager, backend, publisher):
+    first, second = await publisher.publish(), await publisher.publish("code-v2")
+    await manager.ensure(first)
+    await manager.ensure(second)
+    await manager.ping()
+    backend.loaded.clear()
+    with pytest.raises(Unavailable, match="given back code-v1, code-v2"):
+        await manager.ping()
+    async with asyncio.timeout(5):
+        while backend.loaded.keys() != {"code-v1", "code-v2"}:
+            await asyncio.sleep(0)
+    await manager.ping()
+    assert backend.adopted[-2:] == ["code-v1", "code-v2"], "each was proven again"
+
+
+async def test_a_restart_is_told_from_a_server_that_is_away(manager, backend, publisher):
+    await manager.ensure(await publisher.publish())
+    backend.loaded.clear()
+    backend.down = True
+    with pytest.raises(Unavailable):
+        await manager.ping()
+    await asyncio.sleep(0.01)
+    backend.down = False
+    with pytest.raises(Unavailable):
+        await manager.ping()
+
+
 async def test_an_adapter_that_a_restarted_server_lost_comes_up_again(manager, backend, publisher):
     ref = await publisher.publish()
     await manager.ensure(ref)

@@ -16,7 +16,7 @@ from archloop.contracts.spec import GenerationSpec, NoveltySpec
 from archloop.contracts.values import INLINE_CODE_LIMIT, sha256_of
 from archloop.errors import InvalidInput, NotFound
 from services.generator.errors import AdapterUnusable
-from services.generator.handlers import AdapterHandler, GenerateHandler
+from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
 from tests.unit.generator.fakes import BASE
 
 GENERATION = GenerationSpec(temperature=0.8, top_p=0.9, max_new_tokens=99)
@@ -194,3 +194,25 @@ async def test_an_announcement_that_a_newer_one_overtook_is_ignored(announcement
     await announcements.handle(trained(new, 2))
     assert await announcements.handle(trained(old, 1)) == []
     assert manager.active == ["code-v2"]
+
+
+async def test_where_the_answer_may_not_be_as_long_a_shorter_one_is_asked_for(handler, backend):
+    backend.room = 100
+    generated = await only(handler, request(generation=GenerationSpec(max_new_tokens=500)))
+    assert generated.problem == ""
+    assert [decoding.max_new_tokens for _, decoding, _, _ in backend.asked] == [64]
+
+
+async def test_a_prompt_that_leaves_no_room_at_all_is_a_candidate_without_code(handler, backend):
+    backend.room = 10
+    generated = await only(handler, request())
+    assert generated.code.text == ""
+    assert "refuses the request" in generated.problem
+    assert "at most 10" in generated.problem
+    assert generated.usage.completion_tokens == 0
+
+
+async def test_what_an_answer_costs_is_by_the_prices(backend, manager, blobs):
+    handler = GenerateHandler(backend, manager, blobs, Prices(prompt=2.0, completion=10.0))
+    generated = await only(handler, request())
+    assert generated.usage.cost == pytest.approx((3 * 2.0 + 5 * 10.0) / 1e6)
