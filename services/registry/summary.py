@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import reduce
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -11,12 +12,13 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Outcome, Verdict
 from archloop.errors import NotFound
 from services.registry import measures
+from services.registry.budget import Spent
 from services.registry.records import Adapter, Candidate, CandidateQuery, Cycle, Status
 from services.registry.store import Store
 
 
 class Rates(Frozen):
-    """How many were written, how many of them are valid, and how accurate those are. Null where undefined."""
+    """How many were written, how many are valid, how accurate those are, what all of it took. Null where undefined."""
 
     generated: int
     valid: int
@@ -36,6 +38,9 @@ class Rates(Frozen):
     exact_duplicate: int
     admitted: int
     outcomes: dict[str, int]
+    tokens: int = 0
+    cost: float = 0.0
+    evaluator_seconds: float = 0.0
 
 
 class Seconds(Frozen):
@@ -88,6 +93,7 @@ class _Answer(NamedTuple):
     verdict: Verdict | None
     admitted: bool
     lost: bool
+    spent: Spent
 
 
 async def summarise(store: Store, run_id: str) -> Summary:
@@ -147,6 +153,7 @@ def _answers(candidates: Iterable[Candidate]) -> list[_Answer]:
             verdict=c.judgement.verdict if c.valid and c.judgement else None,
             admitted=c.admitted,
             lost=c.lost is not None,
+            spent=Spent.on([c]),
         )
         for c in candidates
         if c.code_sha256 is not None or c.lost is not None
@@ -159,6 +166,7 @@ def _rates(answers: Sequence[_Answer], threshold: float) -> Rates:
     verdicts = Counter(a.verdict for a in answers)
     valid_low, valid_high = measures.wilson(len(accuracies), len(answers)) or (None, None)
     mean_low, mean_high = measures.mean_interval(accuracies) or (None, None)
+    spent = reduce(Spent.plus, (a.spent for a in answers), Spent())
     return Rates(
         generated=len(answers),
         valid=len(accuracies),
@@ -178,6 +186,9 @@ def _rates(answers: Sequence[_Answer], threshold: float) -> Rates:
         exact_duplicate=verdicts[Verdict.EXACT_DUPLICATE],
         admitted=sum(a.admitted for a in answers),
         outcomes=dict(Counter(a.outcome.value for a in answers if a.outcome).most_common()),
+        tokens=spent.tokens,
+        cost=spent.cost,
+        evaluator_seconds=spent.evaluator_seconds,
     )
 
 
