@@ -17,9 +17,9 @@ from benchmarks.demo import Summary, plot, table
 PAGE, IMAGE = Path("docs/results/smollm2.md"), Path("docs/images/smollm2.svg")
 TEXT = """# SmolLM2 on a CPU
 
-SmolLM2-135M-Instruct, tuned on {pairs} pairs of the project's own seed networks and then by the loop, and a frozen control that
-begins with the same adapter. By the commands in `benchmarks/smollm2.py`; metrics as in [metrics](../reference/metrics.md).
-{cores} cores. {note}
+SmolLM2-135M-Instruct, tuned on {pairs} pairs of the project's own seed networks and then by the loop, and a frozen
+control that begins with the same adapter. By the commands in `benchmarks/smollm2.py`; metrics as in
+[metrics](../reference/metrics.md). {cores} cores. {note}
 
 Tuning on the pairs first brought the loss from {first_loss:.2f} to {last_loss:.2f} nats a token.
 
@@ -54,7 +54,8 @@ def times(summary: Summary) -> str:
     for cycle in summary["cycles"]:
         outcomes = ", ".join(f"{count} {name}" for name, count in cycle["outcomes"].items())
         took = " | ".join(seconds(cycle["seconds"][step]) for step in ("generate", "evaluate", "train"))
-        rows.append(f"| {cycle['cycle']} | {took} | {cycle['tokens']:,} | {cycle['pairs'] or '–'} | {outcomes} |")
+        pairs = cycle["pairs"] or "–"
+        rows.append(f"| {cycle['cycle']} | {took} | {cycle['tokens']:,} | {pairs} | {outcomes} |")
     return head + "\n".join(rows)
 
 
