@@ -63,7 +63,8 @@ class AdapterManager:
 
     async def ping(self) -> None:
         """Return if the model server answers and has every version that is active here. Raises Unavailable."""
-        missing = [v for name, v in self._active.items() if name not in await self._backend.adapters()]
+        served = await self._backend.adapters()
+        missing = [version for name, version in self._active.items() if name not in served]
         if missing and (self._restoring is None or self._restoring.done()):
             self._restoring = asyncio.create_task(self._restore(missing))
         if missing:

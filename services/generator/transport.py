@@ -9,6 +9,9 @@ import httpx2
 from archloop.errors import InvalidInput, Unavailable
 
 TransportError = httpx2.HTTPError
+# A body that was not read is no HTTPError there.
+ERRORS = (httpx2.HTTPError, httpx2.StreamError)
+_REFUSALS = frozenset({400, 404, 409, 413, 422})
 
 
 class Reply(NamedTuple):
@@ -19,8 +22,13 @@ class Reply(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """The server will not do it, now or later."""
-        return 400 <= self.status < 500
+        """The server will not do it, now or later; a wrong token or a missing route is nobody's last word."""
+        return self.status in _REFUSALS and not self.no_route
+
+    @property
+    def no_route(self) -> bool:
+        """FastAPI's answer where it has no such route."""
+        return self.status == httpx2.codes.NOT_FOUND and self.text.replace(" ", "") == '{"detail":"NotFound"}'
 
     def checked(self) -> Any:
         """The JSON, or the text, of a good answer. Raises Unavailable."""
@@ -62,15 +70,24 @@ class Admin:
     async def load_adapter(self, name: str, path: Path) -> None:
         """By vLLM's route. Raises InvalidInput."""
         reply = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
-        if reply.refused:
+        if reply.no_route:
+            raise Unavailable("the model server takes no adapters; vLLM needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
+        if reply.refused and not await self._has(name):  # another replica may have been faster
             raise InvalidInput("adapter", name, f"what the model server takes; it says: {reply.text}")
-        reply.checked()
+        if not reply.refused:
+            reply.checked()
 
     async def unload_adapter(self, name: str) -> None:
         """By vLLM's route; one that it does not have is unloaded."""
         reply = await self.post("/v1/unload_lora_adapter", {"lora_name": name})
         if reply.status != httpx2.codes.NOT_FOUND:
             reply.checked()
+
+    async def _has(self, name: str) -> bool:
+        try:
+            return name in await self.adapters()
+        except Unavailable:
+            return False
 
     async def _cards(self) -> list[dict[str, Any]]:
         cards: list[dict[str, Any]] = (await self.get("/v1/models")).checked()["data"]
