@@ -1,6 +1,7 @@
 """The HTTP library beneath huggingface_hub 2.x, named here and nowhere else, for routes that its client lacks."""
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,17 +33,18 @@ class Reply(NamedTuple):
 
     def checked(self) -> Any:
         """The JSON, or the text, of a good answer. Raises Unavailable."""
-        if self.status != httpx2.codes.OK:
-            raise Unavailable(f"the model server answers {self.status}: {self.text[:200]}")
+        if not httpx2.codes.is_success(self.status):
+            raise Unavailable(f"the server answers {self.status}: {self.text[:200]}")
         return json.loads(self.text) if self.text.startswith("{") else self.text
 
 
 class Admin:
-    """A server's routes beside generation. Every verb but `healthy` raises Unavailable."""
+    """A server's routes beside generation, and Kubernetes'. Every verb but `healthy` raises Unavailable."""
 
-    def __init__(self, url: str, timeout_s: float, token: str = "") -> None:
+    def __init__(self, url: str, timeout_s: float, token: str = "", ca: Path | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers)
+        verify = ssl.create_default_context(cafile=ca) if ca else True
+        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers, verify=verify)
 
     async def healthy(self) -> bool:
         """Whether the health check is answered well."""
@@ -58,6 +60,10 @@ class Admin:
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
         """POST as JSON."""
         return await self._request("POST", path, body)
+
+    async def delete(self, path: str) -> Reply:
+        """DELETE."""
+        return await self._request("DELETE", path, None)
 
     async def models(self) -> list[str]:
         """What the server serves under its own name, its base models (vLLM's `/v1/models`)."""
@@ -101,5 +107,5 @@ class Admin:
         try:
             response = await self._client.request(method, path, json=body)
         except TransportError as error:
-            raise Unavailable(f"no answer from the model server at {path}: {error!r}") from error
+            raise Unavailable(f"no answer from the server at {path}: {error!r}") from error
         return Reply(response.status_code, response.text)

@@ -56,7 +56,7 @@ class Hub:
         """By TGI's own route; `adapter_id` chooses the adapter."""
 
         async def ask(client: AsyncInferenceClient, stream: bool) -> _Given:
-            given: Any = await client.text_generation(  # type: ignore[call-overload]
+            given: Any = await client.text_generation(
                 prompt,
                 details=True,
                 stream=stream,
