@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -359,3 +360,27 @@ async def until_served(manager) -> None:
 def test_settings_that_do_not_go_together_are_refused(wrong):
     with pytest.raises(Misconfigured, match="launcher"):
         GeneratorSettings.load(**wrong)
+
+
+def settings_of_the_page() -> list[dict[str, str]]:
+    page = (ROOT / "docs/how-to/model-servers.md").read_text()
+    blocks = re.findall(r"^```ini\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
+
+
+@pytest.mark.parametrize("number", range(len(settings_of_the_page())))
+def test_the_how_to_s_settings_are_settings(number, monkeypatch):
+    given = settings_of_the_page()[number]
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = GeneratorSettings.load()
+    backend_of(settings)
+    known = {settings.variable(name) for name in type(settings).model_fields}
+    assert given.keys() <= known
+
+
+async def test_the_how_to_s_command_rolls(rolls):
+    (command,) = (each[name] for each in settings_of_the_page() for name in each if name.endswith("TGI_COMMAND"))
+    world = rolls(command=command.replace("text-generation-launcher", DOUBLE).replace("/models/base", "org/tiny"))
+    await world.bring_up("code-v0")
+    await world.answers(None, "code-v0")
