@@ -175,7 +175,7 @@ class Rolling:
         for again_s in chain(AGAIN_S, repeat(AGAIN_S[-1])):
             try:
                 self._serve(await self._start(dict(self._wanted)))
-            except ArchloopError as error:
+            except (ArchloopError, OSError) as error:
                 self._reason = f"does not start: {error}"
                 log.warning("the model server does not start", reason=str(error))
             else:
