@@ -217,10 +217,16 @@ async def test_what_is_no_adapter_is_refused(world, tmp_path):
 
 @against(EVERY)
 async def test_too_long_is_told_from_other_refusals(world):
-    for prompt, length in (("x" * 300, 5), ("x" * 100, 200)):
+    for prompt, length in (("x" * 300, 5), ("x" * 10, 300)):
         with pytest.raises(TooLong, match="256") as failure:
             await world.ask(prompt, Decoding(length))
         assert not failure.value.retryable
+
+
+@against(["vllm", "replicated"])
+async def test_vllm_cuts_an_answer_that_does_not_fit_in_beside_its_prompt(world):
+    answer = await world.ask("x" * 252, Decoding(200))
+    assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 4)
 
 
 @against(DOUBLES)

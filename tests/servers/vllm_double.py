@@ -13,7 +13,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from tests.servers.double_model import MAX_TOTAL, Answer, Failed, answer, chat_logprobs, event, fingerprint, said
+from tests.servers.double_model import (
+    MAX_TOTAL,
+    Answer,
+    Failed,
+    answer,
+    chat_logprobs,
+    event,
+    fingerprint,
+    length_of,
+    said,
+)
 
 
 class Load(BaseModel):
@@ -69,7 +79,7 @@ class VllmDouble:
                 f"The lora adapter '{name}' has already been loaded. "
                 "If you want to load the adapter in place, set 'load_inplace' to True.",
             )
-        if not folder.is_dir():
+        if not (folder / "adapter_config.json").is_file():
             raise Refused(404, "NotFoundError", f"Loading lora {name} failed: No adapter found for {folder}")
         try:
             self.loaded[name] = (folder, fingerprint(folder))
@@ -83,21 +93,29 @@ class VllmDouble:
 
     def answer(self, body: Chat) -> Answer:
         if body.model != self.model_id and body.model not in self.loaded:
-            raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist.")
+            aliases = f"Valid aliases: {self.model_id}"
+            raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist. {aliases}")
         if self.running >= self.limit:
             raise Refused(429, "TooManyRequests", "Too many requests, try again later.")
         prompt = "".join(str(message["content"]) for message in body.messages)
-        length = body.max_tokens or MAX_TOTAL
         used = self.loaded[body.model][1] if body.model in self.loaded else None
-        whole = answer(prompt, used, None if body.temperature == 0 else body.seed, length)
-        if whole.prompt_tokens + length > MAX_TOTAL:
-            raise Refused(
-                400,
-                "BadRequestError",
-                f"This model's maximum context length is {MAX_TOTAL} tokens. However, you requested {length} output "
-                f"tokens and your prompt contains at least {whole.prompt_tokens} input tokens. Please reduce either.",
+        length = self._length(length_of(prompt), body.max_tokens)
+        return answer(prompt, used, None if body.temperature == 0 else body.seed, length)
+
+    def _length(self, prompt: int, asked: int | None) -> int:
+        """An answer that does not fit in beside its prompt is cut rather than refused."""
+        if asked is not None and asked > MAX_TOTAL:
+            raise _invalid(f"max_tokens={asked} cannot be greater than max_model_len={MAX_TOTAL}.")
+        if prompt >= MAX_TOTAL:
+            raise _invalid(
+                f"This model's maximum context length is {MAX_TOTAL} tokens. However, your prompt contains at least "
+                f"{MAX_TOTAL + 1} input tokens, which exceeds this limit even without any output tokens."
             )
-        return whole
+        return min(asked or MAX_TOTAL, MAX_TOTAL - prompt)
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(400, "BadRequestError", message)
 
 
 def application(double: VllmDouble) -> FastAPI:
