@@ -1,11 +1,34 @@
-"""Child processes that never outlive their parent."""
+"""Child processes that never outlive their parent.
+
+`python -m archloop.ops.process PID COMMAND…` becomes the command, a child of process PID, without our settings.
+"""
 
 import ctypes
+import os
 import signal
+import sys
 
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Ask the kernel (prctl(2)) to kill this process when the thread that forked it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel (prctl(2)) to send this process a signal when the thread that forked it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
+
+
+def main() -> None:
+    """A command that has children of its own is asked to end, so that it can see to them."""
+    parent, *command = sys.argv[1:]
+    die_with_parent(signal.SIGTERM)
+    if os.getppid() != int(parent):
+        return
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - for the command; nothing is read
+        if not name.startswith("ARCHLOOP_")
+    }
+    os.execvpe(command[0], command, inherited)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

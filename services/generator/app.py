@@ -1,9 +1,9 @@
 """Composes the generator service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
@@ -15,9 +15,12 @@ from archloop.ops.serve import Served
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.backends.cpu import CpuBackend
+from services.generator.backends.kubernetes import KubernetesLauncher
+from services.generator.backends.launching import Launcher, ProcessLauncher
 from services.generator.backends.pace import Pace, Paced
 from services.generator.backends.port import Backend, ServedModel
 from services.generator.backends.replicated import Replicated, resolved
+from services.generator.backends.rolling import Rolling, Times
 from services.generator.backends.tgi import TgiBackend
 from services.generator.backends.vllm import VllmBackend
 from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
@@ -72,22 +75,40 @@ async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
 
 
 def backend_of(settings: GeneratorSettings) -> Backend:
-    """The client of the model server that the settings name."""
+    """The client of the model server that the settings name, or of those that they have started."""
     connect = partial(_connected, settings)
-    if settings.every_address:
-        backend: Backend = Replicated(partial(resolved, settings.server_url), connect)
+    backend: Backend
+    if launcher := _launcher(settings):
+        times = Times(settings.tgi_start_s, settings.tgi_drain_s)
+        backend = Rolling(launcher, connect, times, overlap=settings.tgi_overlap)
+    elif settings.every_address:
+        backend = Replicated(partial(resolved, settings.server_url), connect)
     else:
         backend = connect(settings.server_url)
     return Paced(backend, Pace(settings.concurrency, settings.request_timeout_s / 2))
 
 
-def _connected(settings: GeneratorSettings, url: str) -> Backend:
-    """The client of one server."""
+def _launcher(settings: GeneratorSettings) -> Launcher | None:
+    if settings.tgi_launcher == "process":
+        return ProcessLauncher(settings.tgi_command, settings.tgi_stop_s, settings.tgi_log)
+    if settings.tgi_template is not None and settings.tgi_launcher == "kubernetes":
+        return KubernetesLauncher(settings.tgi_template, settings.replica)
+    return None
+
+
+@cache
+def _served(base_model: str) -> ServedModel:
+    """Reads all weights once, rather than at every connection."""
+    return ServedModel(base_model, fingerprint(base_model))
+
+
+def _connected(settings: GeneratorSettings, url: str, adapters: Collection[str] = ()) -> Backend:
+    """The client of one server; `adapters` are those that a TGI was started with."""
     token, timeout_s = settings.api_token.get_secret_value(), settings.request_timeout_s
     if settings.backend == "cpu":
         return CpuBackend(url, timeout_s=timeout_s, token=token)
-    served = ServedModel(settings.base_model, fingerprint(settings.base_model))
+    served = _served(settings.base_model)
     name = settings.served_as or settings.base_model
     if settings.backend == "vllm":
         return VllmBackend(url, served, name, timeout_s=timeout_s, token=token)
-    return TgiBackend(url, served, name, chat=settings.chat, timeout_s=timeout_s, token=token)
+    return TgiBackend(url, served, name, loaded=adapters, chat=settings.chat, timeout_s=timeout_s, token=token)

@@ -18,4 +18,9 @@ async def prove(backend: Backend, adapter: str, probe: Probe) -> None:
 
 
 def _is(answer: Answer, text: str, logprob: float, tolerance: float) -> bool:
-    return answer.text == text and abs(answer.logprob - logprob) <= tolerance
+    return _sure(answer.text) == _sure(text) and abs(answer.logprob - logprob) <= tolerance
+
+
+def _sure(text: str) -> str:
+    """Without the beginning of a character at the end: vLLM's stream holds it back, where the trainer decodes it so."""
+    return text.rstrip("\ufffd")

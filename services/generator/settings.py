@@ -2,9 +2,9 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from archloop.contracts.topology import GENERATOR
 from archloop.ops.settings import S3Settings, Seconds, WebAddress, config
@@ -19,6 +19,12 @@ class GeneratorSettings(S3Settings):
     replaced for each. `base_model` is its model as runs name it, `served_as` as the server does, where that differs;
     our own server tells both. `chat` is for a TGI whose model was tuned on turns. With `every_address` there is a
     server behind each address of the URL's host name. Prices are per million tokens.
+
+    `tgi_launcher` starts a TGI for each new adapter, and `server_url` is not used: `process` runs `tgi_command`
+    here, with a free port for `{port}` and what it says in `tgi_log`; `kubernetes` makes the objects in the file
+    `tgi_template`, as the pod that `replica` names. With `tgi_overlap` old and new run side by side until the new one
+    is proven; without, nothing is served meanwhile. `tgi_start_s` bounds the start of one, `tgi_drain_s` its last
+    requests, `tgi_stop_s` its end.
     """
 
     service: ClassVar[str] = "generator"
@@ -39,3 +45,21 @@ class GeneratorSettings(S3Settings):
     concurrency: Annotated[int, Field(ge=1)] = GENERATOR.prefetch
     cache_dir: Path = Path("adapters")
     max_adapter_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
+    tgi_launcher: Literal["none", "process", "kubernetes"] = "none"
+    tgi_command: str = ""
+    tgi_log: Path | None = None
+    tgi_template: Path | None = None
+    tgi_overlap: bool = True
+    tgi_start_s: Seconds = 900.0
+    tgi_drain_s: Seconds = 120.0
+    tgi_stop_s: Seconds = 100.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.tgi_launcher != "none" and (self.backend != "tgi" or self.every_address):
+            raise ValueError("a launcher is for backend tgi, without every_address")
+        if self.tgi_launcher == "process" and "{port}" not in self.tgi_command:
+            raise ValueError("launcher process needs a tgi_command with {port} in it")
+        if self.tgi_launcher == "kubernetes" and self.tgi_template is None:
+            raise ValueError("launcher kubernetes needs a tgi_template")
+        return self

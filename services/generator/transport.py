@@ -1,6 +1,7 @@
 """The HTTP library beneath huggingface_hub 2.x, named here and nowhere else, for routes that its client lacks."""
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,9 @@ import httpx2
 from archloop.errors import InvalidInput, Unavailable
 
 TransportError = httpx2.HTTPError
+# A body that was not read is no HTTPError there.
+ERRORS = (httpx2.HTTPError, httpx2.StreamError)
+_REFUSALS = frozenset({400, 404, 409, 413, 422})
 
 
 class Reply(NamedTuple):
@@ -19,22 +23,28 @@ class Reply(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """The server will not do it, now or later."""
-        return 400 <= self.status < 500
+        """The server will not do it, now or later; a wrong token or a missing route is nobody's last word."""
+        return self.status in _REFUSALS and not self.no_route
+
+    @property
+    def no_route(self) -> bool:
+        """FastAPI's answer where it has no such route."""
+        return self.status == httpx2.codes.NOT_FOUND and self.text.replace(" ", "") == '{"detail":"NotFound"}'
 
     def checked(self) -> Any:
         """The JSON, or the text, of a good answer. Raises Unavailable."""
-        if self.status != httpx2.codes.OK:
-            raise Unavailable(f"the model server answers {self.status}: {self.text[:200]}")
+        if not httpx2.codes.is_success(self.status):
+            raise Unavailable(f"the server answers {self.status}: {self.text[:200]}")
         return json.loads(self.text) if self.text.startswith("{") else self.text
 
 
 class Admin:
-    """A server's routes beside generation. Every verb but `healthy` raises Unavailable."""
+    """A server's routes beside generation, and Kubernetes'. Every verb but `healthy` raises Unavailable."""
 
-    def __init__(self, url: str, timeout_s: float, token: str = "") -> None:
+    def __init__(self, url: str, timeout_s: float, token: str = "", ca: Path | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers)
+        verify = ssl.create_default_context(cafile=ca) if ca else True
+        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers, verify=verify)
 
     async def healthy(self) -> bool:
         """Whether the health check is answered well."""
@@ -51,6 +61,10 @@ class Admin:
         """POST as JSON."""
         return await self._request("POST", path, body)
 
+    async def delete(self, path: str) -> Reply:
+        """DELETE."""
+        return await self._request("DELETE", path, None)
+
     async def models(self) -> list[str]:
         """What the server serves under its own name, its base models (vLLM's `/v1/models`)."""
         return [model["id"] for model in await self._cards() if not model.get("parent")]
@@ -62,15 +76,24 @@ class Admin:
     async def load_adapter(self, name: str, path: Path) -> None:
         """By vLLM's route. Raises InvalidInput."""
         reply = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
-        if reply.refused:
+        if reply.no_route:
+            raise Unavailable("the model server takes no adapters; vLLM needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
+        if reply.refused and not await self._has(name):  # another replica may have been faster
             raise InvalidInput("adapter", name, f"what the model server takes; it says: {reply.text}")
-        reply.checked()
+        if not reply.refused:
+            reply.checked()
 
     async def unload_adapter(self, name: str) -> None:
         """By vLLM's route; one that it does not have is unloaded."""
         reply = await self.post("/v1/unload_lora_adapter", {"lora_name": name})
         if reply.status != httpx2.codes.NOT_FOUND:
             reply.checked()
+
+    async def _has(self, name: str) -> bool:
+        try:
+            return name in await self.adapters()
+        except Unavailable:
+            return False
 
     async def _cards(self) -> list[dict[str, Any]]:
         cards: list[dict[str, Any]] = (await self.get("/v1/models")).checked()["data"]
@@ -84,5 +107,5 @@ class Admin:
         try:
             response = await self._client.request(method, path, json=body)
         except TransportError as error:
-            raise Unavailable(f"no answer from the model server at {path}: {error!r}") from error
+            raise Unavailable(f"no answer from the server at {path}: {error!r}") from error
         return Reply(response.status_code, response.text)

@@ -2,6 +2,7 @@ import pytest
 import pytest_asyncio
 
 from services.generator.modelserver.process import spawned
+from tests.servers.rolls import Rolls
 from tests.unit.generator.tiny_model import save_adapter, save_base
 
 
@@ -23,3 +24,17 @@ async def model_server(base_model, tmp_path_factory):
     log = tmp_path_factory.mktemp("server") / "log"
     async with spawned(str(base_model), slots=16, threads=1, log=log) as url:
         yield url
+
+
+@pytest_asyncio.fixture
+async def rolls(tmp_path):
+    made = []
+
+    def make(**options):
+        made.append(Rolls(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.backend.close()
+        assert not each.alive(), "nothing is left running"

@@ -1,11 +1,20 @@
 """The generator's client against the real CPU server."""
 
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from archloop.errors import InvalidInput
 from services.generator.backends.cpu import CpuBackend
 from services.generator.backends.port import Decoding
 from services.generator.errors import AdapterMissing
+from tests.servers.process import free_ports, started
+from tests.support import shell_of
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(240)  # the first test starts the server
 
@@ -55,3 +64,15 @@ async def test_an_adapter_is_served_between_load_and_unload(backend, adapter_fol
     await backend.unload("code-v8")
     assert await backend.adapters() == frozenset()
     assert tuned.text != (await backend.generate("class Net:", Decoding(20), None, None)).text
+
+
+async def test_the_how_to_s_command_starts_one(tmp_path):
+    shell, (port,) = shell_of(ROOT / "docs/how-to/model-servers.md"), free_ports(1)
+    shell[-1] = "exec " + shell[-1].replace("python", sys.executable, 1).replace("8080", str(port))
+    backend = CpuBackend(f"http://127.0.0.1:{port}")
+    with started(shell, tmp_path / "log") as process:
+        while not await backend.ready():
+            with suppress(subprocess.TimeoutExpired):
+                raise AssertionError(process.wait(0.1))
+        assert (await backend.base()).name == "tiny"
+    await backend.close()

@@ -1,34 +1,21 @@
-"""Generation through huggingface_hub's client: text with `adapter_id`, or chat with `model`; its errors as ours."""
+"""Generation through huggingface_hub's client: text with `adapter_id`, or chat with `model`."""
 
+import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from huggingface_hub import (
-    AsyncInferenceClient,
-    ChatCompletionInputStreamOptions,
-    InferenceTimeoutError,
-)
-from huggingface_hub.errors import (
-    GenerationError,
-    HfHubHTTPError,
-    IncompleteGenerationError,
-    OverloadedError,
-    TextGenerationError,
-    ValidationError,
-)
+from huggingface_hub import AsyncInferenceClient, ChatCompletionInputStreamOptions
 
 from archloop.contracts.values import Usage
-from archloop.errors import ArchloopError, InvalidInput, Unavailable
-from services.generator import transport
+from archloop.errors import Unavailable
+from services.generator.backends.hub_errors import translated
 from services.generator.backends.port import Answer, Decoding
-from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded, TooLong
+from services.generator.errors import GenerationFailed
 
 _STREAMS = 64
 _WITH_USAGE = ChatCompletionInputStreamOptions(include_usage=True)
-_LENGTH = ("max_new_tokens", "max_tokens", "max_total_tokens", "context length", "max_model_len")
 
 
 @dataclass
@@ -52,12 +39,12 @@ class Hub:
 
     async def text(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
         """By TGI's own route; `adapter_id` chooses the adapter."""
-        began = time.perf_counter()
-        async with self._asking(adapter) as client:
-            given = await client.text_generation(
+
+        async def ask(client: AsyncInferenceClient, stream: bool) -> _Given:
+            given: Any = await client.text_generation(
                 prompt,
                 details=True,
-                stream=self.streams,
+                stream=stream,
                 return_full_text=False,
                 adapter_id=adapter,
                 seed=seed,
@@ -67,14 +54,15 @@ class Hub:
                 top_k=decoding.top_k,
                 do_sample=decoding.temperature is not None,
             )
-            text, usage, finish, logprob = await _streamed_text(given) if self.streams else _whole_text(given)
-        return Answer(text, _timed(usage, began), finish, adapter, logprob)
+            return await _streamed_text(given) if stream else _whole_text(given)
+
+        return await self._answer(ask, adapter)
 
     async def chat(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None, model: str) -> Answer:
         """By OpenAI's route, as one turn of the user; `model` chooses the adapter, or the base by the name given."""
-        began = time.perf_counter()
-        async with self._asking(adapter) as client:
-            given = await client.chat_completion(
+
+        async def ask(client: AsyncInferenceClient, stream: bool) -> _Given:
+            given: Any = await client.chat_completion(
                 [{"role": "user", "content": prompt}],
                 model=adapter or model,
                 logprobs=True,
@@ -82,40 +70,64 @@ class Hub:
                 max_tokens=decoding.max_new_tokens,
                 temperature=decoding.temperature or 0.0,
                 top_p=decoding.top_p,
-                stream=self.streams,
-                stream_options=_WITH_USAGE if self.streams else None,
+                stream=stream,
+                stream_options=_WITH_USAGE if stream else None,
                 extra_body={"top_k": decoding.top_k} if decoding.top_k else None,
             )
-            text, usage, finish, logprob = await _streamed_chat(given) if self.streams else _whole_chat(given)
-        return Answer(text, _timed(usage, began), finish, adapter, logprob)
+            return await _streamed_chat(given) if stream else _whole_chat(given)
+
+        return await self._answer(ask, adapter)
 
     async def close(self) -> None:
         """Let go of the connections."""
         if self._connection is not None:
             await self._connection.client.close()  # type: ignore[no-untyped-call]
 
-    @asynccontextmanager
-    async def _asking(self, adapter: str | None) -> AsyncIterator[AsyncInferenceClient]:
-        connection = self._current()
+    async def _answer(self, ask: "_Ask", adapter: str | None) -> Answer:
+        began = time.perf_counter()
+        try:
+            text, usage, finish, logprob = await self._asked(ask, adapter, self.streams)
+        except _Unreadable:
+            # Whatever Unicode calls a line break, such as U+2028 within an answer, tears the event for
+            # huggingface_hub 2.4.0, and would each time.
+            text, usage, finish, logprob = await self._asked(ask, adapter, False)
+        usage = usage.model_copy(update={"seconds": time.perf_counter() - began})
+        return Answer(text, usage, finish, adapter, logprob)
+
+    async def _asked(self, ask: "_Ask", adapter: str | None, stream: bool) -> "_Given":
+        connection = await self._current()
         connection.open += 1
         try:
-            with _translated(adapter):
-                yield connection.client
+            with translated(adapter):
+                return await ask(connection.client, stream)
         finally:
             connection.open -= 1
-            if connection is not self._connection and not connection.open:
-                await connection.client.close()  # type: ignore[no-untyped-call]
+            await self._let_go(connection)
 
-    def _current(self) -> _Connection:
-        if self._connection is None or (self.streams and self._connection.begun >= _STREAMS):
+    async def _current(self) -> _Connection:
+        full = self._connection
+        if full is None or (self.streams and full.begun >= _STREAMS):
             # an explicit key keeps a token that is saved on the machine from being sent
             client = AsyncInferenceClient(base_url=self.url, api_key=self.token or "none", timeout=self.timeout_s)
-            self._connection = _Connection(client)
-        self._connection.begun += 1
-        return self._connection
+            self._connection = _Connection(client, begun=1)
+            if full is not None:
+                await self._let_go(full)
+            return self._connection
+        full.begun += 1
+        return full
+
+    async def _let_go(self, connection: _Connection) -> None:
+        """Close one that takes nothing new, when its last stream has ended."""
+        if connection is not self._connection and not connection.open:
+            await connection.client.close()  # type: ignore[no-untyped-call]
 
 
 _Given = tuple[str, Usage, str, float]
+_Ask = Callable[[AsyncInferenceClient, bool], Awaitable[_Given]]
+
+
+class _Unreadable(Unavailable):
+    """An event of the stream is no JSON."""
 
 
 def _whole_text(output: Any) -> _Given:
@@ -128,7 +140,7 @@ def _whole_text(output: Any) -> _Given:
 
 async def _streamed_text(stream: Any) -> _Given:
     logprob, last = 0.0, None
-    async for last in stream:
+    async for last in _events(stream):
         logprob += last.token.logprob
     if last is None or last.generated_text is None or last.details is None:
         raise GenerationFailed("the model server's stream ended before the answer was complete")
@@ -143,7 +155,7 @@ def _whole_chat(output: Any) -> _Given:
 
 async def _streamed_chat(stream: Any) -> _Given:
     text, finish, logprob, usage = "", None, 0.0, Usage()
-    async for item in stream:
+    async for item in _events(stream):
         usage = _used(item.usage) if item.usage else usage
         for choice in item.choices:
             text += choice.delta.content or ""
@@ -154,54 +166,17 @@ async def _streamed_chat(stream: Any) -> _Given:
     return text, usage, finish, logprob
 
 
+async def _events(stream: Any) -> AsyncIterator[Any]:
+    try:
+        async for event in stream:
+            yield event
+    except json.JSONDecodeError as error:
+        raise _Unreadable(f"the model server's stream cannot be read: {error}") from error
+
+
 def _logprob(choice: Any) -> float:
-    return sum(token.logprob for token in choice.logprobs.content) if choice.logprobs else 0.0
+    return sum(token.logprob for token in choice.logprobs.content or ()) if choice.logprobs else 0.0
 
 
 def _used(usage: Any) -> Usage:
     return Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-
-
-def _timed(usage: Usage, began: float) -> Usage:
-    return usage.model_copy(update={"seconds": time.perf_counter() - began})
-
-
-@contextmanager
-def _translated(adapter: str | None) -> Iterator[None]:
-    """huggingface_hub's exceptions (2.4.0) as ours. By the chat route all come as HfHubHTTPError."""
-    try:
-        yield
-    except ArchloopError:
-        raise
-    except OverloadedError as error:
-        raise ServerOverloaded(f"the model server is overloaded: {error}") from error
-    except ValidationError as error:
-        raise _refusal(str(error)) from error
-    except (GenerationError, IncompleteGenerationError) as error:
-        raise GenerationFailed(f"the model server could not generate: {error}") from error
-    except InferenceTimeoutError as error:
-        raise Unavailable("the model server did not answer in time") from error
-    except (HfHubHTTPError, TextGenerationError) as error:
-        raise _by_status(error, adapter) from error
-    except (transport.TransportError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(f"no answer from the model server: {error!r}") from error
-
-
-def _by_status(error: Exception, adapter: str | None) -> ArchloopError:
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    said = getattr(error, "server_message", None) or str(error)
-    match response.status_code if response is not None else None:
-        case 404 if adapter:
-            return AdapterMissing(f"the model server does not have adapter {adapter!r}")
-        case 400 | 413 | 422:
-            return _refusal(said)
-        case 424:
-            return GenerationFailed(f"the model server could not generate: {said}")
-        case 429:
-            return ServerOverloaded(f"the model server is overloaded: {said}")
-    return Unavailable(f"the model server failed: {said}")
-
-
-def _refusal(said: str) -> InvalidInput:
-    kind = TooLong if any(word in said for word in _LENGTH) else InvalidInput
-    return kind("generation request", "…", said)

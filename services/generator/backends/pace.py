@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from archloop.errors import ArchloopError
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 from services.generator.errors import ServerOverloaded
 
@@ -19,7 +20,7 @@ class Pace:
     """At most `limit` at a time, `most` to begin with (AIMD, Chiu and Jain 1989).
 
     An overload, or an answer that took longer than `slow_s`, halves it, once for all that were under way together;
-    answers in time add one for each round of `limit` answers.
+    answers in time add one for each round of `limit` answers. A failure counts only if it took that long.
     """
 
     def __init__(self, most: int, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,25 +28,30 @@ class Pace:
         self._most, self._slow_s, self._clock = most, slow_s, clock
         self._running = 0
         self._cut = -float("inf")
-        self._changed = asyncio.Condition()
+        self._freed = asyncio.Event()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and have it. ServerOverloaded in it is what it learns from."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._running < int(self.limit))
-            self._running += 1
+        while self._running >= int(self.limit):
+            await self._freed.wait()
+        self._running += 1
         began = self._clock()
         try:
             yield
-            self._learn(began, well=self._clock() - began <= self._slow_s)
-        except ServerOverloaded:
-            self._learn(began, well=False)
+            self._learn(began, well=not self._slow(began))
+        except ArchloopError as error:
+            if isinstance(error, ServerOverloaded) or self._slow(began):
+                self._learn(began, well=False)
             raise
         finally:
             self._running -= 1
-            async with self._changed:
-                self._changed.notify_all()
+            # whoever waits looks again; without a lock nothing here can be cancelled
+            self._freed.set()
+            self._freed = asyncio.Event()
+
+    def _slow(self, began: float) -> bool:
+        return self._clock() - began > self._slow_s
 
     def _learn(self, began: float, *, well: bool) -> None:
         if well:

@@ -2,24 +2,38 @@
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from archloop.errors import Unavailable
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
+from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded
 
 _T = TypeVar("_T")
 
 
 class Replicated:
-    """`addresses` says where the servers are now, `connect` makes the backend of one. They may come and go."""
+    """`addresses` says where the servers are now, `connect` makes the backend of one. They may come and go.
 
-    def __init__(self, addresses: Callable[[], Awaitable[Sequence[str]]], connect: Callable[[str], Backend]) -> None:
-        self._addresses, self._connect = addresses, connect
+    One that failed is asked for nothing for `rest_s`, if there are others: it would always have least to do.
+    """
+
+    def __init__(
+        self,
+        addresses: Callable[[], Awaitable[Sequence[str]]],
+        connect: Callable[[str], Backend],
+        *,
+        rest_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._addresses, self._connect, self._rest_s, self._clock = addresses, connect, rest_s, clock
         self._servers: dict[str, Backend] = {}
+        self._present: dict[str, Backend] = {}
+        self._rests: dict[str, float] = {}
         self._busy: Counter[str] = Counter()
         self._stale = True
 
@@ -28,9 +42,15 @@ class Replicated:
         return any(await asyncio.gather(*(server.ready() for server in (await self._current()).values())))
 
     async def base(self) -> ServedModel:
-        """See the port."""
-        bases = await self._each(lambda server: server.base())
-        return bases[0]
+        """See the port. The first that answers tells, for there is a request behind each question."""
+        failure: Unavailable | None = None
+        for server in self._willing(await self._now()).values():
+            try:
+                return await server.base()
+            except Unavailable as error:
+                failure = error
+        assert failure is not None
+        raise failure
 
     async def adapters(self) -> frozenset[str]:
         """See the port. What every server has."""
@@ -38,13 +58,16 @@ class Replicated:
 
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
         """See the port."""
-        servers = await self._current() if self._stale else self._servers
+        servers = self._willing(await self._now())
         url = min(servers, key=self._busy.__getitem__)
         self._busy[url] += 1
         try:
             return await servers[url].generate(prompt, decoding, seed, adapter)
+        except (ServerOverloaded, GenerationFailed, AdapterMissing):
+            raise
         except Unavailable:
             self._stale = True  # one may have gone: look again before the next
+            self._rests[url] = self._clock() + self._rest_s
             raise
         finally:
             self._busy[url] -= 1
@@ -71,19 +94,33 @@ class Replicated:
         await asyncio.gather(*(server.close() for server in self._servers.values()))
 
     async def _each(self, do: Callable[[Backend], Awaitable[_T]]) -> Sequence[_T]:
-        return await asyncio.gather(*map(do, (await self._current()).values()))
+        """All are waited for, so that nothing goes on behind the back of whoever undoes a failure."""
+        servers = (await self._current()).values()
+        done = await asyncio.gather(*map(do, servers), return_exceptions=True)
+        if failures := [each for each in done if isinstance(each, BaseException)]:
+            raise failures[0]
+        return cast("Sequence[_T]", done)
+
+    def _willing(self, servers: dict[str, Backend]) -> dict[str, Backend]:
+        now = self._clock()
+        return {url: server for url, server in servers.items() if self._rests.get(url, now) <= now} or servers
+
+    async def _now(self) -> dict[str, Backend]:
+        return await self._current() if self._stale else self._present
 
     async def _current(self) -> dict[str, Backend]:
         """Those that are there now. Raises Unavailable where there is none."""
         found = await self._addresses()
         if not found:
             raise Unavailable("the model server's name stands for no address now")
-        for gone in [url for url in self._servers if url not in found and not self._busy[url]]:
-            await self._servers.pop(gone).close()
         for new in [url for url in found if url not in self._servers]:
             self._servers[new] = self._connect(new)
+        self._present = {url: server for url, server in self._servers.items() if url in found}
         self._stale = False
-        return {url: server for url, server in self._servers.items() if url in found}
+        idle = [url for url in self._servers if url not in found and not self._busy[url]]
+        for gone in [self._servers.pop(url) for url in idle]:
+            await gone.close()
+        return self._present
 
 
 async def resolved(url: str) -> list[str]:

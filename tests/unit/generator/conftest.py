@@ -29,3 +29,11 @@ def cache(tmp_path):
 @pytest.fixture
 def manager(backend, blobs, cache):
     return AdapterManager(backend, AdapterFiles(blobs, cache), max_bytes=100_000)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """As much of an adapter's folder as the backend in memory looks at."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
+    return tmp_path

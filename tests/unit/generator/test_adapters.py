@@ -171,6 +171,14 @@ async def test_an_adapter_that_fails_its_probe_is_rejected_and_unloaded(
     assert not backend.loaded
 
 
+async def test_a_character_that_the_probe_s_length_cuts_is_told_or_held_back(manager, backend, publisher):
+    probe = PROBE.model_copy(update={"text": "tuned\ufffd\ufffd"})
+    await manager.ensure(await publisher.publish("code-v1", probe=probe))
+    backend.proof = replace(backend.proof, text="tuned\ufffd")
+    await manager.ensure(await publisher.publish("code-v2", probe=probe))
+    assert manager.active == ["code-v1", "code-v2"]
+
+
 async def test_an_adapter_that_the_server_refuses_is_rejected_for_good(manager, backend, publisher):
     ref = await publisher.publish()
     backend.refuses = True

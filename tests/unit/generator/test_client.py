@@ -8,6 +8,7 @@ import pytest
 
 from archloop.contracts.spec import GenerationSpec
 from archloop.errors import InvalidInput, Unavailable
+from services.generator.backends import hub
 from services.generator.backends.cpu import CpuBackend
 from services.generator.backends.hub import Hub
 from services.generator.backends.port import Decoding
@@ -163,3 +164,32 @@ async def test_loading_distinguishes_a_bad_adapter_from_a_bad_day(status, error,
 async def test_unloading_what_is_gone_is_done():
     async with talking_to(Double(404, refusal("not_found")), CpuBackend) as backend:
         await backend.unload("code-v1")
+
+
+async def test_a_client_that_has_carried_its_streams_is_let_go(monkeypatch):
+    """huggingface_hub's lets go of no stream before it is closed itself."""
+    closed = []
+
+    class Client(hub.AsyncInferenceClient):
+        async def close(self):
+            closed.append(self)
+            await super().close()
+
+    monkeypatch.setattr(hub, "AsyncInferenceClient", Client)
+    monkeypatch.setattr(hub, "_STREAMS", 2)
+    event = {"index": 1, "token": TOKENS[0], "generated_text": "x", "details": GOOD[0]["details"]}
+    double = Double(body=b"data:" + json.dumps(event).encode() + b"\n\n")
+    async with talking_to(double, streams=True) as backend:
+        for _ in range(5):
+            assert (await backend.text("prompt", DECODING, 11, None)).text == "x"
+        assert len(closed) == 2
+        await asyncio.gather(*(backend.text("prompt", DECODING, 11, None) for _ in range(6)))
+        assert len(closed) == 5
+    assert len(closed) == 6
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, Unavailable), (403, Unavailable), (429, Unavailable)])
+async def test_a_wrong_token_is_no_flaw_of_the_adapter(status, error, tmp_path):
+    async with talking_to(Double(status, refusal("any", "the reason")), CpuBackend) as backend:
+        with pytest.raises(error, match="the reason"):
+            await backend.load("code-v1", tmp_path)

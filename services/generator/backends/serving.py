@@ -1,0 +1,90 @@
+"""One server of several that follow each other: started, waited for, asked, and let go of once nobody waits for it."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from archloop.errors import Unavailable
+from services.generator.backends.launching import Launcher, Running
+from services.generator.backends.port import Answer, Backend, Decoding
+
+log = structlog.get_logger(__name__)
+
+Connect = Callable[[str, Collection[str]], Backend]
+_LOOK_S = 0.1
+
+
+@dataclass(eq=False)
+class Server:
+    """`adapters` are those that it was started with."""
+
+    adapters: Mapping[str, Path]
+    running: Running
+    backend: Backend
+    in_flight: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
+        """As the port; it is not stopped meanwhile."""
+        with self._busy():
+            return await self.backend.generate(prompt, decoding, seed, adapter)
+
+    async def retire(self, drain_s: float) -> None:
+        """End it after the last request that it has, or after so long."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    while self.in_flight:
+                        await self.idle.wait()
+        finally:
+            try:
+                await self.running.stop()
+            except Unavailable as error:
+                log.warning("a model server cannot be stopped", reason=str(error))
+            await self.backend.close()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self.in_flight += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self.idle.set()
+
+
+async def started(launcher: Launcher, connect: Connect, adapters: Mapping[str, Path], start_s: float) -> Server:
+    """A server that answers its health check. Raises Unavailable, and leaves nothing behind, where none comes up."""
+    try:
+        async with asyncio.timeout(start_s):
+            running = await launcher.start(adapters)
+            server = Server(adapters, running, connect(running.url, adapters))
+            try:
+                await _healthy(server)
+            except BaseException:
+                await server.retire(0)
+                raise
+    except TimeoutError as error:
+        raise Unavailable(f"a model server with {_names(adapters)} was not ready within {start_s:g} s") from error
+    return server
+
+
+async def _healthy(server: Server) -> None:
+    ended = asyncio.create_task(server.running.ended())
+    try:
+        while not await server.backend.ready():
+            await asyncio.wait([ended], timeout=_LOOK_S)
+            if ended.done():
+                raise Unavailable(f"a model server with {_names(server.adapters)} {ended.result()} at its start")
+    finally:
+        ended.cancel()
+
+
+def _names(adapters: Mapping[str, Path]) -> str:
+    return ", ".join(adapters) or "no adapters"
