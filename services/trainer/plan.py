@@ -52,7 +52,7 @@ def check(spec: TrainingSpec, on: Machine) -> None:
         )
     if not on.bitsandbytes:
         raise TrainingRefused(
-            "training.quantization: nf4 needs bitsandbytes, which is not installed: pip install 'archloop[qlora]'"
+            "training.quantization: nf4 needs bitsandbytes, which is not there: pip install 'archloop[trainer,qlora]'"
         )
 
 

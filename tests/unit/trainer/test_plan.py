@@ -91,7 +91,7 @@ def test_every_argument_for_a_gpu_is_one_that_trl_has() -> None:
 
 @pytest.mark.parametrize(
     ("on", "words"),
-    [(CPU, "nf4 needs a CUDA GPU"), (Machine(gpus=1, bf16=True), r"nf4 needs bitsandbytes.*archloop\[qlora\]")],
+    [(CPU, "nf4 needs a CUDA GPU"), (Machine(gpus=1, bf16=True), r"nf4 needs bitsandbytes.*archloop\[trainer,qlora\]")],
 )
 def test_what_the_machine_cannot_train_is_refused_by_name(on, words) -> None:
     with pytest.raises(TrainingRefused, match=words):

@@ -46,6 +46,13 @@ def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
     assert sum(t.abs().sum() for name, t in load_file(folder / WEIGHTS_FILE).items() if "lora_B" in name) > 0
 
 
+def test_gradient_checkpointing_and_accumulation_change_memory_not_the_training(tune):
+    plain = tune("plain", method="trl")[0]
+    spare = tune("spare", method="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
+    assert spare.loss_curve == pytest.approx(plain.loss_curve, rel=1e-2)
+    assert (spare.steps, spare.token_curve) == (plain.steps, plain.token_curve)
+
+
 def test_lean_and_trl_start_from_the_same_loss(tune):
     first = [tune(method, method=method, batch_size=100)[0].loss_curve[0] for method in ("lean", "trl")]
     assert first[0] == pytest.approx(first[1], rel=1e-3)
