@@ -1,6 +1,7 @@
 """`archloop run` and `archloop resume`: drive one run in embedded mode from wherever it is to its end."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from rich.console import Console
 from archloop import presets, protocols
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.spec import RunSpec
-from archloop.errors import Conflict, InvalidInput, NotFound
+from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.models import FETCHED
 from archloop.ops import logging
 from archloop_cli import tuning
@@ -122,7 +123,9 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
         summary = await summarise(store, run_id)
         page = await store.candidates(CandidateQuery(run_id=run_id))
         candidates = [candidate.model_dump(mode="json") for candidate in page.items if candidate.submission is None]
-        codes = await _codes(store, DirectoryBlobs(directory / "blobs"), report.showcase(candidates))
+        blobs = DirectoryBlobs(directory / "blobs")
+        codes = await _codes(store, blobs, report.showcase(candidates))
+        trainings = await _trainings(store, blobs, run_id)
     finally:
         await store.close()
     write_json(directory / "summary.json", summary.model_dump(mode="json"))
@@ -133,6 +136,7 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
         codes=codes,
         manifest=_read_json(directory / MANIFEST),
         control=_read_json(control / "summary.json") if control else None,
+        trainings=trainings,
     )
     return summary
 
@@ -140,6 +144,16 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
 async def _codes(store: SqliteStore, blobs: DirectoryBlobs, candidate_ids: Sequence[str]) -> dict[str, str]:
     sources = {name: await store.source(name) for name in candidate_ids}
     return {name: await text_of(source.code, blobs) for name, source in sources.items() if source is not None}
+
+
+async def _trainings(store: SqliteStore, blobs: DirectoryBlobs, run_id: str) -> dict[int, dict[str, Any]]:
+    """What the manifests of the run's adapters say, and how long each took; a damaged one says nothing."""
+    found = {}
+    for adapter in await store.adapters(run_id):
+        with contextlib.suppress(NotFound, IntegrityError):
+            manifest = json.loads(await blobs.get(adapter.adapter.manifest))
+            found[adapter.cycle] = {**manifest, "seconds": adapter.seconds}
+    return found
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -32,8 +32,22 @@ class LoraShape(Frozen):
     target_modules: tuple[str, ...]
 
 
+class BatchShape(Frozen):
+    """How a step's pairs were taken: what each of `processes` took at once, and how often.
+
+    Less at once than was asked for after out of memory; 0 is unknown.
+    """
+
+    batch_size: int = 0
+    accumulation: int = 1
+    processes: int = 1
+
+
 class AdapterManifest(Frozen):
-    """Everything needed to verify, serve and reproduce one adapter version."""
+    """Everything needed to verify, serve and reproduce one adapter version.
+
+    `loss_curve` has a point for every few steps, `token_curve` the tokens trained on until then.
+    """
 
     schema_version: int = 1
     adapter: str
@@ -47,5 +61,9 @@ class AdapterManifest(Frozen):
     seed: int
     epochs: int
     loss_curve: tuple[float, ...] = ()
+    steps: int = 0
+    token_curve: tuple[int, ...] = ()
+    quantization: str = "none"
+    batch: BatchShape = BatchShape()
     libraries: dict[str, str] = Field(default_factory=dict)
     probe: Probe

@@ -146,14 +146,21 @@ class TrainingRequested(Message):
 
 
 class AdapterTrained(Message):
-    """A new adapter lies in the object store, complete. `cycle` is the one whose pairs it was tuned on."""
+    """A new adapter lies in the object store, complete. `cycle` is the one whose pairs it was tuned on.
+
+    `token_curve` has the tokens trained on until each point of `loss_curve`; there were `steps` steps. `seconds` are
+    those of the whole job and `tokens_per_second` that of the training proper; both 0 where it was found done.
+    """
 
     name = "adapter.trained"
     cycle: Cycle
     adapter: AdapterRef
     pair_count: int
     loss_curve: tuple[float, ...] = ()
+    token_curve: tuple[int, ...] = ()
+    steps: int = 0
     seconds: float = 0.0
+    tokens_per_second: float = 0.0
 
     def identity(self) -> tuple[object, ...]:
         """One adapter per cycle."""

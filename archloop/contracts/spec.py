@@ -59,22 +59,48 @@ class SelectionSpec(_Strict):
 class TrainingSpec(_Strict):
     """LoRA hyper-parameters (peft names) and the optimisation around them.
 
-    Few pairs are gone through more often than `epochs`, until `minimum_steps` are made.
+    Few pairs are gone through more often than `epochs`, until `minimum_steps` are made. A step sees `batch_size` x
+    `accumulation` pairs, on however many GPUs. `warmup_steps` null is a tenth of the steps. `quantization: nf4` is
+    QLoRA: the base model in 4 bits, doubly quantised, and AdamW in 8 bits; the adapter is served on the base as it is.
     """
 
     method: Literal["lean", "trl"] = "lean"
+    quantization: Literal["none", "nf4"] = "none"
     r: Literal[8, 16, 32, 64] = 16
     alpha: Count = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
     epochs: Count = 3
     minimum_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Count = 8
+    accumulation: Count = 1
+    gradient_checkpointing: bool = False
     max_length: Count = 1024
+
+    @property
+    def effective_batch(self) -> int:
+        """The pairs of one step."""
+        return self.batch_size * self.accumulation
 
     def passes(self, pairs: int) -> int:
         """How often so many pairs, at least one, are gone through."""
-        return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.batch_size)))
+        return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.effective_batch)))
+
+    def steps(self, pairs: int) -> int:
+        """How many steps so many pairs make."""
+        return self.passes(pairs) * math.ceil(pairs / self.effective_batch)
+
+    def warm_up(self, pairs: int) -> int:
+        """The steps over which the learning rate rises: by default a tenth, none in very short trainings."""
+        return self.steps(pairs) // 10 if self.warmup_steps is None else self.warmup_steps
+
+    @model_validator(mode="after")
+    def _lean_is_plain(self) -> Self:
+        if self.method == "lean" and (self.quantization != "none" or self.gradient_checkpointing):
+            raise ValueError("quantization and gradient_checkpointing need method: trl")
+        return self
 
 
 class BudgetSpec(_Strict):

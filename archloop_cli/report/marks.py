@@ -1,6 +1,7 @@
 """The marks that figures are made of: lines, bands, clouds of points, stacked bars."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +11,12 @@ from archloop_cli.report.view import Json, cycles_of
 
 
 class Run(NamedTuple):
-    """What is drawn: a run, its candidates, and the frozen control beside it."""
+    """What is drawn: a run, its candidates, the frozen control beside it, and its trainings by cycle."""
 
     summary: Json
     candidates: Sequence[Json]
     control: Json | None = None
+    trainings: Mapping[int, Json] = MappingProxyType({})
 
     @property
     def cycles(self) -> list[Json]:

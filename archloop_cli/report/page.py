@@ -23,21 +23,23 @@ def write(
     codes: Mapping[str, str] = _NOTHING,
     manifest: Json = _NOTHING,
     control: Json | None = None,
+    trainings: Mapping[int, Json] = MappingProxyType({}),
 ) -> None:
     """Write one HTML file, whole or not at all.
 
     `summary`, `candidates` and `manifest` are in the JSON form of the registry and the run's directory, `codes` holds
-    the sources of `showcase(candidates)` by candidate id, `control` is the summary of a frozen run to show beside it.
+    the sources of `showcase(candidates)` by candidate id, `control` is the summary of a frozen run to show beside it,
+    `trainings` are the manifests of its adapters, with the `seconds` that each took, by cycle.
     """
     page = _template().render(
         run_id=summary.get("run_id", "run"),
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
         unique=view.count(summary.get("unique_total")),
-        plots=[plot._replace(svg=Markup(plot.svg)) for plot in all_plots(Run(summary, candidates, control))],  # noqa: S704
+        plots=[plot._replace(svg=Markup(plot.svg)) for plot in all_plots(Run(summary, candidates, control, trainings))],  # noqa: S704
         cycles=view.cycles_of(summary),
         best=view.best(summary, candidates, codes),
-        lineage=view.lineage(summary),
+        lineage=view.lineage(summary, trainings),
         control=control,
         frozen=bool((summary.get("spec") or {}).get("frozen")),
         threshold=view.selection_threshold(summary),

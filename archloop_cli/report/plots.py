@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from matplotlib.ticker import EngFormatter, ScalarFormatter
+
 from archloop_cli.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_cli.report.marks import Run, band, cloud, control, line, mark, series, stacked, words
 from archloop_cli.report.view import novelty_threshold, selection_threshold, values
@@ -22,6 +24,7 @@ OUTCOMES = (
     "forbidden",
 )
 FAMILIES = ("residual", "dense", "inception", "depthwise", "squeeze_excite", "attention", "gated", "plain")
+_LABELS = 8
 _STEPS = ("generate", "evaluate", "judge", "train")
 _VERDICTS = ("novel", "near_duplicate", "exact_duplicate")
 
@@ -143,30 +146,32 @@ def seconds(run: Run) -> str:
 
 
 def loss(run: Run) -> str:
-    """Of each training, one after the other."""
+    """Of each training, one after the other: over the tokens where they are known, over steps where not."""
     curves = [(int(c["cycle"]), c.get("loss_curve") or ()) for c in run.cycles]
     curves = [(number, curve) for number, curve in curves if len(curve) > 1]
     if not curves:
         return ""
+    tokens = {number: (run.trainings.get(number) or {}).get("token_curve") or () for number, _ in curves}
+    known = all(len(tokens[number]) == len(curve) for number, curve in curves)
     with drawing("loss") as d:
-        start = 0
+        start = 0.0
         for place, (number, curve) in enumerate(curves):
-            d.axes.plot(range(start, start + len(curve)), curve, color=SERIES[place % 2], linewidth=1.3)
-            d.axes.text(
-                start + len(curve) / 2,
-                1.0,
-                f"after {number}",
-                transform=d.axes.get_xaxis_transform(),
-                ha="center",
-                va="bottom",
-                color=MUTED,
-                fontsize=8,
-            )
-            start += len(curve)
+            along = [start + at for at in (tokens[number] if known else range(1, len(curve) + 1))]
+            d.axes.plot(along, curve, color=SERIES[place % 2], linewidth=1.3)
+            if place % -(-len(curves) // _LABELS) == 0:
+                _label(d, (start + along[-1]) / 2, f"after {number}")
+            start = along[-1]
         d.axes.set_ylim(bottom=0)
-        d.axes.set_xlabel("optimisation steps, all trainings")
+        d.axes.set_xlabel("tokens trained on, all trainings" if known else "optimisation steps, all trainings")
+        d.axes.xaxis.set_major_formatter(EngFormatter(sep="") if known else ScalarFormatter())
         d.axes.set_ylabel("training loss")
         return d.svg()
+
+
+def _label(d: Drawing, at: float, text: str) -> None:
+    """Above the axes."""
+    over = d.axes.get_xaxis_transform()
+    d.axes.text(at, 1.0, text, transform=over, ha="center", va="bottom", color=MUTED, fontsize=8)
 
 
 def _entropy(d: Drawing, run: Run) -> None:
@@ -199,5 +204,9 @@ _PLOTS: tuple[tuple[str, str, Callable[[Run], str]], ...] = (
     ),
     ("Structural families", "Of the admitted, read from their code.", families),
     ("Where the time goes", "Wall seconds from the first to the last event of a step; steps overlap.", seconds),
-    ("Training loss", "The LLM's own loss on the training pairs, one training after the other.", loss),
+    (
+        "Training loss",
+        "The LLM's own, in nats per token of the answers, one training after the other.",
+        loss,
+    ),
 )

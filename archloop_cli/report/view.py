@@ -4,11 +4,13 @@ A field that is missing or null is shown as unknown: reports of unfinished runs,
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Json = Mapping[str, Any]
 UNKNOWN = "–"
 SHOWN = 8
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Tile(NamedTuple):
@@ -180,21 +182,34 @@ def _best(rank: int, c: Json, places: Mapping[str, str], parents: Mapping[str, s
     )
 
 
-def lineage(summary: Json) -> list[dict[str, str]]:
-    """The versions of the LLM, oldest first: what each was tuned on, and what its cycle came to."""
-    versions, pairs = [], None
+def lineage(summary: Json, trainings: Mapping[int, Json] = _NONE) -> list[dict[str, str]]:
+    """The versions of the LLM, oldest first: what each was tuned on and for how long, and what its cycle came to."""
+    versions, pairs, training = [], None, _NONE
     for cycle in cycles_of(summary):
         versions.append(
             {
                 "adapter": cycle.get("adapter") or "base model",
                 "cycle": str(cycle["cycle"]),
                 "pairs": count(pairs),
+                **_training(training),
                 "valid": percent(cycle.get("valid_rate")),
                 "accuracy": number(cycle.get("mean_accuracy")),
             }
         )
-        pairs = cycle.get("pairs")
+        pairs, training = cycle.get("pairs"), trainings.get(int(cycle["cycle"]), _NONE)
     return versions
+
+
+def _training(training: Json) -> dict[str, str]:
+    """How an adapter came about: steps, tokens and how many of them a second, the loss from first to last."""
+    losses, tokens = training.get("loss_curve") or (), (training.get("token_curve") or (None,))[-1]
+    seconds = training.get("seconds")
+    return {
+        "steps": count(training.get("steps") or None),
+        "tokens": count(tokens),
+        "speed": count(tokens / seconds if tokens and seconds else None),
+        "loss": f"{number(losses[0], 2)} → {number(losses[-1], 2)}" if losses else UNKNOWN,
+    }
 
 
 def _parents(summary: Json) -> dict[str, str]:

@@ -8,12 +8,13 @@ import tomllib
 from pathlib import Path
 
 
-def main(extra: str) -> None:
-    """Print the project's own dependencies and those of the extra."""
+def main(extras: list[str]) -> None:
+    """Print the project's own dependencies and those of the extras."""
     project = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
-    for requirement in sorted({*project["dependencies"], *project["optional-dependencies"][extra]}):
+    named = (requirement for extra in extras for requirement in project["optional-dependencies"][extra])
+    for requirement in sorted({*project["dependencies"], *named}):
         sys.stdout.write(f"{requirement}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

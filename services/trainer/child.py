@@ -10,23 +10,25 @@ import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import torch
 
 from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
 from services.trainer import tuning
+from services.trainer.errors import OUT_OF_MEMORY
 from services.trainer.job import Failed, Job, Progress, Ready, Tuned
 
 Emit = Callable[[Ready | Progress | Tuned | Failed], None]
+Result = TypeVar("Result")
 
 
 def main(base_model: str, threads: int) -> None:
     """Load, say so, and serve until stdin ends."""
     die_with_parent()
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's, not ours to mend
-    emit = _emitter(_take_stdout())
+    quiet()
+    emit = emitter(take_stdout())
     torch.set_num_threads(1)
     bases = _preloaded(base_model)
     emit(Ready())
@@ -35,7 +37,12 @@ def main(base_model: str, threads: int) -> None:
         _forked(partial(_work, job, bases.get(job.base_model), threads, emit), emit)
 
 
-def attempt(work: Callable[[], Tuned]) -> Tuned | Failed:
+def quiet() -> None:
+    """Leave out of the log what is peft's and TRL's, and not ours to mend."""
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)
+
+
+def attempt(work: Callable[[], Result]) -> Result | Failed:
     """What became of the work: its result, or the kind of its failure."""
     try:
         return work()
@@ -44,7 +51,7 @@ def attempt(work: Callable[[], Tuned]) -> Tuned | Failed:
     except Exception as error:  # noqa: BLE001 - the service must hear of whatever happened
         if _is_out_of_memory(error):
             detail = f"out of memory; lower training.batch_size or training.max_length ({error})"
-            return Failed(code="out_of_memory", retryable=False, detail=detail)
+            return Failed(code=OUT_OF_MEMORY, retryable=False, detail=detail)
         return Failed(code=type(error).__name__, retryable=True, detail=traceback.format_exc(limit=-8))
 
 
@@ -59,7 +66,7 @@ def _preloaded(base_model: str) -> dict[str, tuning.Base]:
 
 def _work(job: Job, base: tuning.Base | None, threads: int, emit: Emit) -> Tuned:
     torch.set_num_threads(threads)
-    return tuning.tune(job, base or tuning.load(job.base_model), emit)
+    return tuning.tune(job, base, emit)
 
 
 def _forked(work: Callable[[], Tuned], emit: Emit) -> None:
@@ -82,14 +89,16 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _take_stdout() -> TextIO:
+def take_stdout() -> TextIO:
     """The pipe for reports; from here on file descriptor 1 is stderr."""
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return reports
 
 
-def _emitter(stream: TextIO) -> Emit:
+def emitter(stream: TextIO) -> Emit:
+    """Writes each report as one line, at once."""
+
     def emit(report: Ready | Progress | Tuned | Failed) -> None:
         stream.write(report.model_dump_json() + "\n")
         stream.flush()

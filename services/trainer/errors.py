@@ -2,6 +2,8 @@
 
 from archloop.errors import ArchloopError, Unavailable
 
+OUT_OF_MEMORY = "out_of_memory"
+
 
 class TrainingRefused(ArchloopError):
     """The same job would fail again: its settings, its pairs or its parent must change."""

@@ -16,11 +16,12 @@ from archloop.contracts.messages import AdapterTrained, TrainingRequested
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import Conflict, InvalidInput
 from archloop.models import fingerprint
-from services.trainer import publishing
+from services.trainer import checkpoints, publishing
 from services.trainer.job import Job, Tuned, Tuner
 from services.trainer.publishing import Published
 
 log = structlog.get_logger(__name__)
+_LOGGED = {"pair_count", "dropped", "steps", "resumed", "shape", "tokens_per_second"}
 _NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, AdapterRef.model_fields["adapter"]])
 
 
@@ -37,18 +38,21 @@ class TrainerHandler:
         published = await publishing.find(self._blobs, message.adapter)
         if published is not None:
             return [_announcement(message, published)]
-        published = await self._train(message)
-        return [_announcement(message, published, time.monotonic() - started)]
+        published, speed = await self._train(message)
+        return [_announcement(message, published, time.monotonic() - started, speed)]
 
-    async def _train(self, message: TrainingRequested) -> Published:
+    async def _train(self, message: TrainingRequested) -> tuple[Published, float]:
+        """The adapter, and the tokens per second of its training."""
         base_sha256 = await asyncio.to_thread(fingerprint, message.base_model)
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
             job = await self._prepare(message, Path(scratch), base_sha256)
             tuned = await self._tuner.tune(job)
-            log.info("adapter trained", adapter=message.adapter, pairs=tuned.pair_count, dropped=tuned.dropped)
-            return await publishing.publish(
+            log.info("adapter trained", adapter=message.adapter, **tuned.model_dump(include=_LOGGED))
+            published = await publishing.publish(
                 self._blobs, message.adapter, job.out, lambda files: _manifest(message, base_sha256, tuned, files)
             )
+            checkpoints.forget(job.checkpoints)
+            return published, tuned.tokens_per_second
 
     async def _prepare(self, message: TrainingRequested, scratch: Path, base_sha256: str) -> Job:
         """Everything the training process needs, verified, as files."""
@@ -59,6 +63,7 @@ class TrainerHandler:
             out=scratch / "adapter",
             training=message.training,
             seed=message.seed,
+            checkpoints=checkpoints.folder(self._work_dir, message, base_sha256),
         )
         job.pairs.write_bytes(await self._blobs.get(message.pairs))
         if message.parent is not None and job.parent is not None:
@@ -98,12 +103,18 @@ def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files:
         seed=message.seed,
         epochs=message.training.passes(tuned.pair_count),
         loss_curve=tuned.loss_curve,
+        steps=tuned.steps,
+        token_curve=tuned.token_curve,
+        quantization=message.training.quantization,
+        batch=tuned.shape,
         libraries=tuned.libraries,
         probe=tuned.probe,
     )
 
 
-def _announcement(message: TrainingRequested, published: Published, seconds: float = 0.0) -> AdapterTrained:
+def _announcement(
+    message: TrainingRequested, published: Published, seconds: float = 0.0, speed: float = 0.0
+) -> AdapterTrained:
     """Raises Conflict where the name belongs to an adapter of other pairs: names are never used twice."""
     manifest = published.manifest
     if (manifest.pairs_sha256, manifest.base_model) != (message.pairs.sha256, message.base_model):
@@ -116,5 +127,8 @@ def _announcement(message: TrainingRequested, published: Published, seconds: flo
         adapter=published.ref,
         pair_count=manifest.pair_count,
         loss_curve=manifest.loss_curve,
+        token_curve=manifest.token_curve,
+        steps=manifest.steps,
         seconds=seconds,
+        tokens_per_second=speed,
     )

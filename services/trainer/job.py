@@ -1,11 +1,11 @@
 """What the service and its training process say to each other: one JSON line each, nothing pickled."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 from pydantic import Field, TypeAdapter
 
-from archloop.contracts.adapter import LoraShape, Probe
+from archloop.contracts.adapter import BatchShape, LoraShape, Probe
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import TrainingSpec
 
@@ -14,7 +14,11 @@ ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 
 class Job(Frozen):
-    """Tune `base_model` on the JSON lines in `pairs`, from `parent` if there is one; leave the adapter in `out`."""
+    """Tune `base_model` on the JSON lines in `pairs`, from `parent` if there is one; leave the adapter in `out`.
+
+    `checkpoints` is a folder of this job's alone that outlives the process; one is left there every `checkpoint_steps`.
+    `shape` is how the pairs of a step are taken; null is as `training` says, in one process.
+    """
 
     base_model: str
     pairs: Path
@@ -22,6 +26,15 @@ class Job(Frozen):
     out: Path
     training: TrainingSpec
     seed: int
+    checkpoints: Path | None = None
+    checkpoint_steps: int = 0
+    shape: BatchShape | None = None
+
+    @property
+    def batches(self) -> BatchShape:
+        """How the pairs of a step are taken."""
+        spec = self.training
+        return self.shape or BatchShape(batch_size=spec.batch_size, accumulation=spec.accumulation)
 
 
 class Ready(Frozen):
@@ -31,25 +44,37 @@ class Ready(Frozen):
 
 
 class Progress(Frozen):
-    """One optimiser step is done; `loss` is the mean over its completion tokens, in nats."""
+    """One optimiser step is done; `loss` is the mean over its completion tokens, in nats.
+
+    `tokens` counts all that were trained on so far, padding left out.
+    """
 
     kind: Literal["progress"] = "progress"
     step: int
     steps: int
     loss: float
+    tokens: int = 0
 
 
 class Tuned(Frozen):
-    """The adapter's files are complete. `dropped` pairs were longer than `max_length` and were not trained on."""
+    """The adapter's files are complete. `dropped` pairs were longer than `max_length` and were not trained on.
+
+    `resumed` is the step of the checkpoint from which this process went on; `tokens_per_second` is of its own steps.
+    """
 
     kind: Literal["tuned"] = "tuned"
     pair_count: int
     dropped: int
     loss_curve: tuple[float, ...]
+    token_curve: tuple[int, ...] = ()
+    steps: int = 0
+    resumed: int = 0
+    shape: BatchShape = BatchShape()
     lora: LoraShape
     probe: Probe
     libraries: dict[str, str]
     seconds: float
+    tokens_per_second: float = 0.0
 
 
 class Failed(Frozen):
@@ -59,6 +84,13 @@ class Failed(Frozen):
     code: str
     retryable: bool
     detail: str
+
+
+class Point(NamedTuple):
+    """One step: its loss, and the tokens trained on until its end."""
+
+    loss: float
+    tokens: int
 
 
 Report = Annotated[Ready | Progress | Tuned | Failed, Field(discriminator="kind")]

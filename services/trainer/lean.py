@@ -8,40 +8,57 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import get_linear_schedule_with_warmup
 
-from archloop.contracts.spec import TrainingSpec
+from services.trainer.job import Job, Point, Progress
 from services.trainer.pairs import IGNORED, Example
-
-OnStep = Callable[[int, int, float], None]
-_CLIP = 1.0
+from services.trainer.plan import CLIP, Machine
 
 
 def train(
-    model: Any, examples: Sequence[Example], spec: TrainingSpec, *, tokenizer: Any, seed: int, on_step: OnStep
-) -> list[float]:
-    """Train in place; return the loss of every step, in nats per completion token."""
-    torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311
-    plan = [batch for _ in range(spec.passes(len(examples))) for batch in batches(examples, spec.batch_size, rng)]
+    model: Any,
+    examples: Sequence[Example],
+    job: Job,
+    machine: Machine,  # noqa: ARG001 - the loop is for small models, on the CPU
+    *,
+    tokenizer: Any,
+    report: Callable[[Progress], None],
+) -> list[Point]:
+    """Train in place; return every step's loss, in nats per completion token. It leaves no checkpoints."""
+    spec, at_once = job.training, job.batches.batch_size
+    torch.manual_seed(job.seed)
+    rng = random.Random(job.seed)  # noqa: S311
+    passes = range(spec.passes(len(examples)))
+    plan = [group for _ in passes for group in batches(examples, spec.effective_batch, rng)]
     weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=spec.learning_rate, weight_decay=0.0)
-    schedule = get_linear_schedule_with_warmup(optimizer, warm_up(len(plan)), len(plan))
-    losses: list[float] = []
+    optimizer = torch.optim.AdamW(weights, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    schedule = get_linear_schedule_with_warmup(optimizer, spec.warm_up(len(examples)), len(plan))
+    points, tokens = [], 0
     model.train()
-    for step, batch in enumerate(plan, 1):
-        loss = model(**collate(batch, tokenizer.pad_token_id)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, _CLIP)
+    for step, group in enumerate(plan, 1):
+        loss = backward(model, group, at_once, tokenizer.pad_token_id)
+        torch.nn.utils.clip_grad_norm_(weights, CLIP)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
-        on_step(step, len(plan), losses[-1])
-    return losses
+        tokens += sum(len(example.input_ids) for example in group)
+        points.append(Point(loss, tokens))
+        report(Progress(step=step, steps=len(plan), loss=loss, tokens=tokens))
+    return points
 
 
-def warm_up(steps: int) -> int:
-    """The steps over which the learning rate rises: a tenth, none in very short trainings."""
-    return steps // 10
+def backward(model: Any, group: Sequence[Example], at_once: int, pad: int) -> float:
+    """Add up the gradients of the group's mean loss, so many examples at once; return that loss."""
+    learnt, total = sum(map(_learnt, group)), 0.0
+    for start in range(0, len(group), at_once):
+        batch = group[start : start + at_once]
+        share = sum(map(_learnt, batch)) / learnt
+        loss = model(**collate(batch, pad)).loss * share
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def _learnt(example: Example) -> int:
+    return len(example.labels) - example.labels.count(IGNORED)
 
 
 def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:

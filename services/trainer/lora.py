@@ -4,19 +4,46 @@ import json
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
 from archloop.contracts.adapter import LoraShape
 from archloop.contracts.spec import TrainingSpec
-from services.trainer import servable
+from services.trainer import plan, servable
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import CONFIG_FILE
 
 
 def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:
-    """A trainable PeftModel. Raises TrainingRefused where the parent has another shape than `spec` asks for."""
+    """A trainable PeftModel, of a shape that every server takes: what cannot be served is not trained.
+
+    Raises TrainingRefused where the parent has another shape than `spec` asks for, InvalidInput that names the server.
+    """
+    if spec.quantization != "none":
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=spec.gradient_checkpointing)
     if parent is None:
-        return get_peft_model(base, _config(spec))
+        model = get_peft_model(base, LoraConfig(**plan.lora_arguments(spec)))
+    else:
+        model = PeftModel.from_pretrained(base, str(parent), config=_continued(spec, parent), is_trainable=True)
+    servable.check(_by_last_name(model.peft_config["default"].to_dict()))
+    return model
+
+
+def save(model: Any, out: Path, base_model: str) -> LoraShape:
+    """Write the two files, the same bytes for the same weights. Raises InvalidInput for a shape no server takes."""
+    model.save_pretrained(str(out), save_embedding_layers=False)
+    config = _by_last_name(json.loads((out / CONFIG_FILE).read_text()))
+    config["base_model_name_or_path"] = base_model
+    servable.check(config)
+    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    return LoraShape(r=config["r"], alpha=config["lora_alpha"], target_modules=tuple(config["target_modules"]))
+
+
+def load(base: Any, folder: Path) -> Any:
+    """What `save` wrote, around another copy of the base model, as a server would load it."""
+    return PeftModel.from_pretrained(base, str(folder))
+
+
+def _continued(spec: TrainingSpec, parent: Path) -> LoraConfig:
     config = LoraConfig.from_pretrained(str(parent))
     for field, has, wanted in (("r", config.r, spec.r), ("alpha", config.lora_alpha, spec.alpha)):
         if has != wanted:
@@ -25,25 +52,9 @@ def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:
                 f"keep {has}, or start without a parent"
             )
     config.lora_dropout = spec.dropout
-    return PeftModel.from_pretrained(base, str(parent), config=config, is_trainable=True)
+    return config
 
 
-def save(model: Any, out: Path, base_model: str) -> LoraShape:
-    """Write the two files, the same bytes for the same weights. Raises InvalidInput for a shape no server takes."""
-    model.save_pretrained(str(out), save_embedding_layers=False)
-    config = json.loads((out / CONFIG_FILE).read_text())
-    modules = {name.rpartition(".")[2] for name in config["target_modules"]}
-    config |= {"base_model_name_or_path": base_model, "target_modules": sorted(modules)}
-    servable.check(config)
-    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    return LoraShape(r=config["r"], alpha=config["lora_alpha"], target_modules=tuple(config["target_modules"]))
-
-
-def _config(spec: TrainingSpec) -> LoraConfig:
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=spec.r,
-        lora_alpha=spec.alpha,
-        lora_dropout=spec.dropout,
-        target_modules="all-linear",
-    )
+def _by_last_name(config: dict[str, Any]) -> dict[str, Any]:
+    """Modules by the last part of their name: by this servers go, while peft may name whole paths."""
+    return config | {"target_modules": sorted({name.rpartition(".")[2] for name in config["target_modules"]})}

@@ -1,7 +1,7 @@
 """The fingerprint by which a server proves that it serves this adapter, and not the base model or another scale."""
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 import torch
@@ -9,10 +9,12 @@ import torch
 from archloop.contracts.adapter import Probe
 from services.trainer.errors import TrainingRefused
 from services.trainer.pairs import prompt_ids
+from services.trainer.plan import CPU, Machine, tolerance
 
 MAX_NEW_TOKENS = 64
 _PROMPTS = 4
-_NEAR_TIE = 1e-3
+# Servers compute in half precision, where logits are this coarse.
+_NEAR_TIE = 0.05
 
 
 class Choice(NamedTuple):
@@ -23,12 +25,13 @@ class Choice(NamedTuple):
     lead: float
 
 
-def take(model: Any, tokenizer: Any, prompts: Iterable[str]) -> Probe:
-    """Decode the first telling prompt greedily in fp32, with the adapter merged into `model` (for good) and without it.
+def take(model: Any, tokenizer: Any, prompts: Iterable[str], machine: Machine = CPU) -> Probe:
+    """Decode the first telling prompt greedily, with the adapter and without it.
 
-    The text ends before the first near-tie, which another batch size or thread count might break the other way.
-    `logprob` sums over the generated tokens, an end of sequence included; the texts leave special tokens out.
-    Raises TrainingRefused if no prompt tells the two apart.
+    In fp32 it is merged into `model` (for good); in half precision that would round it, and servers do not merge.
+    The text ends before the first near-tie, which another batch size, thread count or precision might break the other
+    way, and before the first end of sequence, whose log-probability some servers do not tell. `logprob` sums over what
+    is left; the texts leave special tokens out. Raises TrainingRefused if no prompt tells the two apart.
     """
     model.eval()
     ends = end_ids(model, tokenizer)
@@ -36,8 +39,12 @@ def take(model: Any, tokenizer: Any, prompts: Iterable[str]) -> Probe:
         ids = prompt_ids(prompt, tokenizer)
         with model.disable_adapter():
             base = greedy(model, ids, ends, MAX_NEW_TOKENS)
-        if _tells(_probe(prompt, tokenizer, greedy(model, ids, ends, MAX_NEW_TOKENS), base)):
-            return _probe(prompt, tokenizer, greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS), base)
+        tuned = greedy(model, ids, ends, MAX_NEW_TOKENS)
+        if tuned[0].token in ends or not _tells(_probe(prompt, tokenizer, tuned, base, ends, machine)):
+            continue
+        if machine.dtype == torch.float32:
+            tuned = greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS)
+        return _probe(prompt, tokenizer, tuned, base, ends, machine)
     raise TrainingRefused(
         "the adapter answers as the base model does, so no server could prove that it serves it; "
         "training.learning_rate or training.epochs is too low, or the pairs say nothing new"
@@ -67,19 +74,24 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset({tokenizer.eos_token_id, *several} - {None})
 
 
-def _probe(prompt: str, tokenizer: Any, tuned: list[Choice], base: list[Choice]) -> Probe:
+def _probe(
+    prompt: str, tokenizer: Any, tuned: list[Choice], base: list[Choice], ends: frozenset[int], machine: Machine
+) -> Probe:
     def text(choices: list[Choice]) -> str:
         tokens = [choice.token for choice in choices]
         return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    length = max(1, next((i for i, choice in enumerate(tuned) if choice.lead < _NEAR_TIE), MAX_NEW_TOKENS))
+    sure = takewhile(lambda choice: choice.lead >= _NEAR_TIE and choice.token not in ends, tuned)
+    length = max(1, len(list(sure)))
+    plain = list(takewhile(lambda choice: choice.token not in ends, base[:length]))
     return Probe(
         prompt=prompt,
         max_new_tokens=length,
         text=text(tuned[:length]),
         logprob=sum(choice.logprob for choice in tuned[:length]),
-        base_text=text(base[:length]),
-        base_logprob=sum(choice.logprob for choice in base[:length]),
+        base_text=text(plain),
+        base_logprob=sum(choice.logprob for choice in plain),
+        tolerance=tolerance(machine, length),
     )
 
 

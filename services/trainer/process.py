@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from typing import Self
 
 import structlog
 
+from services.trainer import launching, plan, shares
+from services.trainer.backoff import backing_off
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
 from services.trainer.job import REPORTS, Failed, Job, Progress, Ready, Tuned
+from services.trainer.metrics import Meter
 from services.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
@@ -19,7 +22,10 @@ _LINE_LIMIT = 2**20
 
 
 class ProcessTuner:
-    """A Tuner with one warm training process, for one job at a time; a dead or stopped process is replaced."""
+    """A Tuner with one training process, for one job at a time; a dead or stopped process is replaced.
+
+    On the CPU it is kept warm. On GPUs, and where a job is spread, every job gets processes of its own.
+    """
 
     def __init__(self, settings: TrainerSettings) -> None:
         self._settings = settings
@@ -28,8 +34,9 @@ class ProcessTuner:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Begin to warm up; the first job waits for it."""
-        await self._running()
+        """Begin to warm up, so that the first job waits less; not where a large base model may be on GPUs instead."""
+        if launching.processes(self._settings) == 1 and not self._settings.gpus:
+            await self._running()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -43,11 +50,15 @@ class ProcessTuner:
 
     async def tune(self, job: Job) -> Tuned:
         """See the port. Cancelling it kills the process."""
+        launched = launching.is_launched(job, self._settings)
+        shape = shares.among(job.training, launching.processes(self._settings) if launched else 1)
+        if not self._settings.gpus:
+            plan.check(job.training, plan.CPU)
+        job = job.model_copy(update={"shape": shape, "checkpoint_steps": self._settings.checkpoint_steps})
         async with self._lock:
-            process = await self._running()
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
-                    report = await _run(process, job)
+                    report = await backing_off(job, self._launched if launched else self._warm)
             except TimeoutError as error:
                 await self._stop()
                 raise TrainingRefused(f"training took longer than timeout_s = {self._settings.timeout_s:g}") from error
@@ -56,11 +67,27 @@ class ProcessTuner:
                 raise
         return _result(report)
 
-    async def _running(self) -> Process:
+    async def _warm(self, job: Job) -> Tuned | Failed:
+        process = await self._running()
+        assert process.stdin is not None
+        process.stdin.write(job.model_dump_json().encode() + b"\n")
+        return await _followed(process)
+
+    async def _launched(self, job: Job) -> Tuned | Failed:
+        """Whatever ran before makes room: it may hold the memory that this job needs."""
+        await self._stop()
+        path = job.out.with_suffix(".job.json")
+        path.write_text(job.model_dump_json())
+        try:
+            return await _followed(await self._running(launching.launch(path, self._settings)))
+        finally:
+            await self._stop()
+
+    async def _running(self, command: Sequence[str] | None = None) -> Process:
         if self._closed:
             raise TrainingInterrupted("the trainer is shutting down")
         if self._process is None or self._process.returncode is not None:
-            self._process = await _start(self._settings)
+            self._process = await _start(command or launching.warm(self._settings))
         return self._process
 
     async def _stop(self) -> None:
@@ -71,33 +98,24 @@ class ProcessTuner:
             await process.wait()
 
 
-async def _start(settings: TrainerSettings) -> Process:
-    """A session of its own, so that the process and its forks are killed as one.
-
-    OpenMP's threads wait asleep: where they spin and the cores are shared, training was seen to take 7 times as long.
-    """
-    python = ("env", "OMP_WAIT_POLICY=passive", sys.executable, "-P", "-m", "services.trainer.child")
+async def _start(command: Sequence[str]) -> Process:
+    """A session of its own, so that the process and those it starts are killed as one."""
     return await asyncio.create_subprocess_exec(
-        *python,
-        settings.base_model,
-        str(settings.threads),
-        stdin=PIPE,
-        stdout=PIPE,
-        limit=_LINE_LIMIT,
-        start_new_session=True,
+        *command, stdin=PIPE, stdout=PIPE, limit=_LINE_LIMIT, start_new_session=True
     )
 
 
-async def _run(process: Process, job: Job) -> Tuned | Failed:
-    assert process.stdin is not None
+async def _followed(process: Process) -> Tuned | Failed:
+    """Its last report. Raises TrainingInterrupted where it ends without one."""
     assert process.stdout is not None
-    process.stdin.write(job.model_dump_json().encode() + b"\n")
+    meter = Meter()
     async for line in process.stdout:
         match REPORTS.validate_json(line):
             case Ready():
-                log.debug("training process is warm")
+                log.debug("training process is ready")
             case Progress() as progress:
-                log.debug("training", step=progress.step, steps=progress.steps, loss=progress.loss)
+                meter.take(progress)
+                log.debug("training", **progress.model_dump(exclude={"kind"}))
             case last:
                 return last
     raise TrainingInterrupted(f"the training process is gone (status {await process.wait()})")

@@ -1,6 +1,7 @@
 """Which LoRA adapters every supported model server really serves, and who rejects, or silently spoils, the others.
 
-Read in the sources of TGI 3.3.7 (`adapters/lora.py`) and vLLM 0.33.0 (`lora/peft_helper.py`).
+Read in the sources of TGI 3.3.7 (`adapters/lora.py`, which LoRAX shares) and vLLM 0.33.0 (`lora/peft_helper.py`).
+Checked before a training as well as after it: nobody wants to hear it hours later.
 """
 
 from collections.abc import Mapping
@@ -21,19 +22,24 @@ class _Rule(NamedTuple):
 
 _ABSENT: tuple[object, ...] = (None, False, {}, [], "")
 _RULES: Mapping[str, _Rule] = {
-    "peft_type": _Rule(("LORA",), "TGI and vLLM serve LoRA only"),
+    "peft_type": _Rule(("LORA",), "TGI, LoRAX, vLLM and SGLang serve LoRA only"),
+    "task_type": _Rule(("CAUSAL_LM", None), "TGI and vLLM put adapters on causal language models only"),
     "r": _Rule(RANKS, "vLLM has slots for these ranks only, and TGI pads others with a wrong scale"),
     "bias": _Rule(("none",), "vLLM rejects it, TGI ignores the trained biases"),
     "lora_bias": _Rule(_ABSENT, "vLLM rejects it, TGI ignores it"),
     "use_dora": _Rule(_ABSENT, "vLLM rejects it, TGI ignores the magnitudes"),
+    "use_qalora": _Rule(_ABSENT, "TGI and vLLM take lora_A for as wide as the layer, which QALoRA's is not"),
     "modules_to_save": _Rule(_ABSENT, "vLLM rejects it, TGI ignores the saved modules"),
+    "trainable_token_indices": _Rule(_ABSENT, "TGI and vLLM read lora_A and lora_B, and ignore trained embeddings"),
     "rank_pattern": _Rule(_ABSENT, "TGI reads one rank for all layers"),
     "alpha_pattern": _Rule(_ABSENT, "TGI reads one alpha for all layers"),
     "layers_to_transform": _Rule(_ABSENT, "TGI drops a layer type that is not adapted in every layer"),
     "layer_replication": _Rule(_ABSENT, "vLLM rejects it"),
+    "alora_invocation_tokens": _Rule(_ABSENT, "vLLM rejects it, TGI adapts the prompt too"),
     "target_parameters": _Rule(_ABSENT, "TGI and vLLM read module weights only"),
+    "megatron_config": _Rule(_ABSENT, "TGI and vLLM read transformers' layers, not Megatron's"),
     "init_lora_weights": _Rule(
-        (True, False, "gaussian", "eva", "orthogonal"), "vLLM rejects weights that changed the base"
+        (True, False, "gaussian", "eva", "orthogonal"), "vLLM rejects weights that changed the base, TGI ignores that"
     ),
 }
 

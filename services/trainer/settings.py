@@ -11,8 +11,11 @@ from archloop.ops.settings import S3Settings, Seconds, config
 class TrainerSettings(S3Settings):
     """`base_model` is kept in memory from the start; jobs on other base models load theirs.
 
-    `timeout_s` bounds one job and must stay below the queue's consumer timeout; `grace_s` is what a job in
-    hand is given at shutdown; `work_dir` holds files of running jobs only (default: the system's).
+    `gpus` is how many GPUs one job gets, each with a process of its own; 0 trains on the CPU, where `processes` share
+    a job. Both are for jobs with `method: trl`, and keep no base model in memory. Such a job leaves a checkpoint after
+    every `checkpoint_steps` steps (0: none) if there is a `work_dir`, which holds the files of running jobs: one that
+    outlives the process lets a killed training go on. `timeout_s` bounds one job and must stay below the queue's
+    consumer timeout; `grace_s` is what a job in hand is given at shutdown.
     """
 
     service: ClassVar[str] = "trainer"
@@ -21,6 +24,9 @@ class TrainerSettings(S3Settings):
 
     base_model: str = "tiny"
     threads: Annotated[int, Field(ge=1)] = 2
+    gpus: Annotated[int, Field(ge=0)] = 0
+    processes: Annotated[int, Field(ge=1)] = 1
     work_dir: Path | None = None
+    checkpoint_steps: Annotated[int, Field(ge=0)] = 20
     timeout_s: Seconds = 5 * 3600.0
     grace_s: Annotated[float, Field(ge=0)] = 10.0

@@ -1,71 +1,101 @@
 """The same training by TRL's SFTTrainer: slower to start, and what a real LLM wants."""
 
-import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from transformers import TrainerCallback
+import torch
+from datasets import Dataset, disable_progress_bars
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTConfig, SFTTrainer
 
-from archloop.contracts.spec import TrainingSpec
-from services.trainer.lean import OnStep, warm_up
+from services.trainer import checkpoints
+from services.trainer.job import Job, Point, Progress
 from services.trainer.pairs import Example
+from services.trainer.plan import Machine, saving, sft_arguments
 
 
 class _EachStep(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, on_step: OnStep) -> None:
-        self.losses: list[float] = []
-        self._on_step = on_step
+    """The Trainer's log of every step; a checkpoint brings that of the steps before it along."""
+
+    def __init__(self, report: Callable[[Progress], None]) -> None:
+        self._report = report
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:  # noqa: ARG002
         """Called by the Trainer after every step, and once more at the end, then without `loss`."""
         if "loss" in logs:
-            self.losses.append(logs["loss"])
-            self._on_step(state.global_step, state.max_steps, logs["loss"])
+            loss, tokens = logs["loss"], state.num_input_tokens_seen
+            self._report(Progress(step=state.global_step, steps=state.max_steps, loss=loss, tokens=tokens))
+
+
+class _Grouped(torch.utils.data.Sampler[int]):
+    """Groups of similar length in an order that seed and epoch decide alone.
+
+    So a training that goes on from a checkpoint sees the pairs that were left, and all processes agree.
+    """
+
+    def __init__(self, lengths: list[int], size: int, seed: int) -> None:
+        self._lengths, self._size, self._seed, self._epoch = lengths, size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._size, generator=order))
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's, with the order of pairs given."""
+
+    order: _Grouped
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> _Grouped:  # noqa: ARG002
+        return self.order
 
 
 def train(
     model: Any,
     examples: Sequence[Example],
-    spec: TrainingSpec,
+    job: Job,
+    machine: Machine,
     *,
     tokenizer: Any,
-    seed: int,
-    on_step: OnStep,
-) -> list[float]:
-    """Train in place; return the loss of every step. Pairs come with their labels, so TRL tokenizes nothing."""
-    progress = _EachStep(on_step)
+    report: Callable[[Progress], None],
+) -> list[Point]:
+    """Train in place; return every step's loss. Pairs come with their labels, so TRL tokenizes nothing."""
+    disable_progress_bars()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
+        trainer = _Trainer(
             model=model,
-            args=_config(spec, seed, scratch, pairs=len(examples)),
+            args=_config(job, machine, scratch, pairs=len(examples)),
             train_dataset=Dataset.from_list([example._asdict() for example in examples]),
             processing_class=tokenizer,
-            callbacks=[progress],
+            callbacks=[_EachStep(report)],
         )
-        trainer.train()
-    return progress.losses
+        trainer.remove_callback(PrinterCallback)
+        trainer.order = _Grouped([len(e.input_ids) for e in examples], job.training.effective_batch, job.seed)
+        latest = checkpoints.latest(job.checkpoints) if job.checkpoints else None
+        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    _part()
+    return [Point(log["loss"], log["num_input_tokens_seen"]) for log in trainer.state.log_history if "loss" in log]
 
 
-def _config(spec: TrainingSpec, seed: int, scratch: str, pairs: int) -> SFTConfig:
-    epochs = spec.passes(pairs)
-    return SFTConfig(
-        output_dir=scratch,
-        seed=seed,
-        learning_rate=spec.learning_rate,
-        num_train_epochs=epochs,
-        per_device_train_batch_size=spec.batch_size,
-        max_length=spec.max_length,
-        packing=False,
-        lr_scheduler_type="linear",
-        warmup_steps=warm_up(epochs * math.ceil(pairs / spec.batch_size)),
-        train_sampling_strategy="group_by_length",
-        gradient_checkpointing=False,
-        bf16=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
+def _config(job: Job, machine: Machine, scratch: str, pairs: int) -> SFTConfig:
+    folder = job.checkpoints or Path(scratch)
+    every = job.checkpoint_steps if job.checkpoints else 0
+    arguments = sft_arguments(job.training, machine, job.batches, pairs=pairs, seed=job.seed)
+    return SFTConfig(**arguments, **saving(str(folder), every))
+
+
+def _part() -> None:
+    """Let go of the other processes, all at once: what follows is the first one's alone, and takes its time."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

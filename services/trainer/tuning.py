@@ -1,8 +1,10 @@
 """One job from pairs to a probed adapter, in whatever process calls it."""
 
+import gc
 import importlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -10,29 +12,45 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from archloop.contracts.spec import TrainingSpec
 from archloop.errors import Unavailable
 from archloop.models import locate
-from services.trainer import lora, pairs, probe
-from services.trainer.job import Job, Progress, Tuned
+from services.trainer import checkpoints, lora, pairs, plan, probe
+from services.trainer.job import Job, Point, Progress, Tuned
+from services.trainer.plan import CPU, Machine
 
 _CURVE_POINTS = 64
-_LIBRARIES = {"lean": ("torch", "transformers", "peft"), "trl": ("torch", "transformers", "peft", "trl")}
+_LIBRARIES = ("torch", "transformers", "peft")
+_PLAIN = TrainingSpec()
 
 
 class Base(NamedTuple):
-    """A base model in fp32 with its tokenizer. A job leaves its adapter in the model: use it once."""
+    """A base model with its tokenizer. A job leaves its adapter in the model: use it once."""
 
     model: Any
     tokenizer: Any
 
 
-def load(base_model: str) -> Base:
+@dataclass
+class Trained:
+    """The adapter as it is after the last step, still around the model that it was trained on."""
+
+    model: Any
+    tokenizer: Any
+    read: list[pairs.Pair]
+    encoded: pairs.Encoded
+    points: list[Point]
+    resumed: int
+    seconds: float
+
+
+def load(base_model: str, spec: TrainingSpec = _PLAIN, machine: Machine = CPU, rank: int = 0) -> Base:
     """From the project, a folder or the hub; safetensors only, no code of the model's own. Raises Unavailable."""
     disable_progress_bar()
     where = locate(base_model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(where, **plan.model_arguments(spec, machine, rank))
     except (OSError, ValueError) as error:
         raise Unavailable(f"base model {base_model!r} cannot be loaded: {error}") from error
     if tokenizer.pad_token_id is None:
@@ -40,34 +58,71 @@ def load(base_model: str) -> Base:
     return Base(model, tokenizer)
 
 
-def tune(job: Job, base: Base, report: Callable[[Progress], None]) -> Tuned:
-    """Train, save, probe. The same job on the same machine leaves the same bytes."""
-    started = time.monotonic()
-    torch.manual_seed(job.seed)
+def tune(job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU) -> Tuned:
+    """Train, save, probe. The same job on the same machine leaves the same bytes. Without `base` it is loaded."""
+    return finish(job, train(job, base, report, machine), machine)
+
+
+def train(
+    job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU, rank: int = 0
+) -> Trained:
+    """Everything up to the last step; what the machine cannot do is refused before anything is loaded."""
+    plan.check(job.training, machine)
     read = pairs.read(job.pairs)
+    base = base or load(job.base_model, job.training, machine, rank)
+    torch.manual_seed(job.seed)
     encoded = pairs.encode(read, base.tokenizer, job.training.max_length)
     model = lora.attach(base.model, job.training, job.parent)
-    losses = importlib.import_module(f"services.trainer.{job.training.method}").train(
-        model,
-        encoded.examples,
-        job.training,
-        tokenizer=base.tokenizer,
-        seed=job.seed,
-        on_step=lambda step, steps, loss: report(Progress(step=step, steps=steps, loss=loss)),
-    )
+    resumed = checkpoints.step_of(checkpoints.latest(job.checkpoints)) if job.checkpoints else 0
+    started = time.monotonic()
+    method = importlib.import_module(f"services.trainer.{job.training.method}")
+    points = method.train(model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=report)
+    return Trained(model, base.tokenizer, read, encoded, points, resumed, time.monotonic() - started)
+
+
+def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
+    """Save and probe. Raises InvalidInput, TrainingRefused."""
+    started = time.monotonic()
+    shape = lora.save(trained.model, job.out, job.base_model)
+    steps, names = trained.points, _LIBRARIES + (("trl",) if job.training.method == "trl" else ())
+    if job.training.quantization != "none":
+        _unquantise(job, trained, machine)
+    prompts = (pair.prompt for pair in trained.read)
     return Tuned(
-        pair_count=len(encoded.examples),
-        dropped=encoded.dropped,
-        loss_curve=thinned(losses),
-        lora=lora.save(model, job.out, job.base_model),
-        probe=probe.take(model, base.tokenizer, (pair.prompt for pair in read)),
-        libraries={name: version(name) for name in _LIBRARIES[job.training.method]},
-        seconds=time.monotonic() - started,
+        pair_count=len(trained.encoded.examples),
+        dropped=trained.encoded.dropped,
+        loss_curve=thinned([point.loss for point in steps]),
+        token_curve=tuple(int(part[-1].tokens) for part in _parts(steps)),
+        steps=len(steps),
+        resumed=trained.resumed,
+        shape=job.batches,
+        lora=shape,
+        probe=probe.take(trained.model, trained.tokenizer, prompts, machine),
+        libraries={name: version(name) for name in names},
+        seconds=trained.seconds + time.monotonic() - started,
+        tokens_per_second=_tokens(steps, trained.resumed) / trained.seconds,
     )
 
 
 def thinned(losses: Sequence[float]) -> tuple[float, ...]:
     """At most 64 points: means over equally many neighbouring steps."""
-    width = -(-len(losses) // _CURVE_POINTS)
-    parts = [losses[start : start + width] for start in range(0, len(losses), width)]
-    return tuple(sum(part) / len(part) for part in parts)
+    return tuple(sum(part) / len(part) for part in _parts(losses))
+
+
+def _parts(steps: Sequence[Any]) -> list[Sequence[Any]]:
+    width = -(-len(steps) // _CURVE_POINTS)
+    return [steps[start : start + width] for start in range(0, len(steps), width)]
+
+
+def _tokens(steps: Sequence[Point], resumed: int) -> int:
+    """Those that this process trained on."""
+    before = steps[resumed - 1].tokens if resumed else 0
+    return steps[-1].tokens - before
+
+
+def _unquantise(job: Job, trained: Trained, machine: Machine) -> None:
+    """Put the adapter on the base model as servers hold it: on 4-bit weights its fingerprint is another."""
+    trained.model = None
+    gc.collect()
+    torch.cuda.empty_cache()
+    trained.model = lora.load(load(job.base_model, machine=machine).model, job.out)

@@ -79,3 +79,17 @@ def test_figures_that_cannot_normalise_are_refused(tmp_path, given: str) -> None
     )
     with pytest.raises(InvalidInput, match="normalise"):
         protocols.load(str(path))
+
+
+def test_the_papers_preset_is_the_papers() -> None:
+    paper = presets.load("paper")
+    assert (paper.cycles, paper.protocol) == (22, "paper-cifar10")
+    assert paper.base_model == "deepseek-ai/deepseek-coder-7b-instruct-v1.5"
+    training, asked = paper.training, paper.generation
+    assert (training.method, training.quantization, training.r, training.alpha, training.dropout) == (
+        *("trl", "nf4"),
+        *(32, 32, 0.05),
+    )
+    assert (training.learning_rate, training.weight_decay, training.warmup_steps) == (1e-5, 0.01, 20)
+    assert (training.epochs, training.batch_size, training.accumulation, training.max_length) == (5, 1, 8, 4096)
+    assert (asked.temperature, asked.top_k, asked.top_p, asked.max_new_tokens) == (0.7, 100, 0.95, 2048)

@@ -139,3 +139,22 @@ def manifest() -> dict:
 def hostile() -> str:
     """What a candidate might hold to reach the reader of the report."""
     return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def trainings():
+    """The manifests of a run's adapters, as far as the report reads them."""
+
+    def of(summary: dict) -> dict[int, dict]:
+        return {
+            cycle["cycle"]: {
+                "loss_curve": cycle["loss_curve"],
+                "token_curve": [12_500 * (step + 1) for step in range(len(cycle["loss_curve"]))],
+                "steps": 160,
+                "seconds": 7.0,
+            }
+            for cycle in summary["cycles"]
+            if cycle["loss_curve"]
+        }
+
+    return of

@@ -134,6 +134,33 @@ def test_lineage_tells_the_pairs_that_each_version_was_tuned_on(run):
     assert (second["adapter"], second["pairs"]) == ("demo-s0-c0", str(summary["cycles"][0]["pairs"]))
 
 
+def test_lineage_tells_how_long_each_version_was_trained(run, page, trainings):
+    summary, candidates = run(cycles=3)
+    first, second, _ = view.lineage(summary, trainings(summary))
+    assert (first["tokens"], first["loss"]) == ("–", "–")
+    assert (second["steps"], second["tokens"], second["speed"]) == ("160", "175\u2009000", "25\u2009000")
+    assert second["loss"] == "1.60 → 0.33"
+    shown = page(summary, candidates, trainings=trainings(summary)).text
+    assert "175 000" in shown
+    assert "tokens trained on, all trainings" in shown
+
+
+def test_a_training_whose_tokens_are_unknown_is_drawn_over_steps(run, page, trainings):
+    summary, candidates = run(cycles=3)
+    known = trainings(summary)
+    del known[1]
+    shown = page(summary, candidates, trainings=known).text
+    assert "optimisation steps, all trainings" in shown
+    assert "tokens trained on, all" not in shown
+
+
+def test_many_trainings_are_not_all_labelled(run, page, trainings):
+    summary, candidates = run(cycles=22)
+    shown = page(summary, candidates, trainings=trainings(summary)).text
+    assert "after 3" in shown
+    assert "after 5" not in shown
+
+
 @pytest.mark.parametrize("summary", [{}, {"run_id": "r", "cycles": []}, {"cycles": None, "spec": None}])
 def test_a_run_without_cycles_has_a_page_that_says_so(summary, page):
     assert "No cycle of this run has a candidate yet" in page(summary).text

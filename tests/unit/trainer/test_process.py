@@ -32,12 +32,20 @@ def endless(job, spec):
     return job.model_copy(update={"training": spec.model_copy(update={"epochs": 100_000})})
 
 
-async def _fork(tuner: ProcessTuner) -> psutil.Process:
-    """The process that runs the job, once there is one."""
+async def _forks(tuner: ProcessTuner, wanted: bool) -> list[psutil.Process]:
+    """Those of the warm process, once there are any, or none."""
     while True:
         await asyncio.sleep(0.02)
-        if tuner._process is not None and (forks := psutil.Process(tuner._process.pid).children()):
-            return forks[0]
+        forks = psutil.Process(tuner._process.pid).children() if tuner._process else []
+        if bool(forks) is wanted:
+            return forks
+
+
+async def _begun(tuner: ProcessTuner, job: Job) -> tuple[asyncio.Task, psutil.Process]:
+    """The job in hand, and the process that runs it: not the last job's, which may take its time to end."""
+    await _forks(tuner, wanted=False)
+    task = asyncio.create_task(tuner.tune(job))
+    return task, (await _forks(tuner, wanted=True))[0]
 
 
 async def _until_gone(process: psutil.Process) -> None:
@@ -59,8 +67,8 @@ async def test_a_second_job_of_the_warm_process_leaves_the_same_bytes(tuner, job
 
 
 async def test_a_job_that_is_killed_may_be_retried_and_the_next_job_works(tuner, job, endless):
-    task = asyncio.create_task(tuner.tune(endless))
-    (await _fork(tuner)).kill()
+    task, fork = await _begun(tuner, endless)
+    fork.kill()
     with pytest.raises(TrainingInterrupted, match="killed by signal 9") as caught:
         await task
     assert caught.value.retryable
@@ -68,8 +76,7 @@ async def test_a_job_that_is_killed_may_be_retried_and_the_next_job_works(tuner,
 
 
 async def test_a_warm_process_that_is_killed_is_replaced(tuner, job, endless):
-    task = asyncio.create_task(tuner.tune(endless))
-    fork = await _fork(tuner)
+    task, fork = await _begun(tuner, endless)
     psutil.Process(tuner._process.pid).kill()
     with pytest.raises(TrainingInterrupted, match="gone"):
         await task
@@ -78,8 +85,7 @@ async def test_a_warm_process_that_is_killed_is_replaced(tuner, job, endless):
 
 
 async def test_cancelling_ends_the_job_and_its_processes(tuner, job, endless):
-    task = asyncio.create_task(tuner.tune(endless))
-    fork = await _fork(tuner)
+    task, fork = await _begun(tuner, endless)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

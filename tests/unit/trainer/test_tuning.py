@@ -14,6 +14,7 @@ from services.trainer import lean, probe, tuning
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, Job
 from services.trainer.pairs import IGNORED, Example, encode, prompt_ids
+from services.trainer.plan import CPU
 
 
 @pytest.fixture
@@ -43,6 +44,13 @@ def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
     model = PeftModel.from_pretrained(base.model, str(folder))
     assert set(tuned.lora.target_modules) == model.peft_config["default"].target_modules
     assert sum(t.abs().sum() for name, t in load_file(folder / WEIGHTS_FILE).items() if "lora_B" in name) > 0
+
+
+def test_gradient_checkpointing_and_accumulation_change_memory_not_the_training(tune):
+    plain = tune("plain", method="trl")[0]
+    spare = tune("spare", method="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
+    assert spare.loss_curve == pytest.approx(plain.loss_curve, rel=1e-2)
+    assert (spare.steps, spare.token_curve) == (plain.steps, plain.token_curve)
 
 
 def test_lean_and_trl_start_from_the_same_loss(tune):
@@ -122,6 +130,21 @@ def test_decoding_stops_at_an_end_of_sequence_and_counts_it(base):
     end = free[2].token
     stopped = probe.greedy(model, ids, frozenset({end}), 8)
     assert stopped == free[: [choice.token for choice in free].index(end) + 1]
+
+
+def _choices(*given):
+    return [probe.Choice(token, logprob, lead) for token, logprob, lead in given]
+
+
+def test_the_fingerprint_ends_before_an_end_of_sequence_and_before_a_near_tie(base):
+    sure, tie, end = (20, -0.1, 3.0), (21, -0.7, 0.04), (2, -0.2, 2.0)
+    for last in (tie, end):
+        taken = probe._probe(
+            "p", base.tokenizer, _choices(sure, sure, last, sure), _choices((22, -0.3, 1.0), end), frozenset({2}), CPU
+        )
+        assert (taken.max_new_tokens, taken.logprob) == (2, pytest.approx(-0.2))
+        assert taken.text == base.tokenizer.decode([20, 20])
+        assert (taken.base_text, taken.base_logprob) == (base.tokenizer.decode([22]), pytest.approx(-0.3))
 
 
 def test_every_end_of_sequence_that_a_server_knows_ends_the_probe(base):

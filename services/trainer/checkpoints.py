@@ -1,0 +1,66 @@
+"""Checkpoints of trainings in hand, so that a killed one goes on where it was.
+
+The optimiser's and the generators' states are torch files, which transformers loads with `weights_only`. Still, only
+what this service wrote is ever loaded: from a folder that is its user's alone, named by everything that went into the
+job, so that a job never goes on from another's state. The adapter itself is in safetensors.
+"""
+
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from archloop.contracts.messages import TrainingRequested
+from archloop.contracts.values import sha256_of
+from services.trainer.job import WEIGHTS_FILE
+
+_LAST_WRITTEN = "trainer_state.json"
+_NEEDED = (WEIGHTS_FILE, "optimizer.pt", "scheduler.pt", _LAST_WRITTEN)
+_READERS = ("torch", "transformers", "peft", "trl")
+
+
+def folder(work_dir: Path | None, message: TrainingRequested, base_sha256: str) -> Path | None:
+    """For this job alone, there and private; None where nothing outlives the process, or the method leaves none."""
+    if work_dir is None or message.training.method != "trl":
+        return None
+    own = work_dir / "checkpoints" / message.adapter / _key(message, base_sha256)
+    own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own.chmod(0o700)
+    return own
+
+
+def latest(checkpoints: Path) -> Path | None:
+    """The newest that is complete; one that was cut off while it was written counts for nothing."""
+    numbered = {int(path.name.rpartition("-")[2]): path for path in checkpoints.glob("checkpoint-*")}
+    return next((numbered[step] for step in sorted(numbered, reverse=True) if _complete(numbered[step])), None)
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step after which it was written; 0 is none."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def forget(checkpoints: Path | None) -> None:
+    """Remove them and those of earlier jobs of the same adapter name, which nobody will go on with."""
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints.parent, ignore_errors=True)
+
+
+def _key(message: TrainingRequested, base_sha256: str) -> str:
+    inputs = {
+        "base": [message.base_model, base_sha256],
+        "parent": message.parent and message.parent.manifest.sha256,
+        "pairs": message.pairs.sha256,
+        "training": message.training.model_dump(mode="json"),
+        "seed": message.seed,
+        "libraries": {name: version(name) for name in _READERS},
+    }
+    return sha256_of(json.dumps(inputs, sort_keys=True))[:16]
+
+
+def _complete(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / _LAST_WRITTEN).read_text())
+    except (OSError, ValueError):
+        return False
+    return all((checkpoint / name).is_file() for name in _NEEDED)

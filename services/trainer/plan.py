@@ -1,0 +1,145 @@
+"""What a training asks for and what the machine has, as the arguments of transformers, peft and TRL.
+
+Pure functions but for `machine`, so that what only a GPU can run is checked without one, up to the call.
+"""
+
+import math
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import torch
+
+from archloop.contracts.adapter import BatchShape
+from archloop.contracts.spec import TrainingSpec
+from services.trainer.errors import TrainingRefused
+
+CLIP = 1.0
+_CHECKPOINTS_KEPT = 2
+
+
+class Machine(NamedTuple):
+    """What this process has to train on: the GPUs that it sees, how they compute, and whether bitsandbytes is there."""
+
+    gpus: int = 0
+    bf16: bool = False
+    bitsandbytes: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of an unquantised base model, and of the computation."""
+        if not self.gpus:
+            return torch.float32
+        return torch.bfloat16 if self.bf16 else torch.float16
+
+
+CPU = Machine()
+
+
+def machine() -> Machine:
+    """Look. It initialises CUDA, so never in a process that will fork."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return Machine(gpus, bool(gpus) and torch.cuda.is_bf16_supported(), find_spec("bitsandbytes") is not None)
+
+
+def check(spec: TrainingSpec, on: Machine) -> None:
+    """Refuse by name what this machine cannot train, before anything is loaded. Raises TrainingRefused."""
+    if spec.quantization == "none":
+        return
+    if not on.gpus:
+        raise TrainingRefused(
+            "training.quantization: nf4 needs a CUDA GPU, and this trainer was given none (ARCHLOOP_TRAINER_GPUS); "
+            "'none' trains on the CPU in fp32"
+        )
+    if not on.bitsandbytes:
+        raise TrainingRefused(
+            "training.quantization: nf4 needs bitsandbytes, which is not there: pip install 'archloop[trainer,qlora]'"
+        )
+
+
+def model_arguments(spec: TrainingSpec, on: Machine, rank: int = 0) -> dict[str, Any]:
+    """For `from_pretrained`: where the weights go, in which precision. Safetensors only, no code of the model's own."""
+    arguments: dict[str, Any] = {"dtype": on.dtype, "use_safetensors": True}
+    if on.gpus:
+        arguments["device_map"] = {"": rank}
+    if spec.quantization == "nf4":
+        arguments["quantization_config"] = quantization(on)
+    return arguments
+
+
+def quantization(on: Machine) -> Any:
+    """QLoRA's: 4-bit NormalFloat, the scales quantised too, computing in half precision."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=on.dtype,
+    )
+
+
+def lora_arguments(spec: TrainingSpec) -> dict[str, Any]:
+    """For peft's LoraConfig: a shape that every server serves."""
+    return {
+        "task_type": "CAUSAL_LM",
+        "r": spec.r,
+        "lora_alpha": spec.alpha,
+        "lora_dropout": spec.dropout,
+        "target_modules": "all-linear",
+    }
+
+
+def sft_arguments(spec: TrainingSpec, on: Machine, shape: BatchShape, *, pairs: int, seed: int) -> dict[str, Any]:
+    """For TRL's SFTConfig, but for where it writes. The pairs come tokenised and are never cut or packed."""
+    return {
+        "seed": seed,
+        "learning_rate": spec.learning_rate,
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": CLIP,
+        "num_train_epochs": spec.passes(pairs),
+        "per_device_train_batch_size": shape.batch_size,
+        "gradient_accumulation_steps": shape.accumulation,
+        "max_length": spec.max_length,
+        "packing": False,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": spec.warm_up(pairs),
+        "include_num_input_tokens_seen": "non_padding",
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        **_computation(spec, on),
+    }
+
+
+def saving(folder: str, every: int) -> dict[str, Any]:
+    """For TRL's SFTConfig: checkpoints in `folder` after every so many steps; none where it is 0."""
+    if not every:
+        return {"output_dir": folder, "save_strategy": "no"}
+    return {
+        "output_dir": folder,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": _CHECKPOINTS_KEPT,
+    }
+
+
+def _computation(spec: TrainingSpec, on: Machine) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "gradient_checkpointing": spec.gradient_checkpointing,
+        "bf16": on.dtype == torch.bfloat16,
+        "fp16": on.dtype == torch.float16,
+        "use_cpu": not on.gpus,
+        "ddp_find_unused_parameters": False,
+    }
+    if spec.quantization == "nf4":
+        arguments["optim"] = "paged_adamw_8bit"
+    return arguments
+
+
+def tolerance(on: Machine, tokens: int) -> float:
+    """How far a server's summed log-probability may be from the trainer's.
+
+    In fp32 both compute nearly the same. In half precision a logit is off by up to 0.06 (8 bits, values up to 16), and
+    so is a token's log-probability; such errors add up as the root of their number.
+    """
+    return 0.01 if on.dtype == torch.float32 else 0.06 * math.sqrt(tokens)

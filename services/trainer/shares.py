@@ -1,0 +1,31 @@
+"""How the pairs of one step are shared: among processes, and into batches that fit into memory.
+
+What a step sees never changes by it, so that a training comes to the same on any machine, up to rounding.
+"""
+
+from archloop.contracts.adapter import BatchShape
+from archloop.contracts.spec import TrainingSpec
+from services.trainer.errors import TrainingRefused
+
+
+def among(spec: TrainingSpec, processes: int) -> BatchShape:
+    """An equal share for each process, in batches of at most `batch_size`. Raises TrainingRefused."""
+    share, rest = divmod(spec.effective_batch, processes)
+    if rest:
+        raise TrainingRefused(
+            f"training.batch_size x training.accumulation: a step of {spec.effective_batch} pairs cannot be shared "
+            f"equally by {processes} processes; choose a multiple of {processes}"
+        )
+    return _shape(share, spec.batch_size, processes)
+
+
+def smaller(shape: BatchShape) -> BatchShape | None:
+    """Half as many pairs at once, twice as often, or the next numbers with the same product; None from single ones."""
+    if shape.batch_size == 1:
+        return None
+    return _shape(shape.batch_size * shape.accumulation, shape.batch_size // 2, shape.processes)
+
+
+def _shape(share: int, at_most: int, processes: int) -> BatchShape:
+    batch = next(size for size in range(min(at_most, share), 0, -1) if share % size == 0)
+    return BatchShape(batch_size=batch, accumulation=share // batch, processes=processes)
