@@ -20,13 +20,24 @@ from services.trainer.settings import TrainerSettings
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("registry", "generator", "modelserver", "evaluator", "evaluator-gpu", "novelty", "trainer", "trainer-gpu")
+OURS = (
+    "registry",
+    "generator",
+    "generator-gpu",
+    "modelserver",
+    "evaluator",
+    "evaluator-gpu",
+    "novelty",
+    "trainer",
+    "trainer-gpu",
+)
 NETWORKS = {
     "rabbitmq": {"messages", "evaluation"},
     "mongo": {"documents"},
     "minio": {"objects"},
     "registry": {"edge", "evaluation", "messages", "objects", "documents"},
     "generator": {"messages", "objects", "models"},
+    "generator-gpu": {"messages", "objects", "models"},
     "modelserver": {"models"},
     "vllm": {"models"},
     "evaluator": {"evaluation"},
@@ -38,6 +49,7 @@ NETWORKS = {
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "registry": RegistrySettings,
     "generator": GeneratorSettings,
+    "generator-gpu": GeneratorSettings,
     "evaluator": EvaluatorSettings,
     "evaluator-gpu": EvaluatorSettings,
     "novelty": NoveltySettings,
@@ -165,8 +177,15 @@ def test_the_registry_is_first(name):
 def test_the_model_server_reads_adapters_where_the_generator_says_they_are():
     path = SERVICES["generator"]["environment"]["ARCHLOOP_GENERATOR_CACHE_DIR"]
     assert SERVICES["generator"]["volumes"] == [f"adapters:{path}"]
+    assert SERVICES["generator-gpu"]["volumes"][0] == f"adapters:{path}"
     for server in ("modelserver", "vllm"):
         assert f"adapters:{path}:ro" in SERVICES[server]["volumes"]
+
+
+def test_with_gpus_all_know_the_base_model_by_one_name():
+    asked = SERVICES["generator-gpu"]["environment"]["ARCHLOOP_GENERATOR_BASE_MODEL"]
+    assert SERVICES["trainer-gpu"]["environment"]["ARCHLOOP_TRAINER_BASE_MODEL"] == asked
+    assert f"--model={asked}" in SERVICES["vllm"]["command"]
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
