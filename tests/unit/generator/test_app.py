@@ -33,14 +33,14 @@ def base(tmp_path):
     return save_base(tmp_path / "base", length=2048)
 
 
-async def published(base, folder, blobs) -> AdapterRef:
+async def published(base, folder, blobs, name="code-v1", seed=1) -> AdapterRef:
     """A random adapter with the fingerprint that the trainer would take of it."""
-    save_adapter(base, folder, target_modules=["q_proj"])
+    save_adapter(base, folder, target_modules=["q_proj"], seed=seed)
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)
     tokenizer = AutoTokenizer.from_pretrained(base)
     files = {name: (folder / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors")}
     return await Publisher(blobs, folder).publish(
-        files=files, base_sha256=fingerprint(str(base)), probe=take(model, tokenizer, "# A network, please.\n")
+        name, files=files, base_sha256=fingerprint(str(base)), probe=take(model, tokenizer, "# A network, please.\n")
     )
 
 
@@ -95,6 +95,39 @@ async def test_adapters_are_activated_and_requests_answered_by_the_one_they_name
             assert all(message.usage.completion_tokens > 0 for message in generated.values())
             assert app.adapters.active == ["code-v1"]
     assert not list((tmp_path / "cache").iterdir()), "the private files are gone"
+    assert await bus.parked() == []
+
+
+async def test_adapters_that_come_one_after_another_under_load_drop_no_answer(base, tmp_path):
+    bus, blobs, heard = MemoryBus(), DirectoryBlobs(tmp_path / "blobs"), Heard()
+    await bus.declare(EVERYTHING)
+    await bus.subscribe(EVERYTHING, heard.handle)
+    refs = [await published(base, tmp_path / f"a{n}", blobs, f"code-v{n}", seed=n) for n in range(1, 6)]
+    active, asked, resident = [None], {}, []
+
+    async def keep_asking(worker: int) -> None:
+        while len(active) <= len(refs):
+            index = len(asked)
+            asked[index] = active[-1]
+            await say(bus, request(index, base, active[-1]))
+            while index not in {m.index for m in heard if isinstance(m, CandidateGenerated)}:
+                await asyncio.sleep(0.01)
+
+    async with spawned(str(base), slots=16, threads=1, log=tmp_path / "log") as url:
+        settings = GeneratorSettings(server_url=url, replica="r1", cache_dir=tmp_path / "cache")
+        backend = backend_of(settings)
+        async with running(settings, bus=bus, blobs=blobs, backend=backend):
+            workers = [asyncio.create_task(keep_asking(worker)) for worker in range(12)]
+            for number, ref in enumerate(refs, 1):
+                await say(bus, AdapterTrained(run_id=ref.adapter, cycle=0, adapter=ref, pair_count=1))
+                await heard.of(AdapterActivated, number)
+                resident.append(len(await backend.adapters()))
+                active.append(ref)
+            await asyncio.gather(*workers)
+    answered = {m.index: m.adapter for m in heard if isinstance(m, CandidateGenerated)}
+    assert answered == {index: ref and ref.adapter for index, ref in asked.items()}
+    assert len(set(answered.values())) >= len(refs), "there was load all the time"
+    assert resident == [1, 2, 2, 2, 2]
     assert await bus.parked() == []
 
 
