@@ -5,23 +5,31 @@ Asked of the kernel, not of a setting: what a manifest promised is worth what ar
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = Path("/proc")
 _INITIAL = {"pid": 4026531836, "ipc": 4026531839, "uts": 4026531838}  # include/linux/proc_ns.h
 _SOCKETS = ("docker.sock", "containerd/containerd.sock", "crio/crio.sock", "podman/podman.sock")
 
 
+class _Mount(NamedTuple):
+    point: str
+    kind: str
+    options: tuple[str, ...]
+
+
 def shortcomings(proc: Path = _PROC, run: Path = Path("/run")) -> list[str]:
     """What is missing for a hardened container, each in a few words; none where it is one."""
     status = _fields(proc / "self/status")
+    mounts = _mounts(proc)
     checks = {
         **{f"a {kind} namespace of its own": not _shared(proc, kind) for kind in _INITIAL},
         "a user other than root": status.get("Uid", "0").split()[0] != "0",
         "no_new_privs": status.get("NoNewPrivs") == "1",
         "a seccomp filter": status.get("Seccomp") == "2",
         "an empty capability bounding set": int(status.get("CapBnd", "1"), 16) == 0,
-        "a read-only root file system": "ro" in _mount_options(proc, "/"),
-        "cgroups that it cannot write to": "rw" not in _mount_options(proc, "/sys/fs/cgroup"),
+        "a read-only root file system": "ro" in next((m.options for m in mounts if m.point == "/"), ()),
+        "cgroups that it cannot write to": not any("rw" in m.options for m in mounts if m.kind.startswith("cgroup")),
         "no socket of a container engine": not any(os.access(run / name, os.W_OK) for name in _SOCKETS),
     }
     return [name for name, ok in checks.items() if not ok]
@@ -37,7 +45,8 @@ def _shared(proc: Path, kind: str) -> bool:
     return str(_INITIAL[kind]) in str((proc / "self/ns" / kind).readlink())
 
 
-def _mount_options(proc: Path, point: str) -> list[str]:
-    """Of the mount that lies on top there (proc_pid_mountinfo(5)); none where there is no mount."""
-    rows = [line.split() for line in (proc / "self/mountinfo").read_text().splitlines()]
-    return next((row[5].split(",") for row in reversed(rows) if row[4] == point), [])
+def _mounts(proc: Path) -> list[_Mount]:
+    """What is mounted, the last to come first (proc_pid_mountinfo(5))."""
+    parts = (line.partition(" - ") for line in reversed((proc / "self/mountinfo").read_text().splitlines()))
+    rows = [(before.split(), after.split()) for before, _, after in parts]
+    return [_Mount(before[4], after[0], tuple(before[5].split(","))) for before, after in rows]

@@ -47,6 +47,18 @@ def test_each_thing_is_missed_by_name(container, file, old, new, missing):
     assert look(container) == [missing]
 
 
+def test_of_the_older_cgroups_each_has_a_mount_of_its_own(container):
+    path = container / "proc/self/mountinfo"
+    older = (
+        "102 100 0:52 / /sys/fs/cgroup rw,nosuid - tmpfs tmpfs rw\n"
+        "103 102 0:53 / /sys/fs/cgroup/memory ro,nosuid - cgroup cgroup rw,memory\n"
+    )
+    path.write_text("".join(MOUNTS.splitlines(keepends=True)[:2]) + older)
+    assert look(container) == []
+    path.write_text(path.read_text().replace("memory ro", "memory rw"))
+    assert look(container) == ["cgroups that it cannot write to"]
+
+
 def test_the_machines_own_processes_are_not_to_be_seen(container):
     pid = container / "proc/self/ns/pid"
     pid.unlink()
