@@ -42,7 +42,7 @@ TEXT = """# {count} architectures of LEMUR
 Image classifiers of the LEMUR data set (package `nn-dataset` 2.1.2, `ab/nn/nn/*.py`) that LEMUR has trained on
 CIFAR-10, by `benchmarks/lemur.py --count {wanted} --seed {seed} --protocol {protocol}`: equally many of every family
 where it has so many. `{protocol}` is {train:,} images of {size}, {epochs} epoch in batches of {batch}, within
-{cpu:g} s of CPU time and {memory:.1f} GiB; {slots} slots. Every network got an outcome; the sandbox itself failed at
+{cpu:g} s of CPU time and {memory:.1f} GiB, {slots} at a time. Every network got an outcome; the sandbox itself failed at
 {failures}.
 
 {families}
@@ -163,7 +163,7 @@ def page(lines: Sequence[Line], options: argparse.Namespace, protocol: Protocol)
         seed=options.seed,
         protocol=options.protocol,
         train=protocol.dataset.train,
-        size=f"{' x '.join(map(str, sides))} with {channels} channels",
+        size=f"{' x '.join(map(str, sides))} with {channels} channel(s)",
         epochs=protocol.epochs,
         batch=protocol.batch,
         cpu=protocol.limits.cpu_seconds,
