@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 RESULTS, IMAGE = Path("docs/results/demo.md"), Path("docs/images/demo.svg")
 Summary = dict[str, Any]
@@ -90,6 +91,7 @@ def plot(runs: dict[int, tuple[Summary, Summary]], path: Path) -> None:
                 axis.plot(values, color=colour, marker="o", ms=3, lw=1.5, alpha=0.85, label=None if number else label)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("cycle", fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylim(0, None if key == "unique_total" else 1)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=9)

@@ -23,6 +23,7 @@ import psutil
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.memory import MemoryBus
@@ -223,10 +224,12 @@ def draw(rows: list[dict[str, float]]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     numbers = range(1, len(rows) + 1)
     left.bar(numbers, [row["seconds"] for row in rows], color="#4c72b0")
-    left.set(xlabel="adapter", ylabel="seconds until active", title="From its event to its first answer")
+    left.set(xlabel="adapter", ylabel="seconds until active", title="From its event until it is active")
     right.plot(numbers, [row["server"] for row in rows], color="#55a868", label="model server")
     right.plot(numbers, [row["own"] for row in rows], color="#c44e52", label="generator and benchmark")
     right.set(xlabel="adapter", ylabel="MiB resident", title="Memory", ylim=(0, None))
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.legend(frameon=False)
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGE, metadata={"Date": None})

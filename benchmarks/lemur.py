@@ -42,8 +42,8 @@ TEXT = """# {count} architectures of LEMUR
 Image classifiers of the LEMUR data set (package `nn-dataset` 2.1.2, `ab/nn/nn/*.py`) that LEMUR has trained on
 CIFAR-10, by `benchmarks/lemur.py --count {wanted} --seed {seed} --protocol {protocol}`: equally many of every family
 where it has so many. `{protocol}` is {train:,} images of {size}, {epochs} epoch in batches of {batch}, within
-{cpu:g} s of CPU time and {memory:.1f} GiB, {slots} at a time. Every network got an outcome; the sandbox itself failed at
-{failures}.
+{cpu:g} s of CPU time and {memory:.1f} GiB, {slots} at a time. Every network got an outcome; the sandbox itself
+failed at {failures}.
 
 {families}
 
