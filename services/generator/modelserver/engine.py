@@ -33,6 +33,11 @@ class Engine:
         """Neither waiting nor running sequences."""
         return not self._waiting and not any(self._rows)
 
+    @property
+    def lone(self) -> bool:
+        """One sequence and no more."""
+        return len(self._waiting) + sum(row is not None for row in self._rows) == 1
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence for the next free slot."""
         self._waiting.append(sequence)
