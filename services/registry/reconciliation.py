@@ -110,10 +110,9 @@ class Reconciliation:
         return None
 
     async def _ask(self, cycle: Cycle, rows: Mapping[int, Candidate], waiting: Sequence[Owed]) -> None:
-        metered = bool(self._run.spec.budget.limits())
         for place, each in enumerate(waiting):
             if each.step == "generation":
-                if metered and place >= _WINDOW:
+                if self._metered and place >= _WINDOW:
                     break
                 self._say(requests.generation(self._run, cycle, each.index), unasked=True)
             elif each.step == "evaluation":
@@ -124,12 +123,18 @@ class Reconciliation:
             reminder = requests.loss(candidate) if candidate.lost else await self._judgement(candidate)
             self._say(reminder, unasked=self._fresh, counts=candidate.index not in blocked)
 
+    @property
+    def _metered(self) -> bool:
+        return bool(self._run.spec.budget.limits())
+
     def _over(self, spent: Spent) -> str | None:
         wall_seconds = (self._now - self._run.created).total_seconds()
         return budget.exhausted(self._run.spec.budget, spent, wall_seconds)
 
     async def _before(self, cycle: Cycle) -> Spent:
-        """What the cycles before this one cost; they are closed and do not change."""
+        """What the cycles before this one cost; they are closed and do not change. Nobody asks without a limit."""
+        if not self._metered:
+            return Spent()
         known = self._conversation.costs
         for number in range(cycle.cycle):
             if number not in known:
@@ -137,7 +142,8 @@ class Reconciliation:
         return reduce(Spent.plus, (known[number] for number in range(cycle.cycle)), Spent())
 
     async def _spent(self, cycle: Cycle) -> Spent:
-        return (await self._before(cycle)).plus(Spent.on(await self._candidates(cycle)))
+        own = Spent.on(await self._candidates(cycle)) if self._metered else Spent()
+        return (await self._before(cycle)).plus(own)
 
     def _wanted(self, before: Spent) -> range:
         """The indices of a cycle; of the last one only as many as the budget allows."""
@@ -198,10 +204,7 @@ class Reconciliation:
     async def _valid_rate(self, adapter: AdapterRef | None) -> float | None:
         """Of what it wrote on trial; None while that is asked for. What is asked for in vain is not valid."""
         found = await trial.standing(self._store, self._run, adapter)
-        spent, limits = self._conversation.spent, self._limits
-        waiting = [
-            each for each in found.missing if not spent(key_of(each), self._silence_s, limits.answer_s, limits.asks)
-        ]
+        waiting = [request for request in found.missing if not self._unheard(key_of(request))]
         for request in waiting:
             self._say(request, unasked=True)
         return None if waiting else found.valid_rate
@@ -219,10 +222,11 @@ class Reconciliation:
         self._say(RunFinished(run_id=self._run.run_id, reason=reason), unasked=True)
 
     def _in_vain(self, cycle: Cycle, each: Owed) -> bool:
-        key = self._key(cycle, each)
-        return not each.blocked and self._conversation.spent(
-            key, self._silence_s, self._limits.answer_s, self._limits.asks
-        )
+        return not each.blocked and self._unheard(self._key(cycle, each))
+
+    def _unheard(self, key: Key) -> bool:
+        """Whether it was asked for as often as it is."""
+        return self._conversation.spent(key, self._silence_s, self._limits.answer_s, self._limits.asks)
 
     async def _give_up(self, cycle: Cycle, each: Owed) -> None:
         lost = CandidateLost(
