@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from archloop import __version__
-from archloop.errors import ArchloopError, InvalidInput
+from archloop.errors import ArchloopError
 from archloop.ops import logging
 from archloop_cli import data, doctor, environment, model, parked
 
@@ -64,10 +64,8 @@ def run(
     )
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
-    if server and pairs:
-        raise InvalidInput("--pairs", str(pairs), "no --server: a deployment tunes on its own trainer's machines")
-    begin = partial(remote.drive, server, run_id) if server else partial(runs.start, pairs=pairs)
-    summary = begin(spec, directory, err)
+    begin = partial(remote.drive, server, run_id) if server else runs.start
+    summary = begin(spec, directory, err, pairs)
     _conclude(summary, directory, as_json)
 
 

@@ -1,8 +1,9 @@
 """`archloop run --server URL`: ask a deployment for a run and follow it to its end, over the registry's API."""
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -14,10 +15,10 @@ from pydantic import SecretStr, TypeAdapter
 from rich.console import Console
 
 from archloop import __version__
-from archloop.contracts.spec import RunSpec
+from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops.connecting import patiently
-from archloop_cli import report
+from archloop_cli import bootstrap, report
 from archloop_cli.outputs import write_json
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.settings import CliSettings
@@ -54,6 +55,11 @@ class RemoteRegistry:
     async def request(self, run_id: str, spec: RunSpec) -> None:
         """Ask for the run; once more changes nothing."""
         await self._checked("POST", "/runs", json={"run_id": run_id, "spec": spec.model_dump(mode="json")})
+
+    async def keep(self, lines: Sequence[str]) -> BootstrapSpec:
+        """Have pairs kept, to begin a run with."""
+        body = {"pairs": [json.loads(line) for line in lines]}
+        return BootstrapSpec.model_validate_json(await self._checked("POST", "/pairs", json=body))
 
     async def summary(self, run_id: str) -> Summary | None:
         """What the run came to so far; None until it is recorded."""
@@ -100,13 +106,22 @@ class RemoteRegistry:
         return response.content
 
 
-def drive(server: str, run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
+def drive(
+    server: str, run_id: str, spec: RunSpec, directory: Path, console: Console, pairs: Path | None = None
+) -> Summary:
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
-    return asyncio.run(_drive(server, run_id, spec, directory, console))
+    return asyncio.run(_drive(server, run_id, spec, directory, console, bootstrap.read(pairs) if pairs else None))
 
 
-async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
+async def _drive(
+    server: str, run_id: str, spec: RunSpec, directory: Path, console: Console, pairs: Sequence[str] | None
+) -> Summary:
     async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
+        if pairs is not None:
+            kept = await registry.keep(pairs)
+            assert kept.pairs is not None
+            spec = bootstrap.beginning(spec, kept.pairs, kept.count)
+        bootstrap.require(spec)
         await registry.request(run_id, spec)
         console.print(
             f"[bold]{run_id}[/]: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, at {server}"

@@ -17,7 +17,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.models import FETCHED
 from archloop.ops import logging
-from archloop_cli import tuning
+from archloop_cli import bootstrap
 from archloop_cli.embedded import REGISTRY_FILE, composed
 from archloop_cli.guard import Guard
 from archloop_cli.model import fetched
@@ -72,7 +72,8 @@ def start(spec: RunSpec, directory: Path, console: Console, pairs: Path | None =
         with console.status(f"fetching {spec.base_model}, the first time only"):
             fetched(spec.base_model)
     if pairs is not None:
-        spec = tuning.started(spec, pairs, directory, console)
+        spec = bootstrap.stored(spec, pairs, directory)
+    bootstrap.require(spec)
     write_json(directory / MANIFEST, manifest(default_run_id(spec), spec))
     return resume(directory, console)
 

@@ -9,6 +9,8 @@ from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, Traini
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 
 Cycle = Annotated[int, Field(ge=0)]
+BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
+TunedAfter = Annotated[int, Field(ge=BOOTSTRAP)]
 
 
 class RunRequested(Message):
@@ -128,10 +130,13 @@ class CandidateJudged(CandidateMessage):
 
 
 class TrainingRequested(Message):
-    """Command: tune on these pairs (JSON lines of {"prompt", "completion"}), continuing the parent adapter."""
+    """Command: tune on these pairs (JSON lines of {"prompt", "completion"}), continuing the parent adapter.
+
+    `cycle` is the one after which that is, or -1 for the pairs that a run begins with.
+    """
 
     name = "training.requested"
-    cycle: Cycle
+    cycle: TunedAfter
     adapter: str
     base_model: str
     parent: AdapterRef | None = None
@@ -146,14 +151,14 @@ class TrainingRequested(Message):
 
 
 class AdapterTrained(Message):
-    """A new adapter lies in the object store, complete. `cycle` is the one whose pairs it was tuned on.
+    """A new adapter lies in the object store, complete. `cycle` is that of the request.
 
     `token_curve` has the tokens trained on until each point of `loss_curve`; there were `steps` steps. `seconds` are
     those of the whole job and `tokens_per_second` that of the training proper; both 0 where it was found done.
     """
 
     name = "adapter.trained"
-    cycle: Cycle
+    cycle: TunedAfter
     adapter: AdapterRef
     pair_count: int
     loss_curve: tuple[float, ...] = ()
@@ -210,6 +215,7 @@ CATALOGUE: tuple[type[Message], ...] = (
 )
 
 __all__ = [
+    "BOOTSTRAP",
     "CATALOGUE",
     "AdapterActivated",
     "AdapterRejected",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from archloop.contracts.base import Frozen
-from archloop.contracts.values import AdapterRef
+from archloop.contracts.values import AdapterRef, BlobRef
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -36,24 +36,47 @@ class NoveltySpec(_Strict):
 
 
 class SelectionSpec(_Strict):
-    """Which novel candidates are admitted, and become training pairs (paper section 3; facts: fallback rule).
+    """Which candidates are admitted, and which of those become training pairs (paper section 3; facts: fallback rule).
 
-    Admitted: novel with accuracy >= `threshold`; if those are fewer than `minimum`, the next best novel
-    ones down to `fallback_threshold`. Of the admitted, at most `quota` per structural family are
-    trained on in a cycle, so that one family cannot take over; `replay` best earlier pairs are added.
+    Considered are the novel ones; without `novel_only` near-copies too (an ablation). By `rule` there are admitted
+    - `threshold`: accuracy >= `threshold`, as the paper;
+    - `percentile`: accuracy >= that percentile of the cycle where it is higher, from ten candidates on;
+    - `pareto`: those at or above `fallback_threshold` that none of the others beats in accuracy, parameters and FLOPs
+      at once, then those that only these beat, and so on until there are `minimum`.
+    If the first two find fewer than `minimum`, the next best down to `fallback_threshold` are admitted as well.
+
+    Of the admitted, at most `quota` per structural family are trained on in a cycle, so that one family cannot take
+    over; null is no limit. `replay` earlier ones are added, null is all: family by family in turn, the best of all, or
+    the most recent first.
     """
 
+    rule: Literal["threshold", "percentile", "pareto"] = "threshold"
     threshold: Share = 0.40
+    percentile: Annotated[int, Field(ge=1, le=99)] = 65
     fallback_threshold: Share = 0.35
     minimum: Annotated[int, Field(ge=0)] = 15
-    quota: Count = 8
-    replay: Annotated[int, Field(ge=0)] = 96
+    novel_only: bool = True
+    quota: Count | None = 8
+    replay: Annotated[int, Field(ge=0)] | None = 96
+    replay_order: Literal["families", "best", "recent"] = "families"
 
     @model_validator(mode="after")
     def _fallback_is_below(self) -> Self:
         if self.fallback_threshold > self.threshold:
             raise ValueError("fallback_threshold must not exceed threshold")
         return self
+
+
+class BootstrapSpec(_Strict):
+    """What the LLM is tuned on before it writes the first cycle: pairs as JSON lines in the object store.
+
+    A preset that leaves out `pairs` says that they are to be given with the run. With `replay` every later tuning goes
+    through them again, as the paper's does.
+    """
+
+    pairs: BlobRef | None = None
+    count: Annotated[int, Field(ge=0)] = 0
+    replay: bool = False
 
 
 class TrainingSpec(_Strict):
@@ -135,7 +158,8 @@ class GateSpec(_Strict):
 class RunSpec(_Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
-    The first cycle is written by the base model with `adapter`, if there is one; a frozen run's cycles all are.
+    The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
+    there are any; a frozen run's cycles all are.
     """
 
     preset: str = "custom"
@@ -145,6 +169,7 @@ class RunSpec(_Strict):
     protocol: str
     base_model: str = "tiny"
     adapter: AdapterRef | None = None
+    bootstrap: BootstrapSpec | None = None
     frozen: bool = False
     generation: GenerationSpec = GenerationSpec()
     novelty: NoveltySpec = NoveltySpec()
@@ -154,7 +179,9 @@ class RunSpec(_Strict):
     budget: BudgetSpec = BudgetSpec()
 
     @model_validator(mode="after")
-    def _adapter_is_of_the_base_model(self) -> Self:
+    def _begins_with_one_thing(self) -> Self:
         if self.adapter is not None and self.adapter.base_model != self.base_model:
             raise ValueError(f"the adapter was tuned on {self.adapter.base_model!r}, not on {self.base_model!r}")
+        if self.adapter is not None and self.bootstrap is not None:
+            raise ValueError("a run begins with an adapter or with bootstrap pairs, not with both")
         return self

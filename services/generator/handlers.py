@@ -107,7 +107,7 @@ class AdapterHandler:
 
     async def handle(self, message: AdapterTrained) -> Sequence[AdapterActivated | AdapterRejected]:
         """An announcement that a newer one of the run has overtaken says nothing any more."""
-        if message.cycle < self._newest.get(message.run_id, 0):
+        if message.cycle < self._newest.get(message.run_id, message.cycle):
             return []
         self._newest[message.run_id] = message.cycle
         name = message.adapter.adapter

@@ -32,6 +32,7 @@ class RegistryHandler:
         now = self._clock()
         if isinstance(message, RunRequested):
             protocols.load(message.spec.protocol)
+            _check_bootstrap(message.spec)
         elif isinstance(message, CandidateMessage) and message.submission is None:
             await self._check_place(message)
         recorded = await self._store.record(message, now)
@@ -62,3 +63,8 @@ class RegistryHandler:
                 raise NotFound("run", run_id)
             self._specs[run_id] = run.spec
         return self._specs[run_id]
+
+
+def _check_bootstrap(spec: RunSpec) -> None:
+    if spec.bootstrap is not None and spec.bootstrap.pairs is None:
+        raise InvalidInput("spec.bootstrap.pairs", None, "a reference to pairs, as POST /pairs answers")

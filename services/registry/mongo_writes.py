@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     AdapterTrained,
     CandidateEvaluatedFailed,
     CandidateEvaluatedOk,
@@ -27,7 +28,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import InvalidInput, NotFound, Unavailable
 from services.registry import mongo_rows as rows
 from services.registry.mongo_rows import Document
 from services.registry.recording import no_cycle, require_same
@@ -175,10 +176,19 @@ async def _request_run(db: Database, message: RunRequested, at: datetime) -> boo
 
 
 async def _keep_adapter(db: Database, message: AdapterTrained, at: datetime) -> bool:
-    cycle = await _required_cycle(db, message.run_id, message.cycle)
-    parent = cycle["adapter"] and cycle["adapter"]["adapter"]
+    parent = await _parent(db, message)
     adapter = {**message.data(), "parent": parent, "trained": at}
     return await insert(db, "adapters", rows.cycle_key(message.run_id, message.cycle), adapter)
+
+
+async def _parent(db: Database, message: AdapterTrained) -> str | None:
+    """The adapter that wrote the cycle; a run begins with none."""
+    if message.cycle == BOOTSTRAP:
+        if await db.runs.find_one({"_id": message.run_id}, projection=["_id"]) is None:
+            raise NotFound("run", message.run_id)
+        return None
+    adapter = (await _required_cycle(db, message.run_id, message.cycle))["adapter"]
+    return adapter["adapter"] if adapter else None
 
 
 async def _required_cycle(db: Database, run_id: str, cycle: int) -> Document:

@@ -1,6 +1,7 @@
 """Training pairs as JSON lines: what was asked, and the answer in exactly the form that generation expects."""
 
 import json
+import math
 from collections.abc import Sequence
 
 from archloop import answers, briefs
@@ -12,7 +13,7 @@ from services.registry.store import Store
 
 
 def scored(candidate: Candidate) -> selection.Scored:
-    """A novel candidate as selection sees it."""
+    """A judged candidate as selection sees it."""
     assert candidate.evaluation is not None
     assert candidate.judgement is not None
     return selection.Scored(
@@ -21,18 +22,24 @@ def scored(candidate: Candidate) -> selection.Scored:
         candidate.index or 0,
         candidate.evaluation.accuracy or 0.0,
         candidate.judgement.family,
+        _size(candidate.evaluation.parameters),
+        _size(candidate.evaluation.flops),
     )
 
 
 async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
-    """The pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone."""
+    """The pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone.
+
+    None where nothing was admitted to learn from.
+    """
     admitted = (await store.architectures(run.run_id)).items
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     parameters = {a.candidate_id: a.parameters for a in admitted}
     chosen = selection.training(current, earlier, run.spec.selection)
     found = [await _line(store, blobs, s.candidate_id, parameters[s.candidate_id]) for s in chosen]
-    return [line for line in found if line is not None]
+    own = [line for line in found if line is not None]
+    return [*own, *await _bootstrap(blobs, run)] if own else []
 
 
 async def text_of(code: SourceCode, blobs: Blobs) -> str:
@@ -41,6 +48,12 @@ async def text_of(code: SourceCode, blobs: Blobs) -> str:
         return code.text
     assert code.blob is not None
     return (await blobs.get(code.blob)).decode("utf-8", "replace")
+
+
+async def put_bootstrap(blobs: Blobs, pairs: Sequence[str]) -> BlobRef:
+    """Store the lines that a run is to begin with; the same ones once only."""
+    content = "".join(f"{line}\n" for line in pairs).encode()
+    return await blobs.put(f"pairs/{sha256_of(content)}.jsonl", content)
 
 
 async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Sequence[str]) -> BlobRef:
@@ -56,6 +69,18 @@ async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int |
     completion = answers.render(await text_of(source.code, blobs))
     prompt = briefs.truthful(source.prompt, parameters)
     return json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
+
+
+async def _bootstrap(blobs: Blobs, run: Run) -> list[str]:
+    """Those that the run began with, where they are replayed."""
+    bootstrap = run.spec.bootstrap
+    if bootstrap is None or bootstrap.pairs is None or not bootstrap.replay:
+        return []
+    return (await blobs.get(bootstrap.pairs)).decode().splitlines()
+
+
+def _size(known: int | None) -> float:
+    return math.inf if known is None else known
 
 
 def _scored(architecture: Architecture) -> selection.Scored:

@@ -1,7 +1,8 @@
 """One look at one run. Only here is the order of the loop known.
 
-    open a cycle → ask for its candidates → all are settled → admit and close → ask for training
-    → an adapter is trained → open the next cycle with it → … → the last cycle is closed → finished
+    tune on the bootstrap pairs, if there are any → open a cycle → ask for its candidates → all are settled
+    → admit and close → ask for training → an adapter is trained → open the next cycle with it → …
+    → the last cycle is closed → finished
 
 Each step is derived from rows and leaves a row, so a look may end anywhere and the next one goes on from there.
 """
@@ -16,6 +17,7 @@ import structlog
 from archloop.blobs.port import Blobs
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     CandidateEvaluatedOk,
     CandidateGenerated,
     CandidateLost,
@@ -73,7 +75,7 @@ class Reconciliation:
         cycles = await self._store.cycles(self._run.run_id)
         for closed in cycles[-2:-1]:
             await self._announce(closed)
-        cycle: Cycle | None = cycles[-1] if cycles else await self._open(0, self._run.spec.adapter)
+        cycle: Cycle | None = cycles[-1] if cycles else await self._begin()
         while cycle is not None:
             cycle = await self._advance(cycle)
         return self._messages
@@ -161,8 +163,9 @@ class Reconciliation:
         if all(c.lost for c in candidates):
             self._finish(f"cycle {cycle.cycle}: every candidate was lost; is each service running?")
             return None
-        novel = [pairs.scored(c) for c in candidates if c.novel]
-        admitted = [s.candidate_id for s in selection.admitted(novel, self._run.spec.selection)]
+        spec = self._run.spec.selection
+        considered = [pairs.scored(c) for c in candidates if c.novel or (c.judged and not spec.novel_only)]
+        admitted = [s.candidate_id for s in selection.admitted(considered, spec)]
         await self._store.close_cycle(self._run.run_id, cycle.cycle, admitted, self._now)
         self._conversation.asks.clear()
         return cycle.model_copy(update={"closed": self._now})
@@ -171,24 +174,44 @@ class Reconciliation:
         """Open the next cycle, with the adapter that this one's pairs made where there is to be one."""
         following = cycle.cycle + 1
         if self._run.spec.frozen:
-            return await self._open(following, self._run.spec.adapter)
-        trained = {a.cycle: a.adapter for a in await self._store.adapters(self._run.run_id)}
-        if cycle.cycle in trained:
-            promoted = await self._promoted(cycle, trained[cycle.cycle])
-            adapter = trained[cycle.cycle] if promoted else cycle.adapter
+            return await self._open(following, cycle.adapter)
+        if (challenger := await self._trained(cycle.cycle)) is not None:
+            promoted = await self._promoted(cycle, challenger)
+            adapter = challenger if promoted else cycle.adapter
             return None if promoted is None else await self._open(following, adapter)
-        key: Key = (TrainingRequested.name, cycle.cycle)
-        if self._conversation.spent(key, self._silence_s, self._limits.training_s, self._limits.asks):
-            self._finish(f"cycle {cycle.cycle}: no adapter after {self._limits.asks} requests for training")
-            return None
-        if not self._due(key, self._limits.training_s, unasked=True):
+        if not self._may_train(cycle.cycle):
             return None
         lines = await pairs.lines(self._store, self._blobs, self._run, cycle.cycle)
         if not lines:
             return await self._open(following, cycle.adapter)
         ref = await pairs.put(self._blobs, self._run.run_id, cycle.cycle, lines)
-        self._append(requests.training(self._run, cycle, ref, len(lines)))
+        self._append(requests.training(self._run, cycle.cycle, cycle.adapter, ref, len(lines)))
         return None
+
+    async def _begin(self) -> Cycle | None:
+        """Open the first cycle, with the adapter that the bootstrap pairs made where there are any."""
+        spec = self._run.spec
+        start = spec.bootstrap
+        if start is None or start.pairs is None:
+            return await self._open(0, spec.adapter)
+        if (adapter := await self._trained(BOOTSTRAP)) is not None:
+            return await self._open(0, adapter)
+        if self._may_train(BOOTSTRAP):
+            self._append(requests.training(self._run, BOOTSTRAP, spec.adapter, start.pairs, start.count))
+        return None
+
+    async def _trained(self, cycle: int) -> AdapterRef | None:
+        trained = {a.cycle: a.adapter for a in await self._store.adapters(self._run.run_id)}
+        return trained.get(cycle)
+
+    def _may_train(self, cycle: int) -> bool:
+        """Whether it is time to ask for an adapter; the run ends where that was asked in vain."""
+        key: Key = (TrainingRequested.name, cycle)
+        if self._conversation.spent(key, self._silence_s, self._limits.training_s, self._limits.asks):
+            step = "bootstrap" if cycle == BOOTSTRAP else f"cycle {cycle}"
+            self._finish(f"{step}: no adapter after {self._limits.asks} requests for training")
+            return False
+        return self._due(key, self._limits.training_s, unasked=True)
 
     async def _promoted(self, cycle: Cycle, challenger: AdapterRef) -> bool | None:
         """Whether the new adapter follows the present one; None while they are on trial."""

@@ -106,7 +106,7 @@ class Candidate(Frozen):
     @property
     def novel(self) -> bool:
         """Valid and unlike everything before."""
-        return self.valid and self.judgement is not None and self.judgement.verdict is Verdict.NOVEL
+        return self.judgement is not None and self.valid and self.judgement.verdict is Verdict.NOVEL
 
     @property
     def awaits(self) -> Step | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     CandidateEvaluatedFailed,
     CandidateEvaluatedOk,
     CandidateGenerated,
@@ -14,7 +15,7 @@ from archloop.contracts.messages import (
     GenerationRequested,
     TrainingRequested,
 )
-from archloop.contracts.values import BlobRef, Usage
+from archloop.contracts.values import AdapterRef, BlobRef, Usage
 from services.registry.records import Candidate, Cycle, Run, Source
 
 
@@ -25,13 +26,17 @@ def derived_seed(*parts: object) -> int:
 
 
 def adapter_name(run_id: str, cycle: int) -> str:
-    """`<run>-c<cycle>`, within what model servers accept; a run name that must be changed for it gets a hash."""
+    """`<run>-c<cycle>`, or `<run>-start`, within what model servers accept.
+
+    A run name that must be changed for it gets a hash.
+    """
     clean = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
-    room = 63 - len(f"-c{cycle}")
+    end = "start" if cycle == BOOTSTRAP else f"c{cycle}"
+    room = 62 - len(end)
     if clean != run_id or len(clean) > room:
         tag = hashlib.sha256(run_id.encode()).hexdigest()[:8]
         clean = f"{clean[: room - 9].rstrip('-')}-{tag}"
-    return f"{clean}-c{cycle}"
+    return f"{clean}-{end}"
 
 
 def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
@@ -72,18 +77,18 @@ def loss(candidate: Candidate) -> CandidateLost:
     return CandidateLost.model_validate(_place(candidate) | dict(candidate.lost))
 
 
-def training(run: Run, cycle: Cycle, pairs: BlobRef, pair_count: int) -> TrainingRequested:
-    """Ask for the next adapter."""
+def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pair_count: int) -> TrainingRequested:
+    """Ask for the adapter that follows the cycle, or with which the run begins."""
     return TrainingRequested(
         run_id=run.run_id,
-        cycle=cycle.cycle,
-        adapter=adapter_name(run.run_id, cycle.cycle),
+        cycle=cycle,
+        adapter=adapter_name(run.run_id, cycle),
         base_model=run.spec.base_model,
-        parent=cycle.adapter,
+        parent=parent,
         pairs=pairs,
         pair_count=pair_count,
         training=run.spec.training,
-        seed=derived_seed("training", run.spec.seed, cycle.cycle),
+        seed=derived_seed("training", run.spec.seed, cycle),
     )
 
 

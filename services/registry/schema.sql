@@ -60,13 +60,13 @@ CREATE TABLE IF NOT EXISTS architectures (
     candidate_id TEXT PRIMARY KEY REFERENCES candidates,
     admitted     REAL NOT NULL
 );
+-- The cycle is -1 for the adapter that was tuned on the bootstrap pairs.
 CREATE TABLE IF NOT EXISTS adapters (
-    run_id  TEXT NOT NULL,
+    run_id  TEXT NOT NULL REFERENCES runs,
     cycle   INTEGER NOT NULL,
     trained REAL NOT NULL,
     data    TEXT NOT NULL,
-    PRIMARY KEY (run_id, cycle),
-    FOREIGN KEY (run_id, cycle) REFERENCES cycles
+    PRIMARY KEY (run_id, cycle)
 );
 CREATE TABLE IF NOT EXISTS events (
     seq    INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,35 +1,49 @@
 """Which candidates are admitted, and which admitted ones the LLM learns from. Pure functions."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import quantiles
 
 from archloop.contracts.spec import SelectionSpec
+
+_FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A novel candidate as selection sees it."""
+    """A candidate as selection sees it. An unknown size counts as infinite."""
 
     candidate_id: str
     cycle: int
     index: int
     accuracy: float
     family: str
+    parameters: float = math.inf
+    flops: float = math.inf
+
+    def beats(self, other: "Scored") -> bool:
+        """At least as good in accuracy, parameters and FLOPs, and better in one of them."""
+        own, others = ((s.accuracy, -s.parameters, -s.flops) for s in (self, other))
+        return own != others and all(a >= b for a, b in zip(own, others, strict=True))
 
 
-def admitted(novel: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Those at or above the threshold; if fewer than `minimum`, the next best down to the fallback threshold."""
-    ranked = best_first(novel)
-    passed = sum(s.accuracy >= spec.threshold for s in ranked)
+def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
+    """Those that the rule lets in, best first."""
+    ranked = best_first(considered)
     eligible = [s for s in ranked if s.accuracy >= spec.fallback_threshold]
+    if spec.rule == "pareto":
+        return _by_fronts(eligible, spec.minimum)
+    bar = _percentile(ranked, spec) if spec.rule == "percentile" else spec.threshold
+    passed = sum(s.accuracy >= bar for s in ranked)
     return eligible[: max(passed, spec.minimum)]
 
 
 def training(current: Iterable[Scored], earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Of this cycle's admitted the best `quota` per family, then `replay` earlier ones, family by family in turn."""
+    """Of this cycle's admitted the best `quota` per family, then `replay` earlier ones."""
     fresh = [s for family in _families(current) for s in family[: spec.quota]]
-    return best_first(fresh) + _in_turn(_families(earlier), spec.replay)
+    return best_first(fresh) + _replayed(earlier, spec)[: spec.replay]
 
 
 def best_first(scored: Iterable[Scored]) -> list[Scored]:
@@ -37,12 +51,45 @@ def best_first(scored: Iterable[Scored]) -> list[Scored]:
     return sorted(scored, key=lambda s: (-s.accuracy, s.cycle, s.index))
 
 
+def _percentile(ranked: Sequence[Scored], spec: SelectionSpec) -> float:
+    """The cycle's own bar where it is the higher one; the percentile of a few says nothing."""
+    if len(ranked) < _FEW:
+        return spec.threshold
+    own = quantiles([s.accuracy for s in ranked], n=100, method="inclusive")[spec.percentile - 1]
+    return max(spec.threshold, own)
+
+
+def _by_fronts(eligible: Sequence[Scored], minimum: int) -> list[Scored]:
+    chosen: list[Scored] = []
+    for front in _fronts(eligible):
+        chosen += front
+        if len(chosen) >= minimum:
+            break
+    return best_first(chosen)
+
+
+def _fronts(scored: Sequence[Scored]) -> Iterator[list[Scored]]:
+    """What nobody beats, then what nobody else beats (non-dominated sorting, Deb et al. 2002)."""
+    left = list(scored)
+    while left:
+        front = [s for s in left if not any(other.beats(s) for other in left)]
+        yield front
+        left = [s for s in left if s not in front]
+
+
+def _replayed(earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
+    if spec.replay_order == "families":
+        return _in_turn(_families(earlier))
+    best = best_first(earlier)
+    return sorted(best, key=lambda s: -s.cycle) if spec.replay_order == "recent" else best
+
+
 def _families(scored: Iterable[Scored]) -> list[list[Scored]]:
     by_family = sorted(best_first(scored), key=lambda s: s.family)
     return [list(members) for _, members in groupby(by_family, key=lambda s: s.family)]
 
 
-def _in_turn(families: Sequence[Sequence[Scored]], limit: int) -> list[Scored]:
+def _in_turn(families: Sequence[Sequence[Scored]]) -> list[Scored]:
     rounds = max(map(len, families), default=0)
     turns = [best_first(family[r] for family in families if r < len(family)) for r in range(rounds)]
-    return [s for turn in turns for s in turn][:limit]
+    return [s for turn in turns for s in turn]

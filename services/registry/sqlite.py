@@ -27,7 +27,13 @@ from services.registry.records import (
 from services.registry.sqlite_writes import apply, log_event
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 1
+_VERSION = 2
+_FROM_1 = """
+ALTER TABLE adapters RENAME TO adapters_of_cycles;
+{schema}
+INSERT INTO adapters SELECT * FROM adapters_of_cycles;
+DROP TABLE adapters_of_cycles;
+"""
 _COMPLETE = """
 SELECT 1 FROM cycles JOIN runs USING (run_id)
 WHERE run_id = ? AND cycle = ? AND closed IS NULL AND settled >= spec ->> 'candidates'
@@ -35,7 +41,7 @@ WHERE run_id = ? AND cycle = ? AND closed IS NULL AND settled >= spec ->> 'candi
 _EVENTS = "SELECT * FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"
 _RUN_EVENTS = "SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq LIMIT :limit"
 _ADAPTERS = """
-SELECT a.data, a.trained, c.adapter FROM adapters a JOIN cycles c USING (run_id, cycle)
+SELECT a.data, a.trained, c.adapter FROM adapters a LEFT JOIN cycles c USING (run_id, cycle)
 WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
 """
 
@@ -152,7 +158,9 @@ class SqliteStore:
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         require_known(str(self._path), version, _VERSION)
-        self._db.executescript(f"{_SCHEMA.read_text()}; PRAGMA user_version = {_VERSION};")
+        schema = _SCHEMA.read_text()
+        script = _FROM_1.format(schema=schema) if version == 1 else schema
+        self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def _complete(self, message: Message) -> bool:
         if not in_a_cycle(message):

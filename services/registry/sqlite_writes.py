@@ -6,6 +6,7 @@ from functools import singledispatch
 
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     AdapterTrained,
     CandidateEvaluatedFailed,
     CandidateEvaluatedOk,
@@ -18,6 +19,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
+from archloop.errors import NotFound
 from services.registry.recording import event_text, no_cycle, require_same
 from services.registry.records import Judgement, Loss
 
@@ -142,7 +144,10 @@ def _(message: CandidateLost, db: sqlite3.Connection, at: datetime) -> None:
 
 @apply.register
 def _(message: AdapterTrained, db: sqlite3.Connection, at: datetime) -> None:
-    _require_cycle(db, message.run_id, message.cycle)
+    if message.cycle == BOOTSTRAP:
+        _require_run(db, message.run_id)
+    else:
+        _require_cycle(db, message.run_id, message.cycle)
     db.execute(
         "INSERT INTO adapters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (message.run_id, message.cycle, at.timestamp(), message.model_dump_json()),
@@ -165,6 +170,11 @@ def _open(db: sqlite3.Connection, message: CandidateMessage) -> bool:
 def _require_cycle(db: sqlite3.Connection, run_id: str, cycle: int) -> None:
     if not db.execute("SELECT 1 FROM cycles WHERE run_id = ? AND cycle = ?", (run_id, cycle)).fetchone():
         raise no_cycle(run_id, cycle)
+
+
+def _require_run(db: sqlite3.Connection, run_id: str) -> None:
+    if not db.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
+        raise NotFound("run", run_id)
 
 
 def _keep_code(db: sqlite3.Connection, message: CandidateMessage, code: SourceCode) -> None:

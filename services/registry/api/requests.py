@@ -1,5 +1,6 @@
 """What others may ask for. A request becomes a message on the bus and takes the way of every message."""
 
+import json
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,9 +11,10 @@ from archloop import protocols
 from archloop.contracts.base import Frozen, Message, RunId, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
-from archloop.contracts.spec import NoveltySpec, RunSpec
+from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
 from archloop.errors import Conflict, InvalidInput
+from services.registry import pairs
 from services.registry.api.ports import Ports, PortsDep, Traceparent, authorized
 from services.registry.api.problems import responses
 
@@ -46,6 +48,19 @@ class SubmissionRequest(_Body):
     submitter: Annotated[str, Field(max_length=200)] = ""
 
 
+class Pair(_Body):
+    """A prompt, and the completion that the LLM is to learn for it."""
+
+    prompt: Annotated[str, Field(max_length=_CODE_LIMIT)]
+    completion: Annotated[str, Field(max_length=_CODE_LIMIT)]
+
+
+class PairsRequest(_Body):
+    """Pairs to begin a run with."""
+
+    pairs: Annotated[list[Pair], Field(min_length=1, max_length=100_000)]
+
+
 class Accepted(Frozen):
     """The message that was published, and where its effect will be seen."""
 
@@ -59,12 +74,20 @@ async def request_run(
 ) -> Accepted:
     """Ask for a run."""
     _check_protocol(body.spec.protocol, "spec.protocol")
+    await _check_bootstrap(ports, body.spec)
     run = await ports.store.run(body.run_id)
     if run is not None and run.spec != body.spec:
         raise Conflict(f"run_id: {body.run_id!r} is taken by a run with another spec; choose another name")
     message = RunRequested(run_id=body.run_id, spec=body.spec)
     await _publish(ports, message, traceparent)
     return _accepted(response, message.id, f"/runs/{body.run_id}")
+
+
+@router.post("/pairs", status_code=201)
+async def keep_pairs(ports: PortsDep, body: PairsRequest) -> BootstrapSpec:
+    """Keep pairs, for the `bootstrap` of a run's spec."""
+    lines = [json.dumps(pair.model_dump(), ensure_ascii=False) for pair in body.pairs]
+    return BootstrapSpec(pairs=await pairs.put_bootstrap(ports.blobs, lines), count=len(lines))
 
 
 @router.post("/submissions", status_code=202)
@@ -93,6 +116,14 @@ def _check_protocol(name: str, field: str) -> None:
     """Only protocols by name: a path would be read on this machine."""
     if name not in protocols.names():
         raise InvalidInput(field, name, f"one of {', '.join(protocols.names())}")
+
+
+async def _check_bootstrap(ports: Ports, spec: RunSpec) -> None:
+    if spec.bootstrap is None:
+        return
+    found = spec.bootstrap.pairs
+    if found is None or await ports.blobs.find(found.key) != found:
+        raise InvalidInput("spec.bootstrap.pairs", found, "what POST /pairs answered")
 
 
 async def _source_code(ports: Ports, text: str) -> SourceCode:

@@ -1,0 +1,53 @@
+"""The pairs that a run begins with: read from a file, checked, and put where the trainer finds them."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.contracts.spec import BootstrapSpec, RunSpec
+from archloop.contracts.values import BlobRef
+from archloop.errors import InvalidInput, NotFound
+from services.registry import pairs
+
+
+def read(path: Path) -> list[str]:
+    """One JSON object a line. Raises NotFound, InvalidInput that names the line."""
+    if not path.is_file():
+        raise NotFound("file of pairs", str(path))
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise InvalidInput(str(path), "no lines", "at least one pair")
+    for number, line in enumerate(lines, 1):
+        _check(f"{path}, line {number}", line)
+    return lines
+
+
+def stored(spec: RunSpec, path: Path, directory: Path) -> RunSpec:
+    """The spec of an embedded run in this directory, beginning with these pairs."""
+    lines = read(path)
+    return beginning(spec, asyncio.run(pairs.put_bootstrap(DirectoryBlobs(directory / "blobs"), lines)), len(lines))
+
+
+def beginning(spec: RunSpec, found: BlobRef, count: int) -> RunSpec:
+    """The spec with these pairs, replayed if it says so."""
+    bootstrap = spec.bootstrap or BootstrapSpec()
+    return spec.model_copy(update={"bootstrap": bootstrap.model_copy(update={"pairs": found, "count": count})})
+
+
+def require(spec: RunSpec) -> None:
+    """Raises InvalidInput where the spec wants pairs and has none."""
+    if spec.bootstrap is not None and spec.bootstrap.pairs is None:
+        raise InvalidInput(
+            "--pairs", None, "a file of pairs, as `archloop lemur pairs` and `archloop model pairs` make it"
+        )
+
+
+def _check(place: str, line: str) -> None:
+    try:
+        pair = json.loads(line)
+        fine = isinstance(pair["prompt"], str) and isinstance(pair["completion"], str)
+    except (ValueError, TypeError, KeyError):
+        fine = False
+    if not fine:
+        raise InvalidInput(place, line[:80], '{"prompt": text, "completion": text}')
