@@ -78,6 +78,20 @@ def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: J
 
 
 @app.command()
+def study(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A shipped study, or a study file.")],
+    out: Annotated[Path | None, typer.Option(help="Directory of the study; studies/NAME by default.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; one keeps two cores busy.")] = 1,
+) -> None:
+    """Run variants with several seeds, and report what differs; an interrupted study goes on."""
+    from archloop_cli import study as studies
+
+    directory = out or Path("studies") / Path(file).stem
+    studies.run(file, directory, at_once)
+    err.print(f"report: {directory / 'report.html'}", highlight=False)
+
+
+@app.command()
 def report(
     directory: Annotated[Path, typer.Argument(metavar="RUN")],
     control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,

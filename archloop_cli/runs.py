@@ -29,6 +29,7 @@ from services.registry.sqlite import SqliteStore
 from services.registry.summary import Summary, summarise
 
 MANIFEST = "manifest.json"
+SUMMARY = "summary.json"
 _POLL_S = 0.4
 
 
@@ -129,7 +130,7 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
         trainings = await _trainings(store, blobs, run_id)
     finally:
         await store.close()
-    write_json(directory / "summary.json", summary.model_dump(mode="json"))
+    write_json(directory / SUMMARY, summary.model_dump(mode="json"))
     report.write(
         summary.model_dump(mode="json"),
         candidates,

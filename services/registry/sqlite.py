@@ -158,6 +158,8 @@ class SqliteStore:
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         require_known(str(self._path), version, _VERSION)
+        if version == _VERSION:  # a look at a registry in use must not wait for its writer
+            return
         schema = _SCHEMA.read_text()
         script = _FROM_1.format(schema=schema) if version == 1 else schema
         self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {_VERSION}; COMMIT;")
