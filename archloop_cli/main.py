@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from archloop import __version__
+from archloop import __version__, presets
 from archloop.errors import ArchloopError
 from archloop.ops import logging
 from archloop_cli import data, doctor, environment, model, parked
@@ -47,13 +47,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
     server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run at the server.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--from-manifest", help="Do again what the run of this manifest.json did.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it does, takes and lacks, and start nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
-    from archloop_cli import remote, runs
+    from archloop_cli import planning, remote, reproduction, runs
 
     spec = runs.spec_of(
-        preset,
+        reproduction.recorded(manifest, err) if manifest else presets.load(preset),
         cycles=cycles,
         candidates=candidates,
         seed=seed,
@@ -62,11 +66,18 @@ def run(
         frozen=frozen or None,
         budget=runs.limits(budget) or None,
     )
+    if manifest:
+        pairs = pairs or reproduction.pairs(manifest, spec)
+    if plan:
+        raise typer.Exit(planning.show(planning.plan(spec, pairs), Console()))
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
     begin = partial(remote.drive, server, run_id) if server else runs.start
     summary = begin(spec, directory, err, pairs)
     _conclude(summary, directory, as_json)
+    if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
+        found.show(err)
+        raise typer.Exit(int(bool(found.differing)))
 
 
 @app.command()
@@ -89,6 +100,31 @@ def study(
     directory = out or Path("studies") / Path(file).stem
     studies.run(file, directory, at_once)
     err.print(f"report: {directory / 'report.html'}", highlight=False)
+
+
+@app.command()
+def transfer(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    protocols: Annotated[str, typer.Option(help="Names with commas between: cifar100,svhn.")],
+    top: Annotated[int | None, typer.Option(min=1, help="The best so many only.")] = None,
+) -> None:
+    """Score a run's architectures under other protocols."""
+    from archloop_cli import transfer as transfers
+
+    print(transfers.transfer(directory, protocols.split(","), top))
+
+
+@app.command()
+def proxy(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    epochs: Annotated[list[int], typer.Option(min=2, help="Compare one epoch with so many; may be repeated.")] = [5],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option("--seed", help="And with another seed; may be repeated.")] = [1],  # noqa: B006
+    sample: Annotated[int, typer.Option(min=4, help="So many of the valid candidates.")] = 32,
+) -> None:
+    """Measure how well one epoch ranks networks: against more epochs, and between seeds."""
+    from archloop_cli import proxy as proxies
+
+    print(proxies.proxy(directory, epochs, seeds, sample))
 
 
 @app.command()

@@ -33,9 +33,9 @@ SUMMARY = "summary.json"
 _POLL_S = 0.4
 
 
-def spec_of(preset: str, **overrides: Any) -> RunSpec:
+def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
     """The preset with what the command line says otherwise. Raises NotFound, InvalidInput."""
-    chosen = presets.load(preset).model_dump() | {k: v for k, v in overrides.items() if v is not None}
+    chosen = base.model_dump() | {k: v for k, v in overrides.items() if v is not None}
     spec = presets.checked(chosen, source="command line")
     protocols.load(spec.protocol)
     return spec

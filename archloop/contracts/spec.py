@@ -19,9 +19,13 @@ class _Strict(Frozen):
 
 
 class GenerationSpec(_Strict):
-    """How the LLM is asked: prompt template and decoding."""
+    """How the LLM is asked: prompt template and decoding.
+
+    Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
+    """
 
     template: str = "brief"
+    prompts: Count | None = None
     temperature: Annotated[float, Field(gt=0, le=2)] = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1)] = 0.98
     top_k: Annotated[int, Field(ge=1)] | None = None

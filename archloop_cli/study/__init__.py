@@ -4,15 +4,17 @@ import asyncio
 from pathlib import Path
 
 from archloop_cli.bars import bars
-from archloop_cli.study import plan
-from archloop_cli.study.plan import Study
+from archloop_cli.study import page, plan, results
 from archloop_cli.study.runner import run_all
 
 
-def run(name: str, directory: Path, at_once: int) -> Study:
-    """Run what is not yet there. Raises NotFound, InvalidInput, Unavailable."""
+def run(name: str, directory: Path, at_once: int) -> None:
+    """Run what is not yet there, and report. Raises NotFound, InvalidInput, Unavailable."""
     study = plan.load(name)
+    cells = list(study.cells())
     directory.mkdir(parents=True, exist_ok=True)
-    with bars() as advance:
-        asyncio.run(run_all(list(study.cells()), directory, at_once, advance))
-    return study
+    try:
+        with bars() as advance:
+            asyncio.run(run_all(cells, directory, at_once, advance))
+    finally:
+        page.write(study, results.read(cells, directory), directory)

@@ -136,9 +136,10 @@ async def _within(backend: Backend, prompt: str, decoding: Decoding, seed: int, 
 
 
 def _prompt(message: GenerationRequested) -> str:
-    rng = random.Random(message.seed)  # noqa: S311 - reproducible on purpose
-    protocol = protocols.load(message.protocol)
-    return prompts.render(message.generation.template, protocol=protocol, rng=rng, index=message.index).text
+    asked, fixed = message.generation, message.generation.prompts
+    index = message.index if fixed is None else message.index % fixed
+    rng = random.Random(message.seed if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
+    return prompts.render(asked.template, protocol=protocols.load(message.protocol), rng=rng, index=index).text
 
 
 def _encodable(code: str) -> bool:

@@ -1,0 +1,138 @@
+"""`archloop run --plan`: what a run will do, about how much it takes, and what is missing; nothing is started."""
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from archloop import models, protocols
+from archloop.contracts.spec import RunSpec
+from archloop.protocols.model import Protocol
+from archloop_cli import bootstrap, estimate
+from archloop_cli.estimate import Estimate
+from services.evaluator.datasets import loading, store
+from services.evaluator.settings import EvaluatorSettings
+
+
+class Missing(NamedTuple):
+    """Something that the run cannot do without, and how to get it."""
+
+    what: str
+    how: str
+
+
+class Plan(NamedTuple):
+    """What a run will do, in lines of a heading and a text, and what is missing for it."""
+
+    steps: list[tuple[str, str]]
+    costs: list[tuple[str, str]]
+    missing: list[Missing]
+
+
+def plan(spec: RunSpec, pairs: Path | None) -> Plan:
+    """Looks, and changes nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
+    protocol = protocols.load(spec.protocol)
+    count = len(bootstrap.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
+    found = estimate.of(spec, protocol, count)
+    missing = list(_missing(spec, protocol, found, pairs))
+    return Plan(list(_steps(spec, protocol, count)), list(_costs(spec, protocol, found)), missing)
+
+
+def show(made: Plan, console: Console) -> int:
+    """Print it; 1 where something is missing."""
+    for title, lines in (("what it does", made.steps), ("what it takes", made.costs)):
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    for each in made.missing:
+        console.print(f"[red]missing[/] {escape(each.what)}: {escape(each.how)}", soft_wrap=True, highlight=False)
+    if not made.missing:
+        console.print("[green]nothing is missing[/]")
+    return int(bool(made.missing))
+
+
+def _steps(spec: RunSpec, protocol: Protocol, bootstrap_pairs: int) -> Iterator[tuple[str, str]]:
+    s, t, g = spec.selection, spec.training, spec.generation
+    yield "size", f"{spec.cycles} cycles × {spec.candidates} candidates, seed {spec.seed}"
+    yield "language model", spec.base_model
+    if spec.bootstrap is not None:
+        again = ", replayed in every cycle" if spec.bootstrap.replay else ""
+        yield "bootstrap", f"tunes on {bootstrap_pairs} pairs first{again}"
+    prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
+    yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
+    yield "evaluation", f"{protocol.name}: {protocol.dataset.name}, {protocol.epochs} epoch, batch {protocol.batch}"
+    yield "novelty", f"Jaccard below {spec.novelty.threshold}"
+    yield "selection", f"{s.rule} {s.threshold}, down to {s.fallback_threshold} until there are {s.minimum}"
+    if spec.frozen:
+        yield "training", "none: the frozen control"
+    else:
+        yield "training", f"LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs"
+
+
+def _costs(spec: RunSpec, protocol: Protocol, found: Estimate) -> Iterator[tuple[str, str]]:
+    yield "tokens", f"{found.tokens / 1e6:.1f} million, read and written"
+    if not _on_gpus(spec):
+        yield "time", "minutes to an hour on two cores; no GPU"
+        return
+    yield (
+        "GPU-hours",
+        (
+            f"about {found.hours:.0f}: {found.generate_hours:.1f} to generate, {found.evaluate_hours:.0f} to evaluate,"
+            f" {found.train_hours:.0f} to train; a factor of three either way"
+        ),
+    )
+    yield "GPU memory", f"{found.serving_gb:.0f} GB to serve, {found.training_gb:.0f} GB to train"
+    yield "disk", f"{found.disk_gb:.0f} GB, and the images of {protocol.dataset.name}"
+
+
+def _missing(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: Path | None) -> Iterator[Missing]:
+    if not _has_model(spec.base_model):
+        yield Missing(f"base model {spec.base_model}", _how_to_get(spec.base_model))
+    if not _has_data(protocol):
+        name = protocol.dataset.name
+        yield Missing(f"data set {name}", f"`archloop data prepare {name}` fetches and prepares it")
+    if _on_gpus(spec) and not _has_gpu():
+        yield Missing("GPU", "run at a deployment with GPU nodes: --server URL (docs/how-to/paper.md)")
+    if spec.training.quantization == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
+        yield Missing("bitsandbytes", "`pip install 'archloop[qlora]'` where the trainer runs")
+    if spec.bootstrap is not None and pairs is None:
+        yield Missing("pairs to begin with", "`archloop lemur import`, `curate` and `pairs` make them: --pairs FILE")
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free < found.disk_gb:
+        yield Missing("disk", f"{free:.0f} GB are free, about {found.disk_gb:.0f} GB are needed")
+
+
+def _on_gpus(spec: RunSpec) -> bool:
+    """Whatever neither ships with the project nor is small enough to be fetched by it."""
+    return spec.base_model not in models.FETCHED and models.locate(spec.base_model) == spec.base_model
+
+
+def _has_gpu() -> bool:
+    return bool(EvaluatorSettings.load().gpus) or Path("/dev/nvidia0").exists()
+
+
+def _has_model(name: str) -> bool:
+    if name in models.FETCHED:
+        return (models.folder_of(name) / "config.json").is_file()
+    if Path(models.locate(name)).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _how_to_get(name: str) -> str:
+    if name in models.FETCHED:
+        return f"`archloop model fetch {name}`, or let the run fetch it"
+    return f"`hf download {name}` where the model server and the trainer run, or a folder that holds it"
+
+
+def _has_data(protocol: Protocol) -> bool:
+    name = protocol.dataset.name
+    return name in loading.names() or store.folder(EvaluatorSettings.load().data_dir, name).is_dir()

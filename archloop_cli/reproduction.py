@@ -1,0 +1,101 @@
+"""`archloop run --from-manifest`: a run done again, and what of it came out otherwise."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from archloop import presets
+from archloop.contracts.spec import RunSpec
+from archloop.errors import InvalidInput, NotFound
+from archloop_cli import outputs
+from archloop_cli.embedded import REGISTRY_FILE
+from services.registry.records import Candidate, CandidateQuery
+from services.registry.sqlite import SqliteStore
+
+_PARTS = ("candidates", "evaluations", "verdicts")
+_BINDING = ("protocol", "base_model")
+_TELLING = ("archloop", "libraries", "machine")
+
+
+class Comparison(NamedTuple):
+    """Of two runs: how many candidates both have, and in which place what differs."""
+
+    shared: int
+    differing: list[str]
+
+    def show(self, console: Console) -> None:
+        """In a line, or one for each difference."""
+        if not self.differing:
+            console.print(f"equal in all {self.shared} candidates, evaluations and verdicts")
+        for line in self.differing:
+            console.print(f"[red]differs[/] {line}", highlight=False, soft_wrap=True)
+
+
+def recorded(path: Path, console: Console) -> RunSpec:
+    """What the manifest's run was asked to be. Other libraries or machines than its own are named, not refused.
+
+    Raises NotFound, InvalidInput where the protocol or the base model is another one now.
+    """
+    if not path.is_file():
+        raise NotFound("manifest", str(path))
+    then = json.loads(path.read_text())
+    spec = presets.checked(then.get("spec"), source=path.name)
+    now = outputs.manifest(str(then.get("run_id")), spec)
+    for part in _BINDING:
+        if now[part]["sha256"] != (then.get(part) or {}).get("sha256"):
+            raise InvalidInput(f"{path.name}: {part}", then.get(part), f"sha256 {now[part]['sha256']}, the one here")
+    for line in _changed({key: then.get(key) for key in _TELLING}, now):
+        console.print(f"[yellow]unlike then[/] {line}", highlight=False, soft_wrap=True)
+    return spec
+
+
+def pairs(path: Path, spec: RunSpec) -> Path | None:
+    """The file of pairs that the manifest's run began with, if it began with any and they lie beside it."""
+    if spec.bootstrap is None or spec.bootstrap.pairs is None:
+        return None
+    found = path.parent / "blobs" / spec.bootstrap.pairs.key
+    return found if found.is_file() else None
+
+
+def compared(original: Path, repeated: Path) -> Comparison | None:
+    """The two runs of these directories, candidate by candidate; None where the original is not there any more."""
+    if not (original / REGISTRY_FILE).is_file():
+        return None
+    then, now = (asyncio.run(_candidates(directory)) for directory in (original, repeated))
+    differing = [
+        f"cycle {place[0]}, no. {place[1]}: {name} {a!r}, now {b!r}"
+        for place in sorted(then.keys() | now.keys())
+        for name, a, b in zip(_PARTS, _parts(then.get(place)), _parts(now.get(place)), strict=True)
+        if a != b
+    ]
+    return Comparison(len(then.keys() & now.keys()), differing)
+
+
+async def _candidates(directory: Path) -> dict[tuple[int, int], Candidate]:
+    store = SqliteStore(directory / REGISTRY_FILE)
+    try:
+        found = (await store.candidates(CandidateQuery())).items
+    finally:
+        await store.close()
+    return {(c.cycle, c.index): c for c in found if c.cycle is not None and c.index is not None}
+
+
+def _parts(candidate: Candidate | None) -> tuple[object, object, object]:
+    """What is to come out the same: the code, what was measured but for the time it took, and the verdict."""
+    if candidate is None:
+        return None, None, None
+    e, j = candidate.evaluation, candidate.judgement
+    measured = e and (e.outcome.value, e.accuracy, e.test_accuracy, e.parameters)
+    return candidate.code_sha256, measured, j and (j.verdict.value, j.similarity, candidate.admitted)
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in then.items():
+        if isinstance(value, Mapping) and isinstance(now.get(key), Mapping):
+            yield from (f"{key}.{line}" for line in _changed(value, now[key]))
+        elif value != now.get(key):
+            yield f"{key}: {value}, now {now.get(key)}"

@@ -1,0 +1,88 @@
+"""Networks of a run scored once more, under other protocols than the run's own."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.contracts.values import Evaluation, sha256_of
+from archloop.errors import NotFound
+from archloop.protocols.model import Protocol
+from archloop_cli.embedded import REGISTRY_FILE
+from archloop_cli.runs import stored_run
+from services.evaluator.app import evaluator
+from services.evaluator.settings import EvaluatorSettings
+from services.registry.pairs import text_of
+from services.registry.records import Candidate, CandidateQuery
+from services.registry.sqlite import SqliteStore
+
+Advance = Callable[[str, int, int], None]
+Scores = dict[tuple[str, str], Evaluation]
+
+
+class Network(NamedTuple):
+    """A valid candidate: its accuracy under the run's own protocol, its code, and its place, which is cycle/index."""
+
+    name: str
+    place: str
+    accuracy: float
+    code: str
+
+
+async def networks(directory: Path, *, admitted: bool) -> list[Network]:
+    """The valid candidates of a run, or its architectures only; best first. Raises NotFound where there are none."""
+    run_id, _ = stored_run(directory)
+    store = SqliteStore(directory / REGISTRY_FILE)
+    blobs = DirectoryBlobs(directory / "blobs")
+    try:
+        found = (await store.candidates(CandidateQuery(run_id=run_id))).items
+        chosen = [c for c in found if c.valid and c.submission is None and (c.admitted or not admitted)]
+        result = [await _network(store, blobs, candidate) for candidate in chosen]
+    finally:
+        await store.close()
+    if not result:
+        raise NotFound("architecture" if admitted else "valid candidate", str(directory))
+    return sorted(result, key=lambda network: -network.accuracy)
+
+
+async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: Path, advance: Advance) -> Scores:
+    """Each under each, on all slots; what the log has already is not done again. Raises Unavailable, NotFound."""
+    known = _logged(log)
+    async with evaluator(EvaluatorSettings.load()) as judge:
+        for protocol in protocols:
+            missing = [n for n in chosen if (sha256_of(n.code), protocol.sha256) not in known]
+            tasks = [asyncio.create_task(judge.evaluate(n.code, protocol)) for n in missing]
+            for done, task in enumerate(asyncio.as_completed(tasks), 1):
+                evaluation = await task
+                known[_key(evaluation)] = evaluation
+                with log.open("a") as file:
+                    file.write(evaluation.model_dump_json() + "\n")
+                advance(protocol.name, len(chosen) - len(missing) + done, len(chosen))
+    return {(n.name, p.name): known[sha256_of(n.code), p.sha256] for n in chosen for p in protocols}
+
+
+def accuracies(chosen: Sequence[Network], scores: Mapping[tuple[str, str], Evaluation], protocol: str) -> list[float]:
+    """In the order of the networks; what is not valid has none, which counts as 0."""
+    return [scores[n.name, protocol].accuracy or 0.0 if scores[n.name, protocol].valid else 0.0 for n in chosen]
+
+
+async def _network(store: SqliteStore, blobs: DirectoryBlobs, candidate: Candidate) -> Network:
+    source = await store.source(candidate.candidate_id)
+    assert source is not None
+    assert candidate.evaluation is not None
+    place = f"{candidate.cycle}/{candidate.index}"
+    code = await text_of(source.code, blobs)
+    return Network(candidate.candidate_id, place, candidate.evaluation.accuracy or 0.0, code)
+
+
+def _logged(log: Path) -> dict[tuple[str, str], Evaluation]:
+    if not log.exists():
+        return {}
+    lines = (json.loads(line) for line in log.read_text().splitlines())
+    return {_key(found): found for found in map(Evaluation.model_validate, lines)}
+
+
+def _key(evaluation: Evaluation) -> tuple[str, str]:
+    return evaluation.code_sha256, evaluation.protocol_sha256
