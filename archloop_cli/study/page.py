@@ -18,7 +18,7 @@ def write(study: Study, results: Sequence[Result], directory: Path) -> None:
     seeds = len(study.seeds)
     lead = (
         f"{len(results)} of {seeds * len(study.variants)} runs: {len(study.variants)} variants of the preset"
-        f" {study.preset}, {seeds} seeds each, compared seed by seed with {study.reference}."
+        f" {study.preset}, each with {_counted(seeds)}, compared seed by seed with {study.reference}."
     )
     sections = [
         Section("What differs", [_sentence(f, study) for f in found if f.clear], note=_reading(len(found), seeds)),
@@ -44,9 +44,13 @@ def _control(study: Study) -> str:
 
 def _reading(comparisons: int, seeds: int) -> str:
     return (
-        f"Mean difference over {seeds} seeds with its 95 % interval (Student's t), listed where that leaves out zero."
+        f"Mean difference over {_counted(seeds)} with its 95 % interval (Student's t), listed where it leaves out zero."
         f" {comparisons} comparisons were made and nothing is corrected for that: about one in twenty is by chance."
     )
+
+
+def _counted(seeds: int) -> str:
+    return f"{seeds} seeds" if seeds > 1 else "one seed, which gives no interval"
 
 
 def _sentence(found: Difference, study: Study) -> str:

@@ -28,7 +28,7 @@ def difference_plots(study: Study, results: Sequence[Result]) -> list[Plot]:
     return [Plot(f"{metric.label}: against {study.reference}", _FOREST, svg) for metric, svg in drawn if svg]
 
 
-_FOREST = "Point: mean over seeds, small marks: each seed. Bar: 95 % interval (Student's t); right of the line is more."
+_FOREST = "Point: mean over the seeds. Marks: each seed. Bar: 95 % interval."
 
 
 def trajectory(study: Study, results: Sequence[Result], key: str, share: bool) -> str:
@@ -65,7 +65,7 @@ def difference_plot(study: Study, results: Sequence[Result], metric: Metric) -> 
         d.axes.grid(visible=False)
         d.axes.set_xlabel("difference, points of 100" if metric.share else "difference")
         if metric.share:
-            d.axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}")
+            d.axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}")
         return d.svg()
 
 

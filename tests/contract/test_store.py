@@ -10,6 +10,7 @@ import pytest
 
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     AdapterActivated,
     AdapterTrained,
     CandidateEvaluatedFailed,
@@ -247,6 +248,15 @@ async def test_an_adapter_is_recorded_once_with_its_parent(store: Store) -> None
     (adapter,) = await store.adapters(RUN)
     assert (adapter.parent, adapter.pair_count, adapter.loss_curve) == ("r1-c0", 4, (1.0, 0.5))
     assert await store.adapters("other") == []
+
+
+async def test_the_adapter_that_a_run_begins_with_needs_a_run_and_no_cycle(store: Store) -> None:
+    start = AdapterTrained(run_id=RUN, cycle=BOOTSTRAP, adapter=ADAPTER, pair_count=3)
+    with pytest.raises(NotFound):
+        await store.record(start.model_copy(update={"run_id": "nobody"}), AT)
+    await store.record(start, AT)
+    (adapter,) = await store.adapters(RUN)
+    assert (adapter.cycle, adapter.parent, adapter.pair_count) == (BOOTSTRAP, None, 3)
 
 
 @pytest.mark.parametrize("message", [generated(cycle=1), evaluated(cycle=1), judged(cycle=1)])

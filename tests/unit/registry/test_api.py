@@ -300,3 +300,26 @@ async def test_openapi_refers_only_to_schemas_that_it_has(client: httpx.AsyncCli
     text = (await client.get("/openapi.json")).text
     names = set((await client.get("/openapi.json")).json()["components"]["schemas"])
     assert {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]} <= names
+
+
+async def test_pairs_are_kept_and_a_run_begins_with_them(world: World) -> None:
+    PUBLISHED.clear()
+    async with client_of(world) as client:
+        kept = (await client.post("/pairs", json={"pairs": [{"prompt": "a", "completion": "b"}]})).json()
+        assert kept["count"] == 1
+        content = spec(bootstrap=kept).model_dump(mode="json")
+        answer = await client.post("/runs", json={"run_id": "with-pairs", "spec": content})
+    assert answer.status_code == 202
+    assert isinstance(message := published(), RunRequested)
+    assert message.spec.bootstrap is not None
+    assert message.spec.bootstrap.pairs is not None
+    assert await world.blobs.get(message.spec.bootstrap.pairs) == b'{"prompt": "a", "completion": "b"}\n'
+
+
+@pytest.mark.parametrize("pairs", [None, {"key": "pairs/none.jsonl", "sha256": "a" * 64, "bytes": 1}])
+async def test_a_run_cannot_begin_with_pairs_that_are_not_kept(world: World, pairs: dict | None) -> None:
+    content = spec().model_dump(mode="json") | {"bootstrap": {"pairs": pairs, "count": 1}}
+    async with client_of(world) as client:
+        answer = await client.post("/runs", json={"run_id": "with-pairs", "spec": content})
+    assert answer.status_code == 422
+    assert "spec.bootstrap.pairs" in answer.text

@@ -8,6 +8,7 @@ import pytest
 
 from archloop.contracts.base import candidate_id
 from archloop.contracts.messages import (
+    BOOTSTRAP,
     CandidateEvaluatedOk,
     CandidateGenerated,
     CandidateLost,
@@ -17,7 +18,9 @@ from archloop.contracts.messages import (
     RunRequested,
     TrainingRequested,
 )
+from archloop.contracts.values import BlobRef
 from archloop.errors import Conflict, InvalidInput, NotFound, Unavailable
+from services.registry.pairs import put_bootstrap
 from services.registry.records import CandidateQuery, Cycle
 from services.registry.requests import adapter_name, derived_seed
 from services.registry.sqlite import SqliteStore
@@ -287,3 +290,57 @@ def test_seeds_are_31_bit_and_differ() -> None:
     seeds = {derived_seed("candidate", 0, cycle, index) for cycle in range(20) for index in range(50)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+async def begun_with_pairs(world: World, **changes: object) -> BlobRef:
+    pairs = await put_bootstrap(world.blobs, ['{"prompt": "a", "completion": "b"}'])
+    await world.request(spec(bootstrap={"pairs": pairs.model_dump(), "count": 1} | changes))
+    await world.run_to_end()
+    return pairs
+
+
+async def test_a_run_tunes_on_its_bootstrap_pairs_before_it_writes(world: World) -> None:
+    pairs = await begun_with_pairs(world)
+    first, *later = of_type(world.published, TrainingRequested)
+    assert (first.cycle, first.adapter, first.parent, first.pairs) == (BOOTSTRAP, "run-1-start", None, pairs)
+    assert world.published.index(first) < world.published.index(of_type(world.published, GenerationRequested)[0])
+    cycle = (await world.store.cycles(RUN))[0]
+    assert cycle.adapter is not None
+    assert cycle.adapter.adapter == "run-1-start"
+    assert later[0].parent == cycle.adapter
+    assert await finished_reason(world) == "completed"
+
+
+@pytest.mark.parametrize("replay", [True, False])
+async def test_bootstrap_pairs_are_replayed_where_the_run_says_so(world: World, replay: bool) -> None:
+    await begun_with_pairs(world, replay=replay)
+    later = of_type(world.published, TrainingRequested)[1]
+    lines = (await world.blobs.get(later.pairs)).decode().splitlines()
+    assert ('{"prompt": "a", "completion": "b"}' in lines) is replay
+    assert len(lines) == later.pair_count
+
+
+async def test_a_frozen_run_keeps_the_adapter_of_its_bootstrap(world: World) -> None:
+    pairs = await put_bootstrap(world.blobs, ['{"prompt": "a", "completion": "b"}'])
+    await world.request(spec(bootstrap={"pairs": pairs.model_dump(), "count": 1}, frozen=True))
+    await world.run_to_end()
+    assert {c.adapter and c.adapter.adapter for c in await world.store.cycles(RUN)} == {"run-1-start"}
+
+
+async def test_a_bootstrap_that_never_answers_fails_the_run_with_the_reason(world: World) -> None:
+    world.trainer.broken = True
+    await begun_with_pairs(world)
+    assert await finished_reason(world) == "bootstrap: no adapter after 3 requests for training"
+
+
+async def test_a_run_that_is_to_have_pairs_and_has_none_is_refused(world: World) -> None:
+    with pytest.raises(InvalidInput, match=r"spec.bootstrap.pairs"):
+        await world.services["registry"].handle(RunRequested(run_id=RUN, spec=spec(bootstrap={"replay": True})))
+
+
+async def test_without_the_novelty_filter_copies_are_admitted_too(world: World) -> None:
+    await world.request(spec(selection={"threshold": 0.0, "fallback_threshold": 0.0, "novel_only": False}))
+    await world.run_to_end()
+    found = (await world.store.candidates(CandidateQuery(run_id=RUN))).items
+    assert [c.admitted for c in found] == [c.valid for c in found]
+    assert any(c.admitted and not c.novel for c in found)

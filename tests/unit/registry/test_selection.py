@@ -91,3 +91,61 @@ def test_quota_and_replay_are_bounds(current: list[Scored], earlier: list[Scored
     fresh = pairs[: len(pairs) - replayed]
     assert all(sum(s.family == family for s in fresh) <= SPEC.quota for family in ("plain", "residual", "dense"))
     assert len({s.candidate_id for s in pairs[len(fresh) :]}) == replayed
+
+
+def test_a_percentile_raises_the_bar_of_a_cycle_that_is_good_as_a_whole() -> None:
+    spec = SelectionSpec(rule="percentile", percentile=70, threshold=0.4, minimum=0)
+    assert accuracies(admitted(candidates(*(n / 20 for n in range(8, 19))), spec)) == [0.9, 0.85, 0.8, 0.75]
+
+
+def test_a_percentile_never_lowers_the_bar_and_needs_ten_candidates() -> None:
+    spec = SelectionSpec(rule="percentile", percentile=70, threshold=0.4, minimum=0)
+    assert accuracies(admitted(candidates(*[0.1] * 11, 0.39, 0.41), spec)) == [0.41]
+    assert len(admitted(candidates(*[0.5] * 5, *[0.9] * 4), spec)) == 9
+
+
+def sized(accuracy: float, parameters: float, flops: float, index: int) -> Scored:
+    return Scored(f"c{index}", 0, index, accuracy, "plain", parameters, flops)
+
+
+def test_pareto_admits_what_nothing_beats_in_accuracy_and_size_at_once() -> None:
+    best, small, beaten, lazy = (
+        sized(0.9, 100, 100, 0),
+        sized(0.5, 10, 10, 1),
+        sized(0.8, 100, 100, 2),
+        sized(0.2, 1, 1, 3),
+    )
+    spec = SelectionSpec(rule="pareto", fallback_threshold=0.3, minimum=0)
+    assert admitted([best, small, beaten, lazy], spec) == [best, small]
+    assert admitted([best, small, beaten, lazy], spec.model_copy(update={"minimum": 3})) == [best, beaten, small]
+
+
+def test_what_is_equal_in_everything_beats_not() -> None:
+    twins = [sized(0.9, 100, 100, 0), sized(0.9, 100, 100, 1)]
+    assert admitted(twins, SelectionSpec(rule="pareto", minimum=0)) == twins
+
+
+@given(scores)
+def test_pareto_leaves_out_nothing_that_beats_what_it_admits(found: list[Scored]) -> None:
+    spec = SelectionSpec(rule="pareto", fallback_threshold=0.3, minimum=4)
+    chosen = admitted(found, spec)
+    left = [s for s in found if s not in chosen and s.accuracy >= spec.fallback_threshold]
+    assert not any(other.beats(s) for other in left for s in chosen)
+    assert not left or len(chosen) >= spec.minimum
+
+
+def test_without_limits_everything_is_trained_on() -> None:
+    spec = SPEC.model_copy(update={"quota": None, "replay": None})
+    assert len(training(candidates(*[0.9] * 9), candidates(*[0.6] * 7, cycle=1), spec)) == 16
+
+
+def test_replay_goes_by_the_order_that_is_set() -> None:
+    earlier = [*candidates(0.9, 0.6, cycle=0), *candidates(0.7, cycle=1, family="dense")]
+
+    def replayed(order: str) -> list[float]:
+        return accuracies(training([], earlier, SPEC.model_copy(update={"replay": 2, "replay_order": order})))
+
+    assert replayed("best") == [0.9, 0.7]
+    assert replayed("recent") == [0.7, 0.9]
+    assert replayed("families") == [0.9, 0.7]
+    assert accuracies(training([], earlier, SPEC.model_copy(update={"replay": 0}))) == []

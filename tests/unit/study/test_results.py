@@ -1,0 +1,97 @@
+"""How the variants of a study are set against each other."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from archloop_cli.study import page, results
+from archloop_cli.study.plan import Study
+from archloop_cli.study.results import METRICS, Result
+
+STUDY = Study(
+    name="s",
+    question="Does <it> matter?",
+    preset="demo",
+    seeds=(0, 1, 2),
+    variants={"loop": {}, "frozen": {"frozen": True}},
+    control="frozen",
+)
+VALID_RATE = METRICS[0]
+
+
+def summary(valid_rate: float, unique: int = 10) -> dict:
+    cycle = {
+        "cycle": 0,
+        "closed": True,
+        "valid_rate": valid_rate,
+        "mean_accuracy": valid_rate / 2,
+        "share_ge_threshold_generated": valid_rate / 3,
+        "family_entropy_bits": 2.0,
+        "unique_total": unique,
+    }
+    totals = {"valid": 20, "near_duplicate": 1, "exact_duplicate": 1, "best_accuracy": 0.9, "tokens": 1000}
+    return {"status": "finished", "seconds": 9.0, "cycles": [cycle], "totals": totals, "unique_total": unique}
+
+
+def found(loop: list[float], frozen: list[float]) -> list[Result]:
+    pairs = {"loop": loop, "frozen": frozen}
+    return [Result(name, seed, summary(rate)) for name, rates in pairs.items() for seed, rate in enumerate(rates)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_difference_is_that_of_students_paired_test(seed: int) -> None:
+    rng = random.Random(seed)
+    loop, frozen = ([rng.random() for _ in range(rng.randint(2, 8))] for _ in range(2))
+    shared = min(len(loop), len(frozen))
+    difference = results.difference(found(loop, frozen), "frozen", "loop", VALID_RATE)
+    assert difference is not None
+    expected = stats.ttest_rel(frozen[:shared], loop[:shared]).confidence_interval(0.95)
+    assert difference.estimate.interval == pytest.approx((expected.low, expected.high), rel=1e-4)
+    assert difference.clear == (stats.ttest_rel(frozen[:shared], loop[:shared]).pvalue < 0.05)
+
+
+def test_one_seed_gives_a_difference_without_an_interval() -> None:
+    difference = results.difference(found([0.9], [0.5]), "frozen", "loop", VALID_RATE)
+    assert difference is not None
+    assert difference.estimate.mean == pytest.approx(-0.4)
+    assert difference.estimate.interval is None
+    assert not difference.clear
+
+
+def test_seeds_that_only_one_variant_has_are_not_compared() -> None:
+    difference = results.difference(found([0.9, 0.8, 0.1], [0.5, 0.5]), "frozen", "loop", VALID_RATE)
+    assert difference is not None
+    assert difference.estimate.values == pytest.approx((-0.4, -0.3))
+
+
+def test_the_page_says_what_is_clear_and_hides_not_what_is_not(tmp_path: Path) -> None:
+    page.write(STUDY, found([0.9, 0.91, 0.92], [0.5, 0.52, 0.51]), tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "Does &lt;it&gt; matter?" in text
+    clear, undecided = text.split("What these seeds do not decide")
+    assert "frozen against loop: valid rate, last cycle -40.0 points" in clear
+    assert "copies among the valid" in undecided
+    assert "<svg" in text
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["variant"], row["seed"], float(row["valid_rate"])) for row in rows[:2]] == [
+        ("loop", "0", 0.9),
+        ("loop", "1", 0.91),
+    ]
+
+
+def test_a_study_without_a_finished_run_has_a_page(tmp_path: Path) -> None:
+    page.write(STUDY, [], tmp_path)
+    assert "0 of 6 runs" in (tmp_path / "report.html").read_text()
+
+
+def test_only_runs_that_came_to_their_end_are_read(tmp_path: Path) -> None:
+    cells = list(STUDY.cells())
+    for cell, status in zip(cells, ("finished", "running", "failed"), strict=False):
+        (tmp_path / cell.name).mkdir()
+        (tmp_path / cell.name / "summary.json").write_text(json.dumps(summary(0.5) | {"status": status}))
+    assert [(r.variant, r.seed) for r in results.read(cells, tmp_path)] == [("loop", 0), ("loop", 1)]
