@@ -1,10 +1,14 @@
 """The whole loop on one machine, through the command a user types."""
 
+import csv
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from archloop_cli.reproduction import compared
 from tests.support import archloop, recorded, small_preset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -83,3 +87,63 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(run) -> None:
     result = archloop("run", "--preset", small_preset(directory.parent), "--out", directory)
     assert result.returncode == 1
     assert "archloop resume" in result.stderr
+
+
+def test_a_run_done_again_from_its_manifest_is_equal_in_every_candidate_evaluation_and_verdict(run, tmp_path) -> None:
+    directory, summary = run
+    result = archloop("run", "--from-manifest", directory / "manifest.json", "--out", tmp_path / "again")
+    assert result.returncode == 0, result.stderr
+    assert "equal in all 16 candidates, evaluations and verdicts" in result.stderr
+    then, now = recorded(directory), recorded(tmp_path / "again")
+    assert now == then
+    assert len(now.codes) == sum(cycle["generated"] for cycle in summary["cycles"])
+    assert [c["adapter"] for c in json.loads((tmp_path / "again/summary.json").read_text())["cycles"]] == [
+        c["adapter"] for c in summary["cycles"]
+    ]
+
+
+def test_a_manifest_of_another_protocol_is_refused(run, tmp_path) -> None:
+    directory, _ = run
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["protocol"]["sha256"] = "0" * 64
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    result = archloop("run", "--from-manifest", tmp_path / "manifest.json", "--out", tmp_path / "again")
+    assert result.returncode == 1
+    assert "manifest.json: protocol" in result.stderr
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_came_out_otherwise_is_named(run, tmp_path) -> None:
+    directory, _ = run
+    shutil.copytree(directory, tmp_path / "other")
+    with sqlite3.connect(tmp_path / "other/registry.sqlite") as db:
+        db.execute("UPDATE candidates SET code_sha256 = ? WHERE cycle = 1 AND idx = 3", ("f" * 64,))
+    found = compared(directory, tmp_path / "other")
+    assert found is not None
+    (line,) = found.differing
+    assert line.startswith("cycle 1, no. 3: candidates ")
+
+
+def test_architectures_are_scored_under_another_protocol_and_once_only(run) -> None:
+    directory, summary = run
+    for _ in range(2):
+        result = archloop("transfer", directory, "--protocols", "mnist5k", "--top", 2)
+        assert result.returncode == 0, result.stderr
+    scored = [json.loads(line) for line in (directory / "transfer.jsonl").read_text().splitlines()]
+    assert len(scored) == min(2, summary["unique_total"])
+    assert {line["protocol"] for line in scored} == {"mnist5k"}
+    with (directory / "transfer.csv").open() as file:
+        assert {row["protocol"] for row in csv.DictReader(file)} == {"mnist5k"}
+    assert "accuracy under mnist5k" in (directory / "transfer.html").read_text()
+
+
+def test_one_epoch_is_compared_with_more_and_with_another_seed(run) -> None:
+    directory, _ = run
+    result = archloop("proxy", directory, "--epochs", 2, "--seed", 1, "--sample", 4)
+    assert result.returncode == 0, result.stderr
+    with (directory / "proxy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["epochs"], row["seed"]) for row in rows} == {("1", "0"), ("2", "0"), ("1", "1")}
+    base = {row["candidate"]: row["accuracy"] for row in rows if (row["epochs"], row["seed"]) == ("1", "0")}
+    recorded_accuracies = {name: str(values[1]) for name, values in recorded(directory).evaluations.items()}
+    assert base == {name: recorded_accuracies[name] for name in base}

@@ -27,9 +27,9 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
     assert len(pairs) == 24
     assert all("class Net(nn.Module)" in pair["completion"] for pair in pairs)
     started = json.loads((tmp_path / "runs/started/manifest.json").read_text())
-    assert started["spec"]["adapter"]["adapter"].startswith("start-")
+    assert started["spec"]["bootstrap"]["count"] == 24
     first = json.loads((tmp_path / "runs/started/summary.json").read_text())["cycles"][0]
-    assert first["adapter"] == started["spec"]["adapter"]["adapter"]
+    assert first["adapter"] == "demo-s0-start"
     limited = json.loads((tmp_path / "runs/limited/summary.json").read_text())
     assert (limited["status"], limited["reason"]) == ("finished", "budget exhausted: candidates 6 of 6")
     assert [cycle["generated"] for cycle in limited["cycles"]] == [4, 2]
@@ -42,7 +42,8 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
         (["--budget", "pencils=3"], ["budget.pencils", "not permitted"]),
         (["--budget", "tokens=many"], ["budget.tokens", "many"]),
         (["--pairs", "nowhere.jsonl"], ["file of pairs", "nowhere.jsonl"]),
-        (["--pairs", "p", "--server", "http://127.0.0.1:9"], ["--pairs", "--server"]),
+        (["--pairs", "nowhere.jsonl", "--server", "http://127.0.0.1:9"], ["file of pairs", "nowhere.jsonl"]),
+        (["--preset", "paper", "--protocol", "digits", "--model", "tiny"], ["--pairs", "archloop lemur pairs"]),
     ],
 )
 def test_wrong_options_are_one_line_that_names_the_thing(arguments, named, tmp_path):
