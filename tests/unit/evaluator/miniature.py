@@ -21,14 +21,26 @@ def pixels(count: int, shape: tuple[int, ...] = (3, 32, 32), seed: int = 0) -> n
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-def cifar(folder: Path, monkeypatch, kind: str, classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Files of 4 images each, and what they hold by split. torchvision is told their md5."""
+def coloured(labels: list[int], seed: int) -> np.ndarray:
+    """Images that any network tells apart: noise, and a square whose colour and place are the class's."""
+    images = pixels(len(labels), seed=seed) // 3
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(label % 9, 3)
+        image[label % 3, 10 * row : 10 * row + 12, 10 * column : 10 * column + 12] = 255 - 20 * (label // 9)
+    return images
+
+
+def cifar(
+    folder: Path, monkeypatch, kind: str, classes: int, *, count: int = 4, draw=None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Files of `count` images each, and what they hold by split. torchvision is told their md5."""
     base, train, test, meta = CIFAR[kind]
     labels_key = "labels" if kind == "CIFAR10" else "fine_labels"
     files, held = {}, {"train": ([], []), "test": ([], [])}
     for seed, file in enumerate([*train, test]):
-        images, labels = pixels(4, seed=seed), [(seed + 3 * n) % classes for n in range(4)]
-        files[file] = {"data": images.reshape(4, -1), labels_key: labels}
+        labels = [(seed + 3 * n) % classes for n in range(count)]
+        images = draw(labels, seed) if draw else pixels(count, seed=seed)
+        files[file] = {"data": images.reshape(count, -1), labels_key: labels}
         for kept, new in zip(held["test" if file == test else "train"], (images, labels), strict=True):
             kept.append(new)
     names_key = "label_names" if kind == "CIFAR10" else "fine_label_names"
