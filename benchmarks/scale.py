@@ -234,17 +234,17 @@ def draw(found: dict[str, Any]) -> None:
 def page(found: dict[str, Any]) -> str:
     """The figures in words."""
     rows = [
-        f"| {row['evaluators']} | {row['seconds']:.1f} | {row['ideal']:.1f} | {100 * row['ideal'] / row['seconds']:.0f} % |"
+        f"| {row['evaluators']} | {row['seconds']:.1f} | {row['ideal']:.1f} | {row['ideal'] / row['seconds']:.0%} |"
         for row in found["rows"]
     ]
     rates, reach = found["rates"], limits(found["rates"])
     worst = min(row["ideal"] / row["seconds"] for row in found["rows"])
     return f"""# More evaluators
 
-`python benchmarks/scale.py --sleep-s {found["sleep_s"]:g} --each {found["each"]}` ({found["when"]}): RabbitMQ, the consume
-loop and the messages are real, the evaluation is slept ({found["sleep_s"]:g} s). Every evaluator is a consumer with its own
-connections, {found["each"]} candidates for each, spread over at most {PROCESSES} processes on two cores that also hold the broker. Time is from
-the first publication to the last answer.
+`python benchmarks/scale.py --sleep-s {found["sleep_s"]:g} --each {found["each"]}` ({found["when"]}): RabbitMQ, the
+consume loop and the messages are real, the evaluation is slept ({found["sleep_s"]:g} s). Every evaluator is a consumer
+with its own connections, {found["each"]} candidates for each, spread over at most {PROCESSES} processes on two cores
+that also hold the broker. Time is from the first publication to the last answer.
 
 | evaluators | seconds | without any loss | of linear |
 |---|---|---|---|
@@ -256,18 +256,20 @@ The worst is {100 * worst:.0f} % of linear.
 
 ## The limit beyond, reckoned
 
-Without sleep, on one core each (CPU time for registry and novelty, wall time for the broker with its two consumers):
+Without sleep, on one core each (CPU time for registry and novelty, wall time for the broker with two consumers), and
+the evaluators of {REAL_S:.0f} s an evaluation that each part bears:
 
-| part | in a second | evaluators of {REAL_S:.0f} s an evaluation that it bears |
+| part | in a second | evaluators |
 |---|---|---|
 | broker and consume loop, two consumers | {rates["broker"]:.0f} candidates | more than {reach["broker"]:,.0f} |
-| registry, single active consumer, SQLite | {rates["registry_events"]:.0f} events, {EVENTS} for each candidate | {reach["registry"]:,.0f} |
-| novelty, single active consumer, 1,000 networks known | {rates["novelty"]:.0f} networks | {reach["novelty"]:,.0f}, were all of them valid |
+| registry, one consumer, SQLite | {rates["registry_events"]:.0f} events, {EVENTS} a candidate | {reach["registry"]:,.0f} |
+| novelty, one consumer, 1,000 known | {rates["novelty"]:.0f} networks | {reach["novelty"]:,.0f}, were all valid |
 
-Assumed: an evaluation of {REAL_S:.0f} s (a network of LEMUR on CIFAR-10 at 256 pixels takes 42 s in the median), a candidate every {REAL_S:.0f} s from
-each evaluator, {EVENTS} events each. Not in it: MongoDB, which takes longer for an event than SQLite; a network between machines; the model
-server, which has to write as fast; connections, of which each evaluator holds two. RabbitMQ bears tens of thousands of those with memory to
-match (about 100 kB each); beyond some thousand evaluators that is the next thing to look at.
+Assumed: an evaluation of {REAL_S:.0f} s (a network of LEMUR takes 42 s on CIFAR-10 at 256 pixels in the median), a
+candidate every {REAL_S:.0f} s from each evaluator, {EVENTS} events each. Not in it: MongoDB, which takes longer for an
+event than SQLite; a network between machines; the model server, which has to write as fast; connections, of which each
+evaluator holds two. RabbitMQ takes about 100 kB for each, so beyond some thousand evaluators its memory is the next
+thing to look at.
 """
 
 

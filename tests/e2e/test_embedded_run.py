@@ -89,13 +89,20 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(run) -> None:
     assert "archloop resume" in result.stderr
 
 
+def untimed(rows: dict, columns: int) -> dict:
+    """Outcome, accuracy and hashes, or verdict, family and similarity; times come after."""
+    return {name: row[:columns] for name, row in rows.items()}
+
+
 def test_a_run_done_again_from_its_manifest_is_equal_in_every_candidate_evaluation_and_verdict(run, tmp_path) -> None:
     directory, summary = run
     result = archloop("run", "--from-manifest", directory / "manifest.json", "--out", tmp_path / "again")
     assert result.returncode == 0, result.stderr
     assert "equal in all 16 candidates, evaluations and verdicts" in result.stderr
     then, now = recorded(directory), recorded(tmp_path / "again")
-    assert now == then
+    assert now.codes == then.codes
+    assert untimed(now.evaluations, 5) == untimed(then.evaluations, 5)
+    assert untimed(now.verdicts, 4) == untimed(then.verdicts, 4)
     assert len(now.codes) == sum(cycle["generated"] for cycle in summary["cycles"])
     assert [c["adapter"] for c in json.loads((tmp_path / "again/summary.json").read_text())["cycles"]] == [
         c["adapter"] for c in summary["cycles"]
@@ -145,5 +152,5 @@ def test_one_epoch_is_compared_with_more_and_with_another_seed(run) -> None:
         rows = list(csv.DictReader(file))
     assert {(row["epochs"], row["seed"]) for row in rows} == {("1", "0"), ("2", "0"), ("1", "1")}
     base = {row["candidate"]: row["accuracy"] for row in rows if (row["epochs"], row["seed"]) == ("1", "0")}
-    recorded_accuracies = {name: str(values[1]) for name, values in recorded(directory).evaluations.items()}
+    recorded_accuracies = {name: str(values[2]) for name, values in recorded(directory).evaluations.items()}
     assert base == {name: recorded_accuracies[name] for name in base}
