@@ -262,8 +262,8 @@ the evaluators of {REAL_S:.0f} s an evaluation that each part bears:
 | part | in a second | evaluators |
 |---|---|---|
 | broker and consume loop, two consumers | {rates["broker"]:.0f} candidates | more than {reach["broker"]:,.0f} |
-| registry, one consumer, SQLite | {rates["registry_events"]:.0f} events, {EVENTS} a candidate | {reach["registry"]:,.0f} |
-| novelty, one consumer, 1,000 known | {rates["novelty"]:.0f} networks | {reach["novelty"]:,.0f}, were all valid |
+| registry, SQLite | {rates["registry_events"]:.0f} events, {EVENTS} a candidate | {reach["registry"]:,.0f} |
+| novelty, 1,000 known | {rates["novelty"]:.0f} networks | {reach["novelty"]:,.0f}, were all valid |
 
 Assumed: an evaluation of {REAL_S:.0f} s (a network of LEMUR takes 42 s on CIFAR-10 at 256 pixels in the median), a
 candidate every {REAL_S:.0f} s from each evaluator, {EVENTS} events each. Not in it: MongoDB, which takes longer for an
