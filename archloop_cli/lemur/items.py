@@ -1,7 +1,6 @@
 """What a LEMUR source holds, read and checked: architectures, trials, and what cannot be taken as either."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -86,7 +85,7 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
         if not _is_plain(values.get(name)):
             yield f"{name}: {values.get(name)!r:.40} is no plain text"
     match values.get("accuracy"):
-        case int() | float() as accuracy if 0 <= accuracy < math.inf:
+        case int() | float() as accuracy if 0 <= accuracy < _LONGEST:
             pass
         case other:
             yield f"accuracy: {other!r:.40} is no number from 0 on"

@@ -24,10 +24,11 @@ _MASK = "..."
 
 
 class Network(NamedTuple):
-    """An image classifier that keeps the contract, and its syntax tree."""
+    """An image classifier that keeps the contract: about how large it is, and itself without `forward`'s body."""
 
     kept: Kept
-    tree: ast.Module
+    parameters: int
+    masked: str | None
 
 
 class Usable(NamedTuple):
@@ -42,7 +43,7 @@ def usable(kept: Sequence[Kept]) -> Usable:
     networks, left_out = list[Network](), Counter[str]()
     for each in kept:
         try:
-            networks.append(Network(each, _fitting(each)))
+            networks.append(_network(each))
         except Flaw as flaw:
             left_out[_reason(flaw)] += 1
     return Usable(networks, dict(left_out))
@@ -55,13 +56,14 @@ def lines(networks: Sequence[Network], split: Split, *, seed: int, template: str
     for network in chosen:
         completion = answers.render(network.kept.code)
         rng = random.Random(f"lemur {seed} {network.kept.name}")  # noqa: S311
-        masked = _masked(network)
-        for prompt in (_prompt(network, template, described, rng), answers.render(masked) if masked else None):
-            if prompt is not None:
-                yield json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
+        asked = [_prompt(network, template, described, rng)]
+        if network.masked is not None:
+            asked.append(answers.render(network.masked))
+        for prompt in asked:
+            yield json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
 
 
-def _fitting(kept: Kept) -> ast.Module:
+def _network(kept: Kept) -> Network:
     if not kept.classifies:
         raise Flaw("no classifier", "never trained to classify images")
     with warnings.catch_warnings():
@@ -71,7 +73,7 @@ def _fitting(kept: Kept) -> ast.Module:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Flaw("syntax_error", "cannot be parsed") from error
     check(tree)
-    return tree
+    return Network(kept, wishes.parameters(tree), _masked(kept.code, tree))
 
 
 def _reason(flaw: Flaw) -> str:
@@ -98,16 +100,16 @@ def _prompt(network: Network, template: str, protocol: Protocol, rng: random.Ran
     drawn = prompts.wish(rng, prompts.budgets(template))
     asked = wishes.true_of(network.kept.code, drawn)
     prompt = prompts.ask(template, protocol=protocol, family=network.kept.family, wishes=asked)
-    return briefs.truthful(prompt.text, wishes.parameters(network.tree))
+    return briefs.truthful(prompt.text, network.parameters)
 
 
-def _masked(network: Network) -> str | None:
+def _masked(code: str, tree: ast.Module) -> str | None:
     """The code without the body of `Net.forward`; None where the class has none, or has it on one line."""
-    nets = (node for node in network.tree.body if isinstance(node, ast.ClassDef) and node.name == "Net")
+    nets = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Net")
     members = (member for net in nets for member in net.body)
     found = next((m for m in members if isinstance(m, ast.FunctionDef) and m.name == "forward"), None)
     if found is None or found.body[0].lineno == found.lineno:
         return None
-    text = re.sub(r"\r\n?", "\n", network.kept.code).split("\n")
+    text = re.sub(r"\r\n?", "\n", code).split("\n")
     begin, end = found.body[0].lineno - 1, found.body[-1].end_lineno
     return "\n".join([*text[:begin], " " * found.body[0].col_offset + _MASK, *text[end:]])

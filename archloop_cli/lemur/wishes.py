@@ -16,7 +16,8 @@ from services.novelty.trees import walk
 UNSEEN = 1.3
 """The paper's allowance for weights whose number is not written out."""
 
-_ACTIVATIONS = {name: rf"\b{name}\b|\b{re.sub('(?<=[a-z])(?=[A-Z]L?)', '_', name).lower()}\(" for name in ACTIVATIONS}
+_FUNCTIONS = {"LeakyReLU": "leaky_relu"}
+_ACTIVATIONS = {name: rf"\b{name}\b|\b{_FUNCTIONS.get(name, name.lower())}\(" for name in ACTIVATIONS}
 _DOWNSAMPLING = {
     "strided convolution": r"stride\s*=\s*\(?2",
     "max pooling": r"(?<!Adaptive)MaxPool2d|(?<!adaptive_)max_pool2d",
