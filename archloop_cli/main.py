@@ -14,7 +14,7 @@ from rich.console import Console
 from archloop import __version__, presets
 from archloop.errors import ArchloopError
 from archloop.ops import logging
-from archloop_cli import data, doctor, environment, model, parked
+from archloop_cli import data, doctor, environment, lemur, model, parked
 
 if TYPE_CHECKING:
     from services.registry.summary import Summary
@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 app.add_typer(parked.app, name="parked")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
+app.add_typer(lemur.app, name="lemur")
 err = Console(stderr=True)
 
 Service = Literal["generator", "evaluator", "novelty", "trainer", "registry"]

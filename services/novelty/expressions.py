@@ -10,7 +10,7 @@ from archloop.contracts.values import sha256_of
 from services.novelty.program import Program, parameters
 from services.novelty.scope import Instance, Scope, attribute_names
 
-Sizes = Literal["kept", "bucketed"]
+Sizes = Literal["kept", "bucketed", "ignored"]
 _NAMING_CALLS = frozenset({"add_module", "register_module", "register_buffer", "register_parameter", "setattr"})
 _LONG = 64
 
@@ -160,6 +160,8 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _integer(value: int, sizes: Sizes) -> str:
+    if sizes == "ignored":
+        return "INT"
     if value.bit_length() > _LONG:
         return f"INT{value.bit_length()}"
     return str(2 ** round(math.log2(value))) if sizes == "bucketed" and value > 1 else str(value)

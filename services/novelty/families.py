@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from services.novelty.interpreter import Interpreter
 from services.novelty.layers import attribute_layers, callee_name, is_depthwise
 from services.novelty.program import ALWAYS, Function, Program, Unit
+from services.novelty.trees import nodes
 from services.novelty.values import Traits
 
 FAMILIES = ("attention", "squeeze_excite", "gated", "dense", "inception", "depthwise", "residual", "plain")
@@ -54,7 +55,7 @@ def _constructed(program: Program) -> Iterator[str]:
 
 def _nodes(unit: Unit) -> Iterator[ast.AST]:
     for root in unit.members if isinstance(unit.node, ast.ClassDef) else [unit.node]:
-        yield from ast.walk(root)
+        yield from nodes(root)
 
 
 def _interpreted(program: Program) -> set[str]:
@@ -91,7 +92,7 @@ def _applied(program: Program) -> list[tuple[Unit, Function]]:
         unit, function = queue.popleft()
         if id(function) not in seen:
             seen[id(function)] = unit, function
-            mentions = {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(function)}
+            mentions = {getattr(n, "attr", getattr(n, "id", "")) for n in nodes(function)}
             queue.extend(pair for name in sorted(mentions & waiting.keys()) for pair in waiting[name])
     return list(seen.values())
 

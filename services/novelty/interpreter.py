@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.novelty.layers import Construction, callee_name, constructions
 from services.novelty.operations import Operations
 from services.novelty.program import Function, parameters, self_name
+from services.novelty.trees import children, walk
 from services.novelty.values import NONE, NOTHING, Traits, Value, Values, traits_of
 
 _VALUES = 2_000
@@ -91,7 +92,7 @@ class Interpreter:
 
     def _evaluate(self, expression: ast.expr) -> Value:
         known: dict[int, Value] = {}
-        for node in reversed(list(ast.walk(expression))):
+        for node in reversed(list(walk(expression))):
             known[id(node)] = self._leaf(node) or self._compound(node, known)
         return known[id(expression)]
 
@@ -101,7 +102,7 @@ class Interpreter:
                 return self._variables.get(name, NOTHING)
             case ast.Attribute(attr=attr) if attr in _SHAPE:
                 return NOTHING
-            case ast.Compare() | ast.Constant() | ast.expr_context() | ast.operator() | ast.Slice():
+            case ast.Compare() | ast.Constant() | ast.Slice():
                 return NOTHING
         return None
 
@@ -122,7 +123,7 @@ class Interpreter:
             case ast.NamedExpr(target=ast.Name(id=name), value=inner):
                 value = self._variables[name] = known[id(inner)]
             case _:
-                value = self._operations.through([known[id(child)] for child in ast.iter_child_nodes(node)])
+                value = self._operations.through([known[id(child)] for child in children(node)])
         return value
 
     def _binary(self, op: ast.operator, left: Value, right: Value) -> Value:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from services.novelty.program import Unit, self_name
+from services.novelty.trees import children, nodes, walk
 
 Construction = tuple[str, ast.Call]
 
@@ -23,7 +24,7 @@ def attribute_layers(unit: Unit) -> Mapping[str, list[Construction]]:
     found: dict[str, list[Construction]] = {}
     for function in unit.functions:
         instance = self_name(function)
-        for node in ast.walk(function):
+        for node in nodes(function):
             if isinstance(node, ast.Assign):
                 for name in _attributes(node.targets, instance):
                     found.setdefault(name, constructions(node.value))
@@ -41,7 +42,7 @@ def _preorder(root: ast.AST) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        stack.extend(reversed(list(ast.iter_child_nodes(node))))
+        stack.extend(reversed(children(node)))
 
 
 def is_depthwise(call: ast.Call) -> bool:
@@ -59,7 +60,7 @@ def is_depthwise(call: ast.Call) -> bool:
 def pools_to_one(call: ast.Call) -> bool:
     """Whether a pooling leaves one value per channel: an adaptive one to size 1, or a mean over places."""
     name = callee_name(call).lower()
-    sizes = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant) and type(n.value) is int]
+    sizes = [n.value for n in walk(call) if isinstance(n, ast.Constant) and type(n.value) is int]
     return sizes.count(1) == len(sizes) if "adaptive" in name else sizes != [1]
 
 

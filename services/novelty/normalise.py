@@ -16,7 +16,7 @@ VERSION = 1
 
 
 def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:
-    """Canonical tokens; `sizes` keeps integers or rounds them to powers of two. Raises UnreadableSource."""
+    """Canonical tokens; `sizes`: as they are, rounded to powers of two, or all alike. Raises UnreadableSource."""
     return tokens(read(source), sizes)
 
 

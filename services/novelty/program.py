@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from archloop.errors import ArchloopError
+from services.novelty.trees import statements, walk
 
 MAX_SOURCE_BYTES = 1024 * 1024
 RECIPE = frozenset({"train_setup", "learn", "supported_hyperparameters"})
@@ -73,9 +74,13 @@ def self_name(function: Function) -> str:
 
 def parameters(function: Function | ast.Lambda) -> list[str]:
     """All parameter names, in order."""
+    return [arg.arg for arg in _arguments(function)]
+
+
+def _arguments(function: Function | ast.Lambda) -> list[ast.arg]:
     spec = function.args
     starred = [arg for arg in (spec.vararg, spec.kwarg) if arg]
-    return [arg.arg for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *starred)]
+    return [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *starred]
 
 
 def _parse(source: str) -> ast.Module:
@@ -102,19 +107,19 @@ def _undisturbed(source: str) -> ast.Module:
 
 def _strip(tree: ast.Module) -> None:
     """Remove, in place, what is not architecture: docstrings, annotations, decorators, assertions, raises, prints."""
-    for node in ast.walk(tree):
-        for block in _BLOCKS:
-            statements = getattr(node, block, None)
-            if isinstance(statements, list):
-                setattr(node, block, [s for s in statements if not _is_noise(s)])
+    for node in statements(tree):
+        for name in _BLOCKS:
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                setattr(node, name, [s for s in block if not _is_noise(s)])
         if isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
-        elif isinstance(node, ast.arg):
-            node.annotation = None
-        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        elif isinstance(node, ast.ClassDef):
             node.decorator_list = []
-            if not isinstance(node, ast.ClassDef):
-                node.returns = None
+        elif isinstance(node, FUNCTIONS):
+            node.decorator_list, node.returns = [], None
+            for arg in _arguments(node):
+                arg.annotation = None
 
 
 def _is_noise(statement: ast.stmt) -> bool:
@@ -145,7 +150,7 @@ def defined_names(node: ast.AST) -> list[str]:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
         case ast.Assign(targets=targets):
-            return [n.id for target in targets for n in ast.walk(target) if is_stored(n)]
+            return [n.id for target in targets for n in walk(target) if is_stored(n)]
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
             return [name]
     return []
@@ -169,7 +174,7 @@ def _roots(definitions: dict[str, ast.stmt]) -> list[str]:
 
 
 def _imports(tree: ast.Module) -> dict[str, str]:
-    aliases = (a for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
+    aliases = (a for n in statements(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
     return {alias.asname: alias.name.rpartition(".")[2] for alias in aliases if alias.asname}
 
 
@@ -191,7 +196,7 @@ class _Reach:
         for root in roots:
             self._reach(root)
         while self._queue:
-            for node in ast.walk(self._queue.popleft()):
+            for node in walk(self._queue.popleft()):
                 if isinstance(node, ast.Name):
                     self._reach(node.id)
                 elif isinstance(node, ast.Attribute):

@@ -16,6 +16,7 @@ from services.novelty.program import (
     parameters,
     self_name,
 )
+from services.novelty.trees import nodes
 
 _FAR = 16
 
@@ -114,7 +115,7 @@ def _assignments(function: Function) -> list[tuple[str, str]]:
     instance = self_name(function)
     values: dict[int, ast.expr] = {}
     stored: list[ast.Attribute] = []
-    for node in ast.walk(function):
+    for node in nodes(function):
         match node:
             case ast.Assign(targets=targets, value=value):
                 values |= {id(target): value for target in targets}
@@ -138,7 +139,7 @@ def _callee(value: ast.expr | None, variables: frozenset[str]) -> str:
 
 
 def _variables(function: ast.AST) -> frozenset[str]:
-    stored = {node.id for node in ast.walk(function) if is_stored(node)}
+    stored = {node.id for node in nodes(function) if is_stored(node)}
     return frozenset(stored.union(parameters(function) if isinstance(function, FUNCTIONS) else ()))
 
 

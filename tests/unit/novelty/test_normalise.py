@@ -161,6 +161,14 @@ def test_bucketed_sizes_merge_neighbours_but_not_other_magnitudes():
     assert normalise(wider, "bucketed") != normalise(NET, "bucketed")
 
 
+def test_ignored_sizes_merge_all_magnitudes_but_no_layers():
+    wider = replaced("in_shape[1], 32, 3", "in_shape[1], 640, 3")
+    assert normalise(wider, "ignored") == normalise(NET, "ignored")
+    assert normalise(replaced("nn.Conv2d(in_shape[1], 32", "nn.LazyConv2d(in_shape[1], 32"), "ignored") != normalise(
+        NET, "ignored"
+    )
+
+
 def test_the_order_of_definitions_in_the_file_does_not_count():
     block, net = re.search(r"class Block.*(?=class Net)", NET, re.DOTALL)[0], NET[NET.index("class Net") :]
     head = NET[: NET.index("class Block")]
