@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from tests.unit.lemur.miniature import stat, trial, write
 
 from archloop import answers, presets, protocols
 from archloop_cli.study.plan import merged
@@ -19,6 +18,7 @@ from services.generator.seeds import Mix
 from tests.support import archloop
 from tests.torchvision import importable
 from tests.unit.evaluator import miniature
+from tests.unit.lemur.miniature import stat, trial, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 THRESHOLD, FALLBACK, MINIMUM = 0.98, 0.15, 6
@@ -28,7 +28,14 @@ SMALL = {
     "candidates": 12,
     "base_model": "tiny",
     "generation": {"template": "brief", "prompts": 5, "max_new_tokens": 512},
-    "training": {"quantization": "none", "learning_rate": 1e-3, "batch_size": 2, "accumulation": 4, "epochs": 2},
+    "training": {
+        "quantization": "none",
+        "learning_rate": 2e-3,
+        "warmup_steps": 2,
+        "batch_size": 2,
+        "accumulation": 2,
+        "epochs": 3,
+    },
     "selection": {"threshold": THRESHOLD, "fallback_threshold": FALLBACK, "minimum": MINIMUM},
 }
 
