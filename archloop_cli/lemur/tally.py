@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from archloop_cli.lemur.curating import KEPT, REASONS
@@ -21,9 +20,9 @@ def as_json(counts: Counts) -> dict[str, Any]:
 
 def table(counts: Counts) -> Table:
     """For people: a line for each family, the largest first, and one for all."""
-    drawn = Table(box=box.SIMPLE, show_footer=True)
+    drawn = Table(box=None, padding=(0, 2, 0, 0), show_footer=True, footer_style="bold")
     totals = _totals(counts)
-    drawn.add_column("family", footer="all", min_width=max((len(family) for family, _, _ in counts), default=0))
+    drawn.add_column("family", footer="all", no_wrap=True)
     drawn.add_column("in", str(sum(totals.values())), justify="right")
     for why in REASONS:
         drawn.add_column(why, str(totals[why]), justify="right", style="bold" if why == KEPT else None)

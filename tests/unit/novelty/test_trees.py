@@ -1,0 +1,34 @@
+"""Walks over syntax trees, held against those of the standard library, on sources of this project."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from services.novelty.trees import children, nodes, statements, walk
+
+ROOT = Path(__file__).parents[3]
+SOURCES = sorted((ROOT / "services/novelty").glob("*.py")) + sorted((ROOT / "archloop/contracts").glob("*.py"))
+LEFT_OUT = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+STATEMENTS = (ast.mod, ast.stmt, ast.excepthandler, ast.match_case)
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
+def tree(request):
+    return ast.parse(request.param.read_text())
+
+
+def test_a_walk_is_that_of_the_standard_library_without_contexts_and_operators(tree):
+    expected = [node for node in ast.walk(tree) if not isinstance(node, LEFT_OUT)]
+    assert list(walk(tree)) == list(nodes(tree)) == expected
+
+
+def test_children_are_in_order_of_reading(tree):
+    for node in walk(tree):
+        assert children(node) == [n for n in ast.iter_child_nodes(node) if not isinstance(n, LEFT_OUT)]
+
+
+def test_statements_are_all_there_are(tree):
+    found = list(statements(tree))
+    assert len(found) == len(set(found))
+    assert set(found) == {node for node in ast.walk(tree) if isinstance(node, STATEMENTS)}
