@@ -36,7 +36,7 @@ async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     judge = Evaluator(sandbox, load, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
-        LEVEL.set(sandbox.level.strength)
+        LEVEL.labels(sandbox.level).set(1)
         yield judge
     finally:
         await sandbox.close()
