@@ -1,0 +1,27 @@
+"""Every overlay and every combination of components keeps every rule, and every rule catches what it is there for."""
+
+from tests.unit.k8s import network_rules, pod_rules, scaling_rules
+from tests.unit.k8s.manifests import OVERLAYS, each, pods, rendered
+from tests.unit.k8s.rules import EXCEPTIONS, RULES, all_broken
+
+assert {network_rules, pod_rules, scaling_rules}
+
+
+@each
+def test_every_rule_is_kept(name, scratch):
+    assert all_broken(rendered(name, scratch)) == {}
+
+
+@each
+def test_names_are_taken_once(name, scratch):
+    keys = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in rendered(name, scratch)]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_exception_is_needed(scratch):
+    owners = {pod_rules.owner_of(pod) for name in OVERLAYS for pod in pods(rendered(name, scratch))}
+    for name, excepted in EXCEPTIONS.items():
+        assert name in RULES
+        assert excepted <= owners
+        found = {each.owner for overlay in OVERLAYS for each in RULES[name](rendered(overlay, scratch))}
+        assert excepted == found
