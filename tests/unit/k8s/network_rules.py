@@ -3,9 +3,9 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from tests.unit.k8s.candidate_rules import untrusted
 from tests.unit.k8s.manifests import Manifest, of_kind, pods
 from tests.unit.k8s.network import openings, policies
-from tests.unit.k8s.pod_rules import untrusted
 from tests.unit.k8s.rules import Broken, rule
 
 _RESOLVER = ("kubernetes.io/metadata.name=kube-system / k8s-app=kube-dns", "53")

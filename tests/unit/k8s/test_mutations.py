@@ -2,11 +2,8 @@
 
 import pytest
 
-from tests.unit.k8s import network_rules, pod_rules, scaling_rules
 from tests.unit.k8s.manifests import named, of_kind, rendered
 from tests.unit.k8s.rules import RULES, all_broken
-
-assert {network_rules, pod_rules, scaling_rules}
 
 
 def pod(objects, name, kind="Deployment"):
