@@ -1,5 +1,6 @@
 """What the manifests have run by itself: the backup of signatures and its way back, the filter, the Secrets."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -71,6 +72,14 @@ def test_the_filter_on_the_nodes_is_the_one_of_compose(scratch):
     evaluator = named(rendered("overlays/dev", scratch), "Deployment", "evaluator")["spec"]["template"]["spec"]
     profile = evaluator["containers"][0]["securityContext"]["seccompProfile"]["localhostProfile"]
     assert f"/var/lib/kubelet/seccomp/{profile}" == daemon["volumes"][1]["hostPath"]["path"] + "/evaluator.json"
+
+
+def test_the_filter_means_the_same_to_docker_and_to_kubernetes():
+    """Runtimes there read the OCI's form, which has none of Docker's conditions; both ignore what they do not know."""
+    profile = json.loads((ROOT / "deploy/seccomp/evaluator.json").read_text())
+    assert profile.keys() - {"archMap"} == {"defaultAction", "defaultErrnoRet", "syscalls"}
+    for each in profile["syscalls"]:
+        assert each.keys() <= {"comment", "names", "action", "errnoRet", "args"}
 
 
 def test_the_filter_arrives_whole(scratch, tmp_path):

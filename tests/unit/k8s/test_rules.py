@@ -1,7 +1,7 @@
 """Every overlay and every combination of components keeps every rule, and every rule catches what it is there for."""
 
 from tests.unit.k8s import pod_rules
-from tests.unit.k8s.manifests import OVERLAYS, each, pods, rendered
+from tests.unit.k8s.manifests import OVERLAYS, each, of_kind, pods, rendered
 from tests.unit.k8s.rules import EXCEPTIONS, RULES, all_broken
 
 
@@ -23,3 +23,12 @@ def test_every_exception_is_needed(scratch):
         assert excepted <= owners
         found = {each.owner for overlay in OVERLAYS for each in RULES[name](rendered(overlay, scratch))}
         assert excepted == found
+
+
+def test_who_makes_room_for_whom(scratch):
+    values = {o["metadata"]["name"]: o["value"] for o in of_kind(rendered("cluster", scratch), "PriorityClass")}
+    assert sorted(values, key=values.__getitem__) == [
+        f"archloop-{name}" for name in ("trainer", "evaluator", "generator", "control")
+    ]
+    asked = {pod.spec.get("priorityClassName") for name in OVERLAYS for pod in pods(rendered(name, scratch))}
+    assert asked == set(values)
