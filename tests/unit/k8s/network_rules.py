@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from services.generator.backends.kubernetes import LABEL
 from tests.unit.k8s.candidate_rules import untrusted
 from tests.unit.k8s.manifests import Manifest, of_kind, pods
 from tests.unit.k8s.network import openings, policies
@@ -61,7 +62,7 @@ def _evaluators(objects: Sequence[Manifest]) -> Iterator[Broken]:
 @rule("model servers are the generator's")
 def _models(objects: Sequence[Manifest]) -> Iterator[Broken]:
     for pod in pods(objects):
-        if pod.labels.get("app.kubernetes.io/name") not in {"vllm", "tgi"}:
+        if pod.labels.get("app.kubernetes.io/name") not in {"vllm", "tgi"} and LABEL not in pod.labels:
             continue
         if not policies(objects, pod, "Ingress"):
             yield Broken(pod.name, "NetworkPolicy", "must be one about it")

@@ -41,9 +41,8 @@ def test_a_second_experiment_is_a_namespace_of_its_own(scratch):
     kustomization = yaml.safe_load(example[1])
     folder = scratch / "second"
     folder.mkdir()
-    kustomization["resources"] = [
-        os.path.relpath(K8S / "overlays" / each, folder) for each in kustomization["resources"]
-    ]
+    bases = [K8S / SECOND / each for each in kustomization["resources"]]
+    kustomization["resources"] = [os.path.relpath(os.path.normpath(base), folder) for base in bases]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     objects = loaded(kustomized(folder))
     assert {each["metadata"].get("namespace", "second") for each in objects} == {"second"}

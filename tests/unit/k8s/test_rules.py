@@ -1,7 +1,9 @@
 """Every overlay and every combination of components keeps every rule, and every rule catches what it is there for."""
 
+from services.generator.backends.kubernetes import filled
 from tests.unit.k8s import pod_rules
-from tests.unit.k8s.manifests import OVERLAYS, each, of_kind, pods, rendered
+from tests.unit.k8s.manifests import OVERLAYS, each, of_kind, pods, rendered, service_pods
+from tests.unit.k8s.network import openings, reaches
 from tests.unit.k8s.rules import EXCEPTIONS, RULES, all_broken
 
 
@@ -32,3 +34,15 @@ def test_who_makes_room_for_whom(scratch):
     ]
     asked = {pod.spec.get("priorityClassName") for name in OVERLAYS for pod in pods(rendered(name, scratch))}
     assert asked == set(values)
+
+
+def test_the_servers_that_the_generator_starts_keep_them_too(scratch):
+    objects = rendered("overlays/tgi", scratch)
+    template = next(o for o in objects if o["metadata"]["name"].startswith("tgi-template"))["data"]["template.yaml"]
+    started = filled(template, "tgi-0", "generator-0", "").deployment
+    started["metadata"]["namespace"] = "archloop-models"
+    assert all_broken([*objects, started]) == {}
+    pod, generator = pods([started])[0], next(pod for name, pod in service_pods(objects) if name == "generator")
+    assert reaches(objects, generator, pod, 8080)
+    assert not reaches(objects, pod, generator, 8001)
+    assert {opening.peer for opening in openings(objects, pod, "Ingress")} == {"app.kubernetes.io/name=generator"}
