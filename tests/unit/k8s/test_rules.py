@@ -1,8 +1,10 @@
 """Every overlay and every combination of components keeps every rule, and every rule catches what it is there for."""
 
+import re
+
 from services.generator.backends.kubernetes import filled
 from tests.unit.k8s import pod_rules
-from tests.unit.k8s.manifests import OVERLAYS, each, of_kind, pods, rendered, service_pods
+from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches
 from tests.unit.k8s.rules import EXCEPTIONS, RULES, all_broken
 
@@ -46,3 +48,20 @@ def test_the_servers_that_the_generator_starts_keep_them_too(scratch):
     assert reaches(objects, generator, pod, 8080)
     assert not reaches(objects, pod, generator, 8001)
     assert {opening.peer for opening in openings(objects, pod, "Ingress")} == {"app.kubernetes.io/name=generator"}
+
+
+def test_what_is_asked_of_a_laptop_is_what_the_page_says(scratch):
+    """Four cores and 12 GiB, one and two of which are for the cluster itself."""
+    units = {"m": 0.001, "Mi": 1 / 1024, "Gi": 1.0}
+
+    def total(what):
+        asked = [
+            c["resources"]["requests"][what]
+            for pod in pods(rendered("overlays/dev", scratch))
+            for c in pod.spec["containers"]
+        ]
+        return sum(float(re.sub(r"\D", "", each)) * units.get(re.sub(r"\d", "", each), 1.0) for each in asked)
+
+    assert total("cpu") <= 3
+    assert total("memory") <= 10
+    assert "four cores and 12 GiB" in (ROOT / "docs/how-to/kubernetes.md").read_text()
