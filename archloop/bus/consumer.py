@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from archloop.bus.port import Bus, BusUnavailable, Delivery, Parked, Subscription
+from archloop.bus.port import Bus, BusUnavailable, Callback, Delivery, Parked, Subscription
 from archloop.contracts.base import CandidateMessage, Message, derived_id
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import Queue
@@ -58,10 +58,10 @@ class Consumer:
     service: str
     policy: RetryPolicy = RetryPolicy()
 
-    async def start(self) -> Subscription:
-        """Declare the queue and begin."""
+    async def start(self, callback: Callback | None = None) -> Subscription:
+        """Declare the queue and begin; `callback` is what stands before `on_delivery`, if anything does."""
         await self.bus.declare(self.queue)
-        return await self.bus.subscribe(self.queue, self.on_delivery)
+        return await self.bus.subscribe(self.queue, callback or self.on_delivery)
 
     async def on_delivery(self, delivery: Delivery) -> None:
         """Bring one delivery to its end: acknowledged, retried, parked, or given back to the broker."""

@@ -13,5 +13,6 @@ HANDLING = Histogram(
 )
 PUBLISHED = Counter("archloop_published_total", "Messages published, by type.", ["type"])
 OUTCOMES = Counter("archloop_evaluations_total", "Evaluations that this process made, by outcome.", ["outcome"])
+LEVEL = Gauge("archloop_sandbox_level", "1 for the level at which this process confines candidates.", ["level"])
 WAITING = Gauge("archloop_queue_messages", "Messages that wait in a queue.", ["queue"])
 PARKED = Gauge("archloop_parked_messages", "Messages set aside until a person looks at them.", ["queue"])

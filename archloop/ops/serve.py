@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,13 +23,22 @@ log = structlog.get_logger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
 
 
+async def forever() -> None:
+    """Until it is cancelled."""
+    await asyncio.Event().wait()
+
+
 @dataclass(frozen=True)
 class Served:
-    """A service that is up: its consumers, a ping for each thing that it needs, and its own API where it has one."""
+    """A service that is up: its consumers, a ping for each thing that it needs, and its own API where it has one.
+
+    It ends when `over` returns, or is told to.
+    """
 
     subscriptions: Sequence[Subscription]
     needs: Mapping[str, health.Ping]
     api: FastAPI | None = None
+    over: Callable[[], Awaitable[None]] = forever
 
 
 Compose = Callable[[S], AbstractAsyncContextManager[Served]]
@@ -62,7 +71,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
             app.mount("/", served.api)
         log.info("serving", service=settings.service, version=__version__, url=url)
         try:
-            await asyncio.Event().wait()
+            await served.over()
         finally:
             log.info("ending: finishing what is in hand", service=settings.service)
 

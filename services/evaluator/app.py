@@ -10,6 +10,7 @@ from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import EVALUATOR
 from archloop.ops.connecting import broker, needed, patiently
+from archloop.ops.metrics import LEVEL
 from archloop.ops.serve import Served
 from services.evaluator import datasets
 from services.evaluator.evaluator import Evaluator
@@ -35,6 +36,7 @@ async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     judge = Evaluator(sandbox, load, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
+        LEVEL.labels(sandbox.level).set(1)
         yield judge
     finally:
         await sandbox.close()

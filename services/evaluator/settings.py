@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, SecretStr
 
 from archloop.contracts.values import SandboxLevel
-from archloop.ops.settings import ServiceSettings, WebAddress, config
+from archloop.ops.settings import Seconds, ServiceSettings, WebAddress, config
 from services.evaluator.devices import Device
 
 _GPU = r"(\d+|(GPU|MIG)-[0-9a-fA-F-]+)"
 _GPUS = rf"^({_GPU}(,{_GPU})*)?$"
+_PLACE = r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
+_PLACES = rf"^({_PLACE}(,{_PLACE})*)?$"
 
 
 def _cores() -> int:
@@ -35,6 +37,8 @@ class EvaluatorSettings(ServiceSettings):
     `slots` on the CPU. Naming one twice puts two there, each of which should then have half as `gpu_memory_fraction`.
     As a process of its own it reads code and earlier results from the registry at `registry_url`, with a token that
     allows no more than that.
+    `out_of_reach` are places, `host:port` with commas between, that `python -m services.evaluator.isolation` tries for
+    `out_of_reach_s` each and that must not answer; the service itself does not look at them.
     """
 
     service: ClassVar[str] = "evaluator"
@@ -49,6 +53,8 @@ class EvaluatorSettings(ServiceSettings):
     data_dir: Annotated[Path, AfterValidator(_expanded)] = Path("~/.cache/archloop/data")
     registry_url: WebAddress | None = None
     registry_token: SecretStr | None = None
+    out_of_reach: Annotated[str, Field(pattern=_PLACES)] = ""
+    out_of_reach_s: Seconds = 3.0
 
     def devices(self) -> list[Device]:
         """One for each slot."""

@@ -1,16 +1,17 @@
 """The trainer service, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
+from archloop.bus.once import Once
 from archloop.bus.port import Bus, Subscription
 from archloop.contracts.topology import TRAINER
 from archloop.ops.connecting import broker, bucket, made
-from archloop.ops.serve import Served
+from archloop.ops.serve import Served, forever
 from services.trainer.handlers import TrainerHandler
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
@@ -21,6 +22,7 @@ class TrainerApp:
     """The running service."""
 
     subscription: Subscription
+    over: Callable[[], Awaitable[None]] = forever
 
 
 @asynccontextmanager
@@ -30,9 +32,11 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
         made(settings.work_dir, settings.variable("work_dir"))
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
-        subscription = await Consumer(bus, TRAINER, handler, "trainer").start()
+        consumer = Consumer(bus, TRAINER, handler, "trainer")
+        once = Once(consumer.on_delivery, settings.once_within_s) if settings.once_within_s else None
+        subscription = await consumer.start(once)
         try:
-            yield TrainerApp(subscription)
+            yield TrainerApp(subscription, once.over if once else forever)
         finally:
             drained = asyncio.ensure_future(subscription.drain())
             await asyncio.wait({drained}, timeout=settings.grace_s)
@@ -46,4 +50,4 @@ async def served(settings: TrainerSettings) -> AsyncIterator[Served]:
     async with broker(settings) as bus:
         blobs = await bucket(settings)
         async with running(settings, bus=bus, blobs=blobs) as app:
-            yield Served((app.subscription,), {"broker": bus.ping, "object store": blobs.ping})
+            yield Served((app.subscription,), {"broker": bus.ping, "object store": blobs.ping}, over=app.over)

@@ -16,6 +16,8 @@ class TrainerSettings(S3Settings):
     every `checkpoint_steps` steps (0: none) if there is a `work_dir`, which holds the files of running jobs: one that
     outlives the process lets a killed training go on. `timeout_s` bounds one job and must stay below the queue's
     consumer timeout; `grace_s` is what a job in hand is given at shutdown.
+    With `once_within_s` the process ends after one message, or where none came in that time: for whoever starts one
+    process for each message that waits.
     """
 
     service: ClassVar[str] = "trainer"
@@ -30,3 +32,4 @@ class TrainerSettings(S3Settings):
     checkpoint_steps: Annotated[int, Field(ge=0)] = 20
     timeout_s: Seconds = 5 * 3600.0
     grace_s: Annotated[float, Field(ge=0)] = 10.0
+    once_within_s: Seconds | None = None

@@ -10,6 +10,7 @@ import structlog
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer, RetryPolicy
 from archloop.bus.memory import MemoryBus
+from archloop.bus.once import Once
 from archloop.bus.port import Bus, BusUnavailable, Parked
 from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
@@ -299,3 +300,43 @@ async def test_draining_finishes_what_is_in_hand_and_leaves_the_rest(bus: Bus) -
     async with asyncio.timeout(5):  # a broker's count of what is ready may lag
         while await bus.depth(WORK) != 2:
             await asyncio.sleep(0.05)
+
+
+async def test_one_who_came_for_one_message_leaves_the_next_to_others(bus: Bus) -> None:
+    queue, first, second = replace(WORK, prefetch=1), Recording(), Recording()
+    once = Once(Consumer(bus, queue, first, "job").on_delivery, within_s=5)
+    await bus.declare(queue)
+    for index in range(2):
+        await bus.publish(envelope(index))
+    subscription = await bus.subscribe(queue, once)
+    await once.over()
+    await subscription.drain()
+    await Consumer(bus, queue, second, "test").start()
+    await until(lambda: len(second.seen) == 1)
+    assert [*first.seen, *second.seen] == [lost(0), lost(1)]
+    assert await bus.parked() == []
+
+
+async def test_one_who_came_for_one_message_waits_until_it_is_done(bus: Bus) -> None:
+    gate = asyncio.Event()
+    handler = Recording(block=gate)
+    consumer = Consumer(bus, WORK, handler, "job")
+    once = Once(consumer.on_delivery, within_s=0.2)
+    await bus.declare(WORK)
+    await bus.publish(envelope(1))
+    await consumer.start(once)
+    over = asyncio.ensure_future(once.over())
+    await until(lambda: handler.started == 1)
+    await asyncio.sleep(0.3)
+    assert not over.done()
+    gate.set()
+    await over
+    assert handler.seen == [lost(1)]
+
+
+async def test_one_who_came_for_one_message_does_not_wait_for_ever(bus: Bus) -> None:
+    once = Once(Consumer(bus, WORK, Recording(), "job").on_delivery, within_s=0.1)
+    await bus.declare(WORK)
+    await bus.subscribe(WORK, once)
+    async with asyncio.timeout(2):
+        await once.over()

@@ -3,7 +3,7 @@ import asyncio
 from archloop.bus.memory import MemoryBus
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import AdapterTrained
-from archloop.contracts.topology import Queue
+from archloop.contracts.topology import TRAINER, Queue
 from services.trainer.app import running
 from services.trainer.settings import TrainerSettings
 
@@ -37,3 +37,26 @@ async def test_shutting_down_stops_the_job_in_hand_and_leaves_it_to_be_retried(b
     assert await bus.parked() == []
     assert await blobs.list("adapters/") == []
     await bus.close()
+
+
+async def test_one_started_for_one_message_ends_after_it_and_leaves_the_next(base_model, blobs, request_for, spec):
+    bus = MemoryBus()
+    await bus.declare(TRAINER)
+    short = spec.model_copy(update={"epochs": 1})
+    for adapter in ("r1-c0", "r1-c1"):
+        request = await request_for(adapter=adapter, cycle=int(adapter[-1]), training=short)
+        await bus.publish(Envelope.of(request, source="registry"))
+    settings = TrainerSettings(base_model=base_model, threads=1, once_within_s=30)
+    async with running(settings, bus=bus, blobs=blobs) as app:
+        await app.over()
+    assert [key for key in await blobs.list("adapters/") if "r1-c0" in key]
+    assert not [key for key in await blobs.list("adapters/") if "r1-c1" in key]
+    assert await bus.depth(TRAINER) == 1
+
+
+async def test_one_started_for_one_message_ends_where_there_is_none(base_model, blobs):
+    bus = MemoryBus()
+    settings = TrainerSettings(base_model=base_model, threads=1, once_within_s=0.2)
+    async with running(settings, bus=bus, blobs=blobs) as app, asyncio.timeout(10):
+        await app.over()
+    assert not app.subscription.alive

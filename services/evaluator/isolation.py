@@ -1,0 +1,94 @@
+"""`python -m services.evaluator.isolation`: whether the walls stand that a deployment promises; 1 where one does not.
+
+A network policy that nothing enforces looks like one that holds, until somebody tries. This tries, in the place and
+with the settings of the service, before it starts: the connections that must fail, and the sandbox.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import structlog
+
+from archloop.errors import ArchloopError, Misconfigured
+from archloop.ops import logging
+from services.evaluator.app import evaluator
+from services.evaluator.settings import EvaluatorSettings
+
+log = structlog.get_logger(__name__)
+
+
+class NotIsolated(ArchloopError):
+    """Something answers that must be out of reach."""
+
+    code = "not_isolated"
+
+
+class Address(NamedTuple):
+    """One address behind a name."""
+
+    family: int
+    host: str
+    port: int
+
+
+async def check(settings: EvaluatorSettings) -> None:
+    """Raises NotIsolated, SandboxUnavailable; Misconfigured where a name is not known, so that nothing can be said."""
+    await nobody_answers(settings)
+    async with evaluator(settings) as judge:
+        log.info("isolated", level=judge.sandbox.level, out_of_reach=settings.out_of_reach)
+
+
+async def nobody_answers(settings: EvaluatorSettings) -> None:
+    """The half of `check` that is about the network. TCP only."""
+    places = [place for place in settings.out_of_reach.split(",") if place]
+    open_ones = [place for place in places if await _answers(place, settings)]
+    if open_ones:
+        raise NotIsolated(
+            f"{', '.join(open_ones)} can be reached from here, which no evaluator may: this network enforces no policy"
+            " that refuses it. On Kubernetes take a network plugin that enforces NetworkPolicy, and apply ours"
+        )
+
+
+async def _answers(place: str, settings: EvaluatorSettings) -> bool:
+    addresses = await _addresses(place, settings.variable("out_of_reach"))
+    return any(await asyncio.gather(*(_connects(each, settings.out_of_reach_s) for each in addresses)))
+
+
+async def _addresses(place: str, setting: str) -> Sequence[Address]:
+    parts = urlsplit(f"//{place}")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, ValueError) as error:
+        raise Misconfigured(setting, f"{place} is not known, so nobody can say whether it answers: {error}") from error
+    return [Address(family, str(at[0]), int(at[1])) for family, _, _, _, at in found]
+
+
+async def _connects(address: Address, within_s: float) -> bool:
+    """Refusals, unreachable networks and silence are all as good as a wall."""
+    try:
+        async with asyncio.timeout(within_s):
+            _, writer = await asyncio.open_connection(address.host, address.port, family=address.family)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def main() -> int:
+    """The exit code; what is wrong is one line on standard error."""
+    try:
+        settings = EvaluatorSettings.load()
+        logging.configure(level=settings.log_level, json=settings.log_json)
+        asyncio.run(check(settings))
+    except ArchloopError as error:
+        sys.stderr.write(f"error [{error.code}] {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

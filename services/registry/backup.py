@@ -1,0 +1,138 @@
+"""`python -m services.registry.backup save|restore FOLDER`: everything that the registry has on record, as files.
+
+`FOLDER/documents/<time>/` has a file for each collection, a document a line (MongoDB's extended JSON), and
+`FOLDER/objects/` every object, shared by all times, for none ever changes. The registry may go on meanwhile: events are
+read before what they led to, and objects after the documents that name them, so that at worst an event is missing
+whose effect is there, as if it were still to come.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from bson import json_util
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.blobs.port import Blobs
+from archloop.errors import ArchloopError, Conflict, NotFound
+from archloop.ops import logging
+from archloop.ops.connecting import bucket, needed, patiently
+from services.registry.mongo import MongoStore
+from services.registry.mongo_client import connected, host_of, translated
+from services.registry.settings import RegistrySettings
+
+log = structlog.get_logger(__name__)
+
+Database = AsyncDatabase[dict[str, Any]]
+_FIRST, _SCHEMA = "events", "meta"
+_BATCH = 500
+
+
+class Places(NamedTuple):
+    """The two halves of a registry, and the folder with their copies."""
+
+    database: Database
+    objects: Blobs
+    folder: Path
+
+    @property
+    def copies(self) -> DirectoryBlobs:
+        """The objects in the folder."""
+        return DirectoryBlobs(self.folder / "objects")
+
+
+async def save(places: Places, at: datetime) -> Path:
+    """The folder of this time's documents, which has its name only once all is there."""
+    done = places.folder / "documents" / f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    draft = done.with_name(f".{done.name}")
+    draft.mkdir(parents=True, exist_ok=True)
+    names = await places.database.list_collection_names()
+    for name in sorted(names, key=lambda name: (name != _FIRST, name)):
+        with (draft / f"{name}.jsonl").open("w") as lines:
+            async for document in places.database[name].find():
+                lines.write(json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS) + "\n")
+    await copied(places.objects, places.copies)
+    return draft.rename(done)
+
+
+async def restore(places: Places) -> Path:
+    """The folder of the latest documents, now in the database. Raises NotFound; Conflict where the database has any."""
+    saved = [path for path in sorted((places.folder / "documents").glob("*")) if not path.name.startswith(".")]
+    if not saved:
+        raise NotFound("backup", str(places.folder))
+    for name in await places.database.list_collection_names():
+        if name != _SCHEMA and await places.database[name].find_one() is not None:
+            raise Conflict(f"{places.database.name}.{name} is not empty: restore into a database of another name")
+    await copied(places.copies, places.objects)
+    for path in saved[-1].glob("*.jsonl"):
+        await _insert(places.database[path.stem], path)
+    return saved[-1]
+
+
+async def copied(source: Blobs, target: Blobs) -> None:
+    """Every object that the target lacks, verified by its hash on the way."""
+    there = set(await target.list(""))
+    for key in await source.list(""):
+        if key not in there and (ref := await source.find(key)) is not None:
+            await target.put(key, await source.get(ref))
+
+
+async def _insert(collection: AsyncCollection[dict[str, Any]], path: Path) -> None:
+    """The store has put its schema's version there already."""
+    await collection.delete_many({})
+    with path.open() as lines:
+        documents = map(json_util.loads, lines)
+        while batch := list(islice(documents, _BATCH)):
+            await collection.insert_many(batch)
+
+
+@asynccontextmanager
+async def opened(settings: RegistrySettings, folder: Path) -> AsyncIterator[Places]:
+    """Where the settings say. Raises Misconfigured, Unavailable after the patience."""
+    url = needed(settings.mongo_url, settings.variable("mongo_url"), "mongodb://user:password@host:27017")
+    objects = await bucket(settings, make=settings.make_bucket)
+    # Which makes the indexes, and refuses a schema that it does not know.
+    store = await patiently(partial(MongoStore.open, url, settings.mongo_database), settings.start_patience_s)
+    await store.close()
+    client = connected(url, settings.start_patience_s)
+    try:
+        with translated(host_of(url)):
+            yield Places(client[settings.mongo_database], objects, folder)
+    finally:
+        await client.close()
+
+
+async def _run(settings: RegistrySettings, verb: str, folder: Path) -> None:
+    async with opened(settings, folder) as places:
+        path = await (save(places, datetime.now(UTC)) if verb == "save" else restore(places))
+    log.info("done", verb=verb, documents=str(path))
+
+
+def main() -> int:
+    """The exit code; what is wrong is one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m services.registry.backup", description="Copy the registry.")
+    parser.add_argument("verb", choices=["save", "restore"])
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    try:
+        settings = RegistrySettings.load()
+        logging.configure(level=settings.log_level, json=settings.log_json)
+        asyncio.run(_run(settings, arguments.verb, arguments.folder))
+    except ArchloopError as error:
+        sys.stderr.write(f"error [{error.code}] {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What the manifests have run by itself: the backup of signatures and its way back, the filter, the Secrets."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from archloop_cli import environment
+from tests.unit.k8s.manifests import K8S, ROOT, named, pods, rendered
+from tests.unit.k8s.test_settings import SECRETS
+
+
+def script(objects, cronjob, tmp_path):
+    """The Python of the container `novelty`, with the disks of the pod below `tmp_path`."""
+    spec = named(objects, "CronJob", cronjob)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    text = spec["containers"][0]["args"][0]
+    return text.replace('"/backups', f'"{tmp_path}/backups').replace('"/signatures/', f'"{tmp_path}/signatures/')
+
+
+def run(text):
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+
+
+def rows(path):
+    with sqlite3.connect(path) as database:
+        return database.execute("SELECT * FROM t ORDER BY 1").fetchall()
+
+
+def test_signatures_are_saved_while_they_are_written_and_come_back(scratch, tmp_path):
+    objects = rendered("overlays/prod", scratch)
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "signatures").mkdir()
+    store = tmp_path / "signatures/signatures.sqlite"
+    database = sqlite3.connect(store)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("CREATE TABLE t (a)")
+    database.execute("INSERT INTO t VALUES (1)")
+    database.commit()
+    run(script(objects, "backup", tmp_path))  # with the writer still there
+    database.close()
+    for path in (tmp_path / "signatures").iterdir():
+        path.unlink()
+    assert "restored" in run(script(objects, "restore", tmp_path))
+    assert rows(store) == [(1,)]
+    assert [path.suffix for path in (tmp_path / "backups/novelty").iterdir()] == [".sqlite"]
+
+
+def test_the_restore_waits_for_a_person(scratch):
+    spec = named(rendered("overlays/prod", scratch), "CronJob", "restore")["spec"]
+    assert spec["suspend"] is True
+
+
+def test_saved_and_restored_are_the_same_place(scratch):
+    objects = rendered("overlays/prod", scratch)
+    commands = {
+        pod.owner["metadata"]["name"]: pod.containers[0]["command"] for pod in pods(objects) if "CronJob" in pod.name
+    }
+    module = ["python", "-m", "services.registry.backup"]
+    assert commands == {
+        verb: [*module, word, "/backups/registry"] for verb, word in (("backup", "save"), ("restore", "restore"))
+    }
+
+
+def test_the_filter_on_the_nodes_is_the_one_of_compose(scratch):
+    objects = rendered("cluster", scratch)
+    daemon = named(objects, "DaemonSet", "evaluator-filter")["spec"]["template"]["spec"]
+    held = named(objects, "ConfigMap", daemon["volumes"][0]["configMap"]["name"])["data"]["evaluator.json"]
+    assert held == (ROOT / "deploy/seccomp/evaluator.json").read_text()
+    evaluator = named(rendered("overlays/dev", scratch), "Deployment", "evaluator")["spec"]["template"]["spec"]
+    profile = evaluator["containers"][0]["securityContext"]["seccompProfile"]["localhostProfile"]
+    assert f"/var/lib/kubelet/seccomp/{profile}" == daemon["volumes"][1]["hostPath"]["path"] + "/evaluator.json"
+
+
+def test_the_filter_means_the_same_to_docker_and_to_kubernetes():
+    """Runtimes there read the OCI's form, which has none of Docker's conditions; both ignore what they do not know."""
+    profile = json.loads((ROOT / "deploy/seccomp/evaluator.json").read_text())
+    assert profile.keys() - {"archMap"} == {"defaultAction", "defaultErrnoRet", "syscalls"}
+    for each in profile["syscalls"]:
+        assert each.keys() <= {"comment", "names", "action", "errnoRet", "args"}
+
+
+def test_the_filter_arrives_whole(scratch, tmp_path):
+    daemon = named(rendered("cluster", scratch), "DaemonSet", "evaluator-filter")["spec"]["template"]["spec"]
+    (tmp_path / "filter").mkdir()
+    (tmp_path / "node").mkdir()
+    (tmp_path / "filter/evaluator.json").write_text("{}")
+    command = daemon["initContainers"][0]["command"]
+    text = command[2].replace("/filter/", f"{tmp_path}/filter/").replace("/node/", f"{tmp_path}/node/")
+    subprocess.run([*command[:2], text], check=True)
+    assert [path.name for path in (tmp_path / "node").iterdir()] == ["evaluator.json"]
+
+
+@pytest.mark.parametrize("namespace", ["archloop", "second"])
+def test_the_secrets_are_those_that_the_pods_ask_for(namespace, tmp_path):
+    environment.write(tmp_path / "env")
+    command = ["sh", K8S / "secrets.sh", tmp_path / "env"]
+    text = subprocess.run(command, env={"NAMESPACE": namespace}, capture_output=True, text=True, check=True).stdout
+    made = {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
+    assert {name: set(keys) for name, keys in made.items()} == SECRETS
+    assert made["broker"]["management-url"].endswith(f"@rabbitmq.{namespace}:15672/")
+    assert len(made["registry"]["token"]) == 48
+    assert made["registry"]["token"] != made["registry"]["read-token"]
+
+
+def test_secrets_from_a_store_of_secrets_are_the_same_but_for_the_stores_own(scratch):
+    found = {}
+    for each in rendered("overlays/prod", scratch):
+        if each["kind"] == "ExternalSecret":
+            assert each["spec"]["target"]["name"] == each["metadata"]["name"]
+            found[each["metadata"]["name"]] = {row["secretKey"] for row in each["spec"]["data"]}
+    assert found == {name: keys - {"password"} for name, keys in SECRETS.items()}
