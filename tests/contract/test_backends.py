@@ -324,3 +324,29 @@ async def test_vllm_without_runtime_updating_says_what_it_lacks(stack, adapter_f
     with pytest.raises(Unavailable, match="VLLM_ALLOW_RUNTIME_LORA_UPDATING"):
         await backend.load("code-v0", adapter_folders[0])
     await backend.close()
+
+
+async def test_an_adapter_counts_once_the_third_of_three_servers_that_was_away_has_it_too(stack, adapter_folders):
+    servers = Servers(stack, 3)
+    for number in range(3):
+        await servers.start(number)
+
+    async def addresses():
+        return servers.urls
+
+    one = partial(VllmBackend, served=SERVED, served_as=NAME, timeout_s=10)
+    backend = Replicated(addresses, one, rest_s=0.0)
+    stack.push_async_callback(backend.close)
+    await servers.stop(2)
+    with pytest.raises(Unavailable):
+        await backend.load("code-v0", adapter_folders[0])
+    assert [set(double.loaded) for double in servers.doubles[:2]] == [{"code-v0"}] * 2
+    with pytest.raises(Unavailable):
+        await backend.adapters()
+    await servers.start(2)
+    assert await backend.adapters() == frozenset()
+    await backend.load("code-v0", adapter_folders[0])
+    assert await backend.adapters() == {"code-v0"}
+    answers = await asyncio.gather(*(backend.generate(PROMPT, GREEDY, 1, "code-v0") for _ in range(6)))
+    assert {(answer.adapter, answer.text) for answer in answers} == {("code-v0", answers[0].text)}
+    assert all("code-v0" in double.loaded for double in servers.doubles)
