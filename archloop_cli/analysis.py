@@ -36,10 +36,11 @@ class Analysis(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A valid candidate: what it is, and whether it was admitted."""
+    """A valid candidate: what it is, the adapter that wrote it (null: the untuned LLM), and whether it was admitted."""
 
     candidate_id: str
     cycle: int
+    adapter: str | None
     source: str
     admitted: bool
 
@@ -50,7 +51,7 @@ async def of_run(store: Store, blobs: Blobs, run_id: str) -> Analysis:
     assert run is not None
     valid = [c for c in (await store.candidates(CandidateQuery(run_id=run_id))).items if c.valid]
     written = [
-        Written(c.candidate_id, c.cycle, await text_of(source.code, blobs), c.admitted)
+        Written(c.candidate_id, c.cycle, c.adapter, await text_of(source.code, blobs), c.admitted)
         for c in valid
         if c.cycle is not None and (source := await store.source(c.candidate_id)) is not None
     ]
@@ -65,18 +66,23 @@ def analysed(
     """Diversity and memorization of the cycles of these `numbers`.
 
     `tuned_on` has the sources that the LLM had been tuned on when it wrote a cycle; a cycle without is one of the
-    untuned LLM. At or above `threshold` a network is a near copy.
+    untuned LLM. At or above `threshold` a network is a near copy. What the untuned LLM wrote is held against the same
+    examples, itself left out, for the nearest of many examples is nearer by chance alone.
     """
     known = _Shingled()
-    cycles, nearest = {}, {}
+    cycles: dict[int, dict[str, float | None]] = {}
+    nearest: dict[str, float] = {}
+    untuned = known.all(w.source for w in written if w.adapter is None)
     for number in numbers:
         own = [w for w in written if w.cycle == number and known.of(w.source) is not None]
-        found = nearest_of(known.all(w.source for w in own), known.all(tuned_on.get(number, ())))
+        examples = known.all(tuned_on.get(number, ()))
+        found = nearest_of(known.all(w.source for w in own), examples)
         nearest |= dict(zip((w.candidate_id for w in own), found, strict=False))
         cycles[number] = {
             "diversity_valid": diversity(known.all(w.source for w in own)),
             "diversity_admitted": diversity(known.all(w.source for w in own if w.admitted)),
             **_memorization(found, threshold),
+            "memorization_untuned_median": _percentile(nearest_of(untuned, examples, copies=False), 50),
         }
     return Analysis(cycles, nearest)
 
@@ -89,11 +95,12 @@ def diversity(sets: Sequence[Shingles]) -> float | None:
     return float(1 - (similarities(sets, sets).sum() - n) / (n * (n - 1)))
 
 
-def nearest_of(sets: Sequence[Shingles], others: Sequence[Shingles]) -> list[float]:
-    """Of each set the similarity to the nearest of the others; nothing where there are none."""
+def nearest_of(sets: Sequence[Shingles], others: Sequence[Shingles], *, copies: bool = True) -> list[float]:
+    """Of each set the similarity to the nearest of the others, with its `copies` or without."""
     if not sets or not others:
         return []
-    return [float(value) for value in similarities(sets, others).max(axis=1)]
+    found = similarities(sets, others)
+    return [float(value) for value in np.where((found < 1) | copies, found, 0).max(axis=1)]
 
 
 def similarities(left: Sequence[Shingles], right: Sequence[Shingles]) -> Similarities:
@@ -101,7 +108,8 @@ def similarities(left: Sequence[Shingles], right: Sequence[Shingles]) -> Similar
     vocabulary = np.unique(np.concatenate([*left, *right]))
     shared = (_incidence(left, vocabulary) @ _incidence(right, vocabulary).T).toarray()
     union = np.add.outer([len(s) for s in left], [len(s) for s in right]) - shared
-    return np.divide(shared, union, out=np.ones(shared.shape), where=union > 0)
+    found: Similarities = np.divide(shared, union, out=np.ones(shared.shape), where=union > 0)
+    return found
 
 
 def _incidence(sets: Sequence[Shingles], vocabulary: Shingles) -> Any:
@@ -112,13 +120,16 @@ def _incidence(sets: Sequence[Shingles], vocabulary: Shingles) -> Any:
 
 
 def _memorization(nearest: Sequence[float], threshold: float) -> dict[str, float | None]:
-    quartiles = [float(q) for q in np.percentile(nearest, [25, 50, 75])] if nearest else [None] * 3
     return {
-        "memorization_low_quartile": quartiles[0],
-        "memorization_median": quartiles[1],
-        "memorization_high_quartile": quartiles[2],
+        "memorization_low_quartile": _percentile(nearest, 25),
+        "memorization_median": _percentile(nearest, 50),
+        "memorization_high_quartile": _percentile(nearest, 75),
         "memorization_share_ge_threshold": float(np.mean(np.asarray(nearest) >= threshold)) if nearest else None,
     }
+
+
+def _percentile(values: Sequence[float], percent: float) -> float | None:
+    return float(np.percentile(values, percent)) if values else None
 
 
 class _Shingled:

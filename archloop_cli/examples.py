@@ -20,7 +20,7 @@ _PAGE = 1000
 
 class _Training(NamedTuple):
     pairs: BlobRef
-    parent: str | None
+    parent: AdapterRef | None
 
 
 async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collection[str]]:
@@ -28,7 +28,7 @@ async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collect
 
     A cycle of the base model is left out, and so is one of an adapter whose pairs are not all at hand.
     """
-    trainings = {m.adapter: _Training(m.pairs, m.parent and m.parent.adapter) async for m in _requests(store, run_id)}
+    trainings = {m.adapter: _Training(m.pairs, m.parent) async for m in _requests(store, run_id)}
     cycles = await store.cycles(run_id)
     for first in {c.adapter for c in cycles if c.adapter and c.adapter.adapter not in trainings}:
         if (pairs := await _start_pairs(blobs, first)) is not None:
@@ -57,9 +57,9 @@ async def _start_pairs(blobs: Blobs, adapter: AdapterRef) -> BlobRef | None:
 async def _of(cycle: Cycle, trainings: dict[str, _Training], blobs: Blobs) -> Collection[str]:
     """Each once, in the order of training; nothing where one of its trainings is not known."""
     found: dict[str, None] = {}
-    adapter = cycle.adapter.adapter if cycle.adapter else None
+    adapter = cycle.adapter
     while adapter is not None:
-        if (training := trainings.get(adapter)) is None:
+        if (training := trainings.get(adapter.adapter)) is None:
             return ()
         try:
             found = dict.fromkeys(_codes(await blobs.get(training.pairs))) | found

@@ -133,7 +133,7 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="RUN")],
     control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,
 ) -> None:
-    """Write a run's summary.json and report.html anew."""
+    """Write a run's summary.json, its report and the tables beside it anew."""
     from archloop_cli import runs
 
     asyncio.run(runs.report_on(directory, control))

@@ -44,8 +44,7 @@ def _differences(run: Run, key: str, label: str) -> str:
         d.cycles(list(found))
         if key in SHARES:
             d.axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        over = d.axes.get_yaxis_transform()
-        d.axes.text(1, 0, " as the control", transform=over, va="center", color=MUTED, fontsize=8.5)
+        d.end(0, "as the control", MUTED)
         return d.svg()
 
 

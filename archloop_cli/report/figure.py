@@ -93,7 +93,13 @@ class Drawing:
         over = max(0.0, floor - room - high)
         right = self.axes.get_xlim()[1]
         for end, height in zip(sorted(self._ends), placed, strict=True):
-            self.axes.text(right, height - over, f" {end.text}", color=end.colour, va="center", fontsize=8.5)
+            self.beside(right, height - over, end.text, end.colour)
+
+    def beside(self, at: float, height: float, text: str, colour: str) -> None:
+        """Words to the right of a point."""
+        self.axes.annotate(
+            text, (at, height), (5, 0), textcoords="offset points", color=colour, va="center", fontsize=8.5
+        )
 
     def legend(self, columns: int) -> None:
         """Above the axes, where it covers no data."""

@@ -17,6 +17,7 @@ def memorization(run: Run) -> str:
         low, high = "memorization_low_quartile", "memorization_high_quartile"
         band(d, run, low, high, label="middle half of the networks")
         line(d, run, "memorization_median", "median", 0)
+        line(d, run, "memorization_untuned_median", "the untuned LLM's", 7)
         line(d, run, "memorization_share_ge_threshold", "near copies", 3)
         mark(d, novelty_threshold(run.summary), _COPY)
         d.axes.set_ylabel("similarity; share of near copies")

@@ -71,9 +71,8 @@ def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> Non
 def mark(d: Drawing, height: float, label: str) -> None:
     """A threshold and its name."""
     d.axes.axhline(height, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-    d.axes.text(
-        0.005, height, label, transform=d.axes.get_yaxis_transform(), color=MUTED, va="bottom", fontsize=8, zorder=5
-    )
+    along = d.axes.get_yaxis_transform()
+    d.axes.text(0.995, height, label, transform=along, color=MUTED, ha="right", va="bottom", fontsize=8, zorder=5)
 
 
 def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[float, str], label: str) -> str:

@@ -33,12 +33,12 @@ def table(run: Run) -> list[Row]:
     trained = "the same: failures are in neither denominator; the threshold is 40 % here, whatever the run selects by"
     repaired = "there after repair by the pipeline, training not required; here as written, trained, above 1.2 × chance"
     return [
-        Row("valid rate, first cycle", "44.0 %", _rate(first), repaired),
-        Row("valid rate, highest", "74.5 %", f"{_rate(peak)}, cycle {peak['cycle']}", repaired),
+        Row("valid rate, first cycle", "44.0 %", _bounded(first, "valid_rate"), repaired),
+        Row("valid rate, highest", "74.5 %", f"{_bounded(peak, 'valid_rate')}, cycle {peak['cycle']}", repaired),
         Row(
             "mean first-epoch accuracy, first → last cycle",
             "28.06 → 50.99 %",
-            f"{_mean(first)} → {_mean(last)}",
+            " → ".join(_bounded(cycle, "mean_accuracy") for cycle in (first, last)),
             "there on the test split that also selects; here on a validation split",
         ),
         Row("share ≥ 40 % of trained, first → last cycle", "2.04 → 96.81 %", _shares(run, first, last), trained),
@@ -65,13 +65,9 @@ def differences(summary: Json) -> list[str]:
     return found
 
 
-def _rate(cycle: Json) -> str:
-    low, high = cycle.get("valid_rate_low"), cycle.get("valid_rate_high")
-    return percent(cycle.get("valid_rate")) + _within(None if low is None or high is None else Interval(low, high))
-
-
-def _mean(cycle: Json) -> str:
-    return percent(cycle.get("mean_accuracy"))
+def _bounded(cycle: Json, key: str) -> str:
+    low, high = cycle.get(f"{key}_low"), cycle.get(f"{key}_high")
+    return percent(cycle.get(key)) + _within(None if low is None or high is None else Interval(low, high))
 
 
 def _shares(run: Run, first: Json, last: Json) -> str:

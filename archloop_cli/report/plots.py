@@ -1,6 +1,6 @@
 """The report's figures by the question that they answer: each takes the run and draws one SVG, or nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from archloop_cli.report import beside, invented, spent, worked
@@ -17,8 +17,12 @@ class Plot(NamedTuple):
 
 def all_plots(run: Run) -> dict[str, list[Plot]]:
     """Every figure for which the run has data, by section."""
-    drawn = {section: [Plot(t, caption, draw(run)) for t, caption, draw in plots] for section, plots in _PLOTS.items()}
-    return {section: [plot for plot in plots if plot.svg] if run.cycles else [] for section, plots in drawn.items()}
+    return {section: _drawn(run, plots) if run.cycles else [] for section, plots in _PLOTS.items()}
+
+
+def _drawn(run: Run, plots: Iterable[tuple[str, str, Callable[[Run], str]]]) -> list[Plot]:
+    drawn = (Plot(title, caption, draw(run)) for title, caption, draw in plots)
+    return [plot for plot in drawn if plot.svg]
 
 
 _PLOTS: Mapping[str, tuple[tuple[str, str, Callable[[Run], str]], ...]] = {
@@ -58,7 +62,7 @@ _PLOTS: Mapping[str, tuple[tuple[str, str, Callable[[Run], str]], ...]] = {
     "invented": (
         (
             "Memorization: how near to what it was tuned on",
-            "Similarity of a valid network to the nearest of all examples that its LLM was tuned on. 1 is a copy.",
+            "Similarity to the nearest example that the LLM was tuned on: 1 is a copy. Grey: of what it wrote untuned.",
             invented.memorization,
         ),
         (

@@ -22,7 +22,7 @@ CYCLES = (
     *("exact_duplicate", "exact_duplicate_rate", "exact_duplicate_rate_low", "exact_duplicate_rate_high"),
     *("admitted", "unique_total", "family_count", "family_entropy_bits", "median_similarity"),
     *("diversity_valid", "diversity_admitted", "memorization_low_quartile", "memorization_median"),
-    *("memorization_high_quartile", "memorization_share_ge_threshold"),
+    *("memorization_high_quartile", "memorization_share_ge_threshold", "memorization_untuned_median"),
     *("tokens", "tokens_per_admitted", "cost", "evaluator_seconds", "evaluator_seconds_per_admitted", "pairs"),
 )
 SECONDS = ("generate", "evaluate", "judge", "train", "total")

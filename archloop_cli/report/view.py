@@ -111,6 +111,7 @@ def tiles(summary: Json, control: Beside | None) -> list[Tile]:
         (f"share ≥ {threshold} of trained", "share_ge_threshold_trained", percent, True),
         (f"share ≥ {threshold} of generated", "share_ge_threshold_generated", percent, True),
         ("novelty rate", "novelty_rate", percent, True),
+        ("families among the admitted", "family_count", count, True),
         ("family entropy, bits", "family_entropy_bits", lambda value: number(value, 2), None),
         ("diversity of the valid", "diversity_valid", lambda value: number(value, 2), None),
         ("memorization, median", "memorization_median", lambda value: number(value, 2), None),
@@ -125,9 +126,8 @@ def _tile(
     change = None if first is None or last is None else last - first
     sign = "" if change is None else f"{'+' if change >= 0 else '−'}{form(abs(change))}"
     better = None if direction is None or not change else (change > 0) == direction
-    return Tile(
-        label, form(first), form(last), sign.replace(" %", " points"), better, form(other[-1].get(key)) if other else ""
-    )
+    ended = form(other[-1][key]) if other and other[-1].get(key) is not None else ""
+    return Tile(label, form(first), form(last), sign.replace(" %", " points"), better, ended)
 
 
 def cycles_of(summary: Json) -> list[Json]:

@@ -18,7 +18,7 @@ OUTCOMES = (
     "crashed",
     "forbidden",
 )
-_ACCURACY = "accuracy after one epoch, validation split"
+_ACCURACY = "validation accuracy, one epoch"
 
 
 def valid_rate(run: Run) -> str:
