@@ -2,37 +2,26 @@
 
 import json
 from collections.abc import AsyncIterator, Collection
-from typing import NamedTuple
 
 from archloop import answers
 from archloop.blobs.port import Blobs
-from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.base import type_of
 from archloop.contracts.messages import TrainingRequested
-from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import IntegrityError, NotFound
-from archloop_cli import tuning
 from services.registry.records import Cycle
 from services.registry.store import Store
 
 _PAGE = 1000
 
 
-class _Training(NamedTuple):
-    pairs: BlobRef
-    parent: AdapterRef | None
-
-
 async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collection[str]]:
     """Their code, by the cycle that was written with it.
 
-    A cycle of the base model is left out, and so is one of an adapter whose pairs are not all at hand.
+    A cycle of the base model is left out, and so is one of an adapter whose pairs are not all at hand, as where the
+    run began with an adapter made elsewhere.
     """
-    trainings = {m.adapter: _Training(m.pairs, m.parent) async for m in _requests(store, run_id)}
+    trainings = {message.adapter: message async for message in _requests(store, run_id)}
     cycles = await store.cycles(run_id)
-    for first in {c.adapter for c in cycles if c.adapter and c.adapter.adapter not in trainings}:
-        if (pairs := await _start_pairs(blobs, first)) is not None:
-            trainings[first.adapter] = _Training(pairs, None)
     return {c.cycle: found for c in cycles if (found := await _of(c, trainings, blobs))}
 
 
@@ -45,16 +34,7 @@ async def _requests(store: Store, run_id: str) -> AsyncIterator[TrainingRequeste
         after = events[-1].seq
 
 
-async def _start_pairs(blobs: Blobs, adapter: AdapterRef) -> BlobRef | None:
-    """Of an adapter that continues none: those of `--pairs`, found by the hash in its manifest."""
-    try:
-        manifest = AdapterManifest.model_validate_json(await blobs.get(adapter.manifest))
-    except (NotFound, IntegrityError, ValueError):
-        return None
-    return await blobs.find(tuning.pairs_key(manifest.pairs_sha256)) if manifest.parent is None else None
-
-
-async def _of(cycle: Cycle, trainings: dict[str, _Training], blobs: Blobs) -> Collection[str]:
+async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blobs) -> Collection[str]:
     """Each once, in the order of training; nothing where one of its trainings is not known."""
     found: dict[str, None] = {}
     adapter = cycle.adapter

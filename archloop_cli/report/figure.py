@@ -71,7 +71,7 @@ class Drawing:
         self.axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
         self.axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
 
-    def percent(self, label: str) -> None:
+    def percent(self, label: str = "") -> None:
         """Shares from 0 to 1, written as percentages."""
         self.axes.set_ylabel(label)
         self.axes.set_ylim(-0.02, 1.02)

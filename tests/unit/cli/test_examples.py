@@ -6,48 +6,16 @@ from pathlib import Path
 import pytest
 
 from archloop import answers
-from archloop.blobs.directory import DirectoryBlobs
-from archloop.contracts.values import AdapterRef, sha256_of
+from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import NotFound
-from archloop_cli import controls, examples, tuning
+from archloop_cli import controls, examples
 from archloop_cli.outputs import write_json
+from services.registry.pairs import put_bootstrap
 from services.registry.records import CandidateQuery
 from services.registry.summary import summarise
 from tests.unit.registry.world import RUN, World, spec
 
-PAIRS = b"".join(
-    json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}).encode() + b"\n" for n in range(3)
-)
-GIVEN = {f"given {n}\n" for n in range(3)}
-
-
-async def started(blobs: DirectoryBlobs, *, keep: bool = True) -> AdapterRef:
-    """The adapter of `--pairs`, as far as its manifest is read."""
-    if keep:
-        await blobs.put(tuning.pairs_key(sha256_of(PAIRS)), PAIRS)
-    content = json.dumps(
-        {
-            "adapter": "start-1",
-            "base_model": "tiny",
-            "base_sha256": "a" * 64,
-            "lora": {"r": 4, "alpha": 8, "target_modules": ["q_proj"]},
-            "files": {},
-            "pairs_sha256": sha256_of(PAIRS),
-            "pair_count": 3,
-            "seed": 0,
-            "epochs": 1,
-            "probe": {
-                "prompt": "p",
-                "max_new_tokens": 8,
-                "text": "t",
-                "logprob": -1.0,
-                "base_text": "b",
-                "base_logprob": -2.0,
-            },
-        }
-    ).encode()
-    manifest = await blobs.put("adapters/start-1/manifest.json", content)
-    return AdapterRef(adapter="start-1", manifest=manifest, base_model="tiny")
+PAIRS = [json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}) for n in range(3)]
 
 
 async def pairs_of(world: World) -> list[set[str]]:
@@ -67,24 +35,37 @@ async def test_a_cycle_was_tuned_on_the_pairs_of_its_adapter_and_of_all_that_it_
     assert first < first | second
 
 
-async def test_a_run_that_starts_tuned_was_tuned_on_those_pairs_from_the_first_cycle_on(tmp_path: Path) -> None:
+async def test_a_run_that_begins_with_pairs_was_tuned_on_those_from_the_first_cycle_on(tmp_path: Path) -> None:
     world = World(tmp_path)
-    await world.request(spec(candidates=12, adapter=await started(world.blobs)))
+    given = {"pairs": await put_bootstrap(world.blobs, PAIRS), "count": len(PAIRS), "replay": False}
+    await world.request(spec(candidates=12, bootstrap=given))
     await world.run_to_end()
-    first, second = await pairs_of(world)
+    start, first, second = await pairs_of(world)
     found = await examples.by_cycle(world.store, world.blobs, RUN)
+    assert start == {f"given {n}\n" for n in range(3)}
     assert {cycle: set(codes) for cycle, codes in found.items()} == {
-        0: GIVEN,
-        1: GIVEN | first,
-        2: GIVEN | first | second,
+        0: start,
+        1: start | first,
+        2: start | first | second,
     }
 
 
-async def test_where_a_part_of_the_pairs_is_gone_nothing_is_claimed(tmp_path: Path) -> None:
+async def test_of_an_adapter_that_was_made_elsewhere_nothing_is_claimed(tmp_path: Path) -> None:
     world = World(tmp_path)
-    await world.request(spec(candidates=12, adapter=await started(world.blobs, keep=False)))
+    manifest = BlobRef(key="adapters/elsewhere/manifest.json", sha256="a" * 64, bytes=1)
+    adapter = AdapterRef(adapter="elsewhere", manifest=manifest, base_model="tiny")
+    await world.request(spec(candidates=12, adapter=adapter))
     await world.run_to_end()
+    assert len(world.trainer.requests) == 2
     assert await examples.by_cycle(world.store, world.blobs, RUN) == {}
+
+
+async def test_of_a_cycle_whose_pairs_are_gone_nothing_is_claimed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.request(spec(candidates=12))
+    await world.run_to_end()
+    (tmp_path / "blobs" / world.trainer.requests[1].pairs.key).unlink()
+    assert list(await examples.by_cycle(world.store, world.blobs, RUN)) == [1]
 
 
 async def test_a_frozen_run_of_the_base_model_was_tuned_on_nothing(tmp_path: Path) -> None:
