@@ -6,7 +6,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,9 +15,6 @@ from archloop import __version__, presets
 from archloop.errors import ArchloopError
 from archloop.ops import logging
 from archloop_cli import data, doctor, environment, lemur, model, parked
-
-if TYPE_CHECKING:
-    from services.registry.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
@@ -74,8 +71,8 @@ def run(
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
     begin = partial(remote.drive, server, run_id) if server else runs.start
-    summary = begin(spec, directory, err, pairs)
-    _conclude(summary, directory, as_json)
+    begin(spec, directory, err, pairs)
+    _conclude(directory, as_json)
     if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
         found.show(err)
         raise typer.Exit(int(bool(found.differing)))
@@ -86,7 +83,8 @@ def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: J
     """Go on with a run that was interrupted, however it was."""
     from archloop_cli import runs
 
-    _conclude(runs.resume(directory, err), directory, as_json)
+    runs.resume(directory, err)
+    _conclude(directory, as_json)
 
 
 @app.command()
@@ -133,7 +131,7 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="RUN")],
     control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,
 ) -> None:
-    """Write a run's summary.json and report.html anew."""
+    """Write a run's summary.json, its report and the tables beside it anew."""
     from archloop_cli import runs
 
     asyncio.run(runs.report_on(directory, control))
@@ -205,7 +203,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _conclude(summary: "Summary", directory: Path, as_json: bool) -> None:
+def _conclude(directory: Path, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(summary.model_dump(mode="json")))
+        print(json.dumps(json.loads((directory / "summary.json").read_text())))
     err.print(f"report: {directory / 'report.html'}", highlight=False)

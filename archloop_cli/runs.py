@@ -116,8 +116,8 @@ async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) 
 
 
 async def report_on(directory: Path, control: Path | None = None) -> Summary:
-    """Write summary.json and report.html from what is recorded, finished or not; `control` is a frozen run's folder."""
-    from archloop_cli import report
+    """Write summary.json and the report from what is recorded, finished or not; `control` is a frozen run's folder."""
+    from archloop_cli import analysis, controls, report
 
     run_id, _ = stored_run(directory)
     store = SqliteStore(directory / REGISTRY_FILE)
@@ -128,17 +128,20 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
         blobs = DirectoryBlobs(directory / "blobs")
         codes = await _codes(store, blobs, report.showcase(candidates))
         trainings = await _trainings(store, blobs, run_id)
+        found = await analysis.of_run(store, blobs, run_id)
     finally:
         await store.close()
-    write_json(directory / SUMMARY, summary.model_dump(mode="json"))
+    content = found.within(summary.model_dump(mode="json"))
+    write_json(directory / SUMMARY, content)
     report.write(
-        summary.model_dump(mode="json"),
+        content,
         candidates,
         directory / "report.html",
         codes=codes,
         manifest=_read_json(directory / MANIFEST),
-        control=_read_json(control / "summary.json") if control else None,
+        control=await controls.read(control) if control else None,
         trainings=trainings,
+        memorized=found.nearest,
     )
     return summary
 

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -48,6 +48,14 @@ _STYLE: Any = {
 }
 
 
+class _End(NamedTuple):
+    """Where a line ends, and its name."""
+
+    height: float
+    text: str
+    colour: str
+
+
 class Drawing:
     """One figure with one pair of axes, over cycles."""
 
@@ -55,6 +63,7 @@ class Drawing:
         self.name = name
         self.figure = Figure(figsize=(5.4, 2.9), layout="constrained")
         self.axes: Axes = self.figure.add_subplot()
+        self._ends: list[_End] = []
 
     def cycles(self, numbers: Sequence[int], label: str = "cycle") -> None:
         """Whole numbers along the bottom."""
@@ -62,10 +71,35 @@ class Drawing:
         self.axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
         self.axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
 
-    def percent(self) -> None:
+    def percent(self, label: str = "") -> None:
         """Shares from 0 to 1, written as percentages."""
+        self.axes.set_ylabel(label)
         self.axes.set_ylim(-0.02, 1.02)
         self.axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+    def end(self, height: float, text: str, colour: str) -> None:
+        """The name of a line that ends at this height."""
+        self._ends.append(_End(height, text, colour))
+
+    def _name_lines(self) -> None:
+        """Names as near to their lines as they have room."""
+        low, high = self.axes.get_ylim()
+        room, floor = 0.075 * (high - low), low
+        placed = []
+        for end in sorted(self._ends):
+            floor = max(end.height, floor)
+            placed.append(floor)
+            floor += room
+        over = max(0.0, floor - room - high)
+        right = self.axes.get_xlim()[1]
+        for end, height in zip(sorted(self._ends), placed, strict=True):
+            self.beside(right, height - over, end.text, end.colour)
+
+    def beside(self, at: float, height: float, text: str, colour: str) -> None:
+        """Words to the right of a point."""
+        self.axes.annotate(
+            text, (at, height), (5, 0), textcoords="offset points", color=colour, va="center", fontsize=8.5
+        )
 
     def legend(self, columns: int) -> None:
         """Above the axes, where it covers no data."""
@@ -76,6 +110,7 @@ class Drawing:
 
     def svg(self, columns: int = 5) -> str:
         """The figure as an `svg` element, the same for the same data; its legend in so many columns."""
+        self._name_lines()
         self.legend(columns)
         buffer = io.StringIO()
         with mpl.rc_context({"svg.hashsalt": self.name}):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from archloop_cli.report.figure import INK, MUTED, SERIES, Drawing, drawing
-from archloop_cli.report.view import Json, cycles_of
+from archloop_cli.report.view import Beside, Json, cycles_of
 
 
 class Run(NamedTuple):
@@ -15,7 +15,7 @@ class Run(NamedTuple):
 
     summary: Json
     candidates: Sequence[Json]
-    control: Json | None = None
+    control: Beside | None = None
     trainings: Mapping[int, Json] = MappingProxyType({})
 
     @property
@@ -35,32 +35,47 @@ def series(cycles: Sequence[Json], key: str) -> list[float]:
 
 
 def line(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
-    """One value a cycle."""
-    d.axes.plot(run.numbers, series(run.cycles, key), "o-", color=SERIES[colour], label=label)
+    """One value a cycle, with its name at the end."""
+    heights = series(run.cycles, key)
+    d.axes.plot(run.numbers, heights, "o-", color=SERIES[colour])
+    _named(d, heights, label, SERIES[colour])
 
 
-def band(d: Drawing, run: Run, low: str, high: str) -> None:
-    """The 95 % interval around the first series."""
+def band(d: Drawing, run: Run, low: str, high: str, colour: int = 0, label: str = "95 % interval") -> None:
+    """The interval around a series."""
     lows, highs = series(run.cycles, low), series(run.cycles, high)
-    d.axes.fill_between(run.numbers, lows, highs, color=SERIES[0], alpha=0.18, linewidth=0, label="95 % interval")
+    d.axes.fill_between(run.numbers, lows, highs, color=SERIES[colour], alpha=0.18, linewidth=0, label=label)
+
+
+def interval(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
+    """A share or a mean with its 95 % interval."""
+    band(d, run, f"{key}_low", f"{key}_high", colour, label=f"95 % interval, {label}")
+    line(d, run, key, label, colour)
 
 
 def control(d: Drawing, run: Run, key: str) -> None:
     """The frozen control's value, where there is one."""
-    cycles = cycles_of(run.control or {})
+    cycles = cycles_of(run.control.summary) if run.control else []
     if cycles:
-        numbers = [int(cycle["cycle"]) for cycle in cycles]
-        d.axes.plot(
-            numbers, series(cycles, key), "s--", color=MUTED, markersize=3, linewidth=1.3, label="frozen control"
-        )
+        heights = series(cycles, key)
+        d.axes.plot([int(cycle["cycle"]) for cycle in cycles], heights, "s--", color=MUTED, markersize=3, linewidth=1.3)
+        _named(d, heights, "frozen control", MUTED)
 
 
-def mark(d: Drawing, height: float) -> None:
-    """A threshold."""
+def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> None:
+    known = [height for height in heights if not np.isnan(height)]
+    if known:
+        d.end(known[-1], label, colour)
+
+
+def mark(d: Drawing, height: float, label: str) -> None:
+    """A threshold and its name."""
     d.axes.axhline(height, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+    along = d.axes.get_yaxis_transform()
+    d.axes.text(0.995, height, label, transform=along, color=MUTED, ha="right", va="bottom", fontsize=8, zorder=5)
 
 
-def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: float) -> str:
+def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[float, str], label: str) -> str:
     """Every value as a point, the shape of their distribution behind, the median as a bar; nothing without values."""
     if not any(groups.values()):
         return ""
@@ -79,14 +94,17 @@ def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: float) ->
             )
             if group:
                 d.axes.plot(n, float(np.median(group)), "_", color=INK, markersize=18)
-        mark(d, threshold)
+        mark(d, *threshold)
+        d.axes.set_ylabel(label)
         d.axes.set_ylim(-0.02, 1.02)
         d.cycles(list(groups))
         return d.svg()
 
 
-def stacked(name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], colours: Mapping[str, str]) -> str:
-    """Counts on top of each other; nothing where all are 0."""
+def stacked(
+    name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], colours: Mapping[str, str], label: str
+) -> str:
+    """Amounts on top of each other; nothing where all are 0."""
     if not any(tally.get(part) for tally in tallies for part in shown):
         return ""
     with drawing(name) as d:
@@ -95,7 +113,7 @@ def stacked(name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], 
             heights = np.array([tally.get(part) or 0 for tally in tallies], dtype=float)
             d.axes.bar(run.numbers, heights, 0.72, bottom=floor, label=words(part), color=colours[part])
             floor += heights
-        d.axes.set_ylabel("candidates")
+        d.axes.set_ylabel(label)
         d.cycles(run.numbers)
         return d.svg(columns=4)
 

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from archloop_cli.report import view
+from archloop_cli.report import answers, paper, tables, view
 from archloop_cli.report.marks import Run
 from archloop_cli.report.plots import all_plots
-from archloop_cli.report.view import Json
+from archloop_cli.report.view import Beside, Json
 
 _NOTHING: Json = MappingProxyType({})
 
@@ -22,21 +23,25 @@ def write(
     *,
     codes: Mapping[str, str] = _NOTHING,
     manifest: Json = _NOTHING,
-    control: Json | None = None,
+    control: Beside | None = None,
     trainings: Mapping[int, Json] = MappingProxyType({}),
+    memorized: Mapping[str, float] = _NOTHING,
 ) -> None:
-    """Write one HTML file, whole or not at all.
+    """Write one HTML file, whole or not at all, and cycles.csv, candidates.csv and architectures.csv beside it.
 
     `summary`, `candidates` and `manifest` are in the JSON form of the registry and the run's directory, `codes` holds
-    the sources of `showcase(candidates)` by candidate id, `control` is the summary of a frozen run to show beside it,
-    `trainings` are the manifests of its adapters, with the `seconds` that each took, by cycle.
+    the sources of `showcase(candidates)` by candidate id, `control` is a frozen run to show beside it,
+    `trainings` are the manifests of its adapters, with the `seconds` that each took, by cycle, and `memorized` is the
+    similarity of candidates to the nearest training example.
     """
+    run = Run(summary, candidates, control, trainings)
     page = _template().render(
         run_id=summary.get("run_id", "run"),
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
         unique=view.count(summary.get("unique_total")),
-        plots=[plot._replace(svg=Markup(plot.svg)) for plot in all_plots(Run(summary, candidates, control, trainings))],  # noqa: S704
+        plots={section: [p._replace(svg=Markup(p.svg)) for p in plots] for section, plots in all_plots(run).items()},  # noqa: S704
+        **_answers(run),
         cycles=view.cycles_of(summary),
         best=view.best(summary, candidates, codes),
         lineage=view.lineage(summary, trainings),
@@ -46,6 +51,25 @@ def write(
         scope=view.novelty_scope(summary),
         similarity=view.novelty_threshold(summary),
     )
+    _put(page, out)
+    tables.write(summary, candidates, out.parent, memorized)
+
+
+def _answers(run: Run) -> dict[str, Any]:
+    """What the page says in words and tables."""
+    last, lines = answers.against_control(run)
+    return {
+        "progress": answers.progress(run),
+        "compared": lines,
+        "compared_cycle": last,
+        "unlike": answers.unlike(run),
+        "paper": paper.table(run),
+        "paper_differences": paper.differences(run.summary),
+        "costs": answers.costs(run),
+    }
+
+
+def _put(page: str, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8", errors="backslashreplace")

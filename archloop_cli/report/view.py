@@ -13,6 +13,13 @@ SHOWN = 8
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
+class Beside(NamedTuple):
+    """A frozen run that a run is shown beside: its summary, and its candidates where they are at hand."""
+
+    summary: Json
+    candidates: Sequence[Json] = ()
+
+
 class Tile(NamedTuple):
     """A headline number: first and last cycle, the change between them, and the control's last."""
 
@@ -59,6 +66,8 @@ def duration(seconds: float | None) -> str:
     """Minutes and seconds."""
     if seconds is None:
         return UNKNOWN
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
@@ -88,9 +97,10 @@ def facts(summary: Json, candidates: Sequence[Json], manifest: Json) -> list[tup
     return [(label, str(value)) for label, value in found.items() if value not in (None, "", {})]
 
 
-def tiles(summary: Json, control: Json | None) -> list[Tile]:
+def tiles(summary: Json, control: Beside | None) -> list[Tile]:
     """First against last of the closed cycles."""
-    cycles, other = ([c for c in cycles_of(run) if c.get("closed", True)] for run in (summary, control or {}))
+    runs = (summary, control.summary if control else _NONE)
+    cycles, other = ([c for c in cycles_of(run) if c.get("closed", True)] for run in runs)
     if not cycles:
         return []
     threshold = percent(selection_threshold(summary)).replace(".0", "")
@@ -100,9 +110,11 @@ def tiles(summary: Json, control: Json | None) -> list[Tile]:
         ("best accuracy", "best_accuracy", number, True),
         (f"share ≥ {threshold} of trained", "share_ge_threshold_trained", percent, True),
         (f"share ≥ {threshold} of generated", "share_ge_threshold_generated", percent, True),
-        ("novel", "novel", count, True),
+        ("novelty rate", "novelty_rate", percent, True),
+        ("families among the admitted", "family_count", count, True),
         ("family entropy, bits", "family_entropy_bits", lambda value: number(value, 2), None),
-        ("median similarity", "median_similarity", lambda value: number(value, 2), None),
+        ("diversity of the valid", "diversity_valid", lambda value: number(value, 2), None),
+        ("memorization, median", "memorization_median", lambda value: number(value, 2), None),
     ]
     return [_tile(label, key, form, direction, cycles, other) for label, key, form, direction in shown]
 
@@ -114,9 +126,8 @@ def _tile(
     change = None if first is None or last is None else last - first
     sign = "" if change is None else f"{'+' if change >= 0 else '−'}{form(abs(change))}"
     better = None if direction is None or not change else (change > 0) == direction
-    return Tile(
-        label, form(first), form(last), sign.replace(" %", " points"), better, form(other[-1].get(key)) if other else ""
-    )
+    ended = form(other[-1][key]) if other and other[-1].get(key) is not None else ""
+    return Tile(label, form(first), form(last), sign.replace(" %", " points"), better, ended)
 
 
 def cycles_of(summary: Json) -> list[Json]:
@@ -149,19 +160,20 @@ def values(candidates: Sequence[Json], cycle: int, part: str, key: str) -> list[
 
 def showcase(candidates: Sequence[Json]) -> list[str]:
     """Ids of the architectures that the report shows with their code: the most accurate admitted ones."""
-    return [str(c["candidate_id"]) for c in _ranked(candidates)]
+    return [str(c["candidate_id"]) for c in ranked(candidates)[:SHOWN]]
 
 
-def _ranked(candidates: Sequence[Json]) -> list[Json]:
+def ranked(candidates: Sequence[Json]) -> list[Json]:
+    """The admitted, the most accurate first."""
     admitted = [c for c in candidates if c.get("admitted") and (c.get("evaluation") or {}).get("accuracy") is not None]
-    return sorted(admitted, key=lambda c: (-c["evaluation"]["accuracy"], c.get("cycle"), c.get("index")))[:SHOWN]
+    return sorted(admitted, key=lambda c: (-c["evaluation"]["accuracy"], c.get("cycle"), c.get("index")))
 
 
 def best(summary: Json, candidates: Sequence[Json], codes: Mapping[str, str]) -> list[Best]:
     """The architectures of the showcase."""
     places = {c["candidate_id"]: f"cycle {c.get('cycle')}, no. {c.get('index')}" for c in candidates}
     parents = _parents(summary)
-    return [_best(rank, c, places, parents, codes) for rank, c in enumerate(_ranked(candidates), 1)]
+    return [_best(rank, c, places, parents, codes) for rank, c in enumerate(ranked(candidates)[:SHOWN], 1)]
 
 
 def _best(rank: int, c: Json, places: Mapping[str, str], parents: Mapping[str, str], codes: Mapping[str, str]) -> Best:

@@ -31,6 +31,15 @@ def wilson(successes: int, trials: int) -> Interval | None:
     return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
 
 
+def newcombe(successes: int, trials: int, other_successes: int, other_trials: int) -> Interval | None:
+    """Interval of the first share minus the other (Newcombe 1998, method 10: from the Wilson intervals of both)."""
+    left, right = wilson(successes, trials), wilson(other_successes, other_trials)
+    if left is None or right is None:
+        return None
+    p, q = successes / trials, other_successes / other_trials
+    return Interval(p - q - math.hypot(p - left.low, right.high - q), p - q + math.hypot(left.high - p, q - right.low))
+
+
 def mean_interval(values: Sequence[float]) -> Interval | None:
     """Interval of a mean: Student's t below 30 values, normal from there on; None below two."""
     n = len(values)
@@ -48,6 +57,6 @@ def entropy_bits(counts: Collection[int]) -> float | None:
     return sum(count / total * math.log2(total / count) for count in counts if count)
 
 
-def share(part: int, whole: int) -> float | None:
+def share(part: float, whole: float) -> float | None:
     """None of nothing."""
     return part / whole if whole else None

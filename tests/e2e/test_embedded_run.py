@@ -57,6 +57,23 @@ def test_the_report_is_one_offline_file(run) -> None:
     assert "<link" not in page
 
 
+def test_the_summary_tells_how_alike_the_networks_are_and_the_tables_have_every_candidate(run) -> None:
+    directory, summary = run
+    first, second = summary["cycles"]
+    assert first["memorization_median"] is None
+    assert second["valid"] == 0 or 0 <= second["memorization_median"] <= 1
+    assert first["valid"] < 2 or 0 <= first["diversity_valid"] <= 1
+    rows = {
+        name: list(csv.DictReader((directory / f"{name}.csv").open()))
+        for name in ("cycles", "candidates", "architectures")
+    }
+    assert {name: len(found) for name, found in rows.items()} == {
+        "cycles": 2,
+        "candidates": 16,
+        "architectures": summary["unique_total"],
+    }
+
+
 def test_nothing_was_parked(run) -> None:
     directory, _ = run
     result = archloop("parked", "list", "--run", directory)

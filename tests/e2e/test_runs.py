@@ -33,6 +33,9 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
     limited = json.loads((tmp_path / "runs/limited/summary.json").read_text())
     assert (limited["status"], limited["reason"]) == ("finished", "budget exhausted: candidates 6 of 6")
     assert [cycle["generated"] for cycle in limited["cycles"]] == [4, 2]
+    page = (tmp_path / "runs/limited/report.html").read_text()
+    assert "Cycle 0, the last that both closed" in page or "Cycle 1, the last that both closed" in page
+    assert len((tmp_path / "runs/limited/candidates.csv").read_text().splitlines()) == 1 + 6
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from services.registry.measures import entropy_bits, mean_interval, share, wilson
+from services.registry.measures import entropy_bits, mean_interval, newcombe, share, wilson
+
+COUNTS = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
 @pytest.mark.parametrize(
@@ -56,3 +60,44 @@ def test_mean_interval_is_normal_for_many_values() -> None:
 @pytest.mark.parametrize(("counts", "bits"), [([4], 0.0), ([1, 1], 1.0), ([2, 1, 1], 1.5), ([3, 0, 3], 1.0)])
 def test_entropy(counts: list[int], bits: float) -> None:
     assert entropy_bits(counts) == pytest.approx(bits)
+
+
+@given(COUNTS)
+def test_wilson_interval_is_that_of_scipy(counts: tuple[int, int]) -> None:
+    expected = stats.binomtest(*counts).proportion_ci(method="wilson")
+    assert wilson(*counts) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=29))
+def test_mean_interval_is_that_of_scipy(values: list[float]) -> None:
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    expected = (np.mean(values) - half, np.mean(values) + half)
+    assert mean_interval(values) == pytest.approx(expected, abs=1e-4)  # the table has four decimals
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((6, 7, 2, 7), 0.0582, 0.8062),
+        ((5, 56, 0, 29), -0.0381, 0.1926),
+        ((0, 10, 0, 20), -0.1611, 0.2775),
+        ((0, 10, 0, 10), -0.2775, 0.2775),
+        ((10, 10, 0, 20), 0.6791, 1.0),
+        ((10, 10, 0, 10), 0.6075, 1.0),
+    ],
+)
+def test_newcombes_own_examples(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+    assert newcombe(*counts) == pytest.approx((low, high), abs=6e-5)
+
+
+@given(COUNTS, COUNTS)
+def test_a_difference_of_shares_turned_round_is_its_negative(left: tuple[int, int], right: tuple[int, int]) -> None:
+    there, back = newcombe(*left, *right), newcombe(*right, *left)
+    assert there is not None
+    assert back is not None
+    assert there == pytest.approx((-back.high, -back.low))
+    assert there.low <= left[0] / left[1] - right[0] / right[1] <= there.high
+    assert newcombe(*left, 0, 0) is None

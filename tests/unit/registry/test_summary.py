@@ -40,6 +40,26 @@ async def test_a_cycle_counts_what_its_candidates_are(tmp_path: Path) -> None:
     assert cycle.median_similarity == 0.5
 
 
+async def test_rates_of_verdicts_are_of_the_valid_and_costs_of_the_admitted(tmp_path: Path) -> None:
+    summary, candidates = await finished(World(tmp_path), candidates=12)
+    for part in (*summary.cycles, summary.totals):
+        assert part.novelty_rate == part.novel / part.valid
+        assert (part.novelty_rate_low, part.novelty_rate_high) == wilson(part.novel, part.valid)
+        assert part.near_duplicate_rate == part.near_duplicate / part.valid
+        assert (part.exact_duplicate_rate_low, part.exact_duplicate_rate_high) == wilson(
+            part.exact_duplicate, part.valid
+        )
+        passed = round(part.share_ge_threshold_trained * part.valid)
+        assert (part.share_ge_threshold_trained_low, part.share_ge_threshold_trained_high) == wilson(passed, part.valid)
+        assert (part.share_ge_threshold_generated_low, part.share_ge_threshold_generated_high) == wilson(
+            passed, part.generated
+        )
+        assert part.tokens_per_admitted == part.tokens / part.admitted
+        assert part.evaluator_seconds_per_admitted == part.evaluator_seconds / part.admitted
+    families = {c.judgement.family for c in candidates if c.admitted}
+    assert summary.totals.family_count == len(families) == len(set().union(*(c.families for c in summary.cycles)))
+
+
 async def test_unique_total_is_the_sum_of_the_admitted_so_far(tmp_path: Path) -> None:
     summary, candidates = await finished(World(tmp_path), candidates=12)
     admitted = [c.admitted for c in summary.cycles]
@@ -95,6 +115,7 @@ async def test_before_anything_is_known_nothing_is_claimed(tmp_path: Path) -> No
     assert (cycle.generated, cycle.valid, cycle.closed) == (0, 0, False)
     undefined = {"valid_rate", "valid_rate_low", "mean_accuracy", "median_accuracy", "best_accuracy"}
     undefined |= {"share_ge_threshold_trained", "share_ge_threshold_generated", "family_entropy_bits"}
+    undefined |= {"novelty_rate", "novelty_rate_low", "tokens_per_admitted", "evaluator_seconds_per_admitted"}
     assert {name for name in undefined if getattr(cycle, name) is not None} == set()
     assert "NaN" not in summary.model_dump_json()
 

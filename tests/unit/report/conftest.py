@@ -30,6 +30,7 @@ def _candidate(rng: random.Random, cycle: int, index: int, skill: float) -> dict
             "parameters": rng.randrange(5_000, 300_000),
             "protocol_sha256": "ab" * 32,
             "sandbox_level": "namespaces",
+            "stage_seconds": {"start": 0.1, "parse": 0.2, "train": 0.9},
         },
         "judgement": {
             "verdict": verdict,
@@ -54,6 +55,7 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
     tally = {name: families.count(name) for name in FAMILIES if name in families}
     verdicts = [c["judgement"]["verdict"] for c in valid]
     low, high = measures.wilson(len(valid), len(candidates))
+    novelty = measures.wilson(verdicts.count("novel"), len(valid))
     mean_low, mean_high = measures.mean_interval(accuracies)
     return {
         "cycle": cycle,
@@ -71,6 +73,12 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
         "share_ge_threshold_trained": good / len(valid),
         "share_ge_threshold_generated": good / len(candidates),
         **{name: verdicts.count(name) for name in ("novel", "near_duplicate", "exact_duplicate")},
+        "novelty_rate": verdicts.count("novel") / len(valid),
+        "novelty_rate_low": novelty.low,
+        "novelty_rate_high": novelty.high,
+        "diversity_valid": 0.8 - 0.05 * cycle,
+        "diversity_admitted": 0.82 - 0.05 * cycle if admitted else None,
+        **_memorization(cycle, tuned=not frozen and cycle > 0),
         "admitted": len(admitted),
         "unique_total": before + len(admitted),
         "families": tally,
@@ -87,6 +95,17 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
             "train": 6.5 + cycle,
             "total": 41.0 + cycle,
         },
+    }
+
+
+def _memorization(cycle: int, *, tuned: bool) -> dict:
+    median_now = min(0.9, 0.3 + 0.1 * cycle) if tuned else None
+    return {
+        "memorization_low_quartile": median_now and median_now - 0.1,
+        "memorization_median": median_now,
+        "memorization_high_quartile": median_now and median_now + 0.1,
+        "memorization_share_ge_threshold": 0.02 * cycle if tuned else None,
+        "memorization_untuned_median": 0.25 if tuned else None,
     }
 
 
@@ -114,6 +133,7 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
             "selection": {"threshold": 0.4},
             "novelty": {"threshold": 0.85, "scope": "run"},
         },
+        "totals": {"admitted": rows[-1]["unique_total"], "tokens": 45_000, "evaluator_seconds": 400.0},
         "unique_total": rows[-1]["unique_total"],
         "cycles": rows,
     }
