@@ -94,7 +94,7 @@ def _cycle(
         adapter=cycle.adapter.adapter if cycle.adapter else None,
         evaluated=sum(c.evaluation is not None for c in candidates),
         judged=sum(c.judgement is not None for c in candidates),
-        unique_total=before + len(admitted),
+        unique_total=before + sum(c.admitted and c.novel for c in candidates),
         families=dict(families.most_common()),
         family_entropy_bits=measures.entropy_bits(families.values()),
         median_similarity=median(j.similarity for j in admitted) if admitted else None,

@@ -24,6 +24,7 @@ from services.registry.pairs import put_bootstrap
 from services.registry.records import CandidateQuery, Cycle
 from services.registry.requests import adapter_name, derived_seed
 from services.registry.sqlite import SqliteStore
+from services.registry.summary import summarise
 from tests.unit.registry.world import RUN, World, spec
 
 
@@ -344,3 +345,4 @@ async def test_without_the_novelty_filter_copies_are_admitted_too(world: World) 
     found = (await world.store.candidates(CandidateQuery(run_id=RUN))).items
     assert [c.admitted for c in found] == [c.valid for c in found]
     assert any(c.admitted and not c.novel for c in found)
+    assert (await summarise(world.store, RUN)).unique_total == sum(c.novel for c in found)
