@@ -20,8 +20,9 @@ class Run(NamedTuple):
 
     @property
     def cycles(self) -> list[Json]:
-        """Those with candidates."""
-        return cycles_of(self.summary)
+        """Those that are drawn: the closed ones, for of an open one failures and trainings come at different times."""
+        found = cycles_of(self.summary)
+        return [cycle for cycle in found if cycle.get("closed", True)] or found
 
     @property
     def numbers(self) -> list[int]:

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from archloop_cli.report import Beside, showcase, view, write
+from archloop_cli.report.marks import Run
 
 VOID = {"meta", "br", "link", "img"}
 
@@ -109,6 +110,13 @@ def test_a_cycle_that_still_runs_is_in_no_headline(run):
     summary, _ = run()
     summary["cycles"][-2]["valid_rate"], summary["cycles"][-1]["closed"] = 0.77, False
     assert view.tiles(summary, None)[0].last == "77.0 %"
+
+
+def test_a_cycle_that_still_runs_is_in_the_table_and_in_no_figure(run, page):
+    summary, candidates = run(cycles=3, size=8)
+    summary["cycles"][-1]["closed"] = False
+    assert Run(summary, candidates).numbers == [0, 1]
+    assert str(summary["cycles"][-1]["seconds"]["total"]) in page(summary, candidates).text
 
 
 def test_without_a_control_the_page_says_what_cannot_be_concluded(run, page):
