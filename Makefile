@@ -31,8 +31,8 @@ up: .env ## The whole deployment in containers, from this checkout
 down: ## Stop the deployment; its data stay
 	docker compose down
 
-test: $(READY) ## All tests
-	$(BIN)/python -m pytest
+test: $(READY) ## All tests, on two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .
