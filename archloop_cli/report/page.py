@@ -5,10 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from archloop_cli.report import answers, paper, tables, view
+from archloop_cli.report import answers, html, paper, tables, view
 from archloop_cli.report.marks import Run
 from archloop_cli.report.plots import all_plots
 from archloop_cli.report.view import Beside, Json
@@ -35,7 +34,7 @@ def write(
     similarity of candidates to the nearest training example.
     """
     run = Run(summary, candidates, control, trainings)
-    page = _template().render(
+    page = html.template("report.html.j2").render(
         run_id=summary.get("run_id", "run"),
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
@@ -51,7 +50,7 @@ def write(
         scope=view.novelty_scope(summary),
         similarity=view.novelty_threshold(summary),
     )
-    _put(page, out)
+    html.put(page, out)
     tables.write(summary, candidates, out.parent, memorized)
 
 
@@ -67,22 +66,3 @@ def _answers(run: Run) -> dict[str, Any]:
         "paper_differences": paper.differences(run.summary),
         "costs": answers.costs(run),
     }
-
-
-def _put(page: str, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    partial.replace(out)
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("archloop_cli.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=view.number, percent=view.percent, count=view.count, duration=view.duration)
-    return environment.get_template("report.html.j2")

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from archloop_cli.report import html
 from archloop_cli.report.plots import Plot
 
 
@@ -23,18 +23,8 @@ class Section(NamedTuple):
 
 def write(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """One HTML file that needs nothing else, whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("archloop_cli.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     drawn = [s._replace(plots=[p._replace(svg=Markup(p.svg)) for p in s.plots]) for s in sections]  # noqa: S704
-    page = environment.get_template("sheet.html.j2").render(title=title, lead=lead, sections=drawn)
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    partial.replace(path)
+    html.put(html.template("sheet.html.j2").render(title=title, lead=lead, sections=drawn), path)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
