@@ -32,7 +32,7 @@ down: ## Stop the deployment; its data stay
 	docker compose down
 
 test: $(READY) ## All tests, on two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .
