@@ -1,7 +1,6 @@
-"""The pairs that a run begins with: read from a file, checked, and put where the trainer finds them."""
+"""The pairs that a run begins with: read as the trainer reads them, and put where it finds them."""
 
 import asyncio
-import json
 from pathlib import Path
 
 from archloop.blobs.directory import DirectoryBlobs
@@ -9,18 +8,14 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, NotFound
 from services.registry import pairs
+from services.trainer import pairs as trained_on
 
 
 def read(path: Path) -> list[str]:
     """One JSON object a line. Raises NotFound, InvalidInput that names the line."""
     if not path.is_file():
         raise NotFound("file of pairs", str(path))
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not lines:
-        raise InvalidInput(str(path), "no lines", "at least one pair")
-    for number, line in enumerate(lines, 1):
-        _check(f"{path}, line {number}", line)
-    return lines
+    return [pair.model_dump_json() for pair in trained_on.read(path)]
 
 
 def stored(spec: RunSpec, path: Path, directory: Path) -> RunSpec:
@@ -41,13 +36,3 @@ def require(spec: RunSpec) -> None:
         raise InvalidInput(
             "--pairs", None, "a file of pairs, as `archloop lemur pairs` and `archloop model pairs` make it"
         )
-
-
-def _check(place: str, line: str) -> None:
-    try:
-        pair = json.loads(line)
-        fine = isinstance(pair["prompt"], str) and isinstance(pair["completion"], str)
-    except (ValueError, TypeError, KeyError):
-        fine = False
-    if not fine:
-        raise InvalidInput(place, line[:80], '{"prompt": text, "completion": text}')

@@ -76,7 +76,8 @@ async def _bootstrap(blobs: Blobs, run: Run) -> list[str]:
     bootstrap = run.spec.bootstrap
     if bootstrap is None or bootstrap.pairs is None or not bootstrap.replay:
         return []
-    return (await blobs.get(bootstrap.pairs)).decode().splitlines()
+    # As bytes: in text, other characters than the line feed would end a line too, and code may hold them.
+    return [line.decode() for line in (await blobs.get(bootstrap.pairs)).splitlines()]
 
 
 def _size(known: int | None) -> float:

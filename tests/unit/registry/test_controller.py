@@ -321,6 +321,15 @@ async def test_bootstrap_pairs_are_replayed_where_the_run_says_so(world: World, 
     assert len(lines) == later.pair_count
 
 
+async def test_a_replayed_pair_may_hold_what_ends_a_line_of_text(world: World) -> None:
+    line = '{"prompt": "a", "completion": "b\u2028c\x85d"}'
+    pairs = await put_bootstrap(world.blobs, [line])
+    await world.request(spec(bootstrap={"pairs": pairs.model_dump(), "count": 1, "replay": True}))
+    await world.run_to_end()
+    later = of_type(world.published, TrainingRequested)[1]
+    assert line in (await world.blobs.get(later.pairs)).decode().split("\n")
+
+
 async def test_a_frozen_run_keeps_the_adapter_of_its_bootstrap(world: World) -> None:
     pairs = await put_bootstrap(world.blobs, ['{"prompt": "a", "completion": "b"}'])
     await world.request(spec(bootstrap={"pairs": pairs.model_dump(), "count": 1}, frozen=True))
