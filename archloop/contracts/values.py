@@ -93,7 +93,8 @@ class Evaluation(Frozen):
     Both are computed by the parent from raw predictions, in [0, 1], and null unless the candidate
     trained. Seconds are the parent's own clock: in all, for each stage, and for a step of training. `parameters`,
     `flops` (of one image's forward pass, a multiply-add is two), `activation_bytes` (kept of it for the backward
-    pass) and `loss_curve` are the child's word and advisory. `batch` is what it was trained with: the protocol's, or
+    pass) and `loss_curve` are the child's word and advisory; `uncounted` says why there are no `flops`. `precision` and
+    `memory_format` are those that it was trained with, where the protocol's did not suit the network. `batch` is what it was trained with: the protocol's, or
     half of it after it had run out of memory. `device_name` and `driver` say on what it ran.
     """
 
@@ -108,6 +109,9 @@ class Evaluation(Frozen):
     parameters: int | None = None
     flops: int | None = None
     activation_bytes: int | None = None
+    uncounted: str = ""
+    precision: str | None = None
+    memory_format: str | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int | None = None

@@ -4,7 +4,7 @@ import re
 import signal
 from contextlib import suppress
 from itertools import pairwise
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +34,9 @@ class Measures(NamedTuple):
     parameters: int | None = None
     flops: int | None = None
     activation_bytes: int | None = None
+    uncounted: str = ""
+    precision: str | None = None
+    memory_format: str | None = None
     loss_curve: tuple[float, ...] = ()
 
 
@@ -60,6 +63,9 @@ class _Verdict(BaseModel):
     parameters: Count | None
     flops: Count | None = None
     activation_bytes: Count | None = None
+    uncounted: Annotated[str, Field(max_length=200)] = ""
+    precision: Literal["float32", "bfloat16"] | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
     losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=LOSS_POINTS)]
 
 
@@ -109,7 +115,11 @@ def one_line(detail: str) -> str:
 
 
 def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
-    known = Measures(verdict.parameters, verdict.flops, verdict.activation_bytes, tuple(verdict.losses))
+    known = Measures(
+        uncounted=one_line(verdict.uncounted),
+        loss_curve=tuple(verdict.losses),
+        **verdict.model_dump(include={"parameters", "flops", "activation_bytes", "precision", "memory_format"}),
+    )
     try:
         outcome = Outcome(verdict.outcome)
         if outcome is not Outcome.OK:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 FILENAME = "candidate.py"
+PACKAGES = frozenset({"torch", "numpy", "typing_extensions", "networkx", "sympy"})
+ALLOWED_IMPORTS = f"only of {', '.join(sorted(PACKAGES))} and Python's standard library"
+_PROCESSES = frozenset({"multiprocessing", "subprocess", "_posixsubprocess", "pty"})
 _REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_MEMORY = (
     "can't allocate memory",
@@ -29,6 +32,10 @@ def judged(error: BaseException, otherwise: str) -> Flaw:
     if isinstance(error, Flaw):
         return error
     outcome = next((word for cause in _causes(error) if (word := _word(cause))), otherwise)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return Flaw("contract_error", f"import of {error.name} is not possible, {ALLOWED_IMPORTS}{_where(error)}")
+    if _of_processes(error):
+        return Flaw("forbidden", f"a candidate may not start processes: {type(error).__name__}{_where(error)}")
     return Flaw(outcome, f"{type(error).__name__}: {_first_line(error)}{_where(error)}")
 
 
@@ -38,6 +45,14 @@ def _word(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return {errno.ENOMEM: "out_of_memory"}.get(error.errno or 0, "forbidden" if error.errno in _REFUSED else None)
     return "forbidden" if "can't start new thread" in str(error) else None
+
+
+def _of_processes(error: BaseException) -> bool:
+    """Whether it comes of an attempt to start one, whatever stood in its way: semaphores, shared memory, the fork."""
+    frames = [frame for cause in _causes(error) for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    return isinstance(error, OSError | RuntimeError) and any(
+        frame.f_globals.get("__name__", "").partition(".")[0] in _PROCESSES for frame in frames
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,12 +1,11 @@
 """The training data as LEMUR's nets meet it: an iterable of (inputs, labels) that gives one pass."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from services.evaluator.harness.accelerator import memory_format
 from services.evaluator.harness.network import CPU
 from services.evaluator.harness.task import Task
 
@@ -19,11 +18,16 @@ class Normalise:
     levels of what it gives for PIL images and bytes, which it rounds on the way.
     """
 
-    def __init__(self, task: Task, device: torch.device = CPU) -> None:
+    def __init__(
+        self,
+        task: Task,
+        device: torch.device = CPU,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (task.mean, task.std))
         self._scale, self._shift = (1 / (255 * std)).to(device), (mean / std).to(device)
         self._side = task.resize
-        self._format = memory_format(task)
+        self._format = memory_format
 
     def __call__(self, images: Tensor, mirrored: Tensor | None = None) -> Tensor:
         """(N, C, H, W) in, the task's (N, C, H, W) out; `mirrored`, bool (N,), says which to flip."""
@@ -35,22 +39,49 @@ class Normalise:
         return inputs.mul_(self._scale).sub_(self._shift)
 
 
-class Epoch:
+class Bar:
+    """The progress bar that LEMUR's loader is (tqdm), without anything to see: what nets say to it goes nowhere."""
+
+    n = 0
+    disable = True
+    desc = ""
+
+    def said(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing."""
+
+    set_description = set_description_str = set_postfix = set_postfix_str = update = refresh = reset = said
+    close = clear = display = unpause = moveto = write = said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing."""
+
+
+class Epoch(Bar):
     """One epoch, in an order fixed by the protocol's seed.
 
-    Like LEMUR's own loader it is its own iterator: a second pass over it gives nothing. Inputs are
+    Like LEMUR's own loader it is its own iterator: a second pass over it gives nothing. A batch is [inputs, labels]:
     float32 (B, C, H, W), labels int64 (B,), both on the images' device; order and flips are drawn on the CPU, and so
     are the same on any device. A last batch of a single image, which batch normalisation cannot train on, is left out.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, task: Task, epoch: int) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        task: Task,
+        epoch: int,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         self._images, self._labels = images, labels
         self._random = torch.Generator().manual_seed(task.seed + epoch)
         batches = torch.split(torch.randperm(len(labels), generator=self._random), task.batch)
         self._batches = [batch for batch in batches if len(batch) > 1 or task.batch == 1]
         self._next = iter(self._batches)
-        self._normalise, self._flip = Normalise(task, images.device), task.flip
-        self.batch_size = task.batch
+        self._normalise, self._flip = Normalise(task, images.device, memory_format), task.flip
+        self.batch_size, self.total = task.batch, len(self._batches)
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -58,8 +89,9 @@ class Epoch:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
+    def __next__(self) -> list[Tensor]:
         batch, device = next(self._next), self._images.device
         mirrored = (torch.rand(len(batch), generator=self._random) < 0.5).to(device) if self._flip else None
         chosen = batch.to(device)
-        return self._normalise(self._images[chosen], mirrored), self._labels[chosen]
+        self.n += 1
+        return [self._normalise(self._images[chosen], mirrored), self._labels[chosen]]

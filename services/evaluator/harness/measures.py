@@ -4,14 +4,21 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from services.evaluator.harness.flops import FlopCounter
+
+_REASON_LIMIT = 200
 
 
 class Cost(NamedTuple):
-    """Of one image: floating-point operations of the forward pass, and bytes kept from it for the backward pass."""
+    """Of one image: floating-point operations of the forward pass, and bytes kept from it for the backward pass.
 
-    flops: int
-    activation_bytes: int
+    Either is None where it cannot be told; `uncounted` says why there are no `flops`.
+    """
+
+    flops: int | None = None
+    activation_bytes: int | None = None
+    uncounted: str = ""
 
 
 class _Kept:
@@ -33,19 +40,26 @@ class _Kept:
         return sum(storage.nbytes() for storage in self._kept.values())
 
 
-def cost(net: nn.Module, images: Tensor) -> Cost | None:
-    """None where the network cannot be measured so. A multiply-add counts as two operations, as torch counts it.
-
-    In evaluation mode, on the device of `images`: a meta tensor costs neither memory nor time.
-    """
-    kept, counter = _Kept(net), FlopCounterMode(display=False)
+def cost(net: nn.Module, images: Tensor) -> Cost:
+    """Measure one forward pass in evaluation mode, on the device of `images`: on the meta device it costs no time."""
+    counter = FlopCounter()
     try:
+        kept = _Kept(net)
         with counter, torch.autograd.graph.saved_tensors_hooks(kept.save, lambda saved: saved):
             net(images)
-    except Exception:  # noqa: BLE001 - a measure that fails is no flaw
-        return None
+    except Exception as error:  # noqa: BLE001 - a measure that fails is no flaw
+        return Cost(uncounted=_reason(error))
     count = len(images)
-    return Cost(counter.get_total_flops() // count, kept.total() // count)
+    activations = kept.total() // count
+    if counter.uncounted:
+        operators = ", ".join(sorted(counter.uncounted))
+        return Cost(None, activations, f"no count is known for {operators}"[:_REASON_LIMIT])
+    return Cost(counter.total // count, activations)
+
+
+def _reason(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"the measured pass failed: {type(error).__name__}: {first}"[:_REASON_LIMIT]
 
 
 def _piece(tensor: Tensor) -> int:

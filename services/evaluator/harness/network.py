@@ -1,26 +1,28 @@
 """From a module's namespace to a network: construct, propagate shapes, on the meta device what is large."""
 
 import inspect
-import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
-from services.evaluator.harness.contract import METHODS, SUPPORTED
+from services.evaluator.harness import entropy
+from services.evaluator.harness.contract import NET, SUPPORTED
 from services.evaluator.harness.flaw import Flaw
 from services.evaluator.harness.measures import Cost, cost
 from services.evaluator.harness.task import Task
 
 CPU = torch.device("cpu")
 META = torch.device("meta")
+METHODS = ("forward", "train_setup", "learn")
 _UNKNOWN_HYPERPARAMETER = 0.5  # LEMUR draws those from [0, 1]
+_GIVEN = MappingProxyType({"pretrained": 0.0})  # there are no weights here to begin with
 _SMALL = 4 * 1024**2  # parameters; up to here a real network is built in less time than one on the meta device
 _PROBE = 2  # images a shape is tried with
 
@@ -44,19 +46,22 @@ class _Room:
 
 
 class Candidate:
-    """The candidate's class and what it is called with. Raises Flaw `contract_error` where it is no such class."""
+    """The candidate's class and what it is called with. Raises Flaw `contract_error` where there is no such class.
+
+    `prm` is the dictionary that the network built last was given, and finds again when it is set up.
+    """
 
     def __init__(self, namespace: Mapping[str, Any], task: Task) -> None:
-        self._net, self._task = _checked(namespace.get("Net")), task
-        self.prm = MappingProxyType(_hyperparameters(namespace[SUPPORTED], task))
+        self._net, self._task = _callable(namespace), task
+        self._hyperparameters = _hyperparameters(namespace[SUPPORTED], task)
+        self.prm = dict(self._hyperparameters)
 
     def build(self, device: torch.device = CPU) -> Any:
-        """A new Net, the same each time: every generator is seeded before."""
-        random.seed(self._task.seed)
-        np.random.seed(self._task.seed)
-        torch.manual_seed(self._task.seed)
-        shapes = (1, *self._task.shape), (self._task.classes,)
-        return self._net(*shapes, dict(self.prm), device).to(device)
+        """A new network, the same each time: every generator is seeded before."""
+        entropy.seed(self._task.seed)
+        self.prm = dict(self._hyperparameters)
+        shapes = (self._task.batch, *self._task.shape), (self._task.classes,)
+        return _checked(self._net(*shapes, self.prm, device)).to(device)
 
     def build_small(self) -> Any | None:
         """On the CPU; None for a network of so many parameters that shapes are cheaper without them."""
@@ -79,19 +84,25 @@ class Candidate:
 
     def output_shape(self, net: nn.Module, device: torch.device) -> tuple[int, ...]:
         """Of a batch in evaluation mode. Raises Flaw `shape_error` if it is no tensor of the right shape."""
+        return tuple(self.output(net, self.probe(device)).shape)
+
+    def output(self, net: nn.Module, images: Tensor) -> Tensor:
+        """In evaluation mode, the same each time. Raises Flaw `shape_error` if it is no tensor of the right shape."""
         net.eval()
-        with torch.no_grad(), device:
-            output = net(self._probe())
-        self.check_output(output, _PROBE)
-        return tuple(output.shape)
+        entropy.seed(self._task.seed)
+        with torch.no_grad(), _default(images.device):
+            output = net(images)
+        self.check_output(output, len(images))
+        return output  # type: ignore[no-any-return]
 
-    def cost(self, net: nn.Module, device: torch.device) -> Cost | None:
+    def cost(self, net: nn.Module, device: torch.device) -> Cost:
         """Of a network whose output shape was seen to be right."""
-        with device:
-            return cost(net, self._probe())
+        with _default(device):
+            return cost(net, self.probe(device))
 
-    def _probe(self) -> Tensor:
-        return torch.zeros(_PROBE, *self._task.shape)
+    def probe(self, device: torch.device) -> Tensor:
+        """The images that a network is tried with."""
+        return torch.zeros(_PROBE, *self._task.shape, device=device)
 
     def fits_abstractly(self, net: nn.Module) -> bool:
         """Whether shapes propagate on the meta device; False says nothing yet."""
@@ -110,16 +121,23 @@ class Candidate:
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(parameter.numel() for parameter in net.parameters())
+    """How many numbers are trained; those that a first pass has yet to shape are not counted."""
+    return sum(parameter.numel() for parameter in net.parameters() if not is_lazy(parameter))
 
 
-def _checked(net: object) -> Any:
-    if not (isinstance(net, type) and issubclass(net, nn.Module)):
-        raise Flaw("contract_error", "Net is no subclass of nn.Module")
-    for name in METHODS:
-        if not callable(getattr(net, name, None)) or getattr(net, name) is getattr(nn.Module, name, None):
-            raise Flaw("contract_error", f"class Net has no {name}")
+def _default(device: torch.device) -> AbstractContextManager[Any]:
+    """Where constants are made that name no device; on the CPU they are anyway, without a context around the net."""
+    return nullcontext() if device == CPU else device
+
+
+def _callable(namespace: Mapping[str, Any]) -> Any:
+    """`Net`: a class, as LEMUR has it, or whatever makes a network when called as one."""
+    net = namespace.get(NET)
+    if not callable(net) or isinstance(net, nn.Module) or SUPPORTED not in namespace:
+        missing = "class Net(nn.Module)" if SUPPORTED in namespace else f"function {SUPPORTED}()"
+        raise Flaw("contract_error", f"no {missing} at the top level of the module")
+    if isinstance(net, type) and not issubclass(net, nn.Module):
+        raise Flaw("contract_error", "class Net is no nn.Module")
     try:
         inspect.signature(net).bind("in_shape", "out_shape", "prm", "device")
     except TypeError as error:
@@ -127,9 +145,20 @@ def _checked(net: object) -> Any:
     return net
 
 
+def _checked(net: object) -> Any:
+    """A network that was built: methods that are set late, when the module or the network is made, are there now."""
+    if not isinstance(net, nn.Module):
+        raise Flaw("contract_error", f"Net(…) makes a {type(net).__name__}, expected an nn.Module")
+    for name in METHODS:
+        found = getattr(net, name, None)
+        if not callable(found) or getattr(found, "__name__", "") == "_forward_unimplemented":
+            raise Flaw("contract_error", f"class Net has no {name}")
+    return net
+
+
 def _hyperparameters(supported: object, task: Task) -> dict[str, Any]:
     """`prm`; names beyond the protocol's get the middle of the range that LEMUR draws from."""
     names = supported() if callable(supported) else supported
-    if not isinstance(names, set | frozenset | list | tuple | dict):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise Flaw("contract_error", f"{SUPPORTED}() gives {type(names).__name__}, expected a set of names")
-    return {str(name): _UNKNOWN_HYPERPARAMETER for name in names} | task.prm()
+    return {str(name): _UNKNOWN_HYPERPARAMETER for name in names} | _GIVEN | task.prm()

@@ -1,19 +1,17 @@
 """The stages, cheapest first, each announced as it begins: parse, contract, build, shape, train, predict."""
 
-import ast
 import json
 import os
-import sys
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.evaluator.harness import contract, frames
-from services.evaluator.harness.accelerator import Accelerator
-from services.evaluator.harness.flaw import FILENAME, Flaw, judged
+from services.evaluator.harness import accelerator, contract, frames, module
+from services.evaluator.harness.conditions import PLAIN, Conditions, same_output
+from services.evaluator.harness.flaw import Flaw, judged
 from services.evaluator.harness.loader import Epoch, Normalise
 from services.evaluator.harness.losses import LossTap
 from services.evaluator.harness.measures import Cost
@@ -41,7 +39,8 @@ class Stages:
         self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
         self._stage = "parse"
         self._parameters: int | None = None
-        self._cost: Cost | None = None
+        self._cost = Cost()
+        self._conditions: Conditions | None = None
         self._losses = LossTap()
 
     def run(self) -> None:
@@ -56,33 +55,38 @@ class Stages:
             "detail": flaw.detail[:_DETAIL_LIMIT] if flaw else "",
             "parameters": self._parameters,
             "losses": self._losses.curve(),
-            **(self._cost._asdict() if self._cost else {}),
+            "precision": self._conditions.precision if self._conditions else None,
+            "memory_format": self._conditions.layout if self._conditions else None,
+            **self._cost._asdict(),
         }
         self._emit(frames.VERDICT, json.dumps(verdict, ensure_ascii=True).encode())
 
     def _all(self) -> None:
         self._begin("parse")
-        tree, code = _parsed(self._source)
+        tree, code = module.parsed(self._source)
         self._begin("contract")
-        contract.check(tree)
+        contract.check(self._source.decode("utf-8", "replace"), tree)
         self._begin("build")
-        candidate = Candidate(_executed(code), self._task)
-        self._check_shapes(candidate)
+        module.prepare(self._source, self._task.seed)
+        self._losses.install()
+        candidate = self._candidate(code)
+        self._check_shapes(candidate, code)
         self._begin("train")
-        self._accelerator = Accelerator(self._task)
-        net = self._train(candidate)
-        self._begin("predict")
-        predictions = self._predict(candidate, net)
+        self._device = accelerator.acquired(self._task)
+        predictions = self._scored(candidate, code)
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
 
-    def _check_shapes(self, candidate: Candidate) -> None:
+    def _candidate(self, code: CodeType) -> Candidate:
+        return Candidate(module.executed(code, self._task.seed), self._task)
+
+    def _check_shapes(self, candidate: Candidate, code: CodeType) -> None:
         """Of a small network for real, of a large one on the meta device, each the quicker way.
 
         What fails on the meta device is tried for real before it is held against the candidate.
         """
         net, device = candidate.build_small(), CPU
         if net is None:
-            net, device = candidate.build_abstractly(), META
+            net, device = self._abstract(code), META
         if net is None:
             net, device = candidate.build(), CPU
         self._begin("shape")
@@ -92,31 +96,74 @@ class Stages:
             candidate.output_shape(net, CPU)
         self._parameters, self._cost = parameters(net), candidate.cost(net, device)
 
-    def _train(self, candidate: Candidate) -> Any:
-        at = self._accelerator
-        net = at.network(candidate.build(at.device))
-        images, labels = self._images.to(at.device), self._labels.to(at.device)
-        self._losses.install()
-        net.train_setup(dict(candidate.prm))
+    def _abstract(self, code: CodeType) -> Any | None:
+        """A network on the meta device, from a module of its own, whose tables and caches go with it."""
+        try:
+            with module.aside():
+                return self._candidate(code).build_abstractly()
+        except Exception:  # noqa: BLE001 - what can be executed only once is built for real
+            return None
+
+    def _scored(self, candidate: Candidate, code: CodeType) -> Tensor:
+        """Train and predict under the protocol's conditions; plainly where only they were in the way."""
+        self._conditions = self._bearable(code)
+        try:
+            return self._answers(candidate, self._conditions)
+        except Exception as error:
+            if self._conditions.plain or judged(error, "train_error").outcome != "train_error":
+                raise
+        self._conditions = PLAIN
+        return self._answers(self._candidate(code), PLAIN)
+
+    def _bearable(self, code: CodeType) -> Conditions:
+        """The most of what the protocol wishes under which the network runs; what fails plainly is left to fail."""
+        wished = Conditions(self._task.bfloat16, self._task.channels_last)
+        if wished.plain:
+            return wished
+        with module.aside():
+            tried = self._candidate(code)
+            return next(some for some in wished.weaker() if some.plain or self._bears(tried, some))
+
+    def _bears(self, candidate: Candidate, conditions: Conditions) -> bool:
+        """Whether it computes the same in that layout, and both passes of a training step run."""
+        try:
+            net = candidate.build(self._device)
+            images = candidate.probe(self._device).uniform_(-1, 1)
+            laid_out = images.contiguous(memory_format=conditions.memory_format)
+            plain = candidate.output(net, images)
+            with Conditions(channels_last=conditions.channels_last).imposed(net):
+                same = same_output(plain, candidate.output(net, laid_out))
+            with conditions.imposed(net):
+                _step(net.train(), laid_out)
+        except Exception:  # noqa: BLE001 - the protocol's wish is given up
+            return False
+        return same
+
+    def _answers(self, candidate: Candidate, conditions: Conditions) -> Tensor:
+        net = candidate.build(self._device)
+        self._losses.reset()
+        with conditions.imposed(net):
+            self._train(candidate, net, conditions)
+            if self._stage == "train":
+                self._begin("predict")
+            return self._predict(candidate, net, conditions)
+
+    def _train(self, candidate: Candidate, net: Any, conditions: Conditions) -> None:
+        images, labels = self._images.to(self._device), self._labels.to(self._device)
+        net.train_setup(candidate.prm)
         for epoch in range(self._task.epochs):
             net.train()
-            with at.precision():
-                net.learn(Epoch(images, labels, self._task, epoch))
-        if self._losses.diverged or not all(bool(p.isfinite().all()) for p in net.parameters()):
-            raise Flaw("diverged", "the loss or a weight is not finite")
-        return net
+            net.learn(Epoch(images, labels, self._task, epoch, conditions.memory_format))
+        self._parameters = parameters(net)
 
-    def _predict(self, candidate: Candidate, net: Any) -> Tensor:
+    def _predict(self, candidate: Candidate, net: Any, conditions: Conditions) -> Tensor:
         net.eval()
-        at = self._accelerator
-        normalise, answers = Normalise(self._task, at.device), []
-        with torch.no_grad(), at.precision():
-            for images in torch.split(self._heldout.to(at.device), self._at_once()):
+        normalise, answers = Normalise(self._task, self._device, conditions.memory_format), []
+        with torch.no_grad():
+            for images in torch.split(self._heldout.to(self._device), self._at_once()):
                 output = net(normalise(images))
                 candidate.check_output(output, len(images))
-                if not bool(output.isfinite().all()):
-                    raise Flaw("diverged", "a prediction is not finite")
-                answers.append(output.argmax(1))
+                answers.append(_classes(output))
         return torch.cat(answers).cpu()
 
     def _at_once(self) -> int:
@@ -139,19 +186,17 @@ def perform(task: Task, source: bytes, arrays: list[Array], result: int) -> None
     Stages(task, source, arrays, result).run()
 
 
-def _parsed(source: bytes) -> tuple[ast.Module, CodeType]:
-    """Python's own limits on nesting are the candidate's mistake, so is a crash of the parser."""
-    try:
-        tree = ast.parse(source, FILENAME)
-        return tree, compile(tree, FILENAME, "exec", dont_inherit=True)
-    except (RecursionError, MemoryError) as error:
-        raise Flaw("syntax_error", f"nested too deeply: {type(error).__name__}") from error
+def _step(net: Any, images: Tensor) -> None:
+    """Forward and backward, in training mode."""
+    output = net(images)
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    if isinstance(first, Tensor) and first.requires_grad:
+        first.float().square().mean().backward()  # type: ignore[no-untyped-call]
 
 
-def _executed(code: CodeType) -> dict[str, Any]:
-    """The candidate's namespace, as that of an imported module (dataclasses and inspect look it up)."""
-    module = ModuleType("candidate")
-    module.__file__ = FILENAME
-    sys.modules[module.__name__] = module
-    exec(code, module.__dict__)  # noqa: S102 - this is what the sandbox is for
-    return module.__dict__
+def _classes(output: Tensor) -> Tensor:
+    """The largest of each row. Raises Flaw `diverged` where there is none: a masked class (-inf) is never the largest."""
+    best = output.amax(1)
+    if not bool(best.isfinite().all()):
+        raise Flaw("diverged", "a prediction is not finite")
+    return output.argmax(1)

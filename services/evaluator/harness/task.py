@@ -26,7 +26,7 @@ class Task:
     hyperparameters: dict[str, float]
     device: str = "cpu"
     memory_fraction: float = 1.0
-    autocast: bool = False
+    bfloat16: bool = False
     channels_last: bool = False
     resize: int | None = None
 
@@ -44,4 +44,5 @@ class Task:
 
     def prm(self) -> dict[str, Any]:
         """LEMUR's `prm`: the hyper-parameters, and the names that its nets also look up."""
-        return {**self.hyperparameters, "batch": self.batch, "epoch": self.epochs, "transform": "norm"}
+        epochs = {"epoch": self.epochs, "epoch_max": self.epochs}
+        return {**self.hyperparameters, **epochs, "batch": self.batch, "transform": "norm"}
