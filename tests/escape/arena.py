@@ -1,18 +1,20 @@
-"""What every escape test asserts: contained, the right outcome, nothing left behind, the next candidate unharmed."""
+"""What every escape test asserts: it ran, was contained, left nothing behind, and did the next candidate no harm."""
 
 import gc
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 
-from archloop.contracts.values import Evaluation, Outcome
+from archloop.contracts.values import Evaluation, Outcome, SandboxLevel
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY, unvarying
+from services.evaluator.sandbox.port import Job, JobResult
+from tests.unit.evaluator.support import GOOD, LIMITS, RAN, TINY, unvarying
 
 MARK = "archloop-escape"
 SECRET = "hunter2-archloop"
@@ -22,19 +24,66 @@ RUNAWAY = TINY.model_copy(update={"name": "runaway", "limits": LIMITS.model_copy
 SLEEPER = TINY.model_copy(update={"name": "sleeper", "limits": LIMITS.model_copy(update={"wall_seconds": 1.5})})
 
 
+_NAMED = re.compile(r"""ran\(["'](\w+)|<<ran (\w+) """)
+_CAME = re.compile(rb"<<ran (\w+) ([^>]*)>>")
+
+
+def named(code: str) -> set[str]:
+    """The marks that this source can make: see tests/unit/evaluator/support.py."""
+    return {by_call or by_hand for by_call, by_hand in _NAMED.findall(code)}
+
+
+def came(output: bytes) -> dict[str, str]:
+    """The marks that a candidate's stdout holds, each with its value."""
+    return {name.decode(): value.decode(errors="replace") for name, value in _CAME.findall(output)}
+
+
+@dataclass
+class Witness:
+    """A sandbox that remembers what each candidate wrote to stdout."""
+
+    inner: ZygoteSandbox
+    outputs: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def level(self) -> SandboxLevel:
+        return self.inner.level
+
+    async def run(self, job: Job) -> JobResult:
+        result = await self.inner.run(job)
+        self.outputs[job.source] = result.stdout
+        return result
+
+    def taken(self, code: str) -> dict[str, str]:
+        """The marks that this candidate made since they were last taken."""
+        return came(self.outputs.pop(code.encode(errors="replace"), b""))
+
+
 @dataclass
 class Arena:
-    """One evaluator for all tests, as in production, and what it said of the good candidate at first."""
+    """One evaluator for all tests, as in production, and what it said of the good candidate at first.
+
+    `marks` are those of the last hostile program.
+    """
 
     evaluator: Evaluator
     sandbox: ZygoteSandbox
+    witness: Witness
     expected: Evaluation | None = field(default=None)
+    marks: dict[str, str] = field(default_factory=dict)
 
-    async def contained(self, code: str, *outcomes: Outcome, protocol: Protocol = TINY) -> Evaluation:
-        """Evaluate hostile code; assert everything that must hold whatever it tried."""
+    async def contained(
+        self, code: str, *outcomes: Outcome, protocol: Protocol = TINY, refused: str | None = None
+    ) -> Evaluation:
+        """Evaluate hostile code; assert everything that must hold whatever it tried, and that it did try.
+
+        `refused` is why nothing of it may run, of a source that is turned away when it is read.
+        """
         expected = await self._expected()
         before = self._world()
         evaluation = await self.evaluator.evaluate(code, protocol)
+        self.marks = self.witness.taken(code)
+        self._assert_tried(code, evaluation, refused)
         assert evaluation.outcome in outcomes, f"{evaluation.outcome}: {evaluation.detail}"
         assert SECRET not in evaluation.model_dump_json()
         assert evaluation.seconds < protocol.limits.wall_seconds + 5
@@ -42,6 +91,18 @@ class Arena:
         assert list(_marked()) == []
         assert unvarying(await self.evaluator.evaluate(GOOD, TINY)) == unvarying(expected)
         return evaluation
+
+    def _assert_tried(self, code: str, evaluation: Evaluation, refused: str | None) -> None:
+        what = f"{evaluation.outcome} in {evaluation.stage}: {evaluation.detail}"
+        if refused is not None:
+            assert self.marks == {}, f"it ran, though it is to be refused: {refused}"
+            assert evaluation.stage in ("parse", "contract"), f"it is to be refused, for {refused}; {what}"
+            return
+        wanted = named(code)
+        assert wanted or (evaluation.outcome is Outcome.OK and RAN not in code), (
+            f"a source without marks proves nothing; {what}"
+        )
+        assert wanted <= self.marks.keys(), f"the attack did not run: no {wanted - self.marks.keys()}; {what}"
 
     async def _expected(self) -> Evaluation:
         if self.expected is None:

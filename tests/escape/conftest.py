@@ -15,7 +15,7 @@ from archloop.errors import SandboxUnavailable
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.escape.arena import SECRET, Arena, skip_or_fail
+from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
 from tests.unit.evaluator.support import quadrants
 
 
@@ -36,14 +36,15 @@ def _secret():
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(_secret):
     sandbox = ZygoteSandbox([Device.cpu()] * 2)
-    evaluator = Evaluator(sandbox, quadrants)
+    witness = Witness(sandbox)
+    evaluator = Evaluator(witness, quadrants)
     try:
         await sandbox.start()
     except SandboxUnavailable as error:
         skip_or_fail(str(error))
     assert sandbox.level.strength >= SandboxLevel.NAMESPACES.strength
     assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
-    yield Arena(evaluator, sandbox)
+    yield Arena(evaluator, sandbox, witness)
     await sandbox.close()
     await evaluator.close()
 

@@ -1,4 +1,7 @@
-"""A service of one evaluator, to be run in its own process: evaluates the files named, prints a JSON line for each."""
+"""A service of one evaluator, to be run in its own process: evaluates the files named, prints a JSON line for each.
+
+`marks` in the line are those that the candidate made.
+"""
 
 import asyncio
 import json
@@ -11,18 +14,22 @@ from archloop.ops import logging
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
+from tests.escape.arena import Witness
 from tests.unit.evaluator.support import TINY, quadrants
 
 
 async def main(level: str, files: list[str]) -> None:
     sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel(level))
-    evaluator = Evaluator(sandbox, quadrants)
+    witness = Witness(sandbox)
+    evaluator = Evaluator(witness, quadrants)
     try:
         await sandbox.start()
         print(json.dumps({"ready": sandbox.pid}), flush=True)
         for file in files:
-            evaluation = await evaluator.evaluate(Path(file).read_text(), TINY)
-            print(evaluation.model_dump_json(), flush=True)
+            code = Path(file).read_text()
+            evaluation = await evaluator.evaluate(code, TINY)
+            line = evaluation.model_dump(mode="json") | {"marks": witness.taken(code)}
+            print(json.dumps(line), flush=True)
     except SandboxUnavailable as error:
         print(json.dumps({"unavailable": str(error)}), flush=True)
     finally:

@@ -10,7 +10,7 @@ from tests.unit.evaluator.support import TINY, good, quadrants
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # What a candidate that has read the harness would send: every stage, the answers, a verdict; then leave.
-FORGE = """
+FRAMES = """
 import json, os, struct
 def frame(kind, payload):
     return struct.pack("<cI", kind, len(payload)) + payload
@@ -20,17 +20,21 @@ def say(predictions, stages=("build", "shape", "train", "predict"), **more):
     verdict = {"outcome": "ok", "detail": "", "parameters": 1, "losses": [], **more}
     return data + frame(b"V", json.dumps(verdict).encode())
 """
+FORGE = f"""{FRAMES}
+def send(data):
+    ran("sent", os.write(3, data) == len(data))
+"""
 REST = '("shape", "train", "predict")'
 
 
 async def test_an_early_answer_is_scored_like_any_other(arena):
-    forged = f"{FORGE}\nos.write(3, say([0] * 120, {REST})); os._exit(0)"
+    forged = f"{FORGE}\nsend(say([0] * 120, {REST})); os._exit(0)"
     told = await arena.contained(good(before=forged), Outcome.BELOW_CHANCE)
     assert told.accuracy == 0.25
 
 
 async def test_the_data_sets_own_order_is_no_help(arena):
-    forged = f"{FORGE}\nos.write(3, say([i % 4 for i in range(120)], {REST})); os._exit(0)"
+    forged = f"{FORGE}\nsend(say([i % 4 for i in range(120)], {REST})); os._exit(0)"
     told = await arena.contained(good(before=forged), Outcome.BELOW_CHANCE, Outcome.OK)
     assert told.accuracy < 0.45
 
@@ -51,28 +55,31 @@ async def test_the_data_sets_own_order_is_no_help(arena):
      "struct.pack('<cI', b'P', 2**32 - 1)"],
 )  # fmt: skip
 async def test_a_claim_of_another_form_is_a_crash(arena, claim):
-    told = await arena.contained(good(before=f"{FORGE}\nos.write(3, {claim}); os._exit(0)"), Outcome.CRASHED)
+    told = await arena.contained(good(before=f"{FORGE}\nsend({claim}); os._exit(0)"), Outcome.CRASHED)
     assert told.accuracy is None
 
 
 async def test_answering_and_going_on_is_a_crash(arena):
-    await arena.contained(good(before=f"{FORGE}\nos.write(3, say([0] * 120, {REST}))"), Outcome.CRASHED)
+    await arena.contained(good(before=f"{FORGE}\nsend(say([0] * 120, {REST}))"), Outcome.CRASHED)
 
 
 async def test_answering_twice_at_the_end_is_a_crash(arena):
-    code = good(before=FORGE, forward="if not self.training and len(x) > 100: os.write(3, say([0] * 120, ()))")
+    code = good(before=FORGE, forward="if not self.training and len(x) > 100: send(say([0] * 120, ()))")
     await arena.contained(code, Outcome.CRASHED)
 
 
 async def test_answers_on_every_other_descriptor_go_nowhere(arena):
-    spray = f"""{FORGE}
+    spray = f"""{FRAMES}
+refused = 0
 for fd in [0, *range(4, 64)]:
     try:
         os.write(fd, say([0] * 120, {REST}))
     except OSError:
-        pass
+        refused += 1
+ran("refused", refused)
 """
     await arena.contained(good(before=spray), Outcome.OK)
+    assert arena.marks == {"refused": "61"}
 
 
 @pytest.mark.parametrize(
@@ -100,40 +107,50 @@ async def test_patching_the_harness_gains_nothing(arena, patch):
     assert told.accuracy is None
 
 
-async def test_what_it_spoils_in_memory_is_spoilt_for_itself(arena):
-    spoil = """
-import sys, gc, torch, numpy
-frame = sys._getframe()
-while frame is not None:
-    harness = frame.f_locals.get("self")
-    for name in ("_images", "_labels", "_heldout"):
-        if hasattr(harness, name):
-            getattr(harness, name).zero_()
-    frame = frame.f_back
-torch.nn.Linear.forward = lambda self, x: x
-torch.manual_seed = numpy.random.seed = lambda seed: None
+# The harness's own arrays, found by walking up the frames that called the candidate.
+FIND = """
+import sys
+def found(name):
+    frame = sys._getframe()
+    while frame is not None:
+        if hasattr(frame.f_locals.get("self"), name):
+            return getattr(frame.f_locals["self"], name)
+        frame = frame.f_back
 """
-    await arena.contained(
-        good(before=spoil), Outcome.BELOW_CHANCE, Outcome.SHAPE_ERROR, Outcome.BUILD_ERROR, Outcome.TRAIN_ERROR
-    )
+
+
+@pytest.mark.parametrize("name", ["_images", "_labels", "_heldout"])
+async def test_what_it_spoils_in_memory_is_spoilt_for_itself(arena, name):
+    spoil = f"{FIND}\nran(\"spoilt\", int(found('{name}').zero_().sum()))"
+    told = await arena.contained(good(before=spoil), Outcome.BELOW_CHANCE)
+    assert arena.marks == {"spoilt": "0"}
+    assert told.accuracy <= 0.25 * TINY.below_chance_factor
+
+
+@pytest.mark.parametrize(
+    "patch",
+    ["torch.nn.Linear.forward = lambda self, x: x",
+     "torch.nn.Conv2d.forward = lambda self, x: None",
+     "torch.nn.functional.cross_entropy = lambda *a: torch.tensor(float('nan'), requires_grad=True)",
+     "torch.optim.SGD.step = lambda self: 1 / 0",
+     "torch.manual_seed = __import__('numpy').random.seed = lambda seed: 1 / 0"],
+)  # fmt: skip
+async def test_a_patched_library_is_patched_for_itself(arena, patch):
+    others = (Outcome.SHAPE_ERROR, Outcome.BUILD_ERROR, Outcome.TRAIN_ERROR, Outcome.DIVERGED)
+    told = await arena.contained(good(before=f"import torch\n{patch}"), *others)
+    assert told.accuracy is None
 
 
 async def test_training_labels_are_no_held_out_labels(arena):
-    peek = """
-import sys
-def labels():
-    frame = sys._getframe()
-    while frame is not None:
-        if hasattr(frame.f_locals.get("self"), "_labels"):
-            return frame.f_locals["self"]._labels
-        frame = frame.f_back
+    answer = """
+if not self.training and len(x) > 2:
+    ran("peeked", len(found("_labels")))
+    return nn.functional.one_hot(found("_labels")[: len(x)], 4).float()
 """
-    code = good(
-        before=peek,
-        forward="if not self.training and len(x) > 2: return nn.functional.one_hot(labels()[: len(x)], 4).float()",
-    )
+    code = good(before=FIND, forward=answer)
     told = await arena.contained(code, Outcome.BELOW_CHANCE, Outcome.OK)
     assert told.accuracy < 0.45
+    assert arena.marks["peeked"] == str(TINY.dataset.train)
 
 
 # What the child's side of the answer could hold instead of what belongs there: verdicts and predictions as bytes.
@@ -182,7 +199,7 @@ class Bomb:
 """
     stages = "b''.join(frame(b'S', s) for s in (b'shape', b'train', b'predict'))"
     answer = f"{stages} + frame(b'P', {predictions}) + frame(b'V', {verdict})"
-    return good(before=f"{FORGE}\n{tools}\nos.write(3, {answer}); os._exit(0)")
+    return good(before=f"{FORGE}\n{tools}\nsend({answer}); os._exit(0)")
 
 
 async def test_a_table_of_labels_by_image_scores_what_its_answers_are_worth(arena):
@@ -194,6 +211,7 @@ async def test_a_table_of_labels_by_image_scores_what_its_answers_are_worth(aren
     mean, std = float(data.mean[0]), float(data.std[0])
     look = f"""
 if not self.training and len(x) > 2:
+    ran("looked")
     pixels = ((x * {std!r} + {mean!r}) * 255).round().to(torch.uint8)
     keys = [__import__("hashlib").md5(bytes(image.flatten().tolist())).hexdigest() for image in pixels]
     return nn.functional.one_hot(torch.tensor([TABLE.get(key, 0) for key in keys]), 4).float()
@@ -213,13 +231,13 @@ torch.utils.flop_counter.FlopCounterMode.get_total_flops = lambda self: 10**30
 
 
 async def test_stages_announced_ahead_shift_time_between_stages_and_not_their_sum(arena):
-    code = good(before=f"{FORGE}\nos.write(3, frame(b'S', b'shape'))")
+    code = good(before=f"{FORGE}\nsend(frame(b'S', b'shape'))")
     told = await arena.contained(code, Outcome.CRASHED)
     assert sum(told.stage_seconds.values()) < told.seconds + 1
 
 
 async def test_a_boast_about_parameters_stays_a_boast(arena):
-    forged = f"{FORGE}\nos.write(3, say([0] * 120, {REST}, parameters=10**30)); os._exit(0)"
+    forged = f"{FORGE}\nsend(say([0] * 120, {REST}, parameters=10**30)); os._exit(0)"
     await arena.contained(good(before=forged), Outcome.CRASHED)
 
 

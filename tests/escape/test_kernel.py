@@ -39,8 +39,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 for name, number in {REFUSED!r}.items():
     result = libc.syscall(number, 0, 0, 0, 0, 0)
     assert result == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS), (name, result, ctypes.get_errno())
+    ran(f"refused_{{name}}")
+ran("through")
 """
     await arena.contained(good(before=attempt), Outcome.OK)
+    assert arena.marks.keys() == {f"refused_{name}" for name in REFUSED} | {"through"}
 
 
 async def test_the_32_bit_door_is_shut(arena):
@@ -49,6 +52,7 @@ async def test_the_32_bit_door_is_shut(arena):
 ctypes, mmap = __import__('ctypes'), __import__('mmap')
 page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 page.write({machine_code!r})
+ran("written")
 ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 """
     await arena.contained(good(before=attempt), Outcome.FORBIDDEN, Outcome.CRASHED)

@@ -60,10 +60,24 @@ async def test_two_candidates_at_once_are_measured_as_they_are_alone(arena):
 
 
 async def test_two_candidates_at_once_do_not_see_each_other(arena):
-    leave = good(before="import time\nopen('left', 'w').write('x')\ntime.sleep(1.2)")
-    look = good(before="import os, time\ntime.sleep(0.4)\nassert not os.path.exists('left') and os.getpid() == 1")
-    first, second = await asyncio.gather(*(arena.evaluator.evaluate(code, TINY) for code in (leave, look)))
-    assert (first.outcome, second.outcome) == (Outcome.OK, Outcome.OK)
+    leave = good(before="""
+import os, time
+open('left', 'w').write('x')
+ran("left", time.monotonic())
+time.sleep(1.2)
+os.unlink('left')
+ran("gone", time.monotonic())
+""")  # fmt: skip
+    look = good(before="""
+import os, time
+time.sleep(0.4)
+ran("looked", time.monotonic())
+assert not os.path.exists('left') and os.getpid() == 1
+""")  # fmt: skip
+    told = await asyncio.gather(*(arena.evaluator.evaluate(code, TINY) for code in (leave, look)))
+    assert [one.outcome for one in told] == [Outcome.OK, Outcome.OK]
+    first, second = (arena.witness.taken(code) for code in (leave, look))
+    assert float(first["left"]) < float(second["looked"]) < float(first["gone"])
 
 
 async def test_closing_frees_processes_descriptors_and_groups():

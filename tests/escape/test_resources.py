@@ -10,18 +10,30 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize(
-    "eat",
-    ["x = []\n    while True: x.append(bytearray(1 << 24))",
-     "x = torch.zeros(1 << 34)",
-     "x = []\n    while True: x.append(torch.ones(1 << 22))",
-     "x = __import__('numpy').ones((1 << 17, 1 << 17))",
-     "x = 'x' * (1 << 33)",
-     "x = [__import__('mmap').mmap(-1, 1 << 26) for _ in range(100)]",
-     "x = [list(range(10**6)) for _ in range(100)]"],
+    "ask",
+    ["torch.zeros(1 << 34)",
+     "__import__('numpy').ones((1 << 17, 1 << 17))",
+     "'x' * (1 << 33)",
+     "[__import__('mmap').mmap(-1, 1 << 26) for _ in range(100)]",
+     "list(range(10**9))"],
 )  # fmt: skip
-async def test_eating_memory_is_out_of_memory(arena, eat):
-    told = await arena.contained(good(before=f"import torch\ndef eat():\n    {eat}\neat()"), Outcome.OUT_OF_MEMORY)
-    assert told.peak_memory_bytes < LIMITS.memory_bytes + 64 * 1024**2
+async def test_asking_for_more_memory_than_there_is_is_out_of_memory(arena, ask):
+    await arena.contained(good(before=f"import torch\nx = {ask}"), Outcome.OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["bytearray(b'x' * (1 << 24))",
+     "torch.ones(1 << 22)",
+     "list(range(10**6))",
+     "__import__('numpy').ones(1 << 21)",
+     "'x' * (1 << 24)",
+     "{n: str(n) for n in range(10**5)}"],
+)  # fmt: skip
+async def test_eating_memory_piece_by_piece_is_out_of_memory(arena, piece):
+    eat = f'import torch\neaten = []\nwhile True:\n    eaten.append({piece})\n    ran("ate")'
+    told = await arena.contained(good(before=eat), Outcome.OUT_OF_MEMORY)
+    assert LIMITS.memory_bytes / 2 < told.peak_memory_bytes < LIMITS.memory_bytes + 64 * 1024**2
 
 
 async def test_a_network_too_large_is_out_of_memory_when_it_is_built_for_real(arena):
@@ -64,22 +76,28 @@ async def test_an_endless_training_is_a_timeout_in_its_stage(arena):
 
 
 async def test_chatter_is_cut_short_and_no_crime(arena):
-    await arena.contained(
-        good(before="import sys\nfor i in range(20_000): print(i, 'x' * 50); sys.stderr.write('y')"), Outcome.OK
-    )
+    chatter = "import sys\nfor i in range(20_000): print(i, 'x' * 50); sys.stderr.write('y')\nran(\"said\", i)"
+    await arena.contained(good(before=chatter), Outcome.OK)
+    assert arena.marks == {"said": "19999"}
 
 
 @pytest.mark.parametrize("fd", [1, 2])
 async def test_a_flood_of_raw_output_is_stopped(arena, fd):
-    flood = f"import os\nwhile True: os.write({fd}, bytes(1 << 20))"
-    await arena.contained(good(before=flood), Outcome.FORBIDDEN)
+    flood = f"import os\nwhile True: os.write({fd}, b'<<ran flood >>' * 100_000)"
+    told = await arena.contained(good(before=flood), Outcome.FORBIDDEN)
+    assert told.detail == f"more than {LIMITS.output_bytes} bytes of output"
 
 
 async def test_a_flood_into_the_result_pipe_is_stopped(arena):
-    await arena.contained(good(before="import os\nwhile True: os.write(3, bytes(1 << 20))"), Outcome.FORBIDDEN)
+    flood = "import os\nwhile True: os.write(3, bytes(1 << 20))"
+    told = await arena.contained(good(before=flood), Outcome.FORBIDDEN)
+    assert told.detail == f"more than {LIMITS.output_bytes} bytes of output"
 
 
 async def test_binary_garbage_and_a_line_without_end_do_not_matter(arena):
-    await arena.contained(
-        good(before="import os\nos.write(1, bytes(range(256)) * 8)\nos.write(2, b'x' * 4000)"), Outcome.OK
-    )
+    garbage = """
+import os
+ran("sent", os.write(1, bytes(range(256)) * 8) + os.write(2, b'x' * 4000))
+"""
+    await arena.contained(good(before=garbage), Outcome.OK)
+    assert arena.marks == {"sent": "6048"}

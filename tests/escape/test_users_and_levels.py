@@ -8,6 +8,7 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from services.evaluator.sandbox.surroundings import shortcomings
+from tests.escape.arena import named
 from tests.unit.evaluator.support import GOOD, good
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,7 +23,7 @@ HOSTILE = {
     good(before="import os\nraise ValueError(dict(os.environ))"): Outcome.BUILD_ERROR,
     good(before="import torch\ntorch.zeros(1 << 34)"): Outcome.OUT_OF_MEMORY,
     good(before="__import__('ctypes').CDLL(None).syscall(101, 0, 0, 0, 0)"): Outcome.FORBIDDEN,
-    good(before="import os\nwhile True: os.write(1, bytes(1 << 20))"): Outcome.FORBIDDEN,
+    good(before="import os\nwhile True: os.write(1, b'<<ran flood >>' * 100_000)"): Outcome.FORBIDDEN,
 }
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -33,8 +34,9 @@ async def checked(service, level: str) -> None:
     expected = [Outcome.OK, *HOSTILE.values(), Outcome.OK]
     told = [await service.line() for _ in expected]
     assert {line["sandbox_level"] for line in told} in ({level}, {"container"})
-    for line, outcome in zip(told, expected, strict=True):
+    for code, line, outcome in zip((GOOD, *HOSTILE, GOOD), told, expected, strict=True):
         assert outcome in (None, line["outcome"]), line
+        assert named(code) <= line["marks"].keys(), line
     assert told[0]["accuracy"] == told[-1]["accuracy"]
 
 

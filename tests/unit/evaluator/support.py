@@ -53,12 +53,30 @@ class Net(nn.Module):
             self.optimizer.step()
 """
 
+# Says on the candidate's own stdout, once for each `what`, that execution came to this place.
+RAN = """
+def ran(what, value="", _write=__import__("os").write, _told=set()):
+    if what not in _told:
+        _told.add(what)
+        _write(1, f"<<ran {what} {value}>>".encode())
+
+"""
+_PLACES = {
+    "init": "        super().__init__()\n",
+    "forward": "    def forward(self, x):\n",
+    "learn": "    def learn(self, train_data):\n",
+}
+
 
 def good(*, before: str = "", init: str = "", forward: str = "", learn: str = "") -> str:
-    """The good network with statements added at its start, or at the start of a method."""
-    code = GOOD.replace("        super().__init__()\n", f"        super().__init__()\n{_indented(init)}")
-    code = code.replace("    def forward(self, x):\n", f"    def forward(self, x):\n{_indented(forward)}")
-    return before + "\n" + code.replace("(self, train_data):\n", f"(self, train_data):\n{_indented(learn)}")
+    """The good network with statements added at its start, or at the start of a method.
+
+    Statements that mark nothing themselves follow a mark, by which a test knows that execution came to them: see RAN.
+    """
+    code = GOOD
+    for (place, line), statements in zip(_PLACES.items(), (init, forward, learn), strict=True):
+        code = code.replace(line, line + _indented(_marked(place, statements)))
+    return f"{RAN if code != GOOD or before else ''}{_marked('before', before)}\n{code}"
 
 
 def quadrants(spec: DatasetSpec) -> Dataset:
@@ -102,6 +120,11 @@ def _split(count: int, seed: int) -> Split:
         row, column = divmod(int(label), 2)
         image[0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 100
     return Split(images, labels)
+
+
+def _marked(place: str, statements: str) -> str:
+    mark = "" if "ran(" in statements or "<<ran" in statements or not statements else f'ran("{place}")\n'
+    return mark + statements.strip()
 
 
 def _indented(statements: str) -> str:
