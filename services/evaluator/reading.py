@@ -22,6 +22,7 @@ _KILLED_FOR: dict[KilledBy, Outcome] = {
     "cpu": Outcome.TIMEOUT,
     "memory": Outcome.OUT_OF_MEMORY,
     "output": Outcome.FORBIDDEN,
+    "processes": Outcome.FORBIDDEN,
 }
 assert set(_KILLED_FOR) == set(get_args(KilledBy))
 _PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
@@ -176,4 +177,5 @@ def _limit(killed_by: KilledBy, limits: Limits) -> str:
         "cpu": f"more than {limits.cpu_seconds:g} s of CPU time",
         "memory": f"more than {limits.memory_bytes / 2**20:.0f} MiB of memory",
         "output": f"more than {limits.output_bytes} bytes of output",
+        "processes": f"more than {limits.processes} threads at a time (limits.processes)",
     }[killed_by]

@@ -1,4 +1,8 @@
-"""Control groups, where this process may make them: the memory and task limits that count what rlimits cannot see."""
+"""Control groups, where this process may make them: limits that count what rlimits cannot see.
+
+Memory with what the kernel itself holds for a candidate, tasks, a share of the CPUs, no swap and no huge pages of
+the machine's own pool.
+"""
 
 import os
 import secrets
@@ -11,19 +15,54 @@ from archloop.protocols.model import Limits
 
 _MOUNT = Path("/sys/fs/cgroup")
 _PREFIX = "archloop"
+_CONTROLLERS = ("memory", "pids", "cpu", "hugetlb")
 _SLACK = 128 * 1024**2  # what a child copies of the fork server's own pages
+_PERIOD_US = 100_000  # the kernel's own; a share is given out once in each
+_LEFT_BEHIND = 64 * 1024**2
 
 
 class _Files(NamedTuple):
-    """The names of the same things in versions 1 and 2."""
+    """The names of the same things in versions 1 and 2.
+
+    `share` is how `cpu` takes the microseconds of a period, `reclaim` and `everything` how `leave` gives all back.
+    """
 
     memory: str
+    used: str
     tasks: str
     kills: str
+    cpu: str
+    share: str
+    swap: str
+    huge: str
+    reclaim: str
+    everything: str
 
 
-_V1 = _Files("memory.limit_in_bytes", "pids.max", "memory.oom_control")
-_V2 = _Files("memory.max", "pids.max", "memory.events")
+_V1 = _Files(
+    memory="memory.limit_in_bytes",
+    used="memory.usage_in_bytes",
+    tasks="pids.max",
+    kills="memory.oom_control",
+    cpu="cpu.cfs_quota_us",
+    share="{}",
+    swap="memory.swappiness",
+    huge="hugetlb.*.limit_in_bytes",
+    reclaim="memory.force_empty",
+    everything="0",
+)
+_V2 = _Files(
+    memory="memory.max",
+    used="memory.current",
+    tasks="pids.max",
+    kills="memory.events",
+    cpu="cpu.max",
+    share=f"{{}} {_PERIOD_US}",
+    swap="memory.swap.max",
+    huge="hugetlb.*.max",
+    reclaim="memory.reclaim",
+    everything="1T",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +76,38 @@ class Group:
         """Before each job."""
         self._write(self.files.memory, limits.memory_bytes + limits.tmpfs_bytes + _SLACK)
         self._write(self.files.tasks, limits.processes)
+
+    def close_in(self, threads: int) -> None:
+        """Once: as much CPU time as so many threads use, and neither swap nor huge pages.
+
+        A share that is refused is more than the group above has, which then bounds it.
+        """
+        with suppress(OSError):
+            self._write(self.files.cpu, self.files.share.format(threads * _PERIOD_US))
+        self._write(self.files.swap, 0)
+        self._write(self.files.huge, 0)
+
+    def bounds(self) -> list[str]:
+        """What is limited here, in a few words each."""
+        named = {
+            "memory": self.files.memory,
+            "tasks": self.files.tasks,
+            "CPU share": self.files.cpu,
+            "swap": self.files.swap,
+            "huge pages": self.files.huge,
+        }
+        return [name for name, file in named.items() if self._found(file)]
+
+    def leave(self) -> None:
+        """Give back what the kernel still holds for a candidate that is gone, above all names that it looked up.
+
+        After each job, or the next one would have to make room. Takes seconds after one that left gigabytes, and
+        nothing after an honest one.
+        """
+        for used in self._found(self.files.used):
+            if int(used.read_text()) > _LEFT_BEHIND:
+                with suppress(OSError):  # there is less than everything, or the kernel has no such file
+                    (used.parent / self.files.reclaim).write_text(self.files.everything)
 
     def open(self) -> list[int]:
         """Descriptors through which a process joins by writing 0. The caller closes them."""
@@ -56,34 +127,39 @@ class Group:
             with suppress(OSError):
                 directory.rmdir()
 
-    def _write(self, name: str, value: int) -> None:
-        for directory in self.directories:
-            if (directory / name).exists():
-                (directory / name).write_text(str(value))
+    def _write(self, name: str, value: int | str) -> None:
+        for file in self._found(name):
+            file.write_text(str(value))
+
+    def _found(self, name: str) -> list[Path]:
+        return [file for directory in self.directories for file in directory.glob(name)]
 
 
-def create(slot: int) -> Group | None:
-    """A group for the slot, or None where the machine gives none."""
+def create(slot: int, threads: int = 1) -> Group | None:
+    """A group for a slot of so many threads, or None where the machine gives none."""
     for parents, files in ((_parents_v1(), _V1), (_parents_v2(), _V2)):
-        if not parents:
-            continue
         name = f"{_PREFIX}-{os.getpid()}-{slot}-{secrets.token_hex(4)}"
-        group = Group(tuple(parent / name for parent in parents), files)
-        try:
-            for parent, directory in zip(parents, group.directories, strict=True):
-                _sweep(parent)
-                directory.mkdir()
-            if any((directory / files.memory).exists() for directory in group.directories):
-                return group
-        except OSError:
-            pass
+        group = Group(tuple(path for parent in parents if (path := _made(parent, name))), files)
+        if group.bounds()[:1] == ["memory"]:
+            group.close_in(threads)
+            return group
         group.remove()
     return None
 
 
+def _made(parent: Path, name: str) -> Path | None:
+    """A directory there, where this process may make one: a controller more or less."""
+    try:
+        _sweep(parent)
+        (parent / name).mkdir()
+    except OSError:
+        return None
+    return parent / name
+
+
 def _parents_v1() -> list[Path]:
     own = _own_paths()
-    found = [_MOUNT / name / own[name].lstrip("/") for name in ("memory", "pids") if name in own]
+    found = [_MOUNT / name / own[name].lstrip("/") for name in _CONTROLLERS if name in own]
     return [path for path in found if path.is_dir()]
 
 

@@ -15,13 +15,15 @@ from archloop.ops.process import die_with_parent
 from services.evaluator.harness import stages
 from services.evaluator.harness.task import Task
 from services.evaluator.sandbox import gpu, jail, kernel, landlock, limits, seccomp
-from services.evaluator.sandbox.host import Host, new_user_namespace
+from services.evaluator.sandbox.host import Host, new_user_namespace, tasks_of_user
 from services.evaluator.sandbox.output import quieten
 from services.evaluator.sandbox.shared import mapped
 from services.evaluator.sandbox.wire import Descriptors, Order, encode
 
 # Where the child's descriptors lie; above them only what mapping the arrays needs.
 _OUTPUT, _ERRORS, _RESULT, _REPORT, _PROC, _SOURCE, _ARRAYS = 1, 2, 3, 4, 5, 6, 7
+
+_NEIGHBOURS = 64  # so many may start as many tasks meanwhile
 
 _NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
@@ -31,8 +33,8 @@ _NAMESPACES = (
 def prepare(host: Host) -> None:
     """In the fork server, once: what every child would make again."""
     if host.namespaces:
-        for more in ("", *([gpu.SYSTEM_CALLS] if host.gpu_files else [])):
-            seccomp.program(may_write=True, more=more, pid=1)
+        for on_gpu in {False, bool(host.gpu_files)}:
+            seccomp.program(may_write=True, on_gpu=on_gpu, pid=1)
 
 
 def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
@@ -109,7 +111,7 @@ def _lock(order: Order, host: Host) -> None:
         bounds,
         address_space=limits.address_space(_PROC) if order.gpu is None else None,
         file_bytes=bounds.tmpfs_bytes if host.namespaces else 0,
-        processes=bounds.processes + host.tasks,
+        processes=_tasks(bounds.processes, host),
     )
     os.close(_PROC)
     os.environ.clear()  # noqa: TID251 - nothing is read from it
@@ -121,7 +123,16 @@ def _lock(order: Order, host: Host) -> None:
     kernel.no_new_privileges()
     if host.landlock:
         landlock.confine(host.landlock, _file_rights(host, order.gpu))
-    seccomp.confine(may_write=host.namespaces, more="" if order.gpu is None else gpu.SYSTEM_CALLS)
+    seccomp.confine(may_write=host.namespaces, on_gpu=order.gpu is not None)
+
+
+def _tasks(own: int, host: Host) -> int:
+    """What RLIMIT_NPROC allows: in a namespace of its own the limit itself.
+
+    Without one the kernel counts all that this user runs, neighbours too, so that this only stops a flood until the
+    fork server, which counts this child's own, has seen it.
+    """
+    return own if host.namespaces else tasks_of_user(_PROC) + _NEIGHBOURS * own
 
 
 def _file_rights(host: Host, number: str | None) -> dict[str, int]:

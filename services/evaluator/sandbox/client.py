@@ -37,7 +37,7 @@ class ZygoteSandbox:
         self._gpu = any(device.gpu is not None for device in devices)
         self._pool = ThreadPoolExecutor(len(devices), thread_name_prefix="sandbox")
         self._free: asyncio.Queue[Slot] = asyncio.Queue()
-        self.slots = [Slot(device, cgroup.create(number)) for number, device in enumerate(devices)]
+        self.slots = [Slot(device, cgroup.create(number, threads)) for number, device in enumerate(devices)]
         for slot in self.slots:
             self._free.put_nowait(slot)
         self._starting = asyncio.Lock()

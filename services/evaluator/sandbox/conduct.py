@@ -19,6 +19,7 @@ from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, Order
 
 _GRACE_S = 120.0  # a machine under load takes its time even to end a process
 _CHUNK = 64 * 1024
+_COUNTED: tuple[KilledBy, ...] = ("wall", "cpu", "processes")  # by the fork server
 
 
 @dataclass
@@ -82,6 +83,8 @@ class Conductor:
         finally:
             self._close()
         out_of_memory = self._group is not None and self._group.kills() > kills
+        if self._group is not None:
+            self._group.leave()
         return self._judge(account, out_of_memory=out_of_memory)
 
     def cancel(self) -> None:
@@ -167,8 +170,9 @@ class Conductor:
     def _killed_by(self, account: dict[str, Any], code: int, *, out_of_memory: bool) -> KilledBy | None:
         if self._result.overflown or self._output.overflown:
             return "output"
-        if account["killed_by"] in ("wall", "cpu"):
-            return "cpu" if account["killed_by"] == "cpu" else "wall"
+        for limit in _COUNTED:
+            if account["killed_by"] == limit:
+                return limit
         if code == -signal.SIGXCPU:
             return "cpu"
         return "memory" if out_of_memory and code == -signal.SIGKILL else None

@@ -15,8 +15,7 @@ class Host:
     """`proc` is a descriptor of the machine's /proc, which no path in the jail leads to.
 
     `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
-    Landlock leaves readable, `packages` those that hold torch, numpy and this project. `tasks` is how many tasks of
-    this user run already, where they are counted together.
+    Landlock leaves readable, `packages` those that hold torch, numpy and this project.
     `gpu_files` are the device files of the machine's GPUs, where candidates use them.
     """
 
@@ -24,7 +23,6 @@ class Host:
     pid_namespace: int | None
     landlock: int
     readable: tuple[str, ...]
-    tasks: int
     packages: list[str]
     gpu_files: tuple[str, ...] = ()
 
@@ -48,7 +46,7 @@ def confined(packages: list[str], *, namespaces: bool, gpu: bool = False) -> Hos
     _become_first_process()
     pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
-    return Host(proc, pid_namespace, landlock.abi(), ("/",), 0, packages, gpu_files)
+    return Host(proc, pid_namespace, landlock.abi(), ("/",), packages, gpu_files)
 
 
 def new_user_namespace(proc: int, flags: int) -> None:
@@ -70,7 +68,7 @@ def _bare(proc: int, packages: list[str]) -> Host:
         if not os.access(path, os.R_OK | os.X_OK):
             raise PermissionError(f"user {os.getuid()} cannot read {path}: install Python outside of private folders")
     kernel.set_dumpable(yes=False)
-    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), _tasks_of_user(proc), packages)
+    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), packages)
 
 
 def _enter_jail(proc: int, packages: list[str], devices: tuple[str, ...]) -> None:
@@ -105,8 +103,8 @@ def _become_first_process() -> None:
     die_with_parent()
 
 
-def _tasks_of_user(proc: int) -> int:
-    """RLIMIT_NPROC counts every task of the user; without namespaces the limit must start from those that there are."""
+def tasks_of_user(proc: int) -> int:
+    """How many there are just now: RLIMIT_NPROC counts them all, where users have no namespaces."""
     uid, tasks = os.getuid(), 0
     for entry in os.listdir(proc):
         if entry.isdigit():

@@ -11,12 +11,19 @@ from resource import (
     RLIMIT_FSIZE,
     RLIMIT_MEMLOCK,
     RLIMIT_MSGQUEUE,
+    RLIMIT_NICE,
     RLIMIT_NOFILE,
     RLIMIT_NPROC,
+    RLIMIT_RTPRIO,
+    RLIMIT_SIGPENDING,
+    RLIMIT_STACK,
+    getrlimit,
     setrlimit,
 )
 
 _DESCRIPTORS = 64
+_QUEUED_SIGNALS = 64
+_STACK = 64 * 1024**2
 _BACKSTOP = 1.25
 
 
@@ -48,9 +55,19 @@ def confine(bounds: Bounds, *, address_space: int | None, file_bytes: int, proce
         RLIMIT_CORE: 0,
         RLIMIT_MEMLOCK: 0,
         RLIMIT_MSGQUEUE: 0,
+        RLIMIT_SIGPENDING: _QUEUED_SIGNALS,
+        RLIMIT_STACK: _STACK,
+        RLIMIT_RTPRIO: 0,
+        RLIMIT_NICE: 0,
     }
     for kind, limit in limits.items():
-        setrlimit(kind, (limit, limit))
+        soft, hard = (_lower(limit, given) for given in getrlimit(kind))  # what was given cannot be raised
+        setrlimit(kind, (soft, hard))
+
+
+def _lower(limit: int, given: int) -> int:
+    finite = [value for value in (limit, given) if value != RLIM_INFINITY]
+    return min(finite, default=RLIM_INFINITY)
 
 
 def address_space(proc: int) -> int:

@@ -11,7 +11,7 @@ from services.evaluator.devices import Device
 from services.evaluator.harness.task import Task
 from services.evaluator.sandbox.shared import SharedArray
 
-KilledBy = Literal["wall", "cpu", "memory", "output"]
+KilledBy = Literal["wall", "cpu", "memory", "output", "processes"]
 STDOUT_TAIL = 4096
 
 

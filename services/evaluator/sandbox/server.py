@@ -31,6 +31,7 @@ class _Running:
     control: int
     report: int
     schedule: int | None
+    tasks: int | None
     bounds: Bounds
     started: float
     killed_by: str | None = None
@@ -42,6 +43,8 @@ class _Running:
             self.kill("wall")
         elif self._cpu() > self.bounds.cpu_seconds:
             self.kill("cpu")
+        elif self._tasks() > self.bounds.processes:
+            self.kill("processes")
         elif elapsed > PATIENCE * self.bounds.wall_seconds:
             self.kill("overload")
 
@@ -56,12 +59,11 @@ class _Running:
 
     def _waited(self) -> float:
         """Seconds for which it was ready to run and did not (schedstat in proc(5))."""
-        if self.schedule is None:
-            return 0.0
-        try:
-            return int(os.pread(self.schedule, 64, 0).split()[1]) / 1e9
-        except (OSError, IndexError):
-            return 0.0
+        return _field(self.schedule, 1) / 1e9
+
+    def _tasks(self) -> int:
+        """How many threads it has (stat in proc(5)), where the kernel does not count them for it alone."""
+        return _field(self.tasks, 17)
 
 
 class Server:
@@ -103,8 +105,9 @@ class Server:
             _close(*fds[:5], *fds.arrays, *fds.groups)
             return True
         pidfd = os.pidfd_open(pid)
-        schedule = self._schedule(pidfd)
-        job = _Running(pid, pidfd, fds.control, fds.report, schedule, order.bounds, time.monotonic())
+        schedule = self._opened(pidfd, "schedstat")
+        tasks = None if self._host.namespaces else self._opened(pidfd, "stat")
+        job = _Running(pid, pidfd, fds.control, fds.report, schedule, tasks, order.bounds, time.monotonic())
         _close(fds.result, fds.output, fds.source, *fds.arrays, *fds.groups)
         self._running[job.pidfd] = job
         self._poll.register(job.pidfd, select.POLLIN)
@@ -122,12 +125,12 @@ class Server:
             kernel.setns(self._host.pid_namespace, kernel.CLONE_NEWPID)
         return pid
 
-    def _schedule(self, pidfd: int) -> int | None:
-        """The child's scheduler statistics; its name in the machine's /proc is the machine's own number for it."""
+    def _opened(self, pidfd: int, name: str) -> int | None:
+        """A file of the child in the machine's /proc, where its name is the machine's own number for it."""
         try:
             with open(f"self/fdinfo/{pidfd}", opener=self._open_in_proc) as info:
                 pid = next(line.split()[1] for line in info if line.startswith("Pid:"))
-            return self._open_in_proc(f"{pid}/schedstat", os.O_RDONLY)
+            return self._open_in_proc(f"{pid}/{name}", os.O_RDONLY)
         except (OSError, StopIteration):
             return None
 
@@ -157,7 +160,7 @@ class Server:
         for fd in (job.pidfd, job.control):
             with suppress(KeyError):
                 self._poll.unregister(fd)
-        _close(job.pidfd, job.control, *([] if job.schedule is None else [job.schedule]))
+        _close(job.pidfd, job.control, *(fd for fd in (job.schedule, job.tasks) if fd is not None))
         with suppress(BrokenPipeError):
             os.write(job.report, account)
         _close(job.report)  # last, for the service waits for its end
@@ -170,6 +173,14 @@ def _least_peak() -> int:
         warmup.run()
         os._exit(0)
     return os.wait4(pid, 0)[2].ru_maxrss * 1024
+
+
+def _field(fd: int | None, number: int) -> int:
+    """Of a file of numbers in /proc, after the process's name where there is one; 0 where it is not to be had."""
+    try:
+        return 0 if fd is None else int(os.pread(fd, 4096, 0).rpartition(b")")[2].split()[number])
+    except (OSError, IndexError):
+        return 0
 
 
 def _close(*fds: int) -> None:
