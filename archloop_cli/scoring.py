@@ -16,7 +16,10 @@ from services.evaluator.app import evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.novelty.compare import Comparison, compare
 
-_MEASURES = ("parameters", "flops", "activation_bytes", "seconds", "seconds_per_step", "peak_memory_bytes")
+_MEASURES = (
+    *("parameters", "flops", "activation_bytes", "uncounted", "precision", "memory_format"),
+    *("seconds", "seconds_per_step", "peak_memory_bytes"),
+)
 _FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", *_MEASURES, "sandbox_level", "device")
 err = Console(stderr=True)
 

@@ -72,13 +72,22 @@ def _network(kept: Kept) -> Network:
             tree = ast.parse(kept.code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Flaw("syntax_error", "cannot be parsed") from error
-    check(tree)
+    check(kept.code, tree)
+    _check_methods(tree)
     return Network(kept, wishes.parameters(tree), _masked(kept.code, tree))
+
+
+def _check_methods(tree: ast.Module) -> None:
+    """Each is to be written out: an example shows the whole contract. Raises Flaw."""
+    written = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    missing = [name for name in ("__init__", "forward", "train_setup", "learn") if name not in written]
+    if missing:
+        raise Flaw("contract_error", f"class Net has no {missing[0]}")
 
 
 def _reason(flaw: Flaw) -> str:
     """Without what differs from file to file."""
-    return re.sub(r"(import of \w+)[\w.]*( is not allowed)?.*| \(line \d+\)", r"\1", str(flaw))
+    return re.sub(r"(import of \w+)[\w.]*( is not possible)?.*| \(line \d+\)", r"\1", str(flaw))
 
 
 def _part(networks: Sequence[Network], split: Split) -> list[Network]:

@@ -22,9 +22,9 @@ def settle(number: int) -> None:
     A generator made without a seed (`np.random.default_rng()`, `random.Random()`, `torch.seed()`, `uuid.uuid4()`) would
     give the same source another score at each evaluation.
     """
-    stream = random.Random(number)
+    stream = random.Random(number)  # noqa: S311 - to be the same each time
     os.urandom = random._urandom = stream.randbytes  # type: ignore[attr-defined]  # noqa: SLF001
-    secrets.randbits = stream.getrandbits
+    secrets.randbits = stream.getrandbits  # type: ignore[assignment]
     np.random.bit_generator.randbits = stream.getrandbits  # type: ignore[attr-defined]
     unseeded = random.Random.seed
 
@@ -36,5 +36,5 @@ def settle(number: int) -> None:
         return chosen
 
     random.Random.seed = seeded  # type: ignore[method-assign]
-    random.seed = random._inst.seed  # type: ignore[attr-defined]  # noqa: SLF001
+    random.seed = random._inst.seed  # noqa: SLF001
     torch.seed = torch.random.seed = reseeded

@@ -32,10 +32,10 @@ def judged(error: BaseException, otherwise: str) -> Flaw:
     if isinstance(error, Flaw):
         return error
     outcome = next((word for cause in _causes(error) if (word := _word(cause))), otherwise)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return Flaw("contract_error", f"import of {error.name} is not possible, {ALLOWED_IMPORTS}{_where(error)}")
     if _of_processes(error):
         return Flaw("forbidden", f"a candidate may not start processes: {type(error).__name__}{_where(error)}")
+    if any(isinstance(cause, ModuleNotFoundError) for cause in _causes(error)):
+        return Flaw("contract_error", f"{_first_line(error)}: imports are possible {ALLOWED_IMPORTS}{_where(error)}")
     return Flaw(outcome, f"{type(error).__name__}: {_first_line(error)}{_where(error)}")
 
 

@@ -33,7 +33,7 @@ class LossTap:
             return result
 
         torch.autograd.backward = backward
-        torch.amp.GradScaler.scale = scaled  # type: ignore[method-assign]
+        torch.amp.GradScaler.scale = scaled  # type: ignore[method-assign,assignment]
 
     def reset(self) -> None:
         """Forget what was remembered: the training begins anew."""

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from services.evaluator.harness.flops import FlopCounter
 
@@ -26,31 +27,33 @@ class _Kept:
 
     def __init__(self, net: nn.Module) -> None:
         known = (*net.parameters(), *net.buffers())
-        self._own = {_piece(tensor) for tensor in known}
+        self._own = {_piece(tensor) for tensor in known if _has_memory(tensor)}
         self._kept: dict[int, torch.UntypedStorage] = {}
+        self._complete = True
 
     def save(self, tensor: Tensor) -> Tensor:
         """For `saved_tensors_hooks`. Keeping the storage keeps its identity from being given to another."""
-        if _piece(tensor) not in self._own:
+        if not _has_memory(tensor):
+            self._complete = False
+        elif _piece(tensor) not in self._own:
             self._kept[_piece(tensor)] = tensor.untyped_storage()
         return tensor
 
-    def total(self) -> int:
-        """In bytes."""
-        return sum(storage.nbytes() for storage in self._kept.values())
+    def total(self) -> int | None:
+        """In bytes; None where a tensor was among them whose memory torch does not tell (sparse ones)."""
+        return sum(storage.nbytes() for storage in self._kept.values()) if self._complete else None
 
 
 def cost(net: nn.Module, images: Tensor) -> Cost:
     """Measure one forward pass in evaluation mode, on the device of `images`: on the meta device it costs no time."""
-    counter = FlopCounter()
+    kept, counter = _Kept(net), FlopCounter()
     try:
-        kept = _Kept(net)
         with counter, torch.autograd.graph.saved_tensors_hooks(kept.save, lambda saved: saved):
             net(images)
     except Exception as error:  # noqa: BLE001 - a measure that fails is no flaw
         return Cost(uncounted=_reason(error))
-    count = len(images)
-    activations = kept.total() // count
+    total, count = kept.total(), len(images)
+    activations = None if total is None else total // count
     if counter.uncounted:
         operators = ", ".join(sorted(counter.uncounted))
         return Cost(None, activations, f"no count is known for {operators}"[:_REASON_LIMIT])
@@ -60,6 +63,11 @@ def cost(net: nn.Module, images: Tensor) -> Cost:
 def _reason(error: Exception) -> str:
     first = next(iter(str(error).splitlines()), "")
     return f"the measured pass failed: {type(error).__name__}: {first}"[:_REASON_LIMIT]
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Of its own and of a known size: neither sparse, nor a parameter that is yet to be shaped."""
+    return not is_lazy(tensor) and tensor.layout is torch.strided
 
 
 def _piece(tensor: Tensor) -> int:

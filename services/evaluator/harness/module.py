@@ -39,7 +39,7 @@ def prepare(source: bytes, seed: int) -> None:
     entropy.settle(seed)
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # noqa: TID251 - for whoever calls the compiler by other names
     torch.compile = _uncompiled
-    nn.Module.compile = _no_compiling  # type: ignore[method-assign]
+    nn.Module.compile = _no_compiling  # type: ignore[method-assign,assignment]
 
 
 def executed(code: CodeType, seed: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 META = torch.device("meta")
 METHODS = ("forward", "train_setup", "learn")
 _UNKNOWN_HYPERPARAMETER = 0.5  # LEMUR draws those from [0, 1]
-_GIVEN = MappingProxyType({"pretrained": 0.0})  # there are no weights here to begin with
+_KNOWN = MappingProxyType({"pretrained": 0.0})  # there are no weights here to begin with
 _SMALL = 4 * 1024**2  # parameters; up to here a real network is built in less time than one on the meta device
 _PROBE = 2  # images a shape is tried with
 
@@ -161,4 +161,4 @@ def _hyperparameters(supported: object, task: Task) -> dict[str, Any]:
     names = supported() if callable(supported) else supported
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise Flaw("contract_error", f"{SUPPORTED}() gives {type(names).__name__}, expected a set of names")
-    return {str(name): _UNKNOWN_HYPERPARAMETER for name in names} | _GIVEN | task.prm()
+    return {str(name): _KNOWN.get(str(name), _UNKNOWN_HYPERPARAMETER) for name in names} | task.prm()

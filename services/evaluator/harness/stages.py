@@ -195,7 +195,7 @@ def _step(net: Any, images: Tensor) -> None:
 
 
 def _classes(output: Tensor) -> Tensor:
-    """The largest of each row. Raises Flaw `diverged` where there is none: a masked class (-inf) is never the largest."""
+    """The largest of each row, which a masked class (-inf) is not. Raises Flaw `diverged` where there is none."""
     best = output.amax(1)
     if not bool(best.isfinite().all()):
         raise Flaw("diverged", "a prediction is not finite")

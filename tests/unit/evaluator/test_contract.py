@@ -7,42 +7,55 @@ from services.evaluator.harness.flaw import Flaw
 from tests.unit.evaluator.support import GOOD
 
 
+def check(code: str) -> None:
+    contract.check(code, ast.parse(code))
+
+
 def flaw(code: str) -> str:
     with pytest.raises(Flaw) as caught:
-        contract.check(ast.parse(code))
+        check(code)
     assert caught.value.outcome == "contract_error"
     return caught.value.detail
 
 
 def test_a_network_that_keeps_the_contract_passes():
-    contract.check(ast.parse(GOOD))
+    check(GOOD)
 
 
-@pytest.mark.parametrize("module", ["torchvision", "socket", "subprocess", "timm.layers"])
-def test_a_package_that_is_not_there_is_named_with_its_line(module):
-    assert flaw(f"import math\nimport {module}\n{GOOD}").startswith(f"import of {module} is not allowed")
+@pytest.mark.parametrize("module", ["torchvision", "timm.layers", "sklearn", "matplotlib.pyplot", "tqdm"])
+def test_a_package_that_is_not_there_is_named_with_its_line_and_with_what_is_there(module):
+    told = flaw(f"import math\nimport {module}\n{GOOD}")
+    assert told.startswith(f"import of {module} is not possible, only of networkx, numpy, sympy, torch")
+    assert told.endswith("Python's standard library (line 2)")
     assert "(line 2)" in flaw(f"import math\nfrom {module} import x\n{GOOD}")
 
 
-def test_an_import_inside_a_function_is_seen_too():
-    assert "ctypes" in flaw(GOOD + "\ndef f():\n    import ctypes\n")
+@pytest.mark.parametrize("module", ["hashlib", "io", "pathlib", "builtins", "socket", "subprocess", "ctypes",
+    "typing_extensions", "networkx", "numpy.linalg", "torch.nn.functional", "__future__"])  # fmt: skip
+def test_all_of_the_standard_library_may_be_imported_for_the_sandbox_is_the_wall(module):
+    check(f"from {module} import annotations\n{GOOD}")
+
+
+@pytest.mark.parametrize("place", [
+    "def f():\n    {}", "if __name__ == '__main__':\n    {}", "if TYPE_CHECKING:\n    {}", "if False:\n    {}",
+    "f = lambda: __import__('timm')\nclass A:\n    def f(self):\n        {}", "for _ in ():\n    {}",
+    "try:\n    {}\nexcept ImportError:\n    apex = None", "try:\n    {}\nexcept (ImportError, OSError):\n    pass",
+    "try:\n    {}\nexcept:\n    pass", "try:\n    import math\nexcept ImportError:\n    {}",
+    "async def f():\n    {}", "match 3:\n    case 4:\n        {}", "while False:\n    {}",
+])  # fmt: skip
+def test_what_is_not_certain_to_be_imported_is_left_to_running_it(place):
+    check(f"TYPE_CHECKING = False\n{place.format('import apex')}\n{GOOD}")
+
+
+@pytest.mark.parametrize("place", ["{}", "class A:\n    {}", "with open('x') as f:\n    {}",
+    "try:\n    {}\nexcept KeyError:\n    pass", "try:\n    pass\nexcept ImportError:\n    pass\nfinally:\n    {}",
+    "try:\n    {}\nfinally:\n    pass"])  # fmt: skip
+def test_what_is_certain_to_be_imported_is_refused_at_once(place):
+    assert "apex" in flaw(f"{place.format('import apex')}\n{GOOD}")
 
 
 def test_a_relative_import_says_that_a_candidate_is_one_file():
     assert "one file" in flaw("from . import layers\n" + GOOD)
-
-
-@pytest.mark.parametrize("caught", ["ImportError", "(ImportError, OSError)", "Exception"])
-def test_an_import_that_the_candidate_can_do_without_is_left_to_it(caught):
-    contract.check(ast.parse(f"try:\n    import apex\nexcept {caught}:\n    apex = None\n{GOOD}"))
-
-
-def test_a_try_that_catches_something_else_excuses_no_import():
-    assert "apex" in flaw(f"try:\n    import apex\nexcept KeyError:\n    pass\n{GOOD}")
-
-
-def test_what_runs_when_an_optional_import_fails_is_checked():
-    assert "socket" in flaw(f"try:\n    import apex\nexcept ImportError:\n    import socket\n{GOOD}")
 
 
 def test_without_net_or_hyperparameters_it_says_which():
@@ -50,21 +63,13 @@ def test_without_net_or_hyperparameters_it_says_which():
     assert "supported_hyperparameters" in flaw("class Net: pass")
 
 
-@pytest.mark.parametrize("method", contract.METHODS)
-def test_a_missing_method_is_named(method):
-    assert f"no {method}" in flaw(GOOD.replace(f"def {method}(", "def other("))
-
-
-def test_methods_may_come_from_a_base_class_of_the_candidates_own():
-    code = GOOD.replace("class Net(nn.Module)", "class Base(nn.Module)")
-    contract.check(ast.parse(code + "\nclass Net(Base):\n    pass\n"))
-
-
-def test_net_may_be_bound_by_an_assignment_or_under_a_condition():
-    renamed = GOOD.replace("class Net", "class Model")
-    contract.check(ast.parse(renamed + "\nNet = Model\n"))
-    contract.check(ast.parse("import torch.nn as nn\n" + renamed + "\nif True:\n    class Net(Model):\n        pass\n"))
-
-
-def test_a_net_that_is_no_module_is_refused():
-    assert "no nn.Module" in flaw(GOOD.replace("class Net(nn.Module)", "class Net"))
+@pytest.mark.parametrize("code", [
+    GOOD.replace("class Net", "class Model") + "\nNet = Model\n",
+    GOOD.replace("class Net", "class Model") + "\nglobals()['Net'] = Model\n",
+    GOOD.replace("def learn(", "def other(") + "\nNet.learn = Net.other\n",
+    "import dataclasses\n" + GOOD.replace("class Net", "@dataclasses.dataclass(eq=False)\nclass Net"),
+    GOOD.replace("class Net(nn.Module)", "class Base(nn.Module)") + "\nclass Net(Base):\n    pass\n",
+    GOOD + "\nfrom functools import partial\nNet = partial(Net)\n",
+])  # fmt: skip
+def test_however_net_and_its_methods_come_to_be_they_are_not_held_against_the_source(code):
+    check(code)

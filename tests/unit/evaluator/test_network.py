@@ -1,11 +1,12 @@
 import ast
+import importlib
 import resource
 
 import pytest
 import torch
 
 from services.evaluator.harness.flaw import Flaw, judged
-from services.evaluator.harness.network import CPU, Candidate, parameters
+from services.evaluator.harness.network import CPU, METHODS, Candidate, parameters
 from tests.unit.evaluator.support import good
 from tests.unit.evaluator.test_loader import task
 
@@ -91,20 +92,59 @@ def test_a_wrong_output_says_what_it_is_and_what_was_expected(forward, said):
 
 
 def test_hyperparameters_are_the_protocols_and_the_middle_of_lemurs_range_for_others():
-    made = candidate(good().replace('"momentum"}', '"momentum", "decay"}'))
-    assert made.prm == {"lr": 0.1, "momentum": 0.5, "decay": 0.5, "batch": 8, "epoch": 1, "transform": "norm"}
+    made = candidate(good().replace('"momentum"}', '"momentum", "decay", "pretrained"}'))
+    known = {"lr": 0.1, "momentum": 0.5, "batch": 8, "epoch": 1, "epoch_max": 1, "transform": "norm"}
+    assert made.prm == known | {"decay": 0.5, "pretrained": 0}
 
 
-def test_a_class_that_only_looks_like_a_network_is_named():
-    header = "def supported_hyperparameters(): return set()\n"
-    assert "no subclass" in refused(header + "Net = 3")
-    assert "no forward" in refused(
-        header
-        + "from torch import nn\nclass Base(nn.Module):\n    train_setup = learn = lambda *a: 0\nclass Net(Base):\n"
-        "    def __init__(self, a, b, c, d): super().__init__()\n"
-    )
-    assert "in_shape, out_shape, prm, device" in refused(good().replace("in_shape, out_shape, prm, device", "in_shape"))
-    assert "set of names" in refused(good().replace('return {"lr", "momentum"}', "return 3"))
+def test_what_a_network_makes_of_its_hyperparameters_holds_when_it_is_set_up_and_not_for_the_next():
+    made = candidate(good(init="prm['lr'] /= 2; prm['own'] = in_shape"))
+    made.build()
+    made.build()
+    assert made.prm["lr"] == 0.05
+    assert made.prm["own"] == (8, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["('lr', 'momentum')", "{'lr': .1, 'momentum': 0}.keys()", "(k for k in ('lr', 'momentum'))",
+     "iter(['lr', 'momentum'])", "dict(lr=1, momentum=2)", "frozenset({'lr', 'momentum'})",
+     "filter(None, ['lr', 'momentum'])"],
+)  # fmt: skip
+def test_hyperparameters_are_named_by_anything_that_can_be_iterated(names):
+    assert candidate(good().replace('{"lr", "momentum"}', names)).prm == candidate(good()).prm
+
+
+HEADER = "from torch import nn\ndef supported_hyperparameters(): return set()\n"
+INIT = "    def __init__(self, a, b, c, d): super().__init__()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(HEADER + "Net = 3", "no class Net"),
+     (HEADER + "Net = nn.Linear(1, 1)", "no class Net"),
+     (HEADER + "class Net: pass", "no nn.Module"),
+     (good().replace("def supported_hyperparameters", "def other"), "supported_hyperparameters"),
+     (good().replace("in_shape, out_shape, prm, device", "in_shape"), "in_shape, out_shape, prm, device"),
+     (good().replace('return {"lr", "momentum"}', "return 3"), "set of names"),
+     (good().replace('return {"lr", "momentum"}', "return 'lr'"), "set of names")],
+)  # fmt: skip
+def test_a_module_without_a_network_to_call_is_named(code, said):
+    assert said in refused(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [*((good().replace(f"def {method}(", "def other("), f"no {method}") for method in METHODS),
+     (HEADER + f"class Net(nn.Module):\n    train_setup = learn = lambda *a: 0\n{INIT}", "no forward"),
+     (HEADER + f"class Net(nn.Module):\n    learn = 3\n    forward = train_setup = print\n{INIT}", "no learn"),
+     (HEADER + "def Net(a, b, c, d): return 3", "makes a int")],
+)  # fmt: skip
+def test_what_is_built_must_be_a_network_with_every_method(code, said):
+    with pytest.raises(Flaw) as caught:
+        candidate(code).build()
+    assert caught.value.outcome == "contract_error"
+    assert said in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -118,6 +158,7 @@ def test_a_class_that_only_looks_like_a_network_is_named():
         (OSError(30, "Read-only file system"), "forbidden"),
         (FileNotFoundError(2, "No such file"), "train_error"),
         (RuntimeError("can't start new thread"), "forbidden"),
+        (ModuleNotFoundError("No module named 'timm'", name="timm"), "contract_error"),
     ],
 )
 def test_memory_and_refusals_have_their_own_outcomes(error, outcome):
@@ -125,6 +166,24 @@ def test_memory_and_refusals_have_their_own_outcomes(error, outcome):
     wrapped = RuntimeError("while training")
     wrapped.__cause__ = error
     assert judged(wrapped, "train_error").outcome == outcome
+
+
+@pytest.mark.parametrize("attempt", [
+    "multiprocessing.Value('i', lock=True)", "multiprocessing.Queue()",
+    "multiprocessing.Process(target=print).start()", "subprocess.run(['true'])", "multiprocessing.Pool(1)",
+])  # fmt: skip
+def test_an_attempt_to_start_processes_is_named_whatever_stood_in_its_way(attempt, monkeypatch):
+    def missing(*_args, **_options):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    importlib.import_module("multiprocessing.synchronize")
+    for place in ("_multiprocessing.SemLock", "os.fork", "_posixsubprocess.fork_exec", "subprocess._fork_exec"):
+        monkeypatch.setattr(place, missing, raising=False)
+    with pytest.raises(OSError, match="No such file") as caught:
+        exec(f"import multiprocessing, subprocess\n{attempt}", {})
+    told = judged(caught.value, "train_error")
+    assert told.outcome == "forbidden"
+    assert "processes" in told.detail
 
 
 def test_a_detail_names_the_candidates_own_line():
