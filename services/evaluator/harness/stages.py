@@ -27,6 +27,7 @@ _OTHERWISE = {
     "train": "train_error",
     "predict": "train_error",
 }
+_PERHAPS_OF_CONDITIONS = ("train_error", "diverged")
 _PREDICT_BATCH, _PREDICT_PIXELS = 128, 128 * 64 * 64
 _DETAIL_LIMIT = 500
 
@@ -41,6 +42,7 @@ class Stages:
         self._parameters: int | None = None
         self._cost = Cost()
         self._conditions: Conditions | None = None
+        self._device = CPU
         self._losses = LossTap()
 
     def run(self) -> None:
@@ -110,7 +112,7 @@ class Stages:
         try:
             return self._answers(candidate, self._conditions)
         except Exception as error:
-            if self._conditions.plain or judged(error, "train_error").outcome != "train_error":
+            if self._conditions.plain or judged(error, "train_error").outcome not in _PERHAPS_OF_CONDITIONS:
                 raise
         self._conditions = PLAIN
         return self._answers(self._candidate(code), PLAIN)
@@ -169,7 +171,8 @@ class Stages:
     def _at_once(self) -> int:
         """How many images to predict at a time: of large ones no more than were trained on at a time."""
         _, height, width = self._task.shape
-        return max(self._task.batch, min(_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
+        return max(self._task.batch, min(_PERHAPS_OF_CONDITIONS = ("train_error", "diverged")
+_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
 
     def _begin(self, stage: str) -> None:
         self._stage = stage
