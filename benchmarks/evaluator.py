@@ -36,7 +36,9 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.sandbox.port import Job, JobResult
+from services.evaluator.secret import PUBLISHED, Secret
 
+HELDOUT = Secret.of(PUBLISHED)
 RESULT, PAGE = Path("benchmarks/results/evaluator.json"), Path("docs/benchmarks.md")
 SHAPES = protocols.load("shapes")
 WIDTHS = {"about 1 s": 20, "about 10 s": 112}
@@ -114,7 +116,7 @@ class Bench:
     async def of(cls, slots: int) -> AsyncIterator["Bench"]:
         """With this many slots, its fork server started and its data loaded."""
         watched = Watched(ZygoteSandbox([Device.cpu()] * slots))
-        judge = Evaluator(watched, partial(datasets.load, root=Path()))
+        judge = Evaluator(watched, partial(datasets.load, root=Path(), secret=HELDOUT), HELDOUT)
         try:
             await watched.inner.start()
             await judge.evaluate(BROKEN, SHAPES)
@@ -156,7 +158,7 @@ async def _lay_out(bench: Bench, code: str, place: Path) -> None:
     """What the yardsticks work on: the same source, task and arrays as the sandbox was given."""
     place.mkdir()
     await bench.clocked(code)
-    data = datasets.load(SHAPES.dataset, Path())
+    data = datasets.load(SHAPES.dataset, Path(), HELDOUT)
     names = ("train_images", "train_labels", "heldout_images", "heldout_labels", "validation", "mean", "std")
     arrays: dict[str, Any] = {name: getattr(data, name) for name in names}
     np.savez(place / "data.npz", **arrays)

@@ -26,7 +26,7 @@ from archloop.ops import logging
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY, good, quadrants, unvarying
+from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, good, quadrants, unvarying
 
 RESULT, IMAGE, PAGE = (
     Path("benchmarks/results/leaks.json"),
@@ -188,7 +188,7 @@ def names(count: int, seed: int = 0) -> list[str]:
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     sandbox = ZygoteSandbox([Device.cpu()] * 2)
-    trial = Trial(Evaluator(sandbox, quadrants), sandbox)
+    trial = Trial(Evaluator(sandbox, quadrants, HELDOUT), sandbox)
     try:
         await sandbox.start()
         await _batch(trial, names(options.warm_up, seed=1))

@@ -28,6 +28,7 @@ from archloop.ops import logging
 from archloop.protocols import Protocol
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
+from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
 
 RESULT, PAGE = Path("benchmarks/results/lemur500.jsonl"), Path("docs/results/lemur500.md")
@@ -99,7 +100,7 @@ async def score(judge: Evaluator, path: Path, protocol: Protocol) -> Line:
 async def evaluate(paths: Sequence[Path], protocol: Protocol, slots: int, result: Path) -> None:
     """Append a line for every network as it ends."""
     result.parent.mkdir(parents=True, exist_ok=True)
-    async with evaluator(EvaluatorSettings(slots=slots)) as judge:
+    async with evaluator(EvaluatorSettings(slots=slots, heldout_secret=PUBLISHED)) as judge:
         tasks = [score(judge, path, protocol) for path in paths]
         console = Console(stderr=True)
         with result.open("a") as out:

@@ -27,6 +27,7 @@ from archloop.ops import logging
 from archloop.protocols import Protocol
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
+from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
 from services.generator.prompts import FAMILIES
 from services.generator.seeds import Mix, write
@@ -91,7 +92,7 @@ def agreement(accuracy: NDArray[np.float64]) -> float:
 async def study(names: Iterable[str], count: int, seeds: Sequence[int]) -> dict[str, Any]:
     """Results by protocol, with what is needed to judge and repeat them."""
     nets, results = networks(count), {}
-    async with evaluator(EvaluatorSettings()) as judge:
+    async with evaluator(EvaluatorSettings(heldout_secret=PUBLISHED)) as judge:
         for name in names:
             protocol = protocols.load(name)
             rounds = [await evaluate(judge, protocol, nets, seed) for seed in seeds]

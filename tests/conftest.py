@@ -2,7 +2,9 @@
 
 import pytest
 
+from services.evaluator.secret import PUBLISHED
 from tests.servers import broker_url, mongo_url, mortal_broker, s3
+from tests.support import HELDOUT_SETTING
 
 __all__ = ["broker_url", "mongo_url", "mortal_broker", "s3"]
 
@@ -15,3 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
     parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")
     parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heldout_secret():
+    """That of no user: the same on every machine, and nothing is made in a home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HELDOUT_SETTING, PUBLISHED)
+        yield

@@ -10,6 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from services.evaluator.secret import PUBLISHED
+from services.evaluator.settings import EvaluatorSettings
+
+HELDOUT_SETTING = EvaluatorSettings.variable("heldout_secret")
 SMALL = """
 preset: small
 cycles: {cycles}
@@ -34,8 +38,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def without_settings() -> dict[str, str]:
-    """The environment but for settings of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ARCHLOOP_")}
+    """The environment but for settings of ours; by the published secret, so that no test makes one in a user's home."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ARCHLOOP_")}
+    return others | {HELDOUT_SETTING: PUBLISHED}
 
 
 def archloop(

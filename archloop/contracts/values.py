@@ -59,6 +59,7 @@ class Outcome(StrEnum):
     TRAIN_ERROR = "train_error"
     DIVERGED = "diverged"
     BELOW_CHANCE = "below_chance"
+    SUSPECT = "suspect"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
@@ -94,8 +95,10 @@ class Evaluation(Frozen):
     trained. Seconds are the parent's own clock: in all, for each stage, and for a step of training. `parameters`,
     `flops` (of one image's forward pass, a multiply-add is two), `activation_bytes` (kept of it for the backward
     pass) and `loss_curve` are the child's word and advisory; `uncounted` says why there are no `flops`. `precision` and
-    `memory_format` are those that it was trained with, where the protocol's did not suit the network. `batch` is what it was trained with: the protocol's, or
-    half of it after it had run out of memory. `device_name` and `driver` say on what it ran.
+    `memory_format` are those that it was trained with, where the protocol's did not suit the network. `batch` is what
+    it was trained with: the protocol's, or half of it after it had run out of memory, in which case seconds are those
+    of both attempts. `device_name` and `driver` say on what it ran. `heldout_id` names the secret by which held-out
+    images were drawn and shown: accuracies under another one differ by sampling noise.
     """
 
     outcome: Outcome
@@ -123,6 +126,7 @@ class Evaluation(Frozen):
     device: str = "cpu"
     device_name: str = ""
     driver: str = ""
+    heldout_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
 
     @property
     def valid(self) -> bool:

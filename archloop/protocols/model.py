@@ -69,7 +69,8 @@ class Protocol(_Strict):
     `precision` is that of torch's autocast. With `on_out_of_memory` a candidate that runs out of memory in training
     gets one more chance at half the batch, which its evaluation then records.
     `resize` brings each to a square of this side, as torchvision's Resize does; `normalise` is by these figures
-    instead of the training images' own.
+    instead of the training images' own. `suspect_margin` is how far accuracies on the validation and the test split
+    may lie apart beyond noise before the outcome is `suspect`: more than .03 where the splits are of different sources.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Protocol(_Strict):
     normalise: Normalisation | None = None
     seed: int = 0
     below_chance_factor: Annotated[float, Field(ge=1)] = 1.2
+    suspect_margin: Annotated[float, Field(ge=0, le=1)] | None = None
     limits: Limits = Limits()
 
     @model_validator(mode="after")

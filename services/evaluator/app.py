@@ -32,8 +32,9 @@ class EvaluatorApp:
 async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     """Score code without a bus. Raises SandboxUnavailable below the required level."""
     sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
-    load = partial(datasets.load, root=settings.data_dir)
-    judge = Evaluator(sandbox, load, settings.threads, settings.gpu_memory_fraction)
+    secret = settings.secret()
+    load = partial(datasets.load, root=settings.data_dir, secret=secret)
+    judge = Evaluator(sandbox, load, secret, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
         LEVEL.labels(sandbox.level).set(1)
@@ -60,7 +61,11 @@ async def running(
 
 @asynccontextmanager
 async def served(settings: EvaluatorSettings) -> AsyncIterator[Served]:
-    """The service on the broker, with what the registry lets it read and no more."""
+    """The service on the broker, with what the registry lets it read and no more.
+
+    Its secret is set, for replicas that each made their own would score the same code on different images.
+    """
+    needed(settings.heldout_secret, settings.variable("heldout_secret"), "one as `archloop env` makes it")
     url = needed(settings.registry_url, settings.variable("registry_url"), "http://registry:8000")
     async with RegistryReader.open(url, settings.registry_token) as registry, broker(settings) as bus:
         await patiently(registry.ping, settings.start_patience_s)

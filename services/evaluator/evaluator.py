@@ -9,18 +9,22 @@ from typing import Any, Self
 import structlog
 
 from archloop.contracts.values import Evaluation, Outcome, sha256_of
-from archloop.protocols.model import DatasetSpec, Protocol
+from archloop.protocols.model import DatasetSpec, Limits, Protocol
+from services.evaluator import second_chance
 from services.evaluator.datasets import Dataset
 from services.evaluator.harness import frames
 from services.evaluator.harness.task import Task
 from services.evaluator.reading import STAGES, Reading, read, stage_seconds
 from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 from services.evaluator.sandbox.shared import SharedArray
-from services.evaluator.scoring import Order, score, secret_order
+from services.evaluator.scoring import MARGIN, Order, Score, differ, score
+from services.evaluator.secret import Secret
+from services.evaluator.views import shown
 
 log = structlog.get_logger(__name__)
 
-SOURCE_LIMIT = 1024**2
+# The longest of LEMUR's 10,737 networks has 178,375 bytes. What is beyond is room for tables of labels.
+SOURCE_LIMIT = 192 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,22 @@ class _Material:
         return cls(dataset, (SharedArray.of(dataset.train_images), SharedArray.of(dataset.train_labels)))
 
 
+@dataclass(frozen=True)
+class _Heldout:
+    """The held-out images as one job is shown them: `images` where its child can map them, in this order."""
+
+    dataset: Dataset
+    order: Order
+    images: SharedArray
+
+
 @dataclass
 class Evaluator:
-    """Scores candidates in a sandbox. The same code under the same protocol gives the same score."""
+    """Scores candidates in a sandbox. The same code under the same protocol and secret gives the same score."""
 
     sandbox: Sandbox
     load: Callable[[DatasetSpec], Dataset]
+    secret: Secret
     threads: int = 1
     memory_fraction: float = 1.0
     _materials: dict[str, _Material] = field(default_factory=dict)
@@ -55,11 +69,13 @@ class Evaluator:
         flaw = unreadable(code)
         if flaw is not None:
             return self._evaluation(flaw, protocol, code_sha256)
-        evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch)
-        if protocol.on_out_of_memory == "half_batch" and protocol.batch > 1 and _starved(evaluation):
-            log.info("out of memory: once more at half the batch", batch=protocol.batch // 2)
-            evaluation = await self._attempt(code, protocol, code_sha256, protocol.batch // 2)
-        return evaluation
+        first = await self._attempt(code, protocol, code_sha256, protocol.batch, protocol.limits)
+        left = second_chance.allowance(protocol, first)
+        if left is None:
+            return first
+        log.info("out of memory: once more at half the batch", batch=protocol.batch // 2)
+        second = await self._attempt(code, protocol, code_sha256, protocol.batch // 2, left)
+        return second_chance.together(first, second)
 
     async def close(self) -> None:
         """Free the shared arrays."""
@@ -72,19 +88,28 @@ class Evaluator:
         """The evaluation of an answer that holds no code to run."""
         return self._evaluation(Reading(Outcome.CONTRACT_ERROR, STAGES[0], problem), protocol, code_sha256)
 
-    async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int) -> Evaluation:
+    async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int, limits: Limits) -> Evaluation:
         material = await self._material(protocol.dataset)
-        order = secret_order(material.dataset.heldout_labels, code_sha256, protocol.sha256)
-        heldout = await asyncio.to_thread(SharedArray.of, material.dataset.heldout_images[order])
+        heldout = await asyncio.to_thread(self._heldout, material.dataset, protocol, code_sha256)
         try:
-            result = await self.sandbox.run(self._job(code, protocol, material, heldout, batch))
+            result = await self.sandbox.run(self._job(code, protocol, material, heldout, batch, limits))
         finally:
-            heldout.close()
-        evaluation = self._measured(result, protocol, material, order, code_sha256)
+            heldout.images.close()
+        reading = read(result, limits, count=len(heldout.order), classes=protocol.dataset.classes)
+        evaluation = self._measured(reading, result, protocol, heldout, code_sha256)
         per_step = None
         if evaluation.stage == STAGES[-1] and "train" in evaluation.stage_seconds:
             per_step = evaluation.stage_seconds["train"] / steps(protocol, batch)
         return evaluation.model_copy(update={"batch": batch, "seconds_per_step": per_step})
+
+    def _heldout(self, dataset: Dataset, protocol: Protocol, code_sha256: str) -> _Heldout:
+        """In an order, and of what is public under changes, that only this side knows: its own for each job."""
+        job = f"{code_sha256}/{protocol.sha256}"
+        order = self.secret.generator("order", job).permutation(len(dataset.heldout_labels))
+        images = dataset.heldout_images[order]
+        if dataset.public:
+            images = shown(images, self.secret.generator("view", job), mirror=protocol.flip)
+        return _Heldout(dataset, order, SharedArray.of(images))
 
     async def _material(self, spec: DatasetSpec) -> _Material:
         key = spec.model_dump_json()
@@ -93,23 +118,22 @@ class Evaluator:
                 self._materials[key] = _Material.of(await asyncio.to_thread(self.load, spec))
             return self._materials[key]
 
-    def _job(self, code: str, protocol: Protocol, material: _Material, heldout: SharedArray, batch: int) -> Job:
-        count = len(material.dataset.heldout_labels)
+    def _job(
+        self, code: str, protocol: Protocol, material: _Material, heldout: _Heldout, batch: int, limits: Limits
+    ) -> Job:
         return Job(
             source=code.encode(),
             task=_task(
                 protocol, material.dataset, batch=batch, threads=self.threads, memory_fraction=self.memory_fraction
             ),
-            arrays=(*material.train, heldout),
-            limits=protocol.limits,
-            result_bytes=4 * count + 2 * frames.VERDICT_LIMIT,
+            arrays=(*material.train, heldout.images),
+            limits=limits,
+            result_bytes=4 * len(heldout.order) + 2 * frames.VERDICT_LIMIT,
         )
 
     def _measured(
-        self, result: JobResult, protocol: Protocol, material: _Material, order: Order, code_sha256: str
+        self, reading: Reading, result: JobResult, protocol: Protocol, heldout: _Heldout, code_sha256: str
     ) -> Evaluation:
-        dataset, classes = material.dataset, protocol.dataset.classes
-        reading = read(result, protocol.limits, count=len(order), classes=classes)
         measures: dict[str, Any] = {
             "seconds": result.wall,
             "cpu_seconds": result.cpu,
@@ -120,11 +144,11 @@ class Evaluator:
             "driver": result.device.driver,
         }
         if reading.predictions is not None:
-            accuracy, test = score(reading.predictions, dataset.heldout_labels, order, dataset.validation)
-            measures |= {"accuracy": accuracy, "test_accuracy": test}
-            if accuracy <= protocol.below_chance_factor / classes:
-                detail = f"accuracy {accuracy:.3f}, chance is {1 / classes:.3f}"
-                reading = reading._replace(outcome=Outcome.BELOW_CHANCE, detail=detail)
+            found = score(
+                reading.predictions, heldout.dataset.heldout_labels, heldout.order, heldout.dataset.validation
+            )
+            measures |= {"accuracy": found.validation, "test_accuracy": found.test}
+            reading = _scored(reading, found, protocol)
         log.debug("evaluated", outcome=reading.outcome, stage=reading.stage, detail=reading.detail)
         return self._evaluation(reading, protocol, code_sha256, **measures)
 
@@ -138,6 +162,7 @@ class Evaluator:
             code_sha256=code_sha256,
             **reading.measures._asdict(),
             sandbox_level=self.sandbox.level,
+            heldout_id=self.secret.id,
             **measures,
         )
 
@@ -147,9 +172,16 @@ def steps(protocol: Protocol, batch: int) -> int:
     return protocol.epochs * math.ceil(protocol.dataset.train / batch)
 
 
-def _starved(evaluation: Evaluation) -> bool:
-    """Whether a smaller batch might do."""
-    return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")
+def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
+    """The outcome that follows from the accuracies."""
+    dataset, margin = protocol.dataset, protocol.suspect_margin
+    if differ(found, dataset.validation, dataset.test, MARGIN if margin is None else margin):
+        detail = f"accuracy {found.validation:.3f} on the validation split, {found.test:.3f} on the test split"
+        return reading._replace(outcome=Outcome.SUSPECT, detail=detail)
+    if found.validation <= protocol.below_chance_factor / dataset.classes:
+        detail = f"accuracy {found.validation:.3f}, chance is {1 / dataset.classes:.3f}"
+        return reading._replace(outcome=Outcome.BELOW_CHANCE, detail=detail)
+    return reading
 
 
 def unreadable(code: str) -> Reading | None:
@@ -178,7 +210,7 @@ def _task(protocol: Protocol, dataset: Dataset, **machine: Any) -> Task:
         std=given.std if given is not None else tuple(dataset.std.tolist()),
         hyperparameters=protocol.hyperparameters.model_dump(),
         resize=protocol.resize,
-        autocast=protocol.precision == "bfloat16",
+        bfloat16=protocol.precision == "bfloat16",
         channels_last=protocol.memory_format == "channels_last",
         **machine,
     )

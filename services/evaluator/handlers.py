@@ -37,7 +37,7 @@ class NoResults:
 
 @dataclass(frozen=True)
 class EvaluatorHandler:
-    """Idempotent: the same code under the same protocol has one evaluation."""
+    """Idempotent: the same code under the same protocol has one evaluation, on the same held-out images."""
 
     evaluator: Evaluator
     results: Results
@@ -47,7 +47,7 @@ class EvaluatorHandler:
         """Raises NotFound for an unknown protocol, IntegrityError for code that is not what its hash says."""
         protocol = protocols.load(message.protocol)
         evaluation = await self.results.find(message.code.sha256, protocol.sha256)
-        if evaluation is None:
+        if evaluation is None or evaluation.heldout_id != self.evaluator.secret.id:
             evaluation = await self._evaluated(message, protocol)
         kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed
         about = message.model_dump(include={"run_id", "cycle", "index", "submission"})

@@ -25,6 +25,13 @@ _KILLED_FOR: dict[KilledBy, Outcome] = {
     "processes": Outcome.FORBIDDEN,
 }
 assert set(_KILLED_FOR) == set(get_args(KilledBy))
+# What a child can know of itself. That it ran out of time, or what its answers are worth, is not for it to say.
+_TOLD = frozenset(
+    {
+        *(Outcome.OK, Outcome.SYNTAX_ERROR, Outcome.CONTRACT_ERROR, Outcome.BUILD_ERROR, Outcome.SHAPE_ERROR),
+        *(Outcome.TRAIN_ERROR, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.FORBIDDEN, Outcome.CRASHED),
+    }
+)
 _PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
 _DETAIL_LIMIT = 200
 
@@ -123,6 +130,8 @@ def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
     )
     try:
         outcome = Outcome(verdict.outcome)
+        if outcome not in _TOLD:
+            raise ValueError(f"claims to be {outcome}, which it cannot know")
         if outcome is not Outcome.OK:
             return Reading(outcome, sent.stage, one_line(verdict.detail), known)
         predictions = answers(sent.predictions or b"", count, classes)

@@ -1,11 +1,10 @@
-"""The verified score: the order in which held-out images are shown, and the accuracy of the answers.
+"""The verified score: the accuracy of the answers, and whether both halves of them tell the same.
 
 Held-out labels stay here. The child sees held-out images in an order that only this side knows, and answers in
 that order; nothing that it says about its own accuracy is heard.
 """
 
-import hashlib
-import hmac
+from math import hypot, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 Labels = NDArray[np.int64]
 Order = NDArray[np.intp]
+MARGIN = 0.03
+_SIGMAS = 4.0
 
 
 class Score(NamedTuple):
@@ -20,17 +21,6 @@ class Score(NamedTuple):
 
     validation: float
     test: float
-
-
-def secret_order(labels: Labels, code_sha256: str, protocol_sha256: str) -> Order:
-    """A permutation of the held-out images for one code under one protocol.
-
-    The key is the held-out labels themselves: secret from every candidate by construction, and the same after a
-    restart, so that a network whose answer depends on the rest of its batch is still scored the same twice.
-    """
-    subject = f"{code_sha256}/{protocol_sha256}".encode()
-    digest = hmac.digest(labels.tobytes(), subject, hashlib.sha256)
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest))).permutation(len(labels))
 
 
 def answers(payload: bytes, count: int, classes: int) -> NDArray[Any]:
@@ -48,3 +38,24 @@ def score(predicted: NDArray[Any], labels: Labels, order: Order, validation: int
     right = np.empty(len(labels), bool)
     right[order] = predicted == labels[order]
     return Score(float(right[:validation].mean()), float(right[validation:].mean()))
+
+
+def differ(found: Score, validation: int, test: int, margin: float = MARGIN) -> bool:
+    """Whether the two shares, of so many images each, lie further apart than `margin` beyond noise.
+
+    A network that has learnt does as well on images of one draw as of another; one that knows some of the images does
+    not. `margin` is for splits that somebody else drew and that differ a little. Noise is four standard errors, by
+    Newcombe's interval from Wilson's of both (1998, method 10) with Yates' correction, so that it holds for few images
+    and for shares near 0 and 1.
+    """
+    low, high = sorted([(found.validation, validation), (found.test, test)])
+    noise = hypot(high[0] - _wilson(*high)[0], _wilson(*low)[1] - low[0]) + (1 / validation + 1 / test) / 2
+    return high[0] - low[0] - noise > margin
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The score interval at four standard errors."""
+    z2 = _SIGMAS**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = sqrt(share * (1 - share) / count + z2 / (4 * count**2)) * _SIGMAS / (1 + z2 / count)
+    return middle - half, middle + half

@@ -8,13 +8,21 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, SecretStr
 
 from archloop.contracts.values import SandboxLevel
+from archloop.errors import InvalidInput, Misconfigured
 from archloop.ops.settings import Seconds, ServiceSettings, WebAddress, config
 from services.evaluator.devices import Device
+from services.evaluator.secret import SHORTEST, Secret
 
 _GPU = r"(\d+|(GPU|MIG)-[0-9a-fA-F-]+)"
 _GPUS = rf"^({_GPU}(,{_GPU})*)?$"
 _PLACE = r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
 _PLACES = rf"^({_PLACE}(,{_PLACE})*)?$"
+
+
+def _long_enough(given: SecretStr) -> SecretStr:
+    if (length := len(given.get_secret_value())) < SHORTEST:
+        raise ValueError(f"{length} characters, must be at least {SHORTEST}, drawn at random")
+    return given
 
 
 def _cores() -> int:
@@ -32,6 +40,9 @@ class EvaluatorSettings(ServiceSettings):
     """`slots` candidates at a time, each on `threads` threads, confined at `required_level` or the service refuses.
 
     Prepared data sets are read from `data_dir`, where `archloop data prepare` puts them.
+    Held-out images are drawn, chosen and shown by `heldout_secret`, which no candidate may know: 32 characters or more,
+    the same for all evaluators whose results are to be compared. The service as a process of its own needs it; on a
+    user's own machine one is made in `data_dir`, once.
     Accuracy differs slightly with the number of threads: keep it the same for results that are to be compared.
     `gpus` are indices or UUIDs of GPUs or MIG slices with commas between: one candidate at a time on each, instead of
     `slots` on the CPU. Naming one twice puts two there, each of which should then have half as `gpu_memory_fraction`.
@@ -51,6 +62,7 @@ class EvaluatorSettings(ServiceSettings):
     gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     required_level: SandboxLevel = SandboxLevel.NAMESPACES
     data_dir: Annotated[Path, AfterValidator(_expanded)] = Path("~/.cache/archloop/data")
+    heldout_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     registry_url: WebAddress | None = None
     registry_token: SecretStr | None = None
     out_of_reach: Annotated[str, Field(pattern=_PLACES)] = ""
@@ -61,3 +73,12 @@ class EvaluatorSettings(ServiceSettings):
         if self.gpus:
             return [Device.of_gpu(gpu) for gpu in self.gpus.split(",")]
         return [Device.cpu()] * self.slots
+
+    def secret(self) -> Secret:
+        """The one that is set, or else this user's own, which the first use makes. Raises Misconfigured."""
+        if self.heldout_secret is not None:
+            return Secret.of(self.heldout_secret.get_secret_value())
+        try:
+            return Secret.kept(self.data_dir)
+        except (OSError, InvalidInput) as error:
+            raise Misconfigured(self.variable("heldout_secret"), f"not set, and none is kept: {error}") from error

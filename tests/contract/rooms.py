@@ -34,7 +34,7 @@ from services.registry.sqlite import SqliteStore
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import ADAPTER_FILES, Tuned
 from services.trainer.job import Job as TrainingJob
-from tests.unit.evaluator.support import FakeSandbox, quadrants
+from tests.unit.evaluator.support import HELDOUT, FakeSandbox, quadrants
 from tests.unit.generator.fakes import BASE, MANIFEST, PROBE, FakeBackend, Publisher
 
 CANDIDATES = 50
@@ -101,7 +101,7 @@ async def adapters(folder: Path) -> Room:
 
 
 async def evaluator(folder: Path) -> Room:
-    judge = Evaluator(Sandbox(), quadrants)
+    judge = Evaluator(Sandbox(), quadrants, HELDOUT)
     return Room(EVALUATOR, EvaluatorHandler(judge, NoResults(), DirectoryBlobs(folder)), _generated, judge.close)
 
 

@@ -19,7 +19,7 @@ from services.evaluator.sandbox import client
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.sandbox.port import STDOUT_TAIL
 from tests.escape.arena import skip_or_fail
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY, good, quadrants
+from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, good, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -63,7 +63,7 @@ async def sandbox(request):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def run(sandbox):
-    evaluator = Evaluator(sandbox, quadrants)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     material = await evaluator._material(TINY.dataset)
 
     async def one(code: str, limits=LIMITS):

@@ -16,7 +16,7 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
-from tests.unit.evaluator.support import quadrants
+from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
 def pytest_collection_modifyitems(items):
@@ -37,7 +37,7 @@ def _secret():
 async def arena(_secret):
     sandbox = ZygoteSandbox([Device.cpu()] * 2)
     witness = Witness(sandbox)
-    evaluator = Evaluator(witness, quadrants)
+    evaluator = Evaluator(witness, quadrants, HELDOUT)
     try:
         await sandbox.start()
     except SandboxUnavailable as error:

@@ -15,13 +15,13 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.escape.arena import Witness
-from tests.unit.evaluator.support import TINY, quadrants
+from tests.unit.evaluator.support import HELDOUT, TINY, quadrants
 
 
 async def main(level: str, files: list[str]) -> None:
     sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel(level))
     witness = Witness(sandbox)
-    evaluator = Evaluator(witness, quadrants)
+    evaluator = Evaluator(witness, quadrants, HELDOUT)
     try:
         await sandbox.start()
         print(json.dumps({"ready": sandbox.pid}), flush=True)

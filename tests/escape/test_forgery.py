@@ -1,11 +1,14 @@
 """Whatever a candidate says about itself, its score is what its predictions are worth."""
 
 import hashlib
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from archloop.contracts.values import Outcome
-from tests.unit.evaluator.support import TINY, good, quadrants
+from services.evaluator.evaluator import Evaluator
+from tests.unit.evaluator.support import HELDOUT, TINY, good, quadrants
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -202,12 +205,11 @@ class Bomb:
     return good(before=f"{FORGE}\n{tools}\nsend({answer}); os._exit(0)")
 
 
-async def test_a_table_of_labels_by_image_scores_what_its_answers_are_worth(arena):
-    """Of a public data set a candidate may carry the labels of what it recognises: threat-model.md names it."""
+async def test_a_table_of_labels_by_image_recognises_nothing(arena):
+    """Who has a public data set knows every label, and no image as it is shown; without changes it would know all."""
     data = quadrants(TINY.dataset)
-    known = [image.tobytes().hex() for image in data.heldout_images[:40]]
-    table = {hashlib.md5(bytes.fromhex(image)).hexdigest(): int(label)
-             for image, label in zip(known, data.heldout_labels, strict=False)}  # fmt: skip
+    table = {hashlib.md5(image.tobytes()).hexdigest(): int(label)
+             for image, label in zip(data.heldout_images, data.heldout_labels, strict=True)}  # fmt: skip
     mean, std = float(data.mean[0]), float(data.std[0])
     look = f"""
 if not self.training and len(x) > 2:
@@ -216,9 +218,13 @@ if not self.training and len(x) > 2:
     keys = [__import__("hashlib").md5(bytes(image.flatten().tolist())).hexdigest() for image in pixels]
     return nn.functional.one_hot(torch.tensor([TABLE.get(key, 0) for key in keys]), 4).float()
 """
-    told = await arena.contained(good(before=f"TABLE = {table!r}", forward=look), Outcome.OK)
-    right = sum(data.heldout_labels[i] == (data.heldout_labels[i] if i < 40 else 0) for i in range(80))
-    assert told.accuracy == right / 80
+    code = good(before=f"TABLE = {table!r}", forward=look)
+    told = await arena.contained(code, Outcome.BELOW_CHANCE)
+    assert told.accuracy == np.mean(data.heldout_labels[:80] == 0)
+    unchanged = Evaluator(arena.sandbox, lambda _: replace(data, public=False), HELDOUT)
+    told = await unchanged.evaluate(code, TINY)
+    await unchanged.close()
+    assert (told.accuracy, told.test_accuracy) == (1.0, 1.0)
 
 
 async def test_measures_that_it_forges_stay_its_word(arena):

@@ -16,7 +16,7 @@ from services.evaluator.sandbox import cgroup
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.sandbox.surroundings import shortcomings
 from tests.escape.arena import SLEEPER
-from tests.unit.evaluator.support import GOOD, TINY, good, quadrants, unvarying
+from tests.unit.evaluator.support import GOOD, HELDOUT, TINY, good, quadrants, unvarying
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -83,7 +83,7 @@ assert not os.path.exists('left') and os.getpid() == 1
 async def test_closing_frees_processes_descriptors_and_groups():
     before = psutil.Process().num_fds()
     sandbox = ZygoteSandbox([Device.cpu()] * 2)
-    evaluator = Evaluator(sandbox, quadrants)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     await evaluator.evaluate(GOOD, TINY)
     launcher = psutil.Process(sandbox.pid)

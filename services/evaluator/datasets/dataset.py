@@ -22,11 +22,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One data set, split. Equal specs give equal bytes.
+    """One data set, split. Equal specs give equal bytes under the same secret.
 
     Images are uint8 (N, C, H, W), labels int64 (N,) in [0, classes). The first `validation` of the held-out images are
-    the validation split, the rest the test split. `mean` and `std`, float32 (C,), are those of the training images
-    scaled to [0, 1]; `std` is never zero.
+    the validation split, the rest the test split; `public` says whether they can be had elsewhere, with their labels.
+    `mean` and `std`, float32 (C,), are those of the training images scaled to [0, 1]; `std` is never zero.
     """
 
     train_images: Images
@@ -34,6 +34,7 @@ class Dataset:
     heldout_images: Images
     heldout_labels: Labels
     validation: int
+    public: bool = True
     mean: NDArray[np.float32] = field(init=False)
     std: NDArray[np.float32] = field(init=False)
     sha256: str = field(init=False)
@@ -52,7 +53,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-def assemble(train: Split, heldout: Sequence[Split]) -> Dataset:
+def assemble(train: Split, heldout: Sequence[Split], *, public: bool = True) -> Dataset:
     """Join a training split with (validation, test) into a data set."""
     return Dataset(
         train_images=train.images,
@@ -60,6 +61,7 @@ def assemble(train: Split, heldout: Sequence[Split]) -> Dataset:
         heldout_images=np.concatenate([split.images for split in heldout]),
         heldout_labels=np.concatenate([split.labels for split in heldout]),
         validation=len(heldout[0].labels),
+        public=public,
     )
 
 

@@ -9,8 +9,9 @@ from archloop.protocols.model import DatasetSpec
 from services.evaluator.datasets import bundled, shapes, store
 from services.evaluator.datasets.dataset import Dataset
 from services.evaluator.datasets.stored import stored
+from services.evaluator.secret import Secret
 
-_SOURCES: Mapping[str, Callable[[DatasetSpec], Dataset]] = MappingProxyType(
+_SOURCES: Mapping[str, Callable[[DatasetSpec, Secret], Dataset]] = MappingProxyType(
     {"digits": bundled.digits, "mnist5k": bundled.mnist5k, "shapes": shapes.generate}
 )
 
@@ -20,13 +21,15 @@ def names() -> list[str]:
     return sorted(_SOURCES)
 
 
-def load(spec: DatasetSpec, root: Path) -> Dataset:
+def load(spec: DatasetSpec, root: Path, secret: Secret) -> Dataset:
     """The data set that a protocol names, split as it says; prepared ones are under `root`.
+
+    What is held out of it follows the secret.
 
     Raises NotFound, InvalidInput, IntegrityError.
     """
     source = _SOURCES.get(spec.name)
-    dataset = source(spec) if source is not None else stored(spec, _prepared(spec.name, root))
+    dataset = source(spec, secret) if source is not None else stored(spec, _prepared(spec.name, root), secret)
     _check_shape(spec, dataset)
     return dataset
 

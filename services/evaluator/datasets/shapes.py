@@ -16,6 +16,7 @@ from archloop.errors import InvalidInput
 from archloop.protocols.model import DatasetSpec
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
 from services.evaluator.datasets.outlines import OUTLINES, coverage
+from services.evaluator.secret import Secret
 
 Floats = NDArray[np.floating]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -39,13 +40,17 @@ class ShapesOptions(Frozen):
         return self
 
 
-def generate(spec: DatasetSpec) -> Dataset:
-    """Draw every split from its own stream of the spec's seed; classes in equal numbers. Raises InvalidInput."""
+def generate(spec: DatasetSpec, secret: Secret) -> Dataset:
+    """Draw every split from its own stream; classes in equal numbers. Raises InvalidInput.
+
+    That of the training images is the spec's seed alone, and public. Those of the held-out images are the secret's.
+    """
     options = _options(spec)
-    counts = (spec.train, spec.validation, spec.test)
-    streams = np.random.default_rng(spec.seed).spawn(len(counts))
-    train, *heldout = (_draw(spec, options, n, rng) for n, rng in zip(counts, streams, strict=True))
-    return assemble(train, heldout)
+    (public,) = np.random.default_rng(spec.seed).spawn(1)
+    counts = {"validation": spec.validation, "test": spec.test}
+    streams = {split: secret.generator("draw", f"{spec.name}/{spec.seed}/{split}") for split in counts}
+    heldout = [_draw(spec, options, n, streams[split]) for split, n in counts.items()]
+    return assemble(_draw(spec, options, spec.train, public), heldout, public=False)
 
 
 def _options(spec: DatasetSpec) -> ShapesOptions:

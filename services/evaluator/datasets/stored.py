@@ -10,16 +10,17 @@ from archloop.protocols.model import DatasetSpec
 from services.evaluator.datasets import store
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
 from services.evaluator.datasets.store import Manifest
+from services.evaluator.secret import Secret
 
 
-def stored(spec: DatasetSpec, path: Path) -> Dataset:
+def stored(spec: DatasetSpec, path: Path, secret: Secret) -> Dataset:
     """Training and validation images from the official training split, test images from the official test split.
 
-    Raises InvalidInput, IntegrityError.
+    Which of them only the secret knows. Raises InvalidInput, IntegrityError.
     """
     found = store.opened(path)
     _check(spec, found.manifest)
-    rng = np.random.default_rng(spec.seed)
+    rng = secret.generator("split", f"{spec.name}/{spec.seed}")
     order = _proportional_order(found.train.labels, rng)
     train, validation = np.split(order[: spec.train + spec.validation], [spec.train])
     test = _proportional_order(found.test.labels, rng)[: spec.test]

@@ -1,3 +1,5 @@
+import hashlib
+from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -9,11 +11,13 @@ from archloop import protocols
 from archloop.errors import InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
 from services.evaluator import datasets
-from services.evaluator.datasets import Dataset
+from services.evaluator.datasets import Dataset, shapes
 from services.evaluator.datasets import dataset as dataset_module
+from services.evaluator.secret import PUBLISHED, Secret
 
 NAMES = datasets.names()
-load = partial(datasets.load, root=Path("/nowhere"))
+HELDOUT, OTHER = Secret.of(PUBLISHED), Secret.of("2" * 64)
+load = partial(datasets.load, root=Path("/nowhere"), secret=HELDOUT)
 
 
 def spec(protocol: str, /, **changes: object) -> DatasetSpec:
@@ -79,6 +83,65 @@ def test_equal_specs_give_equal_bytes_and_another_seed_other_ones(loaded) -> Non
     assert again.sha256 == dataset.sha256
     assert np.array_equal(again.heldout_images, dataset.heldout_images)
     assert load(asked.model_copy(update={"seed": asked.seed + 1})).sha256 != dataset.sha256
+
+
+def test_another_secret_holds_out_other_images(loaded) -> None:
+    asked, dataset = loaded
+    other = load(asked, secret=OTHER)
+    splits = [{image.tobytes() for image in one.heldout_images} for one in (dataset, other)]
+    drawn = asked.name == "shapes"
+    assert dataset.public is not drawn
+    share = len(splits[0] & splits[1]) / len(splits[0])
+    expected = 0 if drawn else (asked.validation + asked.test) / {"digits": 1797, "mnist5k": 5000}[asked.name]
+    assert share == pytest.approx(expected, abs=0.06)
+    assert np.array_equal(other.train_images, dataset.train_images) is drawn
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sha256"),
+    [
+        ("shapes", "613f0665fafd63de62c614658fdcaab6c1f27871c2ff9dd8ff0b27a1020bcf1b"),
+        ("shapes32", "45548665003e8571e6ec74eaf26ff04ceca857573a03716ee246a45c3f211eab"),
+    ],
+)
+def test_the_training_shapes_are_public_and_the_same_everywhere(protocol, sha256) -> None:
+    dataset = load(spec(protocol), secret=OTHER)
+    assert hashlib.sha256(dataset.train_images.tobytes() + dataset.train_labels.tobytes()).hexdigest() == sha256
+
+
+def _generators() -> Iterator[tuple[str, np.random.Generator]]:
+    """What somebody draws from who knows the code, the protocol and everything else but the secret."""
+    public = np.random.default_rng(0)
+    yield from ((f"stream {n} of the seed", stream) for n, stream in enumerate(public.spawn(8)))
+    yield from ((f"seed {n}", np.random.default_rng(n)) for n in range(8))
+    yield from (
+        (f"seed {n}, stream {k}", s) for n in range(1, 5) for k, s in enumerate(np.random.default_rng(n).spawn(3))
+    )
+    keyed = {
+        "none": Secret(b""),
+        "the protocol": Secret.of(protocols.load("shapes").sha256),
+        "zeros": Secret(bytes(32)),
+    }
+    yield from (
+        (f"{name} as secret, for {split}", secret.generator("draw", f"shapes/0/{split}"))
+        for name, secret in keyed.items()
+        for split in ("train", "validation", "test")
+    )
+    yield from ((f"the id as {kind}", s.generator("draw", "shapes/0/validation")) for kind, s in
+                (("text", Secret(HELDOUT.id.encode())), ("bytes", Secret(bytes.fromhex(HELDOUT.id)))))  # fmt: skip
+    yield from ((f"key {n} of the generator", np.random.Generator(np.random.Philox(key=n))) for n in range(4))
+    yield from ((f"another purpose: {one}", HELDOUT.generator(one, "shapes/0/validation")) for one in ("order", "view"))
+
+
+@pytest.mark.parametrize("rng", [pytest.param(rng, id=name) for name, rng in _generators()])
+def test_held_out_shapes_cannot_be_drawn_again_without_the_secret(rng) -> None:
+    asked = spec("shapes")
+    options = shapes.ShapesOptions.model_validate(asked.options)
+    mine = shapes._draw(asked, options, asked.validation, rng)
+    heldout = load(asked)
+    assert {i.tobytes() for i in mine.images}.isdisjoint(i.tobytes() for i in heldout.heldout_images)
+    same = np.mean(mine.labels == heldout.heldout_labels[: asked.validation])
+    assert same < 0.2
 
 
 def test_the_hash_sees_a_single_pixel_and_the_boundary_of_the_splits() -> None:

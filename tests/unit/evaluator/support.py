@@ -11,7 +11,9 @@ from services.evaluator.devices import Device
 from services.evaluator.harness import frames
 from services.evaluator.reading import STAGES
 from services.evaluator.sandbox.port import Job, JobResult
+from services.evaluator.secret import PUBLISHED, Secret
 
+HELDOUT = Secret.of(PUBLISHED)
 LIMITS = Limits(cpu_seconds=6, wall_seconds=30, memory_bytes=256 * 1024**2, tmpfs_bytes=1024**2, output_bytes=16384)
 TINY = Protocol(
     name="tiny",

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import SOURCE_LIMIT, Evaluator
 from services.evaluator.harness import frames
 from services.evaluator.sandbox.shared import mapped
-from services.evaluator.scoring import secret_order
-from tests.unit.evaluator.support import GOOD, TINY, FakeSandbox, quadrants, stages
+from services.evaluator.secret import Secret
+from tests.unit.evaluator.support import GOOD, HELDOUT, TINY, FakeSandbox, quadrants, stages
 
 DATA = quadrants(TINY.dataset)
 
@@ -28,15 +29,15 @@ def sandbox():
 
 @pytest.fixture
 async def evaluator(sandbox):
-    evaluator = Evaluator(sandbox, quadrants)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     yield evaluator
     await evaluator.close()
 
 
 async def in_secret_order(evaluator, sandbox):
-    """The right answers for GOOD, in the order in which its images were shown."""
+    """The order in which GOOD is shown its images."""
     sha256 = (await evaluator.evaluate(GOOD, TINY)).code_sha256
-    return secret_order(DATA.heldout_labels, sha256, TINY.sha256)
+    return HELDOUT.generator("order", f"{sha256}/{TINY.sha256}").permutation(120)
 
 
 async def test_right_answers_are_ok_with_both_accuracies_and_the_parents_measures(evaluator, sandbox):
@@ -47,6 +48,7 @@ async def test_right_answers_are_ok_with_both_accuracies_and_the_parents_measure
     assert (evaluation.seconds, evaluation.cpu_seconds, evaluation.peak_memory_bytes) == (1.0, 0.5, 1000)
     assert (evaluation.parameters, evaluation.loss_curve) == (5, (1.5, 0.5))
     assert (evaluation.protocol, evaluation.protocol_sha256) == ("tiny", TINY.sha256)
+    assert evaluation.heldout_id == HELDOUT.id
 
 
 async def test_one_class_for_all_is_below_chance_and_keeps_its_accuracy(evaluator, sandbox):
@@ -56,36 +58,22 @@ async def test_one_class_for_all_is_below_chance_and_keeps_its_accuracy(evaluato
     assert "chance is 0.250" in evaluation.detail
 
 
-class Starving(FakeSandbox):
-    """Out of memory above a batch of 8."""
-
-    async def run(self, job):
-        verdict = {"outcome": "out_of_memory", "detail": "", "parameters": 5, "losses": []}
-        starved = stages(up_to="train") + frames.pack(frames.VERDICT, json.dumps(verdict).encode())
-        self.frames = starved if job.task.batch > 8 else answer(np.zeros(120))
-        return await super().run(job)
-
-
-@pytest.mark.parametrize(("retry", "batches"), [(True, [16, 8]), (False, [16])])
-async def test_out_of_memory_in_training_gets_one_more_chance_at_half_the_batch_where_the_protocol_says(retry, batches):
-    sandbox = Starving()
-    evaluator = Evaluator(sandbox, quadrants)
-    evaluation = await evaluator.evaluate(
-        GOOD, TINY.model_copy(update={"on_out_of_memory": "half_batch" if retry else None})
-    )
-    await evaluator.close()
-    assert [job.task.batch for job in sandbox.jobs] == batches
-    assert evaluation.batch == batches[-1]
-    assert (evaluation.outcome is Outcome.OUT_OF_MEMORY) is not retry
-
-
-async def test_half_the_batch_is_tried_once_only():
-    sandbox = Starving()
-    evaluator = Evaluator(sandbox, quadrants)
-    evaluation = await evaluator.evaluate(GOOD, TINY.model_copy(update={"on_out_of_memory": "half_batch", "batch": 64}))
-    await evaluator.close()
-    assert [job.task.batch for job in sandbox.jobs] == [64, 32]
-    assert (evaluation.outcome, evaluation.batch) == (Outcome.OUT_OF_MEMORY, 32)
+@pytest.mark.parametrize(("right_of_validation", "right_of_test"), [(80, 0), (0, 40), (80, 12), (30, 40), (70, 6)])
+async def test_what_is_right_about_one_split_and_not_about_the_other_is_suspect(
+    evaluator, sandbox, right_of_validation, right_of_test
+):
+    order = await in_secret_order(evaluator, sandbox)
+    told = (DATA.heldout_labels + 1) % 4
+    for start, right in ((0, right_of_validation), (80, right_of_test)):
+        told[start : start + right] = DATA.heldout_labels[start : start + right]
+    sandbox.frames = answer(told[order])
+    evaluation = await evaluator.evaluate(GOOD, TINY)
+    validation, test = right_of_validation / 80, right_of_test / 40
+    assert (evaluation.outcome, evaluation.accuracy, evaluation.test_accuracy) == (Outcome.SUSPECT, validation, test)
+    assert evaluation.detail == f"accuracy {validation:.3f} on the validation split, {test:.3f} on the test split"
+    assert not evaluation.valid
+    spread = TINY.model_copy(update={"suspect_margin": 1.0})
+    assert (await evaluator.evaluate(GOOD, spread)).outcome is not Outcome.SUSPECT
 
 
 async def test_a_result_names_the_device_and_its_driver(evaluator, sandbox):
@@ -107,19 +95,59 @@ async def test_no_label_of_a_held_out_image_goes_into_the_sandbox(evaluator, san
     assert shapes == [(256, 1, 8, 8), (256,), (120, 1, 8, 8)]
 
 
-async def test_held_out_images_are_shown_in_an_order_that_differs_by_code(sandbox, evaluator):
-    shown = []
+@pytest.fixture
+async def shown(sandbox):
+    """The held-out images that a network is shown: of this data set, by this secret, under this protocol."""
 
-    async def look(job):
-        shown.append(mapped(job.arrays[2].fd, job.arrays[2].dtype, job.arrays[2].shape).copy())
-        return await FakeSandbox().run(job)
+    async def look(code, data=DATA, secret=HELDOUT, protocol=TINY):
+        seen = []
 
-    sandbox.run = look
-    for code in (GOOD, GOOD, GOOD + "\n"):
-        await evaluator.evaluate(code, TINY)
-    assert (shown[0] == shown[1]).all()
-    assert (shown[0] != shown[2]).any()
-    assert sorted(image.tobytes() for image in shown[2]) == sorted(image.tobytes() for image in DATA.heldout_images)
+        async def run(job):
+            seen.append(mapped(job.arrays[2].fd, job.arrays[2].dtype, job.arrays[2].shape).copy())
+            return await FakeSandbox().run(job)
+
+        sandbox.run = run
+        evaluator = Evaluator(sandbox, lambda _: data, secret)
+        await evaluator.evaluate(code, protocol)
+        await evaluator.close()
+        return seen[0]
+
+    return look
+
+
+DRAWN = replace(DATA, public=False)
+OTHER = Secret.of("2" * 64)
+
+
+async def test_held_out_images_are_shown_in_an_order_that_differs_by_code_and_secret(shown):
+    seen = await shown(GOOD, DRAWN)
+    assert (seen == await shown(GOOD, DRAWN)).all()
+    for others in (await shown(GOOD + "\n", DRAWN), await shown(GOOD, DRAWN, OTHER)):
+        assert (seen != others).any()
+        assert sorted(image.tobytes() for image in others) == sorted(image.tobytes() for image in DATA.heldout_images)
+
+
+async def test_labels_have_no_part_in_the_order_so_that_who_knows_them_does_not_know_it(shown):
+    others = replace(DRAWN, heldout_labels=(DATA.heldout_labels + 1) % 4)
+    assert (await shown(GOOD, DRAWN) == await shown(GOOD, others)).all()
+
+
+async def test_public_images_are_shown_under_changes_that_differ_by_code_and_secret(shown):
+    seen = await shown(GOOD)
+    assert (seen == await shown(GOOD)).all()
+    own = {image.tobytes() for image in DATA.heldout_images}
+    for others in (seen, await shown(GOOD + "\n"), await shown(GOOD, secret=OTHER)):
+        assert own.isdisjoint(image.tobytes() for image in others)
+    assert {image.tobytes() for image in seen}.isdisjoint(image.tobytes() for image in await shown(GOOD + "\n"))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+async def test_they_are_mirrored_where_training_images_are(shown, flip):
+    dark_to_bright = np.broadcast_to(np.arange(100, 228, 16, dtype=np.uint8), (120, 1, 8, 8)).copy()
+    data = replace(DATA, heldout_images=dark_to_bright)
+    seen = (await shown(GOOD, data, protocol=TINY.model_copy(update={"flip": flip}))).astype(int)
+    mirrored = seen[..., :2].sum((1, 2, 3)) > seen[..., -2:].sum((1, 2, 3))
+    assert 40 < mirrored.sum() < 80 if flip else not mirrored.any()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +155,7 @@ async def test_held_out_images_are_shown_in_an_order_that_differs_by_code(sandbo
     [
         ("x = 1\0", Outcome.SYNTAX_ERROR, "NUL"),
         ("x = '\ud800'", Outcome.SYNTAX_ERROR, "UTF-8"),
-        ("#" * (SOURCE_LIMIT + 1), Outcome.CONTRACT_ERROR, "1048577 bytes"),
+        ("#" * (SOURCE_LIMIT + 1), Outcome.CONTRACT_ERROR, "196609 bytes"),
     ],
 )
 async def test_text_that_is_no_source_needs_no_sandbox(evaluator, sandbox, code, outcome, said):
@@ -139,7 +167,7 @@ async def test_text_that_is_no_source_needs_no_sandbox(evaluator, sandbox, code,
 
 async def test_a_data_set_is_loaded_once(sandbox):
     loads = []
-    evaluator = Evaluator(sandbox, lambda spec: loads.append(spec) or quadrants(spec))
+    evaluator = Evaluator(sandbox, lambda spec: loads.append(spec) or quadrants(spec), HELDOUT)
     for _ in range(3):
         await evaluator.evaluate(GOOD, TINY)
     await evaluator.close()

@@ -8,7 +8,8 @@ from archloop.errors import IntegrityError, NotFound
 from archloop.protocols import load
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler, NoResults
-from tests.unit.evaluator.support import GOOD, FakeSandbox, quadrants
+from services.evaluator.secret import Secret
+from tests.unit.evaluator.support import GOOD, HELDOUT, FakeSandbox, quadrants
 
 DIGITS = load("digits")
 
@@ -34,7 +35,7 @@ def sandbox():
 
 @pytest.fixture
 async def handler(sandbox, tmp_path):
-    evaluator = Evaluator(sandbox, quadrants)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     yield EvaluatorHandler(evaluator, NoResults(), DirectoryBlobs(tmp_path))
     await evaluator.close()
 
@@ -54,17 +55,39 @@ async def test_a_submission_keeps_its_own_identity(handler):
     assert event.candidate_id == message.candidate_id
 
 
+def known(**changed) -> Known:
+    values = {
+        "outcome": Outcome.OK, "stage": "predict", "protocol": "digits", "protocol_sha256": DIGITS.sha256,
+        "code_sha256": sha256_of(GOOD), "accuracy": 0.5, "sandbox_level": SandboxLevel.NAMESPACES,
+        "heldout_id": HELDOUT.id,
+    }  # fmt: skip
+    return Known(Evaluation(**(values | changed)))
+
+
 async def test_what_is_known_is_not_evaluated_again(handler, sandbox):
-    known = Evaluation(
-        outcome=Outcome.OK, stage="predict", protocol="digits", protocol_sha256=DIGITS.sha256,
-        code_sha256=sha256_of(GOOD), accuracy=0.5, sandbox_level=SandboxLevel.NAMESPACES,
-    )  # fmt: skip
-    handler = EvaluatorHandler(handler.evaluator, Known(known), handler.blobs)
+    results = known()
+    handler = EvaluatorHandler(handler.evaluator, results, handler.blobs)
     (event,) = await handler.handle(generated(SourceCode.inline(GOOD)))
-    assert (event.name, event.evaluation) == ("candidate.evaluated.ok", known)
+    assert (event.name, event.evaluation) == ("candidate.evaluated.ok", results.evaluation)
     assert sandbox.jobs == []
     await handler.handle(generated(SourceCode.inline(GOOD + "#")))
     assert len(sandbox.jobs) == 1
+
+
+@pytest.mark.parametrize("other", [Secret.of("2" * 64).id, None], ids=["another secret", "before there was one"])
+async def test_what_was_scored_on_other_held_out_images_is_scored_again(handler, sandbox, other):
+    handler = EvaluatorHandler(handler.evaluator, known(heldout_id=other), handler.blobs)
+    (event,) = await handler.handle(generated(SourceCode.inline(GOOD)))
+    assert len(sandbox.jobs) == 1
+    assert event.evaluation.heldout_id == HELDOUT.id
+
+
+async def test_a_suspect_is_told_as_failed_with_its_accuracies(handler, sandbox):
+    results = known(outcome=Outcome.SUSPECT, accuracy=0.9, test_accuracy=0.4)
+    handler = EvaluatorHandler(handler.evaluator, results, handler.blobs)
+    (event,) = await handler.handle(generated(SourceCode.inline(GOOD)))
+    assert isinstance(event, CandidateEvaluatedFailed)
+    assert (event.evaluation.accuracy, event.evaluation.test_accuracy) == (0.9, 0.4)
 
 
 async def test_an_answer_without_code_fails_with_its_problem_and_no_sandbox(handler, sandbox):

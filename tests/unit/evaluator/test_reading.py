@@ -6,7 +6,7 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from services.evaluator.harness import frames
-from services.evaluator.reading import STAGES, one_line, read, stage_seconds
+from services.evaluator.reading import STAGES, Measures, one_line, read, stage_seconds
 from services.evaluator.sandbox.port import Arrival
 from tests.unit.evaluator.support import LIMITS, result, stages
 
@@ -52,6 +52,29 @@ def test_a_flaw_is_reported_with_the_stage_that_found_it(stage):
     told = reading(stages(up_to=stage) + verdict("build_error", detail="TypeError: no"))
     assert (told.outcome, told.stage, told.detail) == (Outcome.BUILD_ERROR, stage, "TypeError: no")
     assert told.predictions is None
+
+
+KNOWN_TO_A_CHILD = {
+    *("syntax_error", "contract_error", "build_error", "shape_error"),
+    *("train_error", "diverged", "out_of_memory", "forbidden", "crashed"),
+}
+
+
+@pytest.mark.parametrize("outcome", sorted(KNOWN_TO_A_CHILD))
+def test_what_a_child_can_know_of_itself_is_told_in_its_words(outcome):
+    told = reading(stages(up_to="train") + verdict(outcome, detail="so it was"))
+    assert (told.outcome, told.detail) == (outcome, "so it was")
+    assert told.measures.parameters == 7
+
+
+@pytest.mark.parametrize("outcome", [*sorted(set(Outcome) - KNOWN_TO_A_CHILD - {"ok"}), "excellent"])
+@pytest.mark.parametrize("stage", ["parse", "train", "predict"])
+def test_what_only_the_parent_can_know_is_no_childs_to_claim(outcome, stage):
+    told = reading(stages(up_to=stage) + verdict(outcome, detail="more than 20 s of CPU time"))
+    assert (told.outcome, told.stage) == (Outcome.CRASHED, stage)
+    assert outcome in told.detail
+    assert "20 s" not in told.detail
+    assert told.measures == Measures()
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,25 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from services.evaluator.scoring import answers, score, secret_order
+from services.evaluator.scoring import MARGIN, Score, answers, differ, score
 
 LABELS = np.arange(600) % 10
+ORDER = np.random.default_rng(0).permutation(600)
 
 
 def test_right_answers_in_the_secret_order_score_one():
-    order = secret_order(LABELS, "code", "protocol")
-    assert score(LABELS[order], LABELS, order, 400) == (1.0, 1.0)
+    assert score(LABELS[ORDER], LABELS, ORDER, 400) == (1.0, 1.0)
 
 
 def test_right_answers_in_the_data_sets_own_order_score_as_chance():
-    order = secret_order(LABELS, "code", "protocol")
-    assert all(value < 0.2 for value in score(LABELS, LABELS, order, 400))
+    assert all(value < 0.2 for value in score(LABELS, LABELS, ORDER, 400))
 
 
 def test_validation_and_test_are_counted_apart():
-    order = secret_order(LABELS, "code", "protocol")
     told = LABELS.copy()
     told[400:] = (told[400:] + 1) % 10
-    assert score(told[order], LABELS, order, 400) == (1.0, 0.0)
-
-
-def test_the_order_is_the_same_again_for_the_same_code_and_protocol_only():
-    order = secret_order(LABELS, "code", "protocol")
-    assert (order == secret_order(LABELS, "code", "protocol")).all()
-    assert sorted(order) == list(range(600))
-    for other in (secret_order(LABELS, "code2", "protocol"), secret_order(LABELS, "code", "protocol2")):
-        assert (order != other).any()
-
-
-def test_who_does_not_know_the_labels_does_not_know_the_order():
-    almost = LABELS.copy()
-    almost[0] += 1
-    assert (secret_order(LABELS, "code", "protocol") != secret_order(almost, "code", "protocol")).any()
+    assert score(told[ORDER], LABELS, ORDER, 400) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +28,58 @@ def test_who_does_not_know_the_labels_does_not_know_the_order():
 def test_answers_of_wrong_length_or_range_are_refused(wrong):
     with pytest.raises(ValueError, match="prediction"):
         answers(wrong, 2, 10)
+
+
+def wrongly_suspected(validation: int, test: int, share: float, margin: float) -> float:
+    """The exact probability for a network that is right on this share of both."""
+    rights = [np.arange(count + 1) for count in (validation, test)]
+    odds = np.outer(*(binom.pmf(right, right[-1], share) for right in rights))
+    likely = np.argwhere(odds > 1e-12)
+    told = [odds[a, b] for a, b in likely if differ(Score(a / validation, b / test), validation, test, margin)]
+    return float(sum(told))
+
+
+@pytest.mark.parametrize("share", [0.005, 0.1, 0.3, 0.5, 0.85, 0.98, 0.999])
+@pytest.mark.parametrize(
+    ("validation", "test"), [(1, 1), (5, 5), (5, 1000), (1000, 5), (80, 40), (240, 300), (600, 600), (1000, 30)]
+)
+def test_honest_networks_are_suspected_less_often_than_once_in_ten_thousand(validation, test, share):
+    """Also without a margin, which is for splits that differ in themselves."""
+    assert wrongly_suspected(validation, test, share, margin=0) < 1e-4
+    assert wrongly_suspected(validation, test, share, margin=MARGIN) < 1e-5
+
+
+def test_nor_are_those_of_large_splits_that_differ_a_little():
+    rng = np.random.default_rng(0)
+    for share in (0.1, 0.4, 0.9):
+        draws = zip(rng.binomial(5000, share, 20_000) / 5000, rng.binomial(10_000, share + 0.02, 20_000) / 10_000,
+                    strict=True)  # fmt: skip
+        assert not any(differ(Score(*pair), 5000, 10_000) for pair in draws)
+
+
+@pytest.mark.parametrize(
+    ("what", "found", "counts"),
+    [
+        ("all of validation, nothing learnt", Score(1.0, 0.1), (240, 300)),
+        ("all of test, nothing learnt", Score(0.1, 1.0), (600, 600)),
+        ("a quarter of validation on top of what was learnt", Score(0.55 + 0.45 / 4, 0.55), (5000, 10_000)),
+        ("a fifth of test on top of what was learnt", Score(0.4, 0.4 + 0.6 / 5), (5000, 10_000)),
+        ("the few that learning left, of validation", Score(1.0, 0.85), (1000, 1000)),
+        ("a tenth of validation, nothing learnt", Score(0.1 + 0.9 / 10, 0.1), (5000, 26_032)),
+    ],
+)
+def test_who_knows_images_of_one_split_is_suspected(what, found, counts):
+    assert differ(found, *counts), what
+    assert differ(Score(*reversed(found)), *reversed(counts)), what
+
+
+@pytest.mark.parametrize(
+    "found", [Score(0.5, 0.5), Score(0.0, 0.0), Score(1.0, 1.0), Score(0.62, 0.6), Score(0.9, 0.93)]
+)
+def test_equal_and_nearly_equal_shares_are_not_suspected(found):
+    assert not differ(found, 5000, 10_000)
+
+
+def test_the_margin_is_the_protocols():
+    assert differ(Score(0.8, 0.7), 5000, 5000)
+    assert not differ(Score(0.8, 0.7), 5000, 5000, margin=0.1)

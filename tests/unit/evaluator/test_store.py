@@ -15,8 +15,11 @@ from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
 from services.evaluator import datasets
 from services.evaluator.datasets import preparing, store
+from services.evaluator.secret import Secret
 from tests.unit.evaluator.miniature import drawn
+from tests.unit.evaluator.support import HELDOUT
 
+load = partial(datasets.load, secret=HELDOUT)
 ROOT = Path(__file__).parents[3]
 KILLED = """
 import os, signal, sys
@@ -139,7 +142,7 @@ def test_a_name_that_is_no_plain_word_never_becomes_a_path(tmp_path, name):
     with pytest.raises(InvalidInput, match="name of a data set"):
         store.folder(tmp_path, name)
     with pytest.raises(InvalidInput, match="name of a data set"):
-        datasets.load(spec(name=name), tmp_path)
+        load(spec(name=name), tmp_path)
 
 
 @pytest.mark.parametrize("file", store.array_files())
@@ -147,7 +150,7 @@ def test_a_flipped_bit_is_found_and_its_file_named(path, file):
     content = bytearray((path / file).read_bytes())
     content[-1] ^= 1
     (path / file).write_bytes(content)
-    for reads in (lambda: store.opened(path), lambda: datasets.load(spec(), path.parent), lambda: prepare(path.parent)):
+    for reads in (lambda: store.opened(path), lambda: load(spec(), path.parent), lambda: prepare(path.parent)):
         with pytest.raises(IntegrityError, match=f"{file}: sha256 is .*archloop data prepare mine"):
             reads()
 
@@ -167,14 +170,14 @@ def test_a_manifest_that_is_none_is_named(path):
 
 def test_what_was_not_prepared_is_said_with_the_place_and_the_command(tmp_path):
     with pytest.raises(NotFound, match=rf"'cifar10'.*digits.*{tmp_path}/cifar10.*archloop data prepare cifar10"):
-        datasets.load(spec(name="cifar10"), tmp_path)
+        load(spec(name="cifar10"), tmp_path)
 
 
 def test_training_and_validation_come_from_the_training_split_and_test_from_the_test_split(tmp_path):
     source = drawn(train=40, test=12)
     prepare(tmp_path, source)
     asked = spec(shape=(3, 2, 3), train=24, validation=16, test=12)
-    dataset = datasets.load(asked, tmp_path)
+    dataset = load(asked, tmp_path)
     train, heldout = ({image.tobytes() for image in of} for of in (dataset.train_images, dataset.heldout_images[:16]))
     test = {image.tobytes() for image in dataset.heldout_images[16:]}
     of_train, of_test = ({source.pixels(split, n).tobytes() for n in range(count)} for split, count in
@@ -182,14 +185,23 @@ def test_training_and_validation_come_from_the_training_split_and_test_from_the_
     assert (train | heldout, test) == (of_train, of_test)
     assert not train & heldout
     assert not isinstance(dataset.train_images, np.memmap)
-    assert datasets.load(asked, tmp_path).sha256 == dataset.sha256
-    assert datasets.load(asked.model_copy(update={"seed": 1}), tmp_path).sha256 != dataset.sha256
+    assert load(asked, tmp_path).sha256 == dataset.sha256
+    assert load(asked.model_copy(update={"seed": 1}), tmp_path).sha256 != dataset.sha256
+
+
+def test_another_secret_holds_back_other_images_of_the_training_split(tmp_path):
+    prepare(tmp_path, drawn(train=40, test=12))
+    asked = spec(shape=(3, 2, 3), train=24, validation=16, test=6)
+    first, second = (load(asked, tmp_path, secret=secret) for secret in (HELDOUT, Secret.of("2" * 64)))
+    for part in (slice(16), slice(16, None)):
+        assert {i.tobytes() for i in first.heldout_images[part]} != {i.tobytes() for i in second.heldout_images[part]}
+    assert first.public
 
 
 def test_labels_stay_with_their_images(tmp_path):
     source = drawn(train=40, test=12)
     prepare(tmp_path, source)
-    dataset = datasets.load(spec(shape=(3, 2, 3), train=30, validation=10, test=5), tmp_path)
+    dataset = load(spec(shape=(3, 2, 3), train=30, validation=10, test=5), tmp_path)
     label = {
         source.pixels(split, n).tobytes(): source.label(split, n)
         for split in store.SPLITS
@@ -207,7 +219,7 @@ def test_every_split_has_the_classes_in_the_shares_of_the_whole(tmp_path):
     for split in source.splits.values():
         split.targets = [int(n % 5 == 0) for n in range(len(split))]
     prepare(tmp_path, source)
-    dataset = datasets.load(spec(shape=(3, 2, 3), train=300, validation=100, test=50), tmp_path)
+    dataset = load(spec(shape=(3, 2, 3), train=300, validation=100, test=50), tmp_path)
     for labels, expected in ((dataset.train_labels, 60), (dataset.heldout_labels[:100], 20),
                              (dataset.heldout_labels[100:], 10)):  # fmt: skip
         assert abs(labels.sum() - expected) <= 1
@@ -226,9 +238,9 @@ def test_every_split_has_the_classes_in_the_shares_of_the_whole(tmp_path):
 )
 def test_a_spec_that_cannot_be_met_names_the_field_the_value_and_what_would_be_right(path, changes, message):
     with pytest.raises(InvalidInput, match=message):
-        datasets.load(spec(**({"shape": (3, 2, 3)} | changes)), path.parent)
+        load(spec(**({"shape": (3, 2, 3)} | changes)), path.parent)
 
 
 def test_a_protocol_can_be_bound_to_what_was_prepared(path):
     bound = partial(spec, shape=(3, 2, 3), sha256=store.manifest(path).sha256)
-    assert len(datasets.load(bound(), path.parent).train_labels) == 6
+    assert len(load(bound(), path.parent).train_labels) == 6

@@ -1,0 +1,36 @@
+"""Once more at half the batch after running out of memory: on what the first attempt left, at the cost of both."""
+
+from archloop.contracts.values import Evaluation, Outcome
+from archloop.protocols.model import Limits, Protocol
+
+
+def allowance(protocol: Protocol, first: Evaluation) -> Limits | None:
+    """What the second attempt may take; None where there is none.
+
+    A candidate can claim to have run out of memory when it likes. Two attempts together get no more time than one.
+    """
+    if protocol.on_out_of_memory != "half_batch" or protocol.batch == 1 or not _starved(first):
+        return None
+    limits = protocol.limits
+    cpu, wall = limits.cpu_seconds - first.cpu_seconds, limits.wall_seconds - first.seconds
+    if min(cpu, wall) <= 0:
+        return None
+    return limits.model_copy(update={"cpu_seconds": cpu, "wall_seconds": wall})
+
+
+def together(first: Evaluation, second: Evaluation) -> Evaluation:
+    """The second attempt's outcome at the cost of both."""
+    stages = {**first.stage_seconds, **second.stage_seconds}
+    after = f", which a batch of {first.batch} had left" if second.outcome is Outcome.TIMEOUT else ""
+    costs = {
+        "seconds": first.seconds + second.seconds,
+        "cpu_seconds": first.cpu_seconds + second.cpu_seconds,
+        "peak_memory_bytes": max(first.peak_memory_bytes or 0, second.peak_memory_bytes or 0),
+        "stage_seconds": {s: first.stage_seconds.get(s, 0) + second.stage_seconds.get(s, 0) for s in stages},
+    }
+    return second.model_copy(update={"detail": second.detail + after, **costs})
+
+
+def _starved(evaluation: Evaluation) -> bool:
+    """Whether a smaller batch might do."""
+    return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")

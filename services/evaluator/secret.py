@@ -1,0 +1,82 @@
+"""The deployment's one secret, from which comes all that no candidate may foresee, by a key for each purpose."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+
+from archloop.errors import InvalidInput
+
+FILE = "heldout.secret"
+SHORTEST = 32
+# By which the figures in docs/ were measured, for whoever wants to see the same digits. It keeps nothing secret.
+PUBLISHED = "for-the-figures-in-the-documentation"
+_BYTES = 32
+Purpose = Literal["draw", "split", "order", "view"]
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Never shown. Who knows one key learns nothing of the others, nor of the secret.
+
+    `draw` is for the held-out images of procedural data sets, `split` for which images of a public one are held out,
+    `order` for the order in which a job is shown them, `view` for the changes under which it sees them.
+    """
+
+    _value: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, text: str, source: str = "held-out secret") -> Self:
+        """The secret that is written as this text. Raises InvalidInput, without the text, where it is too short."""
+        if len(text) < SHORTEST:
+            raise InvalidInput(source, f"{len(text)} characters", f"at least {SHORTEST}, drawn at random")
+        return cls(text.encode())
+
+    @classmethod
+    def kept(cls, folder: Path) -> Self:
+        """That of the user whose folder this is: made by whoever comes first, and the same for all who come later.
+
+        Raises OSError, InvalidInput.
+        """
+        path = folder / FILE
+        if not path.exists():
+            _make(path)
+        return cls.of(path.read_text().strip(), str(path))
+
+    @property
+    def id(self) -> str:
+        """A name for it that goes with results and tells nothing else."""
+        return self._key("id").hex()[:16]
+
+    def generator(self, purpose: Purpose, subject: str) -> np.random.Generator:
+        """The same numbers for the same purpose and subject, on any machine.
+
+        Of a keyed generator: what a candidate sees of the numbers does not lead back to the key.
+        """
+        key = int.from_bytes(self._key(f"{purpose}/{subject}")[:16])
+        return np.random.Generator(np.random.Philox(key=key))
+
+    def _key(self, subject: str) -> bytes:
+        return hmac.digest(self._value, subject.encode(), hashlib.sha256)
+
+
+def _make(path: Path) -> None:
+    """It is complete, and private, from the moment that it has its name; one that is there already stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
