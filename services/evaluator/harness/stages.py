@@ -171,8 +171,7 @@ class Stages:
     def _at_once(self) -> int:
         """How many images to predict at a time: of large ones no more than were trained on at a time."""
         _, height, width = self._task.shape
-        return max(self._task.batch, min(_PERHAPS_OF_CONDITIONS = ("train_error", "diverged")
-_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
+        return max(self._task.batch, min(_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
 
     def _begin(self, stage: str) -> None:
         self._stage = stage
