@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from archloop.contracts.values import Outcome
-from services.evaluator.sandbox import jail
-from services.evaluator.sandbox.launch import packages
+from services.evaluator.sandbox.contents import needed
 from tests.unit.evaluator.support import good
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,7 +38,9 @@ async def test_a_file_of_the_machine_is_not_there(arena, path):
 
 
 async def test_the_root_directory_leads_to_libraries_only(arena):
-    leading = {Path(path).parts[1] for path in jail.readable_paths(packages())} | {"dev", "etc", "proc", "tmp", "stage"}
+    mounted = needed()
+    ways = {Path(path).parts[1] for path in (*mounted.shown, *mounted.links)}
+    leading = ways | {"dev", "etc", "proc", "tmp", "stage"}
     told = await arena.contained(telling(f"set(os.listdir('/')) - {leading!r}"), Outcome.BUILD_ERROR)
     assert "found set()" in told.detail
 

@@ -9,16 +9,17 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from archloop.ops.process import die_with_parent
-from services.evaluator.harness import stages
 from services.evaluator.harness.task import Task
 from services.evaluator.sandbox import gpu, jail, kernel, landlock, limits, seccomp
 from services.evaluator.sandbox.host import Host, new_user_namespace, tasks_of_user
 from services.evaluator.sandbox.output import quieten
-from services.evaluator.sandbox.shared import mapped
 from services.evaluator.sandbox.wire import Descriptors, Order, encode
+
+if TYPE_CHECKING:
+    from services.evaluator.harness.stages import Array
 
 # Where the child's descriptors lie; above them only what mapping the arrays needs.
 _OUTPUT, _ERRORS, _RESULT, _REPORT, _PROC, _SOURCE, _ARRAYS = 1, 2, 3, 4, 5, 6, 7
@@ -31,7 +32,9 @@ _NAMESPACES = (
 
 
 def prepare(host: Host) -> None:
-    """In the fork server, once: what every child would make again."""
+    """In the fork server, once: what every child would import and make again."""
+    from services.evaluator.harness import arrays, stages  # noqa: F401 - torch comes with them, so from inside the jail
+
     if host.namespaces:
         for on_gpu in {False, bool(host.gpu_files)}:
             seccomp.program(may_write=True, on_gpu=on_gpu, pid=1)
@@ -57,9 +60,11 @@ def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
 
 
 def _perform(
-    order: Order, source: bytes, arrays: list[stages.Array], leave: Callable[[int], NoReturn] = os._exit
+    order: Order, source: bytes, arrays: "list[Array]", leave: Callable[[int], NoReturn] = os._exit
 ) -> NoReturn:
     """`leave` is bound before the candidate can replace it: nothing that it raises unwinds into the server's code."""
+    from services.evaluator.harness import stages
+
     try:
         task = Task.decode(order.task)
         if order.gpu is not None:
@@ -81,7 +86,7 @@ def _isolate(order: Order, host: Host) -> None:
     """Namespaces, an anonymous host name, and a tmpfs as the only place to write; all gone with this process."""
     new_user_namespace(host.proc, _NAMESPACES)
     kernel.hostname("sandbox")
-    jail.mount_scratch(host.packages, size=order.bounds.tmpfs_bytes, mode=0o700)
+    jail.mount_scratch(host.contents, size=order.bounds.tmpfs_bytes, mode=0o700)
     os.mkdir(jail.OWN)  # noqa: PTH102
     os.chdir(jail.OWN)
 
@@ -96,7 +101,9 @@ def _arrange(fds: Descriptors, host: Host) -> None:
     kernel.close_from(len(wanted))
 
 
-def _inputs(order: Order) -> tuple[bytes, list[stages.Array]]:
+def _inputs(order: Order) -> "tuple[bytes, list[Array]]":
+    from services.evaluator.harness.arrays import mapped
+
     source = b"".join(iter(lambda: os.read(_SOURCE, 1 << 20), b""))
     arrays = [mapped(_ARRAYS + i, *layout) for i, layout in enumerate(order.arrays)]
     for fd in (_SOURCE, *range(_ARRAYS, _ARRAYS + len(arrays))):
@@ -136,7 +143,7 @@ def _tasks(own: int, host: Host) -> int:
 
 
 def _file_rights(host: Host, number: str | None) -> dict[str, int]:
-    rights = dict.fromkeys(host.readable, landlock.READ) | {"/dev/null": landlock.WRITE_FILE}
+    rights = {**host.readable, "/dev/null": landlock.WRITE_FILE}
     if number is not None:
         rights |= dict.fromkeys(gpu.visible(number, host.gpu_files), landlock.DEVICE)
     return rights | ({jail.SCRATCH: landlock.change(host.landlock)} if host.namespaces else {})

@@ -1,9 +1,12 @@
 """What the fork server learns once about itself, and every child needs to confine itself."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from archloop.ops.process import die_with_parent
 from services.evaluator.sandbox import jail, kernel, landlock
+from services.evaluator.sandbox.contents import Contents
 from services.evaluator.sandbox.gpu import device_files
 from services.evaluator.sandbox.kernel import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
@@ -15,15 +18,15 @@ class Host:
     """`proc` is a descriptor of the machine's /proc, which no path in the jail leads to.
 
     `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
-    Landlock leaves readable, `packages` those that hold torch, numpy and this project.
+    Landlock leaves, with the rights to each, `contents` what the jail holds.
     `gpu_files` are the device files of the machine's GPUs, where candidates use them.
     """
 
     proc: int
     pid_namespace: int | None
     landlock: int
-    readable: tuple[str, ...]
-    packages: list[str]
+    readable: Mapping[str, int]
+    contents: Contents
     gpu_files: tuple[str, ...] = ()
 
     @property
@@ -32,7 +35,7 @@ class Host:
         return self.pid_namespace is not None
 
 
-def confined(packages: list[str], *, namespaces: bool, gpu: bool = False) -> Host:
+def confined(contents: Contents, *, namespaces: bool, gpu: bool = False) -> Host:
     """Shed root and, with `namespaces`, move into the jail and into a process tree of one's own.
 
     The caller continues as another process: as the first one of its PID namespace, so that its end, however it comes,
@@ -41,12 +44,12 @@ def confined(packages: list[str], *, namespaces: bool, gpu: bool = False) -> Hos
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     gpu_files = tuple(device_files()) if gpu else ()
     if not namespaces:
-        return replace(_bare(proc, packages), gpu_files=gpu_files)
-    _enter_jail(proc, packages, gpu_files)
+        return replace(_bare(proc, contents), gpu_files=gpu_files)
+    _enter_jail(proc, contents, gpu_files)
     _become_first_process()
     pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
-    return Host(proc, pid_namespace, landlock.abi(), ("/",), packages, gpu_files)
+    return Host(proc, pid_namespace, landlock.abi(), {"/": landlock.READ}, contents, gpu_files)
 
 
 def new_user_namespace(proc: int, flags: int) -> None:
@@ -61,26 +64,26 @@ def new_user_namespace(proc: int, flags: int) -> None:
             os.close(fd)
 
 
-def _bare(proc: int, packages: list[str]) -> Host:
+def _bare(proc: int, contents: Contents) -> Host:
     if os.geteuid() == 0:
         _become_nobody()
-    for path in packages:
-        if not os.access(path, os.R_OK | os.X_OK):
+    for path in sorted(contents.shown):
+        if not os.access(path, os.R_OK):
             raise PermissionError(f"user {os.getuid()} cannot read {path}: install Python outside of private folders")
     kernel.set_dumpable(yes=False)
-    return Host(proc, None, landlock.abi(), tuple(jail.readable_paths(packages)), packages)
+    return Host(proc, None, landlock.abi(), jail.readable(contents), contents)
 
 
-def _enter_jail(proc: int, packages: list[str], devices: tuple[str, ...]) -> None:
+def _enter_jail(proc: int, contents: Contents, devices: tuple[str, ...]) -> None:
     if os.geteuid() == 0:
         # Root sheds its uid before any user namespace, so that no sandbox ever maps to the machine's root.
         kernel.unshare(CLONE_NEWNS)
-        jail.enter(packages, devices)
+        jail.enter(contents, devices)
         _become_nobody()
         new_user_namespace(proc, CLONE_NEWPID)
     else:
         new_user_namespace(proc, CLONE_NEWNS | CLONE_NEWPID)
-        jail.enter(packages, devices)
+        jail.enter(contents, devices)
 
 
 def _become_nobody() -> None:
@@ -92,8 +95,6 @@ def _become_nobody() -> None:
 
 def _become_first_process() -> None:
     """unshare(CLONE_NEWPID) holds for children: go on as one. The parent only waits, and dies with its own."""
-    from archloop.ops.process import die_with_parent
-
     die_with_parent()
     child = os.fork()
     if child:

@@ -14,6 +14,7 @@ _RULE_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _MAKE_CHAR, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 10, 1 << 11
 READ = _READ_FILE | _READ_DIR
+NAMES = _READ_DIR
 WRITE_FILE = _READ_FILE | _WRITE_FILE
 DEVICE = WRITE_FILE | READ | 1 << 15  # with ioctl(2), from version 5
 _FILES_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from archloop.errors import ArchloopError, SandboxUnavailable, Unavailable
 from services.evaluator.sandbox import kernel
+from services.evaluator.sandbox.contents import PACKAGES
 from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, Order
 
 _START_TIMEOUT_S = 300  # seconds of work, but a machine under load takes its time
@@ -115,7 +116,10 @@ def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> Zygote:
 def require() -> None:
     """What every level needs. Raises SandboxUnavailable naming what is missing."""
     kernel.require_linux()
-    packages()
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SandboxUnavailable(f"the package {name} is missing: install archloop[evaluator]")
     importlib.import_module("services.evaluator.sandbox.seccomp")
 
 
@@ -125,18 +129,6 @@ def obstacles() -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def packages() -> list[str]:
-    """Directories that the jail must hold: of torch, numpy and this project."""
-    origins = {}
-    for name in ("torch", "numpy", "archloop", "services"):
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise SandboxUnavailable(f"the package {name} is missing: install archloop[evaluator]")
-        origins[name] = Path(os.path.realpath(spec.origin)).parent
-    libraries = {str(origins[name].parent) for name in ("torch", "numpy")}
-    return sorted(libraries | {str(origins[name]) for name in ("archloop", "services")})
-
-
 def _sysctl(name: str) -> str | None:
     path = Path("/proc/sys", *name.split("."))
     return path.read_text().strip() if path.exists() else None
@@ -144,7 +136,7 @@ def _sysctl(name: str) -> str | None:
 
 def _arguments(channel: int, **how: bool) -> str:
     path = [os.path.realpath(entry) for entry in sys.path if entry]
-    return json.dumps([path, {"channel_fd": channel, "packages": packages(), **how}])
+    return json.dumps([path, {"channel_fd": channel, **how}])
 
 
 def _greeting(channel: socket.socket) -> None:

@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.evaluator.harness import warmup
 from services.evaluator.sandbox import child, hugepages, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
@@ -70,6 +69,8 @@ class Server:
     """Runs until the service closes its end of the channel."""
 
     def __init__(self, channel: socket.socket, host: Host) -> None:
+        from services.evaluator.harness import warmup  # torch comes with it, and only from inside the jail
+
         warmup.run()
         child.prepare(host)
         gc.collect()
@@ -168,6 +169,8 @@ class Server:
 
 def _least_peak() -> int:
     """Bytes in memory that any child reaches by training a network of almost nothing."""
+    from services.evaluator.harness import warmup
+
     pid = os.fork()
     if pid == 0:
         warmup.run()

@@ -1,7 +1,6 @@
-"""Arrays in sealed memory files: written once by the parent, mapped copy-on-write by the child."""
+"""Arrays in sealed memory files: written once by the parent, read by the children (harness/arrays.py)."""
 
 import fcntl
-import mmap
 import os
 import threading
 from dataclasses import dataclass, field
@@ -47,9 +46,3 @@ def sealed(content: bytes | memoryview, name: str) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The array behind `fd`; writing to it changes this process's own copy only."""
-    memory = mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
-    return np.frombuffer(memory, dtype=np.dtype(dtype)).reshape(shape)

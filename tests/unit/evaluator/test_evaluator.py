@@ -9,7 +9,7 @@ from archloop.protocols.model import Normalisation
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import SOURCE_LIMIT, Evaluator
 from services.evaluator.harness import frames
-from services.evaluator.sandbox.shared import mapped
+from services.evaluator.harness.arrays import mapped
 from services.evaluator.secret import Secret
 from tests.unit.evaluator.support import GOOD, HELDOUT, TINY, FakeSandbox, quadrants, stages
 

@@ -4,7 +4,8 @@ import os
 import numpy as np
 import pytest
 
-from services.evaluator.sandbox.shared import SharedArray, mapped
+from services.evaluator.harness.arrays import mapped
+from services.evaluator.sandbox.shared import SharedArray
 
 ARRAY = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
 

@@ -1,0 +1,59 @@
+"""Shared libraries that programs need, as this machine's dynamic loader finds them (ld.so(8), ldconfig(8))."""
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_AT_BASE = 7  # where the kernel loaded the dynamic loader (getauxval(3))
+_FOUND = re.compile(r"^\t(?:.* => )?(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
+_CACHED = re.compile(r"^\t\S+ \(.*\) => (/.*)$", re.MULTILINE)
+_DRIVER = re.compile(r"/lib(cuda|cudadebugger|nvidia-[\w-]+)\.so[^/]*$")
+_LDCONFIG = ("ldconfig", "/sbin/ldconfig")
+_MKL = re.compile(r"libmkl_\w+\.so")  # opens one of its neighbours by name, after the CPU that it finds
+
+
+def linked(folder: str, programs: Iterable[str]) -> set[str]:
+    """What this interpreter and `programs`, paths below `folder`, link, and what that links, all the way down.
+
+    As if all were loaded into one process: of two libraries of one name the first serves all.
+    """
+    # Relative to the folder, because the loader takes colons and blanks in the list for its ends.
+    preload = ":".join(f"./{os.path.relpath(program, folder)}" for program in programs)
+    command = [_loader(), "--list", "--preload", preload, sys.executable]
+    listing = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+    found = {os.path.normpath(path) for path in _FOUND.findall(listing)}
+    return found.union(*map(_neighbours, found))
+
+
+def of_driver() -> set[str]:
+    """NVIDIA's driver: CUDA opens its parts by name."""
+    for command in _LDCONFIG:
+        with suppress(OSError):
+            listing = subprocess.run([command, "-p"], capture_output=True, text=True, check=False).stdout
+            found = {path for path in _CACHED.findall(listing) if _DRIVER.search(path)}
+            return found | linked("/", found)
+    return set()
+
+
+def is_program(name: str) -> bool:
+    """Whether a file of this name is loaded, not read."""
+    return name.endswith(".so") or ".so." in name
+
+
+def _loader() -> str:
+    """The dynamic loader of this process."""
+    libc = ctypes.CDLL(None)
+    libc.getauxval.restype = ctypes.c_ulong
+    base = libc.getauxval(ctypes.c_ulong(_AT_BASE))
+    lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines())
+    return next(parts[5] for parts in lines if int(parts[0].partition("-")[0], 16) == base)
+
+
+def _neighbours(library: str) -> Iterator[str]:
+    if _MKL.match(Path(library).name):
+        yield from map(str, Path(library).parent.glob("libmkl_*.so*"))
