@@ -10,6 +10,7 @@ from typing import Any
 
 from archloop import __version__, models, protocols
 from archloop.contracts.spec import RunSpec
+from archloop_cli import heldout
 
 _LIBRARIES = (
     "torch",
@@ -25,7 +26,10 @@ _LIBRARIES = (
 
 
 def manifest(run_id: str, spec: RunSpec) -> dict[str, Any]:
-    """Everything that a rerun needs: code, protocol, model, libraries, machine. Seeds are in the spec."""
+    """Everything that a rerun needs: code, protocol, model, libraries, machine. Seeds are in the spec.
+
+    But for the secret of the held-out images, of which only the name is here. Raises Misconfigured.
+    """
     protocol = protocols.load(spec.protocol)
     return {
         "schema_version": 1,
@@ -33,6 +37,7 @@ def manifest(run_id: str, spec: RunSpec) -> dict[str, Any]:
         "archloop": __version__,
         "spec": spec.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json") | {"sha256": protocol.sha256},
+        heldout.FIELD: heldout.here(),
         "base_model": {"name": spec.base_model, "sha256": models.fingerprint(spec.base_model)},
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "machine": {

@@ -11,8 +11,9 @@ from rich.console import Console
 from archloop import presets
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput, NotFound
-from archloop_cli import outputs
+from archloop_cli import heldout, outputs
 from archloop_cli.embedded import REGISTRY_FILE
+from archloop_cli.runs import MANIFEST
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.sqlite import SqliteStore
 
@@ -22,14 +23,20 @@ _TELLING = ("archloop", "libraries", "machine")
 
 
 class Comparison(NamedTuple):
-    """Of two runs: how many candidates both have, and in which place what differs."""
+    """Of two runs: how many candidates both have, and in which place what differs.
+
+    Scored on `other_images`, only what is written before the first score is to be the same: the first cycle.
+    """
 
     shared: int
     differing: list[str]
+    other_images: bool = False
 
     def show(self, console: Console) -> None:
         """In a line, or one for each difference."""
-        if not self.differing:
+        if not self.differing and self.other_images:
+            console.print(f"equal in all {self.shared} candidates of the first cycle; scored on other held-out images")
+        elif not self.differing:
             console.print(f"equal in all {self.shared} candidates, evaluations and verdicts")
         for line in self.differing:
             console.print(f"[red]differs[/] {line}", highlight=False, soft_wrap=True)
@@ -38,7 +45,7 @@ class Comparison(NamedTuple):
 def recorded(path: Path, console: Console) -> RunSpec:
     """What the manifest's run was asked to be. Other libraries or machines than its own are named, not refused.
 
-    Raises NotFound, InvalidInput where the protocol or the base model is another one now.
+    Raises NotFound, InvalidInput where the protocol or the base model is another one now, Misconfigured.
     """
     if not path.is_file():
         raise NotFound("manifest", str(path))
@@ -50,6 +57,7 @@ def recorded(path: Path, console: Console) -> RunSpec:
             raise InvalidInput(f"{path.name}: {part}", then.get(part), f"sha256 {now[part]['sha256']}, the one here")
     for line in _changed({key: then.get(key) for key in _TELLING}, now):
         console.print(f"[yellow]unlike then[/] {line}", highlight=False, soft_wrap=True)
+    heldout.tell(then, console)
     return spec
 
 
@@ -66,13 +74,20 @@ def compared(original: Path, repeated: Path) -> Comparison | None:
     if not (original / REGISTRY_FILE).is_file():
         return None
     then, now = (asyncio.run(_candidates(directory)) for directory in (original, repeated))
+    other_images = _heldout(original) != _heldout(repeated)
+    parts = _PARTS[:1] if other_images else _PARTS
+    places = {place for place in then.keys() | now.keys() if place[0] == 0 or not other_images}
     differing = [
         f"cycle {place[0]}, no. {place[1]}: {name} {a!r}, now {b!r}"
-        for place in sorted(then.keys() | now.keys())
-        for name, a, b in zip(_PARTS, _parts(then.get(place)), _parts(now.get(place)), strict=True)
+        for place in sorted(places)
+        for name, a, b in zip(parts, _parts(then.get(place)), _parts(now.get(place)), strict=False)
         if a != b
     ]
-    return Comparison(len(then.keys() & now.keys()), differing)
+    return Comparison(len(places & then.keys() & now.keys()), differing, other_images)
+
+
+def _heldout(directory: Path) -> object:
+    return json.loads((directory / MANIFEST).read_text()).get(heldout.FIELD)
 
 
 async def _candidates(directory: Path) -> dict[tuple[int, int], Candidate]:

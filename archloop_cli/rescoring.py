@@ -49,8 +49,8 @@ async def networks(directory: Path, *, admitted: bool) -> list[Network]:
 
 async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: Path, advance: Advance) -> Scores:
     """Each under each, on all slots; what the log has already is not done again. Raises Unavailable, NotFound."""
-    known = _logged(log)
     async with evaluator(EvaluatorSettings.load()) as judge:
+        known = _logged(log, judge.secret.id)
         for protocol in protocols:
             missing = [n for n in chosen if (sha256_of(n.code), protocol.sha256) not in known]
             tasks = [asyncio.create_task(judge.evaluate(n.code, protocol)) for n in missing]
@@ -77,11 +77,13 @@ async def _network(store: SqliteStore, blobs: DirectoryBlobs, candidate: Candida
     return Network(candidate.candidate_id, place, candidate.evaluation.accuracy or 0.0, code)
 
 
-def _logged(log: Path) -> dict[tuple[str, str], Evaluation]:
+def _logged(log: Path, heldout_id: str) -> dict[tuple[str, str], Evaluation]:
+    """Those on the same held-out images."""
     if not log.exists():
         return {}
     lines = (json.loads(line) for line in log.read_text().splitlines())
-    return {_key(found): found for found in map(Evaluation.model_validate, lines)}
+    known = map(Evaluation.model_validate, lines)
+    return {_key(found): found for found in known if found.heldout_id == heldout_id}
 
 
 def _key(evaluation: Evaluation) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.models import FETCHED
 from archloop.ops import logging
-from archloop_cli import bootstrap
+from archloop_cli import bootstrap, heldout
 from archloop_cli.embedded import REGISTRY_FILE, composed
 from archloop_cli.guard import Guard
 from archloop_cli.model import fetched
@@ -82,6 +82,7 @@ def start(spec: RunSpec, directory: Path, console: Console, pairs: Path | None =
 def resume(directory: Path, console: Console) -> Summary:
     """Bring the run in this directory to its end, from wherever it is. Raises NotFound."""
     run_id, spec = stored_run(directory)
+    heldout.tell(_read_json(directory / MANIFEST), console)
     Guard(directory).check_disk()
     with (directory / "log.jsonl").open("a") as stream:
         logging.configure(stream=stream)

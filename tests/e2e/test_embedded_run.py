@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from archloop_cli.reproduction import compared
-from tests.support import archloop, recorded, small_preset
+from services.evaluator.secret import PUBLISHED, Secret
+from tests.support import HELDOUT_SETTING, archloop, recorded, small_preset
+
+HELDOUT = Secret.of(PUBLISHED)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -171,3 +174,25 @@ def test_one_epoch_is_compared_with_more_and_with_another_seed(run) -> None:
     base = {row["candidate"]: row["accuracy"] for row in rows if (row["epochs"], row["seed"]) == ("1", "0")}
     recorded_accuracies = {name: str(values[2]) for name, values in recorded(directory).evaluations.items()}
     assert base == {name: recorded_accuracies[name] for name in base}
+
+
+def test_a_run_done_again_by_another_secret_is_not_held_to_the_digit(run, tmp_path) -> None:
+    directory, _ = run
+    settings = {HELDOUT_SETTING: "another secret that nobody has published"}
+    arguments = ("run", "--from-manifest", directory / "manifest.json", "--cycles", 1, "--out", tmp_path / "again")
+    result = archloop(*arguments, settings=settings)
+    assert result.returncode == 0, result.stderr
+    assert "within sampling noise only, not to the digit" in result.stderr
+    assert "equal in all 8 candidates of the first cycle; scored on other held-out images" in result.stderr
+    then, now = recorded(directory), recorded(tmp_path / "again")
+    assert set(now.codes.values()) <= set(then.codes.values())
+    assert json.loads((tmp_path / "again/manifest.json").read_text())["heldout_id"] != HELDOUT.id
+
+
+def test_a_run_that_goes_on_by_another_secret_says_so(run, tmp_path) -> None:
+    directory, _ = run
+    shutil.copytree(directory, tmp_path / "moved")
+    assert json.loads((directory / "manifest.json").read_text())["heldout_id"] == HELDOUT.id
+    result = archloop("resume", tmp_path / "moved", settings={HELDOUT_SETTING: "x" * 32})
+    assert result.returncode == 0, result.stderr
+    assert f"other held-out images than then, by the secret {HELDOUT.id}" in result.stderr

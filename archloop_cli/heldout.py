@@ -1,0 +1,28 @@
+"""By which secret candidates are scored: accuracies by one are the same to the digit, by two within sampling noise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from services.evaluator.settings import EvaluatorSettings
+
+FIELD = "heldout_id"
+
+
+def here() -> str:
+    """The name of the secret that is used on this machine. Raises Misconfigured."""
+    return EvaluatorSettings.load().secret().id
+
+
+def tell(manifest: Mapping[str, Any], console: Console) -> None:
+    """Say so where the run of this manifest was scored by another secret than it will be here. Raises Misconfigured."""
+    then, now = manifest.get(FIELD), here()
+    if then != now:
+        console.print(
+            f"[yellow]other held-out images[/] than then, by the secret {then}, now {now}: accuracies are comparable "
+            f"within sampling noise only, not to the digit; the same secret is set as "
+            f"{EvaluatorSettings.variable('heldout_secret')}",
+            highlight=False,
+            soft_wrap=True,
+        )
