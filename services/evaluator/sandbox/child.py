@@ -32,9 +32,10 @@ _NAMESPACES = (
 
 
 def prepare(host: Host) -> None:
-    """In the fork server, once: what every child would import and make again."""
+    """In the fork server, once: what every child would import and make again, or could not make any more."""
     from services.evaluator.harness import arrays, stages  # noqa: F401 - torch comes with them, so from inside the jail
 
+    kernel.settle_sorting()
     if host.namespaces:
         for on_gpu in {False, bool(host.gpu_files)}:
             seccomp.program(may_write=True, on_gpu=on_gpu, pid=1)

@@ -109,6 +109,15 @@ def collapse(address: int, length: int) -> None:
     _check(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_COLLAPSE), "madvise")
 
 
+def settle_sorting() -> None:
+    """Have qsort(3) choose its algorithm now, for good.
+
+    Until glibc 2.36 it asks sysinfo(2) for the machine's memory, and takes what a refusal leaves for the answer.
+    """
+    rows = ctypes.create_string_buffer(4096)
+    _libc.qsort(rows, ctypes.c_size_t(512), ctypes.c_size_t(8), _libc.strcmp)
+
+
 def syscall(number: int, *args: object) -> int:
     """A system call by number."""
     result = int(_libc.syscall(ctypes.c_long(number), *args))
