@@ -15,6 +15,7 @@ OUTCOMES = (
     "syntax_error",
     "out_of_memory",
     "timeout",
+    "suspect",
     "crashed",
     "forbidden",
 )

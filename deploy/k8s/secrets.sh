@@ -24,3 +24,5 @@ secret objects \
 secret registry \
   "token=$ARCHLOOP_CLI_TOKEN" \
   "read-token=$ARCHLOOP_READ_TOKEN"
+secret evaluator \
+  "heldout-secret=$ARCHLOOP_HELDOUT_SECRET"

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
+
 from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
@@ -17,7 +19,10 @@ from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler, Results
 from services.evaluator.registry import RegistryReader
 from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ async def served(settings: EvaluatorSettings) -> AsyncIterator[Served]:
 
     Its secret is set, for replicas that each made their own would score the same code on different images.
     """
-    needed(settings.heldout_secret, settings.variable("heldout_secret"), "one as `archloop env` makes it")
+    given = needed(settings.heldout_secret, settings.variable("heldout_secret"), "one as `archloop env` makes it")
+    if given == PUBLISHED:
+        log.warning("the secret of the held-out images is the published one: whoever knows it knows them")
     url = needed(settings.registry_url, settings.variable("registry_url"), "http://registry:8000")
     async with RegistryReader.open(url, settings.registry_token) as registry, broker(settings) as bus:
         await patiently(registry.ping, settings.start_patience_s)

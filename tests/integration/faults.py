@@ -132,6 +132,16 @@ OF_ONE = {
         r"\[misconfigured\] {prefix}_REGISTRY_URL: .* \(got 'registry:8000'\)",
         ("evaluator",),
     ),
+    "no secret of the held-out images": Fault(
+        lambda _: {"HELDOUT_SECRET": ""},
+        r"\[misconfigured\] {prefix}_HELDOUT_SECRET: not set; expected for instance one as `archloop env` makes it",
+        ("evaluator",),
+    ),
+    "a secret of the held-out images that is short": Fault(
+        lambda _: {"HELDOUT_SECRET": WRONG},
+        r"\[misconfigured\] {prefix}_HELDOUT_SECRET: \d+ characters, must be at least 32",
+        ("evaluator",),
+    ),
     "an isolation that cannot be had": Fault(
         lambda _: {"REQUIRED_LEVEL": "container"},
         r"\[sandbox_unavailable\] {prefix}_REQUIRED_LEVEL: the level `container`",

@@ -140,6 +140,14 @@ def test_secrets_come_from_the_environment_file(name):
             assert not re.search(r"\$\{\w+:?-", value), f"{variable} has a default"
 
 
+@each
+def test_all_evaluators_have_the_one_secret_of_the_held_out_images_and_nobody_else(name):
+    given = SERVICES[name].get("environment", {}).items()
+    named = [variable for variable, value in given if "HELDOUT" in str(value)]
+    setting = EvaluatorSettings.variable("heldout_secret")
+    assert named == ([setting] if name.startswith("evaluator") else [])
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_one_that_the_service_has(name):
     known = {SETTINGS[name].variable(field) for field in SETTINGS[name].model_fields}

@@ -16,7 +16,7 @@ def test_secrets_are_long_and_each_its_own(tmp_path):
     environment.write(tmp_path / ".env")
     secrets = [values(tmp_path / ".env")[name] for name in environment.SECRETS]
     assert len(set(secrets)) == len(secrets)
-    assert all(len(secret) == 48 for secret in secrets)
+    assert all(len(secret) == 64 for secret in secrets)
 
 
 def test_only_its_owner_reads_it(tmp_path):
@@ -41,3 +41,20 @@ def test_it_is_replaced_when_told(tmp_path):
     environment.write(path, replace=True)
     assert set(environment.SECRETS) <= set(values(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_secret_of_the_held_out_images_outlives_the_others(tmp_path):
+    path = tmp_path / ".env"
+    environment.write(path)
+    before = values(path)
+    environment.write(path, replace=True)
+    after = values(path)
+    assert {name for name in environment.SECRETS if after[name] == before[name]} == {"ARCHLOOP_HELDOUT_SECRET"}
+
+
+@pytest.mark.parametrize("line", ["", "ARCHLOOP_HELDOUT_SECRET=\n", "# ARCHLOOP_HELDOUT_SECRET=abc\n"])
+def test_where_there_was_none_it_is_made(tmp_path, line):
+    path = tmp_path / ".env"
+    path.write_text(f"ARCHLOOP_CLI_TOKEN=old\n{line}")
+    environment.write(path, replace=True)
+    assert len(values(path)["ARCHLOOP_HELDOUT_SECRET"]) == 64

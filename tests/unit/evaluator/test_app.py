@@ -10,11 +10,14 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateGenerated
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import SourceCode
-from archloop.errors import SandboxUnavailable
-from services.evaluator.app import running
+from archloop.errors import Misconfigured, SandboxUnavailable
+from archloop.protocols import load
+from services.evaluator.app import evaluator, running, served
 from services.evaluator.handlers import NoResults
+from services.evaluator.secret import Secret
 from services.evaluator.settings import EvaluatorSettings
 from tests.escape.arena import skip_or_fail
+from tests.support import HELDOUT_SETTING
 from tests.unit.evaluator.support import GOOD
 
 PROTOCOL = """
@@ -68,6 +71,25 @@ async def test_candidates_are_scored_side_by_side_and_those_in_hand_finished_at_
     assert outcomes[0] in ("ok", "below_chance")
     assert (outcomes[1], outcomes[2]) == ("syntax_error", "contract_error")
     assert evaluated.get_nowait().message().index == 4
+
+
+async def test_as_a_process_of_its_own_it_makes_no_secret_that_its_replicas_would_not_share(tmp_path, monkeypatch):
+    monkeypatch.delenv(HELDOUT_SETTING)
+    with pytest.raises(Misconfigured, match=f"{HELDOUT_SETTING}: not set; expected for instance one as `archloop env`"):
+        async with served(EvaluatorSettings.load(data_dir=tmp_path)):
+            raise AssertionError("it started")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_within_another_process_a_users_own_is_made_and_scores_are_by_it(tmp_path, monkeypatch):
+    monkeypatch.delenv(HELDOUT_SETTING)
+    settings = EvaluatorSettings(slots=1, data_dir=tmp_path / "data")
+    try:
+        async with evaluator(settings) as judge:
+            scored = await judge.evaluate("x = (", load("digits"))
+    except SandboxUnavailable as error:
+        skip_or_fail(str(error))
+    assert scored.heldout_id == judge.secret.id == Secret.kept(tmp_path / "data").id
 
 
 def candidate(index: int, source: str, protocol: str) -> CandidateGenerated:

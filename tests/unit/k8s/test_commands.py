@@ -101,7 +101,7 @@ def test_the_secrets_are_those_that_the_pods_ask_for(namespace, tmp_path):
     made = {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
     assert {name: set(keys) for name, keys in made.items()} == SECRETS
     assert made["broker"]["management-url"].endswith(f"@rabbitmq.{namespace}:15672/")
-    assert len(made["registry"]["token"]) == 48
+    assert len(made["registry"]["token"]) == len(made["evaluator"]["heldout-secret"]) == 64
     assert made["registry"]["token"] != made["registry"]["read-token"]
 
 

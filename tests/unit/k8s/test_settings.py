@@ -23,6 +23,7 @@ SECRETS = {
     "documents": {"url", "password"},
     "objects": {"access-key", "secret-key"},
     "registry": {"token", "read-token"},
+    "evaluator": {"heldout-secret"},
 }
 OTHERS = {"HF_HUB_OFFLINE", "SSL_CERT_FILE"}
 PLACES = "/etc/archloop/secrets"
@@ -53,7 +54,7 @@ def test_every_setting_is_one_that_the_service_has(name, scratch):
 
 @each
 def test_every_setting_has_a_value_that_the_service_takes(name, scratch, monkeypatch, tmp_path):
-    (tmp_path / "secret").write_text("http://secret")
+    (tmp_path / "secret").write_text("http://secret/of-thirty-two-characters-or-more")
     for service, _, _, environment in services(rendered(name, scratch)):
         with monkeypatch.context() as patched:
             for variable, value in environment.items():
@@ -86,7 +87,19 @@ def test_every_secret_is_one_that_the_documentation_names(name, scratch):
 def test_the_evaluator_has_the_secrets_that_allow_least(name, scratch):
     for service, pod, container, _ in services(rendered(name, scratch)):
         if service == "evaluator":
-            assert set(files(pod, container).values()) == {("broker", "url"), ("registry", "read-token")}
+            assert set(files(pod, container).values()) == {
+                ("broker", "url"),
+                ("registry", "read-token"),
+                ("evaluator", "heldout-secret"),
+            }
+
+
+@each
+def test_only_the_evaluator_has_the_secret_of_the_held_out_images(name, scratch):
+    for pod in pods(rendered(name, scratch)):
+        for container in pod.containers:
+            held = ("evaluator", "heldout-secret") in files(pod, container).values()
+            assert held is (pod.labels.get("app.kubernetes.io/name") == "evaluator"), pod.name
 
 
 @each

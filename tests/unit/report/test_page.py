@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from archloop_cli.report import Beside, showcase, view, write
+from archloop.contracts.values import Outcome
+from archloop_cli.report import Beside, showcase, view, worked, write
 from archloop_cli.report.marks import Run
 
 VOID = {"meta", "br", "link", "img"}
@@ -65,6 +66,14 @@ def standard(run, manifest, hostile, tmp_path_factory) -> str:
     codes = dict.fromkeys(showcase(candidates), hostile)
     write(summary, candidates, out, codes=codes, manifest=manifest, control=Beside(*run(1, frozen=True)))
     return out.read_text()
+
+
+def test_every_outcome_is_drawn_in_a_colour_of_its_own(run):
+    summary, candidates = run(1)
+    summary["cycles"][0]["outcomes"] = dict.fromkeys(Outcome, 2)
+    drawn = worked.outcomes(Run(summary, candidates))
+    assert all(f"--c{number})" in drawn for number in range(len(Outcome)))
+    assert "suspect" in drawn
 
 
 def test_a_whole_run_gives_every_section_with_every_figure(standard):
