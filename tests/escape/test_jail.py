@@ -25,7 +25,7 @@ SITE = Path(sysconfig.get_path("purelib"))
 TELLING = (
     r"\.(csv|tsv|arff|npy|npz|parquet|feather|arrow|mat|h5|hdf5|sqlite|db|pt|pth|safetensors)(\.(gz|bz2|xz|zip|zst))?$"
     r"|(mnist|cifar|svhn|imagenet|digits|idx\d-ubyte)[^/]*$"
-    rf"|^{re.escape(str(PROJECT))}/(?!services/evaluator/harness/)"
+    rf"|^{re.escape(str(PROJECT))}/(archloop\w*|services(?!/evaluator/harness/)|tests|benchmarks|examples)/"
 )
 HARMLESS = r"/sympy/ntheory/|/torch/bin/test_[^/]*\.pt$"
 
