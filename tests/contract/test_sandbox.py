@@ -68,7 +68,7 @@ async def run(sandbox):
 
     async def one(code: str, limits=LIMITS):
         protocol = TINY.model_copy(update={"limits": limits})
-        return await sandbox.run(evaluator._job(code, protocol, material, material.train[0], 16))
+        return await sandbox.run(evaluator._job(code, protocol, material, material.train[0], 16, protocol.limits))
 
     yield one
     await evaluator.close()

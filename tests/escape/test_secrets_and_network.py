@@ -16,9 +16,9 @@ def telling(expression: str) -> str:
     return good(before=f"import os\nraise ValueError('found ' + repr({expression}))")
 
 
-async def test_the_environment_is_empty(arena):
+async def test_the_environment_holds_nothing_but_that_there_is_no_compiler(arena):
     told = await arena.contained(telling("dict(os.environ)"), Outcome.BUILD_ERROR)
-    assert told.detail.startswith("ValueError: found {}")
+    assert told.detail.startswith("ValueError: found {'TORCHDYNAMO_DISABLE': '1'} ")
 
 
 async def test_the_c_librarys_environment_is_empty_too(arena):
@@ -51,7 +51,7 @@ async def test_there_is_no_other_process_to_look_at(arena):
 
 
 async def test_it_is_not_root_and_cannot_become_it(arena):
-    told = await arena.contained(telling("0 in (*os.getresuid(), *os.getresgid())"), Outcome.BUILD_ERROR)
+    told = await arena.contained(telling("0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid())"), Outcome.BUILD_ERROR)
     assert "found False" in told.detail
     await arena.contained(good(before="import os\nos.setuid(0)"), Outcome.FORBIDDEN)
 
