@@ -65,12 +65,14 @@ async def sandbox(request):
 async def run(sandbox):
     evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     material = await evaluator._material(TINY.dataset)
+    heldout = evaluator._heldout(material.dataset, TINY, "0" * 64)
 
     async def one(code: str, limits=LIMITS):
         protocol = TINY.model_copy(update={"limits": limits})
-        return await sandbox.run(evaluator._job(code, protocol, material, material.train[0], 16, protocol.limits))
+        return await sandbox.run(evaluator._job(code, protocol, material, heldout, 16, limits))
 
     yield one
+    heldout.images.close()
     await evaluator.close()
 
 

@@ -51,7 +51,9 @@ async def test_there_is_no_other_process_to_look_at(arena):
 
 
 async def test_it_is_not_root_and_cannot_become_it(arena):
-    told = await arena.contained(telling("0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid())"), Outcome.BUILD_ERROR)
+    told = await arena.contained(
+        telling("0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid())"), Outcome.BUILD_ERROR
+    )
     assert "found False" in told.detail
     await arena.contained(good(before="import os\nos.setuid(0)"), Outcome.FORBIDDEN)
 
