@@ -136,7 +136,7 @@ async def test_more_frames_than_allowed_are_not_kept(run):
 async def test_no_environment_no_socket_and_no_file_to_write(run):
     look = """
 import os
-assert not os.environ
+assert dict(os.environ) == {"TORCHDYNAMO_DISABLE": "1"}
 for attempt in (lambda: __import__("socket").socket(), lambda: open("/usr/lib/x", "w"), lambda: os.fork()):
     try:
         attempt()
