@@ -55,9 +55,12 @@ def _landlock() -> str:
 def _cgroups() -> str:
     group = cgroup.create(slot=0)
     if group is None:
-        raise OSError("none may be made here: memory and tasks are limited by rlimits alone")
+        unbound = "CPU share, swap, huge pages and the names that the kernel remembers"
+        raise OSError(f"none may be made here: rlimits alone bound memory and tasks, and nothing bounds {unbound}")
+    bounds = group.bounds()
     group.remove()
-    return ", ".join(str(directory.parent) for directory in group.directories)
+    missing = [name for name in cgroup.BOUNDS if name not in bounds]
+    return f"bound {', '.join(bounds)}" + (f"; not {', '.join(missing)}" if missing else "")
 
 
 def _memory_files() -> str:

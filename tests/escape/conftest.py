@@ -16,6 +16,7 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
+from tests.escape.levels import LEVELS, place
 from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
@@ -47,6 +48,24 @@ async def arena(_secret):
     yield Arena(evaluator, sandbox, witness)
     await sandbox.close()
     await evaluator.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def namespaces():
+    async with place("namespaces", slots=4) as given:
+        yield given
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def process():
+    async with place("process", slots=4) as given:
+        yield given
+
+
+@pytest.fixture(scope="session", params=LEVELS)
+def somewhere(request):
+    """At each level in turn."""
+    return request.getfixturevalue(request.param)
 
 
 class Service:

@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from tests.escape import attempts
-from tests.escape.levels import LEVELS, place
 from tests.unit.evaluator.support import good
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86-64")
@@ -18,10 +17,9 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system c
 _ABSENT = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOMEM, errno.EAGAIN, errno.ENOPKG, errno.EINVAL)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=LEVELS)
-async def refusals(request):
-    async with place(request.param) as given:
-        ((told, marks),) = await given.tried(good(before="import torch\n" + attempts.program("torch.__file__")))
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def refusals(somewhere):
+    ((told, marks),) = await somewhere.tried(good(before="import torch\n" + attempts.program("torch.__file__")))
     assert told.outcome == "ok", told
     return {name: int(number) for name, number in marks.items()}
 

@@ -5,13 +5,12 @@ import subprocess
 import sys
 
 import pytest
-import pytest_asyncio
 
 from archloop.contracts.values import Outcome
-from tests.escape.levels import LEVELS, USER, place
+from tests.escape.levels import USER
 from tests.unit.evaluator.support import LIMITS, good
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALLOWED = LIMITS.processes - 1  # beside the first
 
@@ -55,23 +54,6 @@ NEIGHBOURS = {
     "two bombs": [1_000_000, 2_000_000],
     "a bomb and a hoarder": [1_000_000, ALLOWED],
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def namespaces():
-    async with place("namespaces", 4) as given:
-        yield given
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def process():
-    async with place("process", 4) as given:
-        yield given
-
-
-@pytest.fixture(params=LEVELS)
-def somewhere(request, namespaces, process):
-    return {"namespaces": namespaces, "process": process}[request.param]
 
 
 @pytest.mark.parametrize("counts", NEIGHBOURS.values(), ids=NEIGHBOURS)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from archloop.protocols.model import Limits
 
+BOUNDS = ("memory", "tasks", "CPU share", "swap", "huge pages")
 _MOUNT = Path("/sys/fs/cgroup")
 _PREFIX = "archloop"
 _CONTROLLERS = ("memory", "pids", "cpu", "hugetlb")
@@ -88,15 +89,9 @@ class Group:
         self._write(self.files.huge, 0)
 
     def bounds(self) -> list[str]:
-        """What is limited here, in a few words each."""
-        named = {
-            "memory": self.files.memory,
-            "tasks": self.files.tasks,
-            "CPU share": self.files.cpu,
-            "swap": self.files.swap,
-            "huge pages": self.files.huge,
-        }
-        return [name for name, file in named.items() if self._found(file)]
+        """Which of BOUNDS there are here."""
+        files = (self.files.memory, self.files.tasks, self.files.cpu, self.files.swap, self.files.huge)
+        return [name for name, file in zip(BOUNDS, files, strict=True) if self._found(file)]
 
     def leave(self) -> None:
         """Give back what the kernel still holds for a candidate that is gone, above all names that it looked up.
