@@ -30,6 +30,36 @@ def coloured(labels: list[int], seed: int) -> np.ndarray:
     return images
 
 
+_COLOURS = np.array([(30, 30, 30), (200, 40, 40), (40, 200, 40), (40, 40, 200), (220, 220, 120)])
+
+
+def banded(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Images of 32 x 32 for up to 125 classes: three bands, whose colours are the digits of the class to the base 5."""
+    digits = np.stack([labels // 25, labels // 5 % 5, labels % 5], axis=1)
+    rows = _COLOURS[digits].transpose(0, 2, 1).repeat(11, axis=2)[:, :, :32]
+    noise = np.random.default_rng(seed).integers(-30, 31, (len(labels), 3, 32, 32))
+    return (rows[..., None] + noise).clip(0, 255).astype(np.uint8)
+
+
+class Banded:
+    """A split of banded images, its classes in equal numbers."""
+
+    def __init__(self, count: int, classes: int, seed: int) -> None:
+        self.targets = np.arange(count) % classes
+        self.images = banded(self.targets, seed).transpose(0, 2, 3, 1)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return self.images[index], int(self.targets[index])
+
+
+def banded_source(classes: int, *, train: int, test: int) -> Source:
+    splits = {"train": Banded(train, classes, 0), "test": Banded(test, classes, 1)}
+    return Source("banded", f"banded {classes}", tuple(f"class {n}" for n in range(classes)), splits)
+
+
 def cifar(
     folder: Path, monkeypatch, kind: str, classes: int, *, count: int = 4, draw=None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
