@@ -1,7 +1,7 @@
-"""Where prepared data sets come from: torchvision's readers. The service itself never imports them."""
+"""Where prepared data sets come from: torchvision's readers, and folders. The service itself never imports them."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archloop.errors import InvalidInput, Unavailable
+from services.evaluator.datasets import folders
 from services.evaluator.datasets.store import SPLITS
 from services.evaluator.datasets.vision import vision
 
@@ -20,7 +21,7 @@ _DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Source:
-    """By split, torchvision's pairs of PIL image and class number.
+    """By split, pairs of PIL image and class number.
 
     `origin` is for people; `identity` differs with whatever changes the bytes that are decoded.
     """
@@ -55,17 +56,17 @@ class Source:
 
 
 def names() -> list[str]:
-    """Those that torchvision can fetch; any other name is an image folder's."""
+    """Those that torchvision can fetch and read; any other name is an image folder's."""
     return sorted(_KNOWN)
 
 
 def source(name: str, files: Path, *, download: bool, side: int | None = None) -> Source:
-    """A known data set in torchvision's own form, or else an image folder, at `files`.
+    """An image folder at `files`, or else a known data set in torchvision's own form.
 
     `side` resizes the images of a folder: the shorter side to it, the middle cut out.
-    Raises InvalidInput, Unavailable when a download fails, Misconfigured without torchvision.
+    Raises InvalidInput, Unavailable when a download fails, Misconfigured without the library that reads them.
     """
-    if name not in _KNOWN:
+    if name not in _KNOWN or folders.is_one(files):
         return _image_folder(files, side)
     if side is not None:
         raise InvalidInput("--side", side, f"none: {name} is kept as it is, and a protocol's `resize` enlarges it")
@@ -101,38 +102,23 @@ _KNOWN: Mapping[str, Callable[[Path, str, bool], Any]] = MappingProxyType(
 
 
 def _image_folder(files: Path, side: int | None) -> Source:
-    try:
-        splits = {split: vision().ImageFolder(files / split, transform=_transform(side)) for split in SPLITS}
-    except OSError as error:
-        raise InvalidInput("--from", str(files), f"a folder {{train,test}}/CLASS/*.png or *.jpg: {error}") from error
+    splits = {split: folders.folder(files, split, side) for split in SPLITS}
     train, test = splits["train"], splits["test"]
     if train.classes != test.classes:
         raise InvalidInput(f"classes in {files / 'test'}", test.classes, f"those of `train`: {train.classes}")
-    origin = f"image folder {files.name} as read by {_libraries()}" + (f", brought to {side} x {side}" if side else "")
-    return Source(origin, _fingerprint(origin, files, splits), tuple(train.classes), splits)
+    reader = f"image folder {files.name} as read by pillow {folders.pillow_version()}"
+    origin = reader + (f", brought to {side} x {side}" if side else "")
+    return Source(origin, _fingerprint(origin, files, splits), train.classes, splits)
 
 
-def _transform(side: int | None) -> Callable[[Any], Any] | None:
-    if side is None:
-        return None
-    from torchvision.transforms import CenterCrop, Compose, Resize
-
-    both: Callable[[Any], Any] = Compose([Resize(side), CenterCrop(side)])
-    return both
-
-
-def _fingerprint(origin: str, files: Path, splits: Mapping[str, Any]) -> str:
+def _fingerprint(origin: str, files: Path, splits: Mapping[str, folders.Folder]) -> str:
     """Of every file's name, size and time: enough to tell whether an interrupted decoding may go on."""
     digest = hashlib.sha256(origin.encode())
     for split in SPLITS:
-        for path in _paths(splits[split].samples):
+        for path, _ in splits[split].samples:
             found = path.stat()
             digest.update(f"{path.relative_to(files)} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _paths(samples: Sequence[tuple[str, int]]) -> list[Path]:
-    return [Path(path) for path, _ in samples]
 
 
 def _libraries() -> str:

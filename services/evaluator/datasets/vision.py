@@ -1,4 +1,4 @@
-"""torchvision, of which only the readers of data sets and the resizing of PIL images are used."""
+"""torchvision, of which only the readers of data sets are used."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""torchvision's own formats, in miniature: what is prepared is what torchvision reads."""
+"""torchvision's own formats and image folders, in miniature: what is prepared is what torchvision reads."""
 
 import builtins
 import sys
@@ -147,7 +147,7 @@ def test_without_torchvision_the_extra_is_named(monkeypatch):
 def test_a_torchvision_made_for_another_torch_is_told_so(tmp_path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator nms does not exist')")
-    found = plain_archloop("data", "prepare", "mine", "--from", tmp_path, "--root", tmp_path / "data",
+    found = plain_archloop("data", "prepare", "cifar10", "--from", tmp_path, "--root", tmp_path / "data",
                            settings={"PYTHONPATH": tmp_path})  # fmt: skip
     assert found.returncode == 1
     assert found.stderr.startswith("error [misconfigured] torchvision: is no build for the torch that is installed")
