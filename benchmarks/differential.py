@@ -30,6 +30,7 @@ from archloop.protocols import Protocol
 from benchmarks import differential_page
 from benchmarks.differential_modes import MODES, export
 from benchmarks.differential_pairs import Line, affordable, failed_in_training, read
+from services.evaluator import datasets
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
@@ -183,12 +184,13 @@ async def compare(options: argparse.Namespace) -> None:
     folder = options.work / options.mode
     folder.mkdir(parents=True, exist_ok=True)
     run, paths = Run(MODES[options.mode], folder, options.workers, options.minutes), chosen(options)
-    async with evaluator(EvaluatorSettings(slots=options.workers, heldout_secret=PUBLISHED)) as judge:
-        export(run.protocol, judge.load(run.protocol.dataset), folder)
-        if options.side != "ours":
-            for seed in range(options.seeds):
-                await run.plain(paths, seed)
-        if options.side != "plain":
+    settings = EvaluatorSettings(slots=options.workers, heldout_secret=PUBLISHED)
+    export(run.protocol, datasets.load(run.protocol.dataset, settings.data_dir, settings.secret()), folder)
+    if options.side != "ours":
+        for seed in range(options.seeds):
+            await run.plain(paths, seed)
+    if options.side != "plain":
+        async with evaluator(settings) as judge:
             await run.ours(paths, judge)
 
 
