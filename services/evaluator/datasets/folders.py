@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ class Folder:
     samples: tuple[tuple[Path, int], ...]
     side: int | None = None
 
-    @property
+    @cached_property
     def targets(self) -> list[int]:
         """The class numbers."""
         return [label for _, label in self.samples]
