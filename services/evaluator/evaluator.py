@@ -95,7 +95,7 @@ class Evaluator:
             result = await self.sandbox.run(self._job(code, protocol, material, heldout, batch, limits))
         finally:
             heldout.images.close()
-        reading = read(result, limits, count=len(heldout.order), classes=protocol.dataset.classes)
+        reading = _wished(read(result, limits, count=len(heldout.order), classes=protocol.dataset.classes), protocol)
         evaluation = self._measured(reading, result, protocol, heldout, code_sha256)
         per_step = None
         if evaluation.stage == STAGES[-1] and "train" in evaluation.stage_seconds:
@@ -170,6 +170,15 @@ class Evaluator:
 def steps(protocol: Protocol, batch: int) -> int:
     """How many batches the protocol trains on."""
     return protocol.epochs * math.ceil(protocol.dataset.train / batch)
+
+
+def _wished(reading: Reading, protocol: Protocol) -> Reading:
+    """The child may have given up the protocol's precision or memory format; others it cannot have trained with."""
+    told = (reading.measures.precision, reading.measures.memory_format)
+    known = ((None, "float32", protocol.precision), (None, "contiguous", protocol.memory_format))
+    if all(word in words for word, words in zip(told, known, strict=True)):
+        return reading
+    return Reading(Outcome.CRASHED, reading.stage, "claims a precision or memory format that nobody asked for")
 
 
 def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:

@@ -71,8 +71,7 @@ for fd in range(64):
 raise ValueError("found " + repr(found))
 """
     told = await arena.contained(good(before=look), Outcome.BUILD_ERROR)
-    assert "found [0, 1, 2, 3, " in told.detail  # and read-only maps of the arrays
-    assert told.detail.count(",") <= 6
+    assert "found [0, 1, 2, 3] " in told.detail
 
 
 async def test_no_held_out_label_is_in_its_memory(arena):

@@ -225,6 +225,7 @@ DRAWN = {
     "a generator of numpy's own": "import numpy\nN = numpy.random.default_rng().random()",
     "a generator of random's own": "import random\nN = random.Random().random()",
     "the system's": "import os\nN = int.from_bytes(os.urandom(4)) / 2**32",
+    "the system's, by another name": "import os\nN = int.from_bytes(os.getrandom(4)) / 2**32",
     "secrets": "import secrets\nN = secrets.randbelow(1000) / 1000",
     "uuid": "import uuid\nN = uuid.uuid4().int / 2**128",
     "torch.seed": "torch.seed()\nN = torch.rand(1).item()",

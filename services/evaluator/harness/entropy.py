@@ -24,6 +24,7 @@ def settle(number: int) -> None:
     """
     stream = random.Random(number)  # noqa: S311 - to be the same each time
     os.urandom = random._urandom = stream.randbytes  # type: ignore[attr-defined]  # noqa: SLF001
+    os.getrandom = lambda size, flags=0: stream.randbytes(size)  # noqa: ARG005
     secrets.randbits = stream.getrandbits  # type: ignore[assignment]
     np.random.bit_generator.randbits = stream.getrandbits  # type: ignore[attr-defined]
     unseeded = random.Random.seed

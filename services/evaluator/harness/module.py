@@ -20,8 +20,11 @@ from services.evaluator.harness.flaw import FILENAME, Flaw
 _NAME = "candidate"
 
 
-def parsed(source: bytes) -> tuple[ast.Module, CodeType]:
-    """Parse and compile. Python's own limits on nesting are the candidate's mistake, so is a crash of the parser."""
+def parsed(source: str) -> tuple[ast.Module, CodeType]:
+    """Parse and compile. Python's own limits on nesting are the candidate's mistake, so is a crash of the parser.
+
+    A text, not bytes, whose coding cookie Python would obey: what runs is to be what everybody else reads.
+    """
     try:
         tree = ast.parse(source, FILENAME)
         return tree, compile(tree, FILENAME, "exec", dont_inherit=True)
@@ -29,12 +32,12 @@ def parsed(source: bytes) -> tuple[ast.Module, CodeType]:
         raise Flaw("syntax_error", f"nested too deeply: {type(error).__name__}") from error
 
 
-def prepare(source: bytes, seed: int) -> None:
+def prepare(source: str, seed: int) -> None:
     """Settle what a module may ask of its surroundings: its own source, randomness, a compiler.
 
     There is no compiler in the sandbox: what `torch.compile` is given runs as it is.
     """
-    lines = source.decode("utf-8", "replace").splitlines(keepends=True)
+    lines = source.splitlines(keepends=True)
     linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
     entropy.settle(seed)
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # noqa: TID251 - for whoever calls the compiler by other names

@@ -36,7 +36,8 @@ class Stages:
     """One candidate's way through the stages."""
 
     def __init__(self, task: Task, source: bytes, arrays: list[Array], result: int) -> None:
-        self._task, self._source, self._result = task, source, result
+        self._task, self._result = task, result
+        self._source = source.decode("utf-8-sig")
         self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
         self._stage = "parse"
         self._parameters: int | None = None
@@ -67,7 +68,7 @@ class Stages:
         self._begin("parse")
         tree, code = module.parsed(self._source)
         self._begin("contract")
-        contract.check(self._source.decode("utf-8", "replace"), tree)
+        contract.check(self._source, tree)
         self._begin("build")
         module.prepare(self._source, self._task.seed)
         self._losses.install()

@@ -173,8 +173,8 @@ class Conductor:
         for limit in _COUNTED:
             if account["killed_by"] == limit:
                 return limit
-        if code == -signal.SIGXCPU:
-            return "cpu"
+        if code == -signal.SIGXCPU and account["cpu"] >= self._job.limits.cpu_seconds:
+            return "cpu"  # a child may send itself the signal, or lower its own limit, before that
         return "memory" if out_of_memory and code == -signal.SIGKILL else None
 
     def _close(self) -> None:

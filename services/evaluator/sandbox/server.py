@@ -91,8 +91,11 @@ class Server:
                         return
                 else:
                     self._settle(fd)
-            for job in self._running.values():
-                job.enforce()
+            self._enforce()
+
+    def _enforce(self) -> None:
+        for job in self._running.values():
+            job.enforce()
 
     def _accept(self) -> bool:
         received = Order.receive(self._channel)
@@ -121,6 +124,7 @@ class Server:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
+            self._running.clear()  # a candidate is to learn nothing of its neighbours from this process's memory
             child.run(order, fds, self._host)
         if self._host.pid_namespace is not None:
             kernel.setns(self._host.pid_namespace, kernel.CLONE_NEWPID)
