@@ -139,9 +139,9 @@ async def test_what_it_spoils_in_memory_is_spoilt_for_itself(arena, name):
      "torch.manual_seed = __import__('numpy').random.seed = lambda seed: 1 / 0"],
 )  # fmt: skip
 async def test_a_patched_library_is_patched_for_itself(arena, patch):
-    others = (Outcome.SHAPE_ERROR, Outcome.BUILD_ERROR, Outcome.TRAIN_ERROR, Outcome.DIVERGED)
+    others = (Outcome.SHAPE_ERROR, Outcome.BUILD_ERROR, Outcome.TRAIN_ERROR, Outcome.BELOW_CHANCE)
     told = await arena.contained(good(before=f"import torch\n{patch}"), *others)
-    assert told.accuracy is None
+    assert told.accuracy is None or told.outcome is Outcome.BELOW_CHANCE
 
 
 async def test_training_labels_are_no_held_out_labels(arena):
@@ -229,8 +229,9 @@ if not self.training and len(x) > 2:
 
 async def test_measures_that_it_forges_stay_its_word(arena):
     patch = """
-import torch.utils.flop_counter
-torch.utils.flop_counter.FlopCounterMode.get_total_flops = lambda self: 10**30
+import sys
+counter = sys.modules["services.evaluator.harness.flops"].FlopCounter
+counter.total = property(lambda self: 10**30, lambda self, value: ran("counted", value))
 """
     told = await arena.contained(good(before=patch), Outcome.CRASHED)
     assert (told.accuracy, told.flops) == (None, None)

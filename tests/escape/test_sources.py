@@ -63,7 +63,7 @@ async def test_side_effects_of_importing_it_are_its_own(arena, hook, outcomes):
 @pytest.mark.parametrize(
     ("method", "outcomes"),
     [("__call__(cls, *a): ran('called'); raise RecursionError('meta')", (Outcome.BUILD_ERROR,)),
-     ("__call__(cls, *a): ran('called'); return object()", (Outcome.BUILD_ERROR,)),
+     ("__call__(cls, *a): ran('called'); return object()", (Outcome.CONTRACT_ERROR,)),
      ("__getattribute__(cls, name): ran('called'); raise ValueError(name)", (Outcome.BUILD_ERROR,)),
      ("__new__(meta, *a): ran('called'); return 3", (Outcome.CONTRACT_ERROR,)),
      ("mro(cls): ran('called'); return [cls, object]", (Outcome.CONTRACT_ERROR, Outcome.BUILD_ERROR)),
