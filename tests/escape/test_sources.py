@@ -33,11 +33,9 @@ async def test_fifty_megabytes_are_not_even_parsed(arena):
     assert told.seconds == 0
 
 
-@pytest.mark.parametrize(
-    "source", ["x\0y", "'\udcff'", "# coding: utf-7\n+AGkAbQBwAG8AcgB0-", "# coding: nonsense\nx = 1"]
-)
+@pytest.mark.parametrize("source", ["x\0y", "'\udcff'", "# coding: utf-7\n+AGkAbQBwAG8AcgB0-"])
 async def test_strange_characters_are_a_syntax_error(arena, source):
-    await arena.contained(source, Outcome.SYNTAX_ERROR, refused="it is no UTF-8 text, or says so")
+    await arena.contained(source, Outcome.SYNTAX_ERROR, refused="it is no UTF-8 text, or no Python")
 
 
 @pytest.mark.parametrize("source", ["", "\n\n", "# nothing", "pass"])
