@@ -94,7 +94,10 @@ raise ValueError("found " + repr([x for x in {found} if x]))
 EARLY = {
     "the signal to itself": "os.kill(os.getpid(), signal.SIGXCPU)",
     "the signal to its own thread": "signal.raise_signal(signal.SIGXCPU)",
-    "a lower limit": "resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))\nwhile True: pass",
+    "a lower limit": (
+        "hard = resource.getrlimit(resource.RLIMIT_CPU)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, hard))\nwhile True: pass"
+    ),
     "a lower limit, hard": "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass",
     "as if by default": "signal.signal(signal.SIGXCPU, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGXCPU)",
 }
