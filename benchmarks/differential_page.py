@@ -21,10 +21,13 @@ reason. Every pair of outcomes is in [JSON lines](../../benchmarks/results/diffe
 """
 BATCH = """## {title}
 
-{intro} {networks:,} networks; {missing:,} of them need a package other than torch, numpy and theirs, and are left out;
-{pairs:,} went through both sides. **{same:,} are the same on both, {explained} differ for a reason below,
-{unexplained} without.** The same means: trained by both, to as many parameters; or failed by the same exception on
-both; or stopped by the same kind of limit, or not finite.
+{intro}
+
+- {networks:,} networks, {missing:,} of which need a package other than torch, numpy and theirs, and are left out.
+- {pairs:,} went through both sides.
+- **{same:,} are the same on both: trained by both, to as many parameters; or failed by the same exception; or stopped
+  by a limit, or not finite, on both.**
+- **{explained:,} differ for a reason below, {unexplained:,} without one.**
 
 {outcomes}
 
@@ -39,7 +42,7 @@ the plain loop; {outcomes_differ} have no score by the evaluator.
 {table}
 
 Differences are of validation accuracy. *Seeds* compares the plain loop with itself under another seed: what chance
-alone does. {same} networks have exactly the same accuracy on both splits by both sides. The mean difference between
+alone does. **{same} networks have exactly the same accuracy on both splits by both sides.** The mean difference between
 evaluator and plain loop is {mean:+.4f} with a standard error of {error:.4f}.
 
 {far}
@@ -123,8 +126,8 @@ def batch(mode: str, folder: Path) -> str:
         missing=sum(plain_word(line) == MISSING for line in plain.values()),
         pairs=len(many),
         same=reasons[""],
-        unexplained=reasons[UNEXPLAINED] or "none",
-        explained=sum(count for title, count in reasons.items() if title not in ("", UNEXPLAINED)) or "none",
+        unexplained=reasons[UNEXPLAINED],
+        explained=sum(count for title, count in reasons.items() if title not in ("", UNEXPLAINED)),
         outcomes=outcomes(many),
         differences=differences(many),
     )

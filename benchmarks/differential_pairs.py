@@ -113,6 +113,10 @@ def _no_function(pair: Pair) -> bool:
     return asked and our_word(pair.ours) in (TRAINED, NOT_FINITE)
 
 
+def _compiled(pair: Pair) -> bool:
+    return pair.plain.get("error") == "InductorError" and our_word(pair.ours) == TRAINED
+
+
 def _processes(pair: Pair) -> bool:
     return pair.ours["outcome"] == "forbidden" and "may not start processes" in pair.ours["detail"]
 
@@ -133,6 +137,11 @@ REASONS = (
         "supported_hyperparameters is no function",
         "LEMUR's search calls it; a plain set of names says the same, and is taken",
         _no_function,
+    ),
+    Reason(
+        "torch.compile",
+        "its compiler needs packages that torch does not require, and processes; the evaluator runs the network as is",
+        _compiled,
     ),
     Reason(
         "starts processes",

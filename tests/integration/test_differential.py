@@ -178,6 +178,11 @@ def test_a_difference_without_a_reason_is_a_fault(plain, ours, found):
     assert explanation(pair) is None
 
 
+def test_what_the_plain_loop_cannot_compile_is_in_the_list():
+    plain = FAILED | {"error": "InductorError", "detail": "No module named 'packaging'"}
+    assert explanation(Pair("net", plain, {"outcome": "ok", "detail": ""})).title == "torch.compile"
+
+
 def test_a_run_goes_on_where_it_stopped(done):
     run, paths = done
     log = run.folder / "plain-0.jsonl"
