@@ -8,26 +8,10 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from services.evaluator.evaluator import Evaluator
+from tests.escape.forging import FORGE, FRAMES, REST
 from tests.unit.evaluator.support import HELDOUT, TINY, good, quadrants
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-# What a candidate that has read the harness would send: every stage, the answers, a verdict; then leave.
-FRAMES = """
-import json, os, struct
-def frame(kind, payload):
-    return struct.pack("<cI", kind, len(payload)) + payload
-def say(predictions, stages=("build", "shape", "train", "predict"), **more):
-    data = b"".join(frame(b"S", stage) for stage in map(str.encode, stages))
-    data += frame(b"P", struct.pack("<%di" % len(predictions), *predictions))
-    verdict = {"outcome": "ok", "detail": "", "parameters": 1, "losses": [], **more}
-    return data + frame(b"V", json.dumps(verdict).encode())
-"""
-FORGE = f"""{FRAMES}
-def send(data):
-    ran("sent", os.write(3, data) == len(data))
-"""
-REST = '("shape", "train", "predict")'
 
 
 async def test_an_early_answer_is_scored_like_any_other(arena):
@@ -154,55 +138,6 @@ if not self.training and len(x) > 2:
     told = await arena.contained(code, Outcome.BELOW_CHANCE, Outcome.OK)
     assert told.accuracy < 0.45
     assert arena.marks["peeked"] == str(TINY.dataset.train)
-
-
-# What the child's side of the answer could hold instead of what belongs there: verdicts and predictions as bytes.
-VERDICT = '{"outcome": "ok", "detail": "", "parameters": 1, "losses": %s}'
-HONEST = f"({VERDICT!r} % '[]').encode()"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    ["b'[' * 16000",
-     "b'{\"a\":' * 3000",
-     f"({VERDICT!r} % '[NaN]').encode()",
-     f"({VERDICT!r} % '[1e999]').encode()",
-     f"({VERDICT!r} % ('[' + '1,' * 70 + '1]')).encode()",
-     f"({VERDICT!r} % '[true]').encode()",
-     f"({VERDICT!r} % '[]').encode() + b' ' * 17000",
-     f"({VERDICT!r} % '[]').encode('utf-16')",
-     "pickle.dumps(Bomb())",
-     "b'null'"],
-)  # fmt: skip
-async def test_a_verdict_of_another_form_is_a_crash(arena, payload):
-    told = await arena.contained(answering("bytes(480)", payload), Outcome.CRASHED)
-    assert told.accuracy is None
-
-
-@pytest.mark.parametrize(
-    "payload", ["pickle.dumps([0] * 120)", "b'\\x93NUMPY' + bytes(474)", "b'\\x7f' * 480", "bytes(4 * 120 + 1)"]
-)
-async def test_predictions_of_another_form_are_a_crash(arena, payload):
-    told = await arena.contained(answering(payload, HONEST), Outcome.CRASHED)
-    assert told.accuracy is None
-
-
-async def test_the_same_in_the_right_form_is_scored(arena):
-    told = await arena.contained(answering("bytes(480)", HONEST), Outcome.BELOW_CHANCE)
-    assert told.accuracy == 0.25
-
-
-def answering(predictions: str, verdict: str) -> str:
-    """A candidate that answers with these bytes, given as expressions, and leaves."""
-    tools = """
-pickle = __import__("pickle")
-class Bomb:
-    def __reduce__(self):
-        return print, ("boom",)
-"""
-    stages = "b''.join(frame(b'S', s) for s in (b'shape', b'train', b'predict'))"
-    answer = f"{stages} + frame(b'P', {predictions}) + frame(b'V', {verdict})"
-    return good(before=f"{FORGE}\n{tools}\nsend({answer}); os._exit(0)")
 
 
 async def test_a_table_of_labels_by_image_recognises_nothing(arena):
