@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,7 +215,8 @@ def main() -> None:
     options = arguments()
     logging.configure(level="WARNING", json=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C: what was begun is ended, nothing is lost
-    asyncio.run(compare(options))
+    with suppress(KeyboardInterrupt):  # the page tells what there is
+        asyncio.run(compare(options))
     differential_page.write(options.work, options.out)
 
 

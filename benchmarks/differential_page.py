@@ -136,7 +136,7 @@ def batch(mode: str, folder: Path) -> str:
 def epoch(folder: Path) -> str:
     """The section that compares accuracies, with the plain loop's own under two seeds for a measure."""
     every = [pair for pair in pairs(folder) if "accuracy" in pair.plain]
-    many = [pair for pair in every if pair.ours.get("accuracy") is not None]
+    many = list(filter(_scored, every))
     other = read(folder / "plain-1.jsonl")
     between = [pair.ours["accuracy"] - pair.plain["accuracy"] for pair in many]
     seeds = [other[p.name]["accuracy"] - p.plain["accuracy"] for p in many if "accuracy" in other.get(p.name, {})]
@@ -149,11 +149,15 @@ def epoch(folder: Path) -> str:
         same=sum(_same_accuracy(pair) for pair in many),
         table=table(["difference", "networks", "median, absolute", "90 %", "largest", "mean"], rows),
         mean=statistics.fmean(between),
-        error=statistics.stdev(between) / len(between) ** 0.5,
+        error=statistics.stdev(between) / len(between) ** 0.5 if len(between) > 1 else 0.0,
         far=f"Farther apart than any two seeds: {_examples(far)}."
         if far
         else "No network is farther apart than seeds are.",
     )
+
+
+def _scored(pair: Pair) -> bool:
+    return "accuracy" in pair.plain and pair.ours.get("accuracy") is not None
 
 
 def _spread(gaps: Sequence[float]) -> tuple[object, ...]:
@@ -181,7 +185,7 @@ def write(work: Path, out: Path) -> None:
     """The page, and a line for every pair."""
     found = {mode: pairs(work / mode) for mode in ("batch", "larger", "epoch")}
     sections = [batch(mode, work / mode) for mode in TITLES if found[mode]]
-    sections += [epoch(work / "epoch")] if found["epoch"] else []
+    sections += [epoch(work / "epoch")] if any(map(_scored, found["epoch"])) else []
     lines = [json.dumps(compact(mode, pair)) for mode, many in found.items() for pair in many]
     for path, text in ((out / RESULT, "\n".join(lines)), (out / PAGE, "\n".join([HEAD, *sections, TAIL]).rstrip())):
         path.parent.mkdir(parents=True, exist_ok=True)
