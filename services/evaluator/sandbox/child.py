@@ -125,7 +125,6 @@ def _lock(order: Order, host: Host) -> None:
     os.environ.clear()  # noqa: TID251 - nothing is read from it
     quieten(bounds.output_bytes // 2)
     sys.argv = [""]
-    sys.path_importer_cache.clear()  # lists folders as they were before the jail
     kernel.set_dumpable(yes=False)
     if host.namespaces:
         kernel.keep_capabilities()

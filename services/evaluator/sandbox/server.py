@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Server:
 
         warmup.run()
         child.prepare(host)
+        sys.path_importer_cache.clear()  # lists folders as they were before the jail
         gc.collect()
         gc.freeze()  # no collection in a child may touch, and so copy, the pages that all share
         hugepages.gather(host.proc)
