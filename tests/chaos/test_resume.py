@@ -44,13 +44,19 @@ def evaluated(directory: Path) -> list[str]:
     return [x["candidate_id"] for x in lines if x["event"] == "handled" and x["service"] == "evaluator"]
 
 
+def onwards(directory: Path, preset: Path) -> tuple[object, ...]:
+    """On a busy machine every kill may come before the run has a folder to go on from."""
+    started = (directory / "manifest.json").exists()
+    return ("resume", directory) if started else ("run", "--preset", preset, "--out", directory)
+
+
 def drive(directory: Path, preset: Path, rng: random.Random, kills: int) -> int:
     """Start and kill the run until it ends by itself or enough kills were made; check what must hold at each."""
     before, handled = recorded(directory), 0
     for kill in range(kills):
-        started = (directory / "manifest.json").exists()
-        arguments = command("resume", directory) if started else command("run", "--preset", preset, "--out", directory)
-        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command(*onwards(directory, preset)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
             killed = kill_after(process, rng.uniform(0.5, 24.0))
         after, log = recorded(directory), evaluated(directory)
         assert unchanged(before, after)
@@ -58,7 +64,7 @@ def drive(directory: Path, preset: Path, rng: random.Random, kills: int) -> int:
         before, handled = after, len(log)
         if not killed:
             return kill
-    final = archloop("resume", directory)
+    final = archloop(*onwards(directory, preset))
     assert final.returncode == 0, final.stderr
     assert unchanged(before, recorded(directory))
     return kills
