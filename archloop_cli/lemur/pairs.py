@@ -87,7 +87,7 @@ def _check_methods(tree: ast.Module) -> None:
 
 def _reason(flaw: Flaw) -> str:
     """Without what differs from file to file."""
-    return re.sub(r"(import of \w+)[\w.]*( is not possible)?.*| \(line \d+\)", r"\1", str(flaw))
+    return re.sub(r"(import of \w+).*| \(line \d+\)", r"\1", str(flaw))
 
 
 def _part(networks: Sequence[Network], split: Split) -> list[Network]:

@@ -33,10 +33,10 @@ def judged(error: BaseException, otherwise: str) -> Flaw:
         return error
     outcome = next((word for cause in _causes(error) if (word := _word(cause))), otherwise)
     if _of_processes(error):
-        return Flaw("forbidden", f"{_named(error)}: candidates may not start processes{_where(error)}")
+        return Flaw("forbidden", f"{named(error)}: candidates may not start processes{_where(error)}")
     if any(isinstance(cause, ModuleNotFoundError) for cause in _causes(error)):
         return Flaw("contract_error", f"{_first_line(error)}: imports are possible {ALLOWED_IMPORTS}{_where(error)}")
-    return Flaw(outcome, f"{_named(error)}{_where(error)}")
+    return Flaw(outcome, f"{named(error)}{_where(error)}")
 
 
 def _word(error: BaseException) -> str | None:
@@ -64,7 +64,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _named(error: BaseException) -> str:
+def named(error: BaseException) -> str:
+    """Its type and the first line of what it says."""
     return f"{type(error).__name__}: {_first_line(error)}"
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from services.evaluator.harness.flaw import named
 from services.evaluator.harness.flops import FlopCounter
 
 _REASON_LIMIT = 200
@@ -51,18 +52,13 @@ def cost(net: nn.Module, images: Tensor) -> Cost:
         with counter, torch.autograd.graph.saved_tensors_hooks(kept.save, lambda saved: saved):
             net(images)
     except Exception as error:  # noqa: BLE001 - a measure that fails is no flaw
-        return Cost(uncounted=_reason(error))
+        return Cost(uncounted=f"the measured pass failed: {named(error)}"[:_REASON_LIMIT])
     total, count = kept.total(), len(images)
     activations = None if total is None else total // count
     if counter.uncounted:
         operators = ", ".join(sorted(counter.uncounted))
         return Cost(None, activations, f"no count is known for {operators}"[:_REASON_LIMIT])
     return Cost(counter.total // count, activations)
-
-
-def _reason(error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return f"the measured pass failed: {type(error).__name__}: {first}"[:_REASON_LIMIT]
 
 
 def _has_memory(tensor: Tensor) -> bool:
