@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 from archloop.blobs.port import Blobs
 from archloop_cli import examples
 from services.novelty.normalise import tokens
-from services.novelty.program import UnreadableSource, read
+from services.novelty.program import UnreadableSource
+from services.novelty.reach import read
 from services.novelty.settings import NoveltySettings
 from services.novelty.shingles import Shingles, shingles
 from services.registry.pairs import text_of

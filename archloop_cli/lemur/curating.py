@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 from archloop_cli.lemur.clusters import clusters, nearest
 from archloop_cli.lemur.corpus import Curated, Preferred
-from services.novelty.expressions import Sizes
+from services.novelty.constants import Sizes
 from services.novelty.features import Features, features
 from services.novelty.program import UnreadableSource
 from services.novelty.settings import NoveltySettings

@@ -1,177 +1,293 @@
-"""How names and expressions are written in canonical tokens."""
+"""What expressions compute, step by step."""
 
 import ast
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from archloop.contracts.values import sha256_of
-from services.novelty.program import Program, parameters
-from services.novelty.scope import Instance, Scope, attribute_names
+from services.novelty.constants import Sizes, constant, folded, is_table, spelling, table
+from services.novelty.frames import Frame
+from services.novelty.instructions import Node, Stream
+from services.novelty.program import ALWAYS, Function, Program, parameters
+from services.novelty.signatures import MEMBERS, canonical
 
-Sizes = Literal["kept", "bucketed", "ignored"]
-_NAMING_CALLS = frozenset({"add_module", "register_module", "register_buffer", "register_parameter", "setattr"})
-_LONG = 64
-
-
-@dataclass(frozen=True)
-class Bind:
-    """An assignment takes effect here."""
-
-    name: str
-
-
-Item = str | ast.AST | Bind
+SELF = "%self"
+Value = str | int | Node
 
 
 class Expressions:
-    """A node's expansion is a method named after its type; it answers with tokens and nodes yet to be expanded."""
+    """Each kind of expression has a method that answers with what it computes: a token, an integer or a step."""
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
-        self._program, self._sizes = program, sizes
-        self._own_attributes = attribute_names(program)
-        self._keywords = _keyword_positions(program)
-        self._scope, self._instance = Scope(), Instance()
+        self.program, self.facts = program, program.facts
+        self._spelt = spelling(sizes)
+        self.stream = Stream(self._spelt)
+        self.frame = Frame(module=True)
+        self.named: set[str] = set()
+        self._labels: dict[str, str] = {}
+        self._constants: dict[str, Value] = {}
+        self._own = self.facts.stores.keys() | self.facts.methods.keys() | self._class_attributes()
+        self._rules: dict[type, Callable[[Any], Value]] = {}
 
-    def expand(self, node: ast.AST) -> Sequence[Item]:
-        """One step: the node in terms of tokens and its children."""
-        expand = getattr(self, f"_{type(node).__name__.lower()}", self._other)
-        expanded: Sequence[Item] = expand(node)
-        return expanded
+    def _class_attributes(self) -> set[str]:
+        classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
+        assigned = (
+            member for node in classes for member in node.body if isinstance(member, ast.Assign | ast.AnnAssign)
+        )
+        targets = (t for m in assigned for t in (m.targets if isinstance(m, ast.Assign) else [m.target]))
+        return {target.id for target in targets if isinstance(target, ast.Name)}
 
-    def _other(self, node: ast.AST) -> Sequence[Item]:
-        children = [n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.expr_context)]
-        name = type(node).__name__
-        return [name, "(", *children, ")"] if children else [name]
+    # Steps
+
+    def value(self, node: ast.AST) -> Value:
+        """What the expression computes."""
+        kind = type(node)
+        rule = self._rules.get(kind)
+        if rule is None:
+            rule = self._rules[kind] = getattr(self, f"_{kind.__name__.lower()}", self._any)
+        return rule(node)
+
+    def step(self, *parts: Value) -> Node:
+        """One step of the program, written when it is needed, at the latest before the next that changes something."""
+        node = self.pure(*parts)
+        self.stream.add(node)
+        return node
+
+    def pure(self, *parts: Value) -> Node:
+        """A step that changes nothing and is the same whenever it is done: written only if it is needed."""
+        node = Node(parts, self.stream)
+        if self.frame.building:
+            node.portable = all(part.portable if type(part) is Node else part != SELF for part in parts)
+        return node
+
+    def put(self, value: Value) -> Value:
+        """The value, its step written by now."""
+        if type(value) is Node and value.home is self.stream:
+            self.stream.write(value)
+        return value
+
+    def _any(self, node: ast.AST) -> Value:
+        """As written."""
+        parts: list[Value] = [type(node).__name__, "("]
+        for name, field in ast.iter_fields(node):
+            if name in ("ctx", "type_comment", "type_params"):
+                continue
+            if isinstance(field, list):
+                parts += ["[", *(self._part(part) for part in field), "]"]
+            else:
+                parts.append(self._part(field))
+        return self.step(*parts, ")")
+
+    def _part(self, field: object) -> Value:
+        if isinstance(field, ast.expr | ast.comprehension | ast.keyword):
+            return self.value(field)
+        return type(field).__name__ if isinstance(field, ast.AST) else repr(field)
 
     # Names
 
-    def _name(self, node: ast.Name) -> Sequence[Item]:
-        if isinstance(node.ctx, ast.Store):
-            return [Bind(node.id), "="]
-        return [self._own(node.id) or self._program.imports.get(node.id, node.id)]
+    def _name(self, node: ast.Name) -> Value:
+        found = self.frame.find(node.id)
+        if found is None:
+            return self._elsewhere(node.id)
+        if type(found) is Node and found.items is not None:
+            self.close(found)
+        return found
 
-    def _own(self, name: str) -> str | None:
-        """The canonical form of a name that the program defines."""
-        if name == self._scope.instance:
-            return "SELF"
-        unit = self._program.units.get(name)
-        return self._scope.token(name) or (unit.token if unit else None)
+    def _elsewhere(self, name: str) -> Value:
+        """A variable that has no value yet, a name of the file, or one from elsewhere."""
+        if name in self.frame.declared:
+            return self.frame.unbound.setdefault(name, f"%U{len(self.frame.unbound)}")
+        unit = self.program.units.get(name)
+        if unit is not None:
+            return unit.token
+        if name in self.program.constants:
+            return self._constant_named(name)
+        return canonical(self.program.imports.get(name, name))
 
-    def _attribute(self, node: ast.Attribute) -> Sequence[Item]:
-        if isinstance(node.value, ast.Name) and node.value.id == self._scope.instance:
-            return [self._self_attribute(node)]
-        if self._is_qualified(node):
-            return [node.attr]
-        return [node.value, ".own" if node.attr in self._own_attributes else f".{node.attr}"]
+    def _constant_named(self, name: str) -> Value:
+        if name not in self._constants:
+            self._constants[name] = name
+            frame, self.frame = self.frame, Frame(module=True)
+            self._constants[name] = self.value(self.program.constants[name])
+            self.frame = frame
+        value = self._constants[name]
+        return self.pure(*value.parts) if type(value) is Node else value
 
-    def _self_attribute(self, node: ast.Attribute) -> str:
-        if isinstance(node.ctx, ast.Store):
-            return "SELF="
-        own = "SELF.own" if node.attr in self._own_attributes else f"SELF.{node.attr}"
-        return self._instance.token(node.attr) or own
+    def dotted(self, node: ast.expr) -> str | None:
+        """The full name of what comes from elsewhere, `torch.nn.Conv2d`; None for anything else."""
+        names: list[str] = []
+        while type(node) is ast.Attribute:
+            names.append(node.attr)
+            node = node.value
+        if type(node) is not ast.Name or self.frame.find(node.id) is not None or node.id in self.frame.declared:
+            return None
+        if node.id in self.program.units or node.id in self.program.constants or not names:
+            return None
+        return ".".join([self.program.imports.get(node.id, node.id), *reversed(names)])
 
-    def _is_qualified(self, node: ast.Attribute) -> bool:
-        """Whether it is `module.name`, of which only the name counts."""
-        root: ast.expr = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        return isinstance(root, ast.Name) and root.id != "super" and self._own(root.id) is None
+    def _attribute(self, node: ast.Attribute) -> Value:
+        dotted = self.dotted(node)
+        if dotted is not None:
+            return canonical(dotted)
+        base = self.value(node.value)
+        if base == SELF:
+            return self._own_attribute(node.attr)
+        if node.attr == "shape":
+            return self.shape(base)
+        return self.step(base, self.label(node.attr))
 
-    # Expressions
+    def shape(self, base: Value) -> Node:
+        """A tensor's sizes, which nothing changes but steps in place."""
+        return (self.step if self.facts.ordered else self.pure)("shape", "(", base, ")")
 
-    def _call(self, node: ast.Call) -> Sequence[Item]:
-        callee = node.func
-        if isinstance(callee, ast.Name) and callee.id == "super":
-            return ["super"]
-        arguments: list[Item] = list(node.args)
-        if getattr(callee, "attr", getattr(callee, "id", "")) in _NAMING_CALLS:
-            arguments = ["STR" if _is_text(a) else a for a in node.args]
-        return [callee, "(", *arguments, *self._keyword_arguments(node), ")"]
+    def _own_attribute(self, name: str) -> Value:
+        if name in self.frame.fields:
+            return self.frame.fields[name]
+        if name not in self._own or name in MEMBERS:
+            return f"{SELF}.{name}"
+        return self.step("get", SELF, self.label(name))
 
-    def _keyword_arguments(self, node: ast.Call) -> Iterable[Item]:
-        """Sorted, since their order means nothing; called by position where the program named them."""
-        external = isinstance(node.func, ast.Name | ast.Attribute) and self._is_external(node.func)
-        named = [(self._keyword_token(k.arg, external=external), k.value) for k in node.keywords]
-        for token, value in sorted(named, key=lambda pair: pair[0]):
-            yield from (token, value)
+    def label(self, name: str) -> str:
+        """An attribute's canonical name: its own where it comes from elsewhere or is reached by text."""
+        if name not in self._own or name in MEMBERS or name in ALWAYS or name[:2] == "__":
+            return f".{name}"
+        if self.facts.is_spelt_out(name):
+            return f".{name}"
+        return self._labels.setdefault(name, f"@{len(self._labels)}")
 
-    def _is_external(self, callee: ast.Name | ast.Attribute) -> bool:
-        return self._own(callee.id) is None if isinstance(callee, ast.Name) else self._is_qualified(callee)
+    # Constants and displays
 
-    def _keyword_token(self, name: str | None, *, external: bool) -> str:
-        if name is None:
-            return "**"
-        return f"{name}=" if external or name not in self._keywords else f"KW{self._keywords[name]}="
+    def _constant(self, node: ast.Constant) -> Value:
+        written = constant(node.value)
+        return written if isinstance(written, str | int) else self.pure(*written)
 
-    def _constant(self, node: ast.Constant) -> Sequence[Item]:
-        value = node.value
-        if isinstance(value, int) and not isinstance(value, bool):
-            return [_integer(value, self._sizes)]
-        text = repr(value)
-        return [text if len(text) <= _LONG else f"LONG{sha256_of(text)[:16]}"]
+    def _list(self, node: ast.List) -> Value:
+        return self.display("[", [self.value(element) for element in node.elts], "]")
 
-    def _joinedstr(self, _: ast.JoinedStr) -> Sequence[Item]:
-        return ["STR"]
+    def _tuple(self, node: ast.Tuple) -> Value:
+        return self.display("(", [self.value(element) for element in node.elts], ")")
 
-    def _tuple(self, node: ast.Tuple) -> Sequence[Item]:
-        match node.elts:
-            case [ast.Constant(value=str()), ast.Call() as layer]:
-                return ["(", "STR", layer, ")"]
-        return ["(", *node.elts, ")"]
+    def _set(self, node: ast.Set) -> Value:
+        return self.display("{", [self.value(element) for element in node.elts], "}")
 
-    def _dict(self, node: ast.Dict) -> Sequence[Item]:
-        pairs = zip(node.keys, node.values, strict=True)
-        items: list[Item] = ["{"]
-        for key, value in pairs:
-            items += ["**" if key is None else "STR" if _is_text(key) else key, value]
-        return [*items, "}"]
+    def display(self, opening: str, elements: list[Value], closing: str) -> Node:
+        """Elements in brackets."""
+        node = self.pure(*self._displayed(opening, elements, closing))
+        node.layer = ("display", elements)
+        return node
 
-    def _binop(self, node: ast.BinOp) -> Sequence[Item]:
-        return [type(node.op).__name__, "(", node.left, node.right, ")"]
+    def _displayed(self, opening: str, elements: list[Value], closing: str) -> Sequence[Value]:
+        if not is_table(elements):
+            return opening, *elements, closing
+        return opening, *table([self._spelt(e) if isinstance(e, int) else str(e) for e in elements]), closing
 
-    def _subscript(self, node: ast.Subscript) -> Sequence[Item]:
-        return [node.value, "[", node.slice, "]"]
+    def close(self, node: Node) -> None:
+        """A list that was read: nothing can be added to it unnoticed any more."""
+        assert node.items is not None
+        node.parts, node.layer, node.items = self._displayed("[", node.items, "]"), ("display", node.items), None
+        node.portable = self.frame.building and all(p.portable for p in node.parts if type(p) is Node)
 
-    def _slice(self, node: ast.Slice) -> Sequence[Item]:
-        return [part or "_" for part in (node.lower, node.upper, node.step)]
+    def _dict(self, node: ast.Dict) -> Value:
+        parts: list[Value] = ["{"]
+        for key, value in zip(node.keys, node.values, strict=True):
+            parts += ["**" if key is None else self.value(key), self.value(value)]
+        return self.step(*parts, "}")
 
-    def _ifexp(self, node: ast.IfExp) -> Sequence[Item]:
-        return ["if", node.test, node.body, "else", node.orelse, "end"]
+    # Operators
 
-    def _lambda(self, node: ast.Lambda) -> Sequence[Item]:
-        return ["lambda", *map(Bind, parameters(node)), node.body, "end"]
+    def _binop(self, node: ast.BinOp) -> Value:
+        left, right = self.value(node.left), self.value(node.right)
+        result = folded(node.op, left, right)
+        return self.step(type(node.op).__name__, "(", left, right, ")") if result is None else result
 
-    def _comprehension(self, node: ast.comprehension) -> Sequence[Item]:
-        return ["for", node.iter, node.target, *node.ifs]
+    def _unaryop(self, node: ast.UnaryOp) -> Value:
+        operand = self.value(node.operand)
+        if type(node.op) is ast.USub and type(operand) is int:
+            return -operand
+        if type(node.op) is ast.USub and type(operand) is str and operand[:1].isdigit():
+            return f"-{operand}"
+        return self.step(type(node.op).__name__, "(", operand, ")")
 
-    def _listcomp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Sequence[Item]:
-        return [type(node).__name__, "(", *node.generators, node.elt, ")"]
+    def _subscript(self, node: ast.Subscript) -> Value:
+        base, index = self.value(node.value), self.value(node.slice)
+        if type(base) is str and base[:2] in ("%P", "%I") and type(index) is not Node and not self.facts.indexed:
+            return f"{base}[{index}]"
+        return self.step(base, "[", index, "]")
+
+    def _slice(self, node: ast.Slice) -> Value:
+        return self.step(":", *(self.value(part) if part else "_" for part in (node.lower, node.upper, node.step)))
+
+    def _starred(self, node: ast.Starred) -> Value:
+        return self.step("*", self.value(node.value))
+
+    def _keyword(self, node: ast.keyword) -> Value:
+        return self.step(f"{node.arg}=" if node.arg else "**", self.value(node.value))
+
+    def _namedexpr(self, node: ast.NamedExpr) -> Value:
+        value = self.value(node.value)
+        self.bind(node.target, value)
+        return value
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """An assignment."""
+        raise NotImplementedError
+
+    # Scopes of their own
+
+    @contextmanager
+    def region(self, *head: Value) -> Iterator[list[Node]]:
+        """A body with variables of its own; what is yielded holds its step afterwards."""
+        made: list[Node] = []
+        stream, frame = self.stream, self.frame
+        self.stream, self.frame = Stream(self._spelt), Frame(outer=frame, fields=frame.fields, depth=1)
+        yield made
+        self.stream.flush(portable=True)
+        inner = self.stream.tokens
+        self.stream, self.frame = stream, frame
+        node = self.step(*head, "{", *inner, "}")
+        node.portable = node.portable and not any(type(t) is str and t[:5] in (SELF, "get") for t in inner)
+        made.append(node)
+
+    def _comprehension_of(self, kind: str, generators: Sequence[ast.comprehension], *results: ast.expr) -> Value:
+        first = self.value(generators[0].iter)
+        with self.region(kind, "(", first, ")") as made:
+            for place, generator in enumerate(generators):
+                if place:
+                    self.stream.mark("for", self.put(self.value(generator.iter)))
+                self.bind(generator.target, self.put(self.step("item")))
+                for condition in generator.ifs:
+                    self.stream.mark("if", self.put(self.value(condition)))
+            for result in results:
+                self.stream.mark("yield", self.put(self.value(result)))
+        return made[0]
+
+    def _listcomp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
+        return self._comprehension_of(type(node).__name__, node.generators, node.elt)
 
     _setcomp = _generatorexp = _listcomp
 
-    def _dictcomp(self, node: ast.DictComp) -> Sequence[Item]:
-        return ["DictComp", "(", *node.generators, node.key, node.value, ")"]
+    def _dictcomp(self, node: ast.DictComp) -> Value:
+        return self._comprehension_of("DictComp", node.generators, node.key, node.value)
 
+    def _lambda(self, node: ast.Lambda) -> Value:
+        with self.region("lambda", *self.signature(node)) as made:
+            self.parameters_of(node)
+            self.stream.mark("return", self.put(self.value(node.body)))
+        return made[0]
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+    def signature(self, node: Function | ast.Lambda) -> Sequence[Value]:
+        """How many parameters of which kind, and the defaults."""
+        spec = node.args
+        kinds: list[Value] = ["(", str(len(spec.posonlyargs) + len(spec.args))]
+        kinds += [part for default in spec.defaults for part in ("=", self.value(default))]
+        kinds += ["*"] if spec.vararg else []
+        kinds += [p for d in spec.kw_defaults for p in ("/", self.value(d) if d else "_")]
+        return [*kinds, "**", ")"] if spec.kwarg else [*kinds, ")"]
 
-
-def _integer(value: int, sizes: Sizes) -> str:
-    if sizes == "ignored":
-        return "INT"
-    if value.bit_length() > _LONG:
-        return f"INT{value.bit_length()}"
-    return str(2 ** round(math.log2(value))) if sizes == "bucketed" and value > 1 else str(value)
-
-
-def _keyword_positions(program: Program) -> dict[str, int]:
-    """Parameter names that the program gave, and their position where they first occur."""
-    positions: dict[str, int] = {}
-    for unit in program.units.values():
-        for function in unit.functions:
-            for position, name in enumerate(parameters(function)):
-                positions.setdefault(name, position)
-    return positions
+    def parameters_of(self, node: Function | ast.Lambda, prefix: str = "%P") -> None:
+        """Each stands for its position, and for how deep its function is nested."""
+        depth, outer = 0, self.frame.outer
+        while outer is not None:
+            depth, outer = depth + 1, outer.outer
+        within = f"{prefix}{depth}." if depth else prefix
+        self.frame.values |= {name: f"{within}{place}" for place, name in enumerate(parameters(node))}

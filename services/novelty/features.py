@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from archloop.contracts.values import sha256_of
-from services.novelty.expressions import Sizes
+from services.novelty.constants import Sizes
 from services.novelty.families import family
 from services.novelty.normalise import tokens
-from services.novelty.program import read
+from services.novelty.reach import read
 from services.novelty.shingles import Shingles, Signature, minhash, shingles
 
 

@@ -1,18 +1,22 @@
 """Source to the canonical tokens of its architecture.
 
-What counts: layers, operators, structure, order of evaluation and sizes. What does not: formatting, comments,
-docstrings, annotations, the training recipe, definitions that `Net` never reaches, and how anything that the
-program itself names is spelt. Tokens follow the order of evaluation, in prefix form.
+What counts: layers, operators, structure, what is computed from what, and sizes. What does not: formatting, comments,
+docstrings, annotations, the training recipe, definitions that `Net` never reaches, and how anything that the program
+itself names is spelt; see the table in docs/reference/novelty.md. Code that cannot be followed counts as written.
 """
 
 import ast
 from collections.abc import Sequence
 
-from services.novelty.expressions import Bind, Expressions, Item, Sizes
-from services.novelty.program import ALWAYS, FUNCTIONS, Program, Unit, parameters, read
-from services.novelty.scope import Instance, Scope
+from services.novelty.constants import Sizes
+from services.novelty.frames import Frame
+from services.novelty.instructions import Node
+from services.novelty.program import FUNCTIONS, Program, Unit
+from services.novelty.reach import read
+from services.novelty.statements import Statements, is_plain
+from services.novelty.trees import children
 
-VERSION = 1
+VERSION = 2
 
 
 def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:
@@ -21,104 +25,85 @@ def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:
 
 
 def tokens(program: Program, sizes: Sizes = "kept") -> tuple[str, ...]:
-    """Canonical tokens of a program that has been read."""
-    writer = _Writer(program, sizes)
-    for unit in program.units.values():
-        writer.write(unit)
-    return tuple(writer.tokens)
+    """Canonical tokens of a program that has been read; those of its text where it is nested too deeply, or reads itself."""
+    if program.facts.reflective:
+        return as_written(program.tree)
+    try:
+        return _Writer(program, sizes).written()
+    except RecursionError:
+        return as_written(program.tree)
 
 
-class _Writer(Expressions):
-    """Expands statements too, on an explicit stack."""
+def as_written(tree: ast.AST) -> tuple[str, ...]:
+    """Every node and every name, in order of the text."""
+    found: list[str] = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        below = children(node)
+        bare = (repr(value) for _, value in ast.iter_fields(node) if not isinstance(value, ast.AST | list))
+        found += [type(node).__name__, *bare, str(len(below))]
+        stack += reversed(below)
+    return tuple(found)
 
-    def __init__(self, program: Program, sizes: Sizes) -> None:
-        super().__init__(program, sizes)
-        self.tokens: list[str] = []
 
-    def write(self, unit: Unit) -> None:
-        is_class = isinstance(unit.node, ast.ClassDef)
-        self._instance = Instance.of(unit, self._program) if is_class else Instance()
-        self.tokens.append(f"{unit.token}:")
+class _Writer(Statements):
+    """Writes definition after definition, in the order in which they are first mentioned."""
+
+    def written(self) -> tuple[str, ...]:
+        done: set[int] = set()
+        for name, unit in self.program.units.items():
+            if unit.statements:
+                self._group(unit, done)
+            elif name not in self.named:
+                self._unit(unit)
+        self.stream.flush(portable=True)
+        return tuple(token for token in self.stream.tokens if isinstance(token, str))
+
+    def _group(self, unit: Unit, done: set[int]) -> None:
+        """All statements that make a name what it is, each once."""
+        self.frame = Frame(module=True)
+        self.plain_base = self.inline_fields = False
+        self.mark(f"{unit.token}:")
+        self.block([statement for statement in unit.statements if id(statement) not in done])
+        done.update(map(id, unit.statements))
+
+    def _unit(self, unit: Unit) -> None:
+        self.frame, self.methods = Frame(module=True), {}
+        self.plain_base = self.inline_fields = False
         if isinstance(unit.node, ast.ClassDef):
-            self._run([*unit.node.bases, *unit.node.keywords], unit.node, method=False)
-        for node in unit.members if is_class else [unit.node]:
-            self._run([*self._signature(node), *_body(node)], node, method=is_class)
+            self._class(unit, unit.node)
+        elif isinstance(unit.node, FUNCTIONS):
+            self.mark(f"{unit.token}:", "def", *[self.put(p) for p in self.signature(unit.node)])
+            self.frame = Frame()
+            self.function(unit.node)
+        elif isinstance(unit.node, ast.Assign | ast.AnnAssign) and unit.node.value is not None:
+            self.mark(f"{unit.token}:", self.put(self.value(unit.node.value)))
+        else:
+            self.mark(f"{unit.token}:")
+            self.block(unit.node.body if isinstance(unit.node, ast.Module) else [])
 
-    def _run(self, items: Sequence[Item], owner: ast.AST, *, method: bool) -> None:
-        self._scope = Scope.of(owner, method=method)
-        self._instance.start()
-        stack = list(reversed(items))
-        while stack:
-            item = stack.pop()
-            if isinstance(item, str):
-                self.tokens.append(item)
-            elif isinstance(item, Bind):
-                self._scope.bind(item.name)
-            else:
-                stack.extend(reversed(self.expand(item)))
+    def _class(self, unit: Unit, node: ast.ClassDef) -> None:
+        bases = [self.put(self.value(base)) for base in (*node.bases, *node.keywords)]
+        self.mark(f"{unit.token}:", "class", *bases)
+        self.plain_base = is_plain(node)
+        self.inline_fields = self.plain_base and unit.token not in self._bases
+        self.methods = {m.name: m for m in unit.members if isinstance(m, FUNCTIONS)}
+        late = [m for m in unit.members if isinstance(m, FUNCTIONS) and self.method_once(m.name) is not None]
+        for member in [*(m for m in unit.members if m not in late), *late]:
+            if not isinstance(member, FUNCTIONS) or member.name not in self.named:
+                self.member(member)
+        self._unused()
+        self.named -= self.methods.keys()
 
-    def _signature(self, node: ast.AST) -> Sequence[Item]:
-        if not isinstance(node, FUNCTIONS):
-            return []
-        name = node.name if node.name in ALWAYS else "def"
-        defaults = [default for default in (*node.args.defaults, *node.args.kw_defaults) if default]
-        return [name, "(", str(len(parameters(node))), *defaults, ")"]
+    def _unused(self) -> None:
+        """Attributes that nothing reads are part of the network all the same: they may have parameters."""
+        for value in self.frame.fields.values():
+            if isinstance(value, Node) and value.at < 0 and id(value) not in self.applied_layers:
+                self.mark("unused", value)
 
-    def _expr(self, node: ast.Expr) -> Sequence[Item]:
-        return [node.value]
-
-    def _assign(self, node: ast.Assign) -> Sequence[Item]:
-        return [node.value, *node.targets]
-
-    def _annassign(self, node: ast.AnnAssign) -> Sequence[Item]:
-        return [node.value, node.target] if node.value else []
-
-    def _namedexpr(self, node: ast.NamedExpr) -> Sequence[Item]:
-        return [node.value, node.target]
-
-    def _augassign(self, node: ast.AugAssign) -> Sequence[Item]:
-        return [type(node.op).__name__, "(", _loaded(node.target), node.value, ")", node.target]
-
-    def _return(self, node: ast.Return) -> Sequence[Item]:
-        return ["return", node.value or "None"]
-
-    def _if(self, node: ast.If | ast.While) -> Sequence[Item]:
-        orelse: list[Item] = ["else", *node.orelse] if node.orelse else []
-        return [type(node).__name__.lower(), node.test, *node.body, *orelse, "end"]
-
-    _while = _if
-
-    def _for(self, node: ast.For | ast.AsyncFor) -> Sequence[Item]:
-        return ["for", node.iter, node.target, *node.body, *node.orelse, "end"]
-
-    _asyncfor = _for
-
-    def _import(self, _: ast.Import | ast.ImportFrom) -> Sequence[Item]:
-        return []
-
-    _importfrom = _import
-
-    def _functiondef(self, node: ast.FunctionDef) -> Sequence[Item]:
-        """One inside another function; its variables are treated as those of the outer one."""
-        return [Bind(node.name), *map(Bind, parameters(node)), *self._signature(node), *node.body, "end"]
-
-    _asyncfunctiondef = _functiondef
-
-    def _classdef(self, node: ast.ClassDef) -> Sequence[Item]:
-        return [Bind(node.name), "class", *node.bases, *node.body, "end"]
-
-
-def _body(node: ast.AST) -> list[ast.AST]:
-    if isinstance(node, ast.Module):
-        return list(node.body)
-    return list(node.body) if isinstance(node, FUNCTIONS) else [node]
-
-
-def _loaded(target: ast.Name | ast.Attribute | ast.Subscript) -> ast.expr:
-    """The same place, read instead of written."""
-    match target:
-        case ast.Name():
-            return ast.Name(target.id, ast.Load())
-        case ast.Attribute():
-            return ast.Attribute(target.value, target.attr, ast.Load())
-    return ast.Subscript(target.value, target.slice, ast.Load())
+    @property
+    def _bases(self) -> Sequence[str]:
+        classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
+        names = (getattr(base, "id", "") for node in classes for base in node.bases)
+        return [self.program.units[name].token for name in names if name in self.program.units]

@@ -2,7 +2,7 @@ import pytest
 
 from services.generator.prompts import FAMILIES as SEED_FAMILIES
 from services.novelty.families import FAMILIES, family
-from services.novelty.program import read
+from services.novelty.reach import read
 
 
 def written(layers: str, steps: str, helpers: str = "") -> str:

@@ -1,0 +1,70 @@
+"""How numbers and texts are written: what they are, whoever names them; tables and codes in pieces."""
+
+import ast
+import math
+import operator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from services.novelty.instructions import Node
+
+Sizes = Literal["kept", "bucketed", "ignored"]
+_LONG_INTEGER, _LONG_TEXT, _LARGEST = 32, 24, 2**63
+_TABLE_FROM = 3
+_REPEATED = 3
+_FOLDED: dict[type, Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def spelling(sizes: Sizes) -> Callable[[int], str]:
+    """How an integer is written: as it is, rounded to a power of two, or as any other."""
+    if sizes == "kept":
+        return str
+    if sizes == "ignored":
+        return lambda _: "INT"
+    return lambda value: str(2 ** round(math.log2(value))) if value > 1 else str(value)
+
+
+def constant(value: object) -> "int | str | Sequence[str]":
+    """An integer as it is, another constant as one token; a long code or text as the table of its pieces."""
+    if type(value) is int:
+        return value if value.bit_length() <= _LONG_INTEGER else _pieces(r"..?", hex(value))
+    text = repr(value)
+    return text if len(text) <= _LONG_TEXT else _pieces(r"\w{1,24}|[^\w]{1,24}", text)
+
+
+def _pieces(pattern: str, text: str) -> Sequence[str]:
+    return ["data", "(", *table(re.findall(pattern, text)), ")"]
+
+
+def folded(operation: ast.operator, left: object, right: object) -> int | None:
+    """The result where both are integers and it is no large one."""
+    fold = _FOLDED.get(type(operation))
+    if fold is None or type(left) is not int or type(right) is not int or (fold is operator.floordiv and right == 0):
+        return None
+    result = fold(left, right)
+    return result if abs(result) < _LARGEST else None
+
+
+def is_table(elements: "Sequence[str | int | Node]") -> bool:
+    """Whether a list says so much that each element counts like a layer that is spelt out."""
+    return len(elements) >= _TABLE_FROM and not any(isinstance(element, Node) for element in elements)
+
+
+def table(elements: Sequence[str]) -> Iterator[str]:
+    """Elements at the weight of a layer: seven tokens each, told by how often it came before, and by what came before."""
+    seen: Counter[str] = Counter()
+    before = ""
+    for element in elements:
+        seen[element] += 1
+        for _ in range(_REPEATED):
+            yield f"{element}#{seen[element]}"
+            yield f"{before}>{element}"
+        yield ","
+        before = element

@@ -1,0 +1,123 @@
+"""What names stand for while one function is read."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from services.novelty.instructions import Node
+from services.novelty.program import FUNCTIONS
+from services.novelty.trees import children, walk
+
+_SCOPES = (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.ClassDef)
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.ExceptHandler, ast.match_case)
+Place = tuple[int, ...]
+
+
+@dataclass
+class Frame:
+    """The variables of one function, comprehension or the like, and of the instance that it belongs to.
+
+    `values` are what names stand for. `cells` are variables that a branch or a loop may change, with the depth at which
+    they became so. `fields` are the attributes of the instance that have one value for good; `building` says that they
+    may be given one now.
+    """
+
+    values: dict[str, "str | int | Node"] = field(default_factory=dict)
+    outer: "Frame | None" = None
+    body: Iterable[ast.stmt] = ()
+    fields: dict[str, "str | int | Node"] = field(default_factory=dict)
+    building: bool = False
+    module: bool = False
+    depth: int = 0
+    cells: dict[str, int] = field(default_factory=dict)
+    declared: set[str] = field(default_factory=set)
+    lasting: frozenset[str] = frozenset()
+    unbound: dict[str, str] = field(default_factory=dict)
+    _places: "dict[str, list[tuple[Place, bool]]] | None" = None
+
+    def find(self, name: str) -> "str | int | Node | None":
+        """What a variable of this function, or of one around it, stands for."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.values:
+                return frame.values[name]
+            if name in frame.unbound:
+                return frame.unbound[name]
+            frame = frame.outer
+        return None
+
+    def changed_in(self, statement: ast.stmt) -> list[str]:
+        """The variables that a compound statement may change for whoever comes after it, or for its next turn."""
+        names = dict.fromkeys(stored_names(statement))
+        return [name for name in names if name not in self.cells and not self._is_temporary(name)]
+
+    def _is_temporary(self, name: str) -> bool:
+        """Whether every use is in the block of its first assignment, and every other assignment right there."""
+        if self._places is None:
+            self._places = _places(self.body)
+        found = self._places.get(name, [])
+        if not found or not found[0][1] or not found[0][0]:
+            return False
+        home = found[0][0]
+        return all(place == home if is_store else place[: len(home)] == home for place, is_store in found)
+
+
+def stored_names(statement: ast.AST) -> Iterator[str]:
+    """Names that are assigned to anywhere within, but not in scopes of their own."""
+    stack = [statement]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            yield node.rest
+        if not isinstance(node, _SCOPES):
+            stack += reversed(children(node))
+
+
+def captured(body: Iterable[ast.stmt]) -> frozenset[str]:
+    """Variables that an inner function reads and that are assigned to more than once: it sees the last value."""
+    inner = [node for statement in body for node in walk(statement) if isinstance(node, (*FUNCTIONS, ast.Lambda))]
+    if not inner:
+        return frozenset()
+    read = {node.id for function in inner for node in walk(function) if isinstance(node, ast.Name)}
+    stored = [name for statement in body for name in stored_names(statement)]
+    return frozenset(name for name in read if stored.count(name) > 1)
+
+
+def _places(body: Iterable[ast.stmt]) -> dict[str, list[tuple[Place, bool]]]:
+    """Where each name occurs, in order of the text: the blocks around it, and whether it is assigned to."""
+    found: dict[str, list[tuple[Place, bool]]] = {}
+    count = 0
+    stack: list[tuple[ast.AST, Place]] = [(statement, ()) for statement in reversed(list(body))]
+    while stack:
+        node, place = stack.pop()
+        if isinstance(node, ast.Name):
+            found.setdefault(node.id, []).append((place, not isinstance(node.ctx, ast.Load)))
+        elif isinstance(node, _COMPOUND):
+            parts: list[tuple[ast.AST, Place]] = []
+            for name, value in ast.iter_fields(node):
+                if name in ("body", "orelse", "finalbody", "target"):
+                    count += name != "target"
+                    inner = (*place, count + (name == "target"))
+                else:
+                    inner = place
+                parts += [(part, inner) for part in (value if isinstance(value, list) else [value])]
+            stack += [(part, where) for part, where in reversed(parts) if isinstance(part, ast.AST)]
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            stack += [(target, place) for target in reversed(targets)]
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                found.setdefault(node.target.id, []).append((place, False))
+            if node.value is not None:
+                stack.append((node.value, place))
+        else:
+            stack += [(child, place) for child in reversed(children(node))]
+    return found

@@ -1,0 +1,89 @@
+"""A program as instructions: what is computed, each step once, referring to earlier steps by how far back they are.
+
+Names do not occur, nor does it matter whether an expression is written in one line or in several. A step is written
+when something needs it, so the order of lines that do not depend on each other does not matter either.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Value = "str | int | Node"
+"""A token, an integer, or the result of a step."""
+
+
+class Node:
+    """One step: its tokens and what it is computed from.
+
+    `at` is its number once it is written. `portable` says that it depends on nothing that can change, so that it may
+        be written later. `items` are the elements of a list that can still grow; `layer` says what a list, or a layer of
+    torch's, was made of.
+    """
+
+    __slots__ = ("at", "home", "items", "layer", "parts", "portable")
+
+    def __init__(self, parts: "Sequence[str | int | Node]", home: "Stream") -> None:
+        self.parts, self.home = parts, home
+        self.at = -1
+        self.portable = False
+        self.items: list[str | int | Node] | None = None
+        self.layer: tuple[str, Any] | None = None
+
+
+class Stream:
+    """Instructions in the order in which they are written. One for the program, one for each nested body."""
+
+    def __init__(self, spelt: Callable[[int], str]) -> None:
+        self.tokens: list[str | Node] = []
+        self.count = 0
+        self._spelt = spelt
+        self._pending: list[Node] = []
+
+    def add(self, node: Node) -> None:
+        """A step that will be written when it is needed, or by the next `flush`."""
+        self._pending.append(node)
+
+    def forget(self, value: "str | int | Node") -> None:
+        """A step that is not needed after all."""
+        if isinstance(value, Node) and value in self._pending[-2:]:
+            self._pending.remove(value)
+
+    def flush(self, *, portable: bool = False) -> None:
+        """Write what is pending, in order of computation; what is portable only on demand."""
+        if not self._pending:
+            return
+        waiting, self._pending = self._pending, []
+        for node in waiting:
+            if node.at < 0:
+                if node.portable and not portable:
+                    self._pending.append(node)
+                else:
+                    self.write(node)
+
+    def write(self, root: Node) -> None:
+        """Write a step after all that it is computed from."""
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            missing = [p for p in node.parts if type(p) is Node and p.at < 0 and p.home is self]
+            if missing and node.at < 0:
+                # What is called comes after what it is called with: a layer stands where it is applied.
+                stack += [missing[0], *missing[:0:-1]] if missing[0] is node.parts[0] else missing[::-1]
+                continue
+            stack.pop()
+            if node.at < 0:
+                self.mark(*node.parts)
+                node.at = self.count
+                self.count += 1
+
+    def mark(self, *parts: "str | int | Node") -> None:
+        """Write tokens; steps must have been written before."""
+        here, tokens = self.count, self.tokens
+        for part in parts:
+            if type(part) is str:
+                tokens.append(part)
+            elif type(part) is int:
+                tokens.append(self._spelt(part))
+            elif part.home is self:  # type: ignore[union-attr]
+                tokens.append(f"^{here - part.at}")  # type: ignore[union-attr]
+            else:
+                tokens += ("^^", part)  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""How torch's layers and functions are called: which of several spellings of a call mean the same.
+
+`signatures.json` is torch's own account of its parameters and defaults; a test holds it to the installed torch.
+"""
+
+import builtins
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_TABLE: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text())
+
+
+class Parameter(NamedTuple):
+    """Its name, and its default as a token; None where it has none."""
+
+    name: str
+    default: str | int | None = None
+
+
+Parameters = Sequence[Parameter]
+LAYERS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["layers"].items()}
+FUNCTIONS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["functions"].items()}
+METHODS = frozenset(_TABLE["methods"])
+MEMBERS = frozenset(_TABLE["members"])
+"""What every `nn.Module` has: whoever overrides one of them changes what torch itself calls."""
+
+OPERATORS = {"add": "Add", "sub": "Sub", "mul": "Mult", "div": "Div", "matmul": "MatMult", "pow": "Pow"}
+VARIADIC = frozenset({"view", "reshape", "permute", "expand", "repeat", "flip", "tile"})
+"""Take their sizes one by one or as one tuple."""
+
+SPATIAL = frozenset({"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding", "size"})
+"""Of these parameters one number means the same as a tuple of as many equal ones as there are dimensions."""
+
+APPLIED = {
+    name: name.lower()
+    for name in "ReLU ReLU6 ELU SELU CELU GELU SiLU Mish Sigmoid Tanh Hardsigmoid Hardswish Hardtanh Softplus Softsign "
+    "GLU Softmax Flatten Dropout Dropout1d Dropout2d Dropout3d Unfold".split()
+} | {
+    "LeakyReLU": "leaky_relu",
+    "LogSigmoid": "logsigmoid",
+    "LogSoftmax": "log_softmax",
+    "AlphaDropout": "alpha_dropout",
+    "PixelShuffle": "pixel_shuffle",
+    "Upsample": "interpolate",
+    **{
+        f"{kind}{dimensions}d": f"{function}{dimensions}d"
+        for kind, function in {
+            "MaxPool": "max_pool",
+            "AvgPool": "avg_pool",
+            "AdaptiveAvgPool": "adaptive_avg_pool",
+            "AdaptiveMaxPool": "adaptive_max_pool",
+        }.items()
+        for dimensions in (1, 2, 3)
+    },
+}
+"""Layers without parameters, and the function that each of them applies."""
+
+_HOMES = ("torch.nn.functional.", "torch.nn.modules.", "torch.nn.", "torch.")
+_DIFFERING = frozenset(_TABLE["differing"])
+
+
+def canonical(dotted: str) -> str:
+    """One name for what torch offers in several places; `torch.max` keeps its module, since `max` is Python's."""
+    for home in _HOMES:
+        if dotted.startswith(home):
+            name = dotted[len(home) :].rpartition("modules.")[2]
+            return f"torch.{name}" if hasattr(builtins, name) or (home == "torch." and name in _DIFFERING) else name
+    return dotted
