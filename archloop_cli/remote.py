@@ -12,15 +12,16 @@ from typing import Any, Self
 
 import httpx2
 from pydantic import SecretStr, TypeAdapter
-from rich.console import Console
 
 from archloop import __version__
 from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
+from archloop.ops import web
 from archloop.ops.connecting import patiently
-from archloop_cli import bootstrap, report
+from archloop_cli import bootstrap, lock, places, report, terminal
 from archloop_cli.outputs import write_json
 from archloop_cli.progress import Progress, cycle_table
+from archloop_cli.runs import refuse_taken
 from archloop_cli.settings import CliSettings
 from services.registry.counting import QueueCount
 from services.registry.records import Candidate, Page
@@ -49,7 +50,7 @@ class RemoteRegistry:
     async def open(cls, url: str, token: SecretStr | None) -> AsyncIterator[Self]:
         """Connects when first used."""
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+        async with web.client(url, "--server", headers=headers, timeout=30) as client:
             yield cls(client)
 
     async def request(self, run_id: str, spec: RunSpec) -> None:
@@ -106,16 +107,15 @@ class RemoteRegistry:
         return response.content
 
 
-def drive(
-    server: str, run_id: str, spec: RunSpec, directory: Path, console: Console, pairs: Path | None = None
-) -> Summary:
+def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
-    return asyncio.run(_drive(server, run_id, spec, directory, console, bootstrap.read(pairs) if pairs else None))
+    refuse_taken(directory)
+    lines = bootstrap.read(pairs) if pairs else None
+    with places.begun(directory, unless="summary.json"), lock.held(directory):
+        return asyncio.run(_drive(server, run_id, spec, directory, lines))
 
 
-async def _drive(
-    server: str, run_id: str, spec: RunSpec, directory: Path, console: Console, pairs: Sequence[str] | None
-) -> Summary:
+async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Sequence[str] | None) -> Summary:
     async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
         if pairs is not None:
             kept = await registry.keep(pairs)
@@ -123,11 +123,9 @@ async def _drive(
             spec = bootstrap.beginning(spec, kept.pairs, kept.count)
         bootstrap.require(spec)
         await registry.request(run_id, spec)
-        console.print(
-            f"[bold]{run_id}[/]: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, at {server}"
-        )
-        summary = await _followed(registry, run_id, Progress(console, run_id, spec))
-        console.print(cycle_table(summary, title=f"{run_id}: {summary.reason}"))
+        terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, at {server}")
+        summary = await _followed(registry, run_id, Progress(run_id, spec))
+        terminal.draw(cycle_table(summary, title=f"{run_id}: {summary.reason}"))
         await _report(registry, summary, directory, server)
     return summary
 
@@ -163,7 +161,6 @@ async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
 
 
 async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     content = summary.model_dump(mode="json")
     candidates = [candidate.model_dump(mode="json") for candidate in await registry.candidates(summary.run_id)]
     codes = {name: await registry.code(name) for name in report.showcase(candidates)}

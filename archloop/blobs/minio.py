@@ -15,10 +15,12 @@ from minio import Minio
 from minio.error import S3Error
 from minio.sse import Sse
 
+from archloop.addresses import proxy_for
 from archloop.blobs.minio_errors import refusal, translated
 from archloop.blobs.port import checked_key, ref_of, taken, verified
 from archloop.contracts.values import BlobRef
-from archloop.errors import InvalidInput, NotFound, Unavailable
+from archloop.errors import InvalidInput, Misconfigured, NotFound, Unavailable
+from archloop.places import place_of
 
 T = TypeVar("T")
 
@@ -193,12 +195,17 @@ def _client(bucket: Bucket, patience: Patience) -> Minio:
         secret_key=bucket.secret_key,
         secure=url.scheme == "https",
         region=bucket.region,
-        http_client=_pool(patience),
+        http_client=_pool(bucket.endpoint, patience),
     )
 
 
-def _pool(patience: Patience) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
+def _pool(endpoint: str, patience: Patience) -> urllib3.PoolManager:
+    """By the proxy that the environment names, which urllib3 does not look for. Raises Misconfigured."""
+    proxy = proxy_for(endpoint)
+    if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+        raise Misconfigured("ALL_PROXY", f"{place_of(proxy)} is no HTTP proxy; objects are reached by no other")
+    kind = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
+    return kind(
         timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
         retries=urllib3.Retry(total=patience.retries, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
         maxsize=16,

@@ -23,13 +23,10 @@ Seconds = Annotated[float, Field(gt=0)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there. Raises ValueError where it is no address."""
-    return host == "localhost" or ip_address(host).is_loopback
-
-
 def _address(host: str) -> str:
-    is_loopback(host)
+    """Raises ValueError where nothing can listen there."""
+    if host != "localhost":
+        ip_address(host)
     return host
 
 

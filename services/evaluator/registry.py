@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from archloop.blobs.port import verified
 from archloop.contracts.values import BlobRef, Evaluation
 from archloop.errors import Misconfigured, NotFound, Unavailable
+from archloop.ops import web
 
 _TIMEOUT_S = 30.0
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -27,13 +28,9 @@ class RegistryReader:
     async def open(
         cls, url: str, token: SecretStr | None, setting: str = "ARCHLOOP_EVALUATOR_REGISTRY"
     ) -> AsyncIterator[Self]:
-        """`setting` is what the names of the settings begin with. Raises Misconfigured for what is no URL."""
+        """`setting` is what the names of the settings begin with. Raises InvalidInput for what is no URL."""
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-        try:
-            client = httpx2.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S)
-        except (httpx2.InvalidURL, ValueError) as error:
-            raise Misconfigured(f"{setting}_URL", f"{url!r}: {error}") from None
-        async with client:
+        async with web.client(url, f"{setting}_URL", headers=headers, timeout=_TIMEOUT_S) as client:
             yield cls(client, setting)
 
     async def get(self, ref: BlobRef) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP library beneath huggingface_hub 2.x, named here and nowhere else, for routes that its client lacks."""
+"""Model servers over HTTP: routes that huggingface_hub's client lacks, and the connection beneath that client."""
 
 import json
 import ssl
@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
+from huggingface_hub import AsyncInferenceClient
 
 from archloop.errors import InvalidInput, Unavailable
+from archloop.ops import web
 
 TransportError = httpx2.HTTPError
 # A body that was not read is no HTTPError there.
 ERRORS = (httpx2.HTTPError, httpx2.StreamError)
+SETTING = "URL of the model server"
 _REFUSALS = frozenset({400, 404, 409, 413, 422})
 
 
@@ -38,13 +41,40 @@ class Reply(NamedTuple):
         return json.loads(self.text) if self.text.startswith("{") else self.text
 
 
+class Inference(AsyncInferenceClient):
+    """huggingface_hub's client for a server that is not the hub: being offline, and the hub's tokens, are not its own.
+
+    Its own session (2.4.0) refuses every address where HF_HUB_OFFLINE is set, and obeys proxies everywhere.
+    """
+
+    def __init__(self, url: str, token: str, timeout_s: float) -> None:
+        # an explicit key keeps a token that is saved on the machine from being sent
+        super().__init__(base_url=url, api_key=token or "none", timeout=timeout_s)
+        self._url = url
+
+    async def _get_async_client(self) -> httpx2.AsyncClient:
+        if self._async_client is None:
+            session = web.client(self._url, SETTING, timeout=None, follow_redirects=True, event_hooks=_HOOKS)
+            self._async_client = await self.exit_stack.enter_async_context(session)
+        return self._async_client
+
+
+async def _read_refusal(response: httpx2.Response) -> None:
+    """What a server says of an error, which a stream would not be read for."""
+    if response.is_error:
+        await response.aread()
+
+
+_HOOKS = {"response": [_read_refusal]}
+
+
 class Admin:
     """A server's routes beside generation, and Kubernetes'. Every verb but `healthy` raises Unavailable."""
 
     def __init__(self, url: str, timeout_s: float, token: str = "", ca: Path | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        verify = ssl.create_default_context(cafile=ca) if ca else True
-        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers, verify=verify)
+        verify = ssl.create_default_context(cafile=ca) if ca else None
+        self._client = web.client(url, SETTING, timeout=timeout_s, headers=headers, verify=verify)
 
     async def healthy(self) -> bool:
         """Whether the health check is answered well."""

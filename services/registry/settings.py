@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from archloop.ops.settings import S3Settings, Seconds, config, is_loopback
+from archloop.addresses import is_loopback
+from archloop.ops.settings import S3Settings, Seconds, config
 
 
 class RegistrySettings(S3Settings):

@@ -13,6 +13,7 @@ from archloop.errors import Unavailable
 from services.generator.backends.hub_errors import translated
 from services.generator.backends.port import Answer, Decoding
 from services.generator.errors import GenerationFailed
+from services.generator.transport import Inference
 
 _STREAMS = 64
 _WITH_USAGE = ChatCompletionInputStreamOptions(include_usage=True)
@@ -107,9 +108,7 @@ class Hub:
     async def _current(self) -> _Connection:
         full = self._connection
         if full is None or (self.streams and full.begun >= _STREAMS):
-            # an explicit key keeps a token that is saved on the machine from being sent
-            client = AsyncInferenceClient(base_url=self.url, api_key=self.token or "none", timeout=self.timeout_s)
-            self._connection = _Connection(client, begun=1)
+            self._connection = _Connection(Inference(self.url, self.token, self.timeout_s), begun=1)
             if full is not None:
                 await self._let_go(full)
             return self._connection

@@ -170,12 +170,12 @@ async def test_a_client_that_has_carried_its_streams_is_let_go(monkeypatch):
     """huggingface_hub's lets go of no stream before it is closed itself."""
     closed = []
 
-    class Client(hub.AsyncInferenceClient):
+    class Client(hub.Inference):
         async def close(self):
             closed.append(self)
             await super().close()
 
-    monkeypatch.setattr(hub, "AsyncInferenceClient", Client)
+    monkeypatch.setattr(hub, "Inference", Client)
     monkeypatch.setattr(hub, "_STREAMS", 2)
     event = {"index": 1, "token": TOKENS[0], "generated_text": "x", "details": GOOD[0]["details"]}
     double = Double(body=b"data:" + json.dumps(event).encode() + b"\n\n")

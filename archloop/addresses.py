@@ -1,0 +1,69 @@
+"""Which addresses are this machine's own, and by which proxy any other is reached."""
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass_environment
+
+Address = IPv4Address | IPv6Address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there, by how a name or an address is written."""
+    address = _address(host)
+    return address.is_loopback if address else _is_localhost(host)
+
+
+def is_own(host: str) -> bool:
+    """Whether a connection to `host` stays on this machine: loopback, or the address that stands for any."""
+    address = _address(host)
+    return is_loopback(host) or (address is not None and address.is_unspecified)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL: none for what is on this machine, or in NO_PROXY."""
+    parts, known = urlsplit(url), getproxies()
+    host, proxy = parts.hostname or "", known.get(parts.scheme) or known.get("all")
+    if not proxy or is_own(host) or _is_excepted(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _address(host: str) -> Address | None:
+    """Also of 127.1 and the like, which a resolver takes for addresses; of a mapped one, what it stands for."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return _old_form(host)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _old_form(host: str) -> IPv4Address | None:
+    if not host[:1].isdigit() or " " in host:
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
+
+
+def _is_localhost(host: str) -> bool:
+    """RFC 6761: the name, and all names beneath it."""
+    return f".{host.rstrip('.').lower()}".endswith(".localhost")
+
+
+def _is_excepted(host: str, place: str, excepted: str) -> bool:
+    """By NO_PROXY as curl and Go have it: names with all beneath them, `*.name`, networks, and `*`."""
+    entries = [entry.strip() for entry in excepted.split(",") if entry.strip()]
+    names = ",".join(entry.removeprefix("*") if entry != "*" else entry for entry in entries)
+    if "*" in entries or proxy_bypass_environment(place.lower(), {"no": names.lower()}):
+        return True
+    address = _address(host)
+    return address is not None and any(_holds(entry, address) for entry in entries)
+
+
+def _holds(entry: str, address: Address) -> bool:
+    try:
+        return address in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return False

@@ -1,0 +1,61 @@
+"""The HTTP client of every service: what of the environment it obeys depends on where it goes.
+
+docs/reference/environment.md has the table.
+"""
+
+import ssl
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from archloop.addresses import proxy_for
+from archloop.errors import InvalidInput, Misconfigured
+from archloop.places import place_of
+
+_PROXIES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
+_CERTIFICATES = "SSL_CERT_FILE, SSL_CERT_DIR"
+_FORM = "http://host:port or https://host:port"
+
+
+def client(url: str, setting: str, *, verify: ssl.SSLContext | None = None, **options: Any) -> httpx2.AsyncClient:
+    """For the server at `url`, which `setting` names: by no proxy and without certificates where none are needed.
+
+    Raises InvalidInput for what is no URL, Misconfigured for an environment that cannot be obeyed.
+    """
+    _check(url, setting)
+    proxy = proxy_for(url)
+    context = verify or trusted(url, proxy or "")
+    return httpx2.AsyncClient(
+        base_url=url, trust_env=False, verify=context, proxy=_proxy(proxy, context) if proxy else None, **options
+    )
+
+
+def trusted(*urls: str) -> ssl.SSLContext:
+    """Whom the environment trusts, where one of the URLs is of TLS; else nobody, which nothing has to be read for."""
+    if not any(url.startswith("https:") for url in urls):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise Misconfigured(_CERTIFICATES, f"no certificates to trust can be read there: {error}") from error
+
+
+def _check(url: str, setting: str) -> None:
+    try:
+        sound = urlsplit(url).scheme in {"http", "https"} and bool(httpx2.URL(url).host)
+    except (httpx2.InvalidURL, ValueError):
+        sound = False
+    if not sound:
+        raise InvalidInput(setting, url.rpartition("@")[2], _FORM)
+
+
+def _proxy(url: str, context: ssl.SSLContext) -> httpx2.Proxy:
+    try:
+        proxy = httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
+    except (httpx2.InvalidURL, ValueError):
+        raise Misconfigured(_PROXIES, f"{place_of(url)} is no proxy; expected http://host:port") from None
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise Misconfigured(_PROXIES, f"a SOCKS proxy ({place_of(url)}) needs `pip install socksio`")
+    return proxy
