@@ -38,10 +38,10 @@ class Unit:
     that makes the definition what it is, in order, where that is more than one plain definition.
     """
 
-    token: str
     node: ast.AST
     members: list[ast.stmt] = field(default_factory=list)
     statements: list[ast.stmt] = field(default_factory=list)
+    token: str = ""
 
     @property
     def functions(self) -> Iterator[Function]:

@@ -29,8 +29,11 @@ def read(source: str) -> Program:
     tree = parse(source)
     definitions = _Definitions(tree)
     reach = _Reach(definitions)
-    units = reach.units(definitions.roots()) or {"": Unit("%M0", tree)}
-    return Program(tree, units, definitions.constants(units), imports(tree), reach.facts)
+    units = reach.units(definitions.roots()) or {"": Unit(tree)}
+    constants = definitions.constants(units)
+    for place, unit in enumerate(units.values()):
+        unit.token = f"%{type(unit.node).__name__[0]}{place}"
+    return Program(tree, units, constants, imports(tree), reach.facts)
 
 
 class _Definitions:
@@ -236,14 +239,14 @@ class _Reach:
 
     def _effects(self) -> None:
         for place, statement in enumerate(self._definitions.effects):
-            self._units[f" {place}"] = Unit(f"%E{place}", statement, statements=[statement])
+            self._units[f" {place}"] = Unit(statement, statements=[statement])
             self._queue.append(statement)
 
     def _reach(self, name: str) -> None:
         if name in self._units or not (making := self._definitions.statements(name)):
             return
         node = making[-1]
-        unit = self._units[name] = Unit(f"%{type(node).__name__[0]}{len(self._units)}", node)
+        unit = self._units[name] = Unit(node)
         if len(making) > 1 or not _plain_names(node):
             unit.statements = making
             self._queue.extend(making)
