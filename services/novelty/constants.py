@@ -58,7 +58,7 @@ def is_table(elements: "Sequence[str | int | Node]") -> bool:
 
 
 def table(elements: Sequence[str]) -> Iterator[str]:
-    """Elements at the weight of a layer: seven tokens each, told by how often it came before, and by what came before."""
+    """Elements at the weight of a layer, seven tokens each: which of its kind it is, and what comes before it."""
     seen: Counter[str] = Counter()
     before = ""
     for element in elements:

@@ -21,9 +21,9 @@ class Facts:
     """`names` and `attributes`: how often each is read; `stores`: how often an attribute is given a value.
 
     `dynamic`: attributes are reached by names that are computed. `reflective`: so is anything at all. `ordered`: steps
-    may change their operands. `guarded`: an exception may be caught. `indexed`: an element is given a value. `shared`:
-    names that functions declare global. `foreign`: attributes read from anything but `instances`, which are what methods
-    call their own.
+    may change their operands. `guarded`: an exception may be caught. `indexed`: an element is given a value.
+    `shared`: names that functions declare global. `foreign`: attributes read from anything but `instances`, which is
+    what methods call their own. `naming`: texts that only name an attribute.
     """
 
     names: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Facts:
     ordered: bool = False
     guarded: bool = False
     indexed: bool = False
-    _naming: set[int] = field(default_factory=set)
+    naming: set[int] = field(default_factory=set)
 
     def see(self, node: ast.AST) -> None:
         """Take note of one node; of a call before its arguments."""
@@ -79,7 +79,7 @@ def _subscript(found: Facts, node: ast.Subscript) -> None:
 
 
 def _constant(found: Facts, node: ast.Constant) -> None:
-    if type(node.value) is str and id(node) not in found._naming:
+    if type(node.value) is str and id(node) not in found.naming:
         found.strings.add(node.value)
 
 
@@ -126,7 +126,7 @@ def _by_name(found: Facts, node: ast.Call, called: str) -> None:
         found.dynamic = found.dynamic or called != "hasattr"
     elif called in NAMING:
         found.stores[name.value] += 1
-        found._naming.add(id(name))
+        found.naming.add(id(name))
     elif called == "setattr":
         found.stores[name.value] += 2
 

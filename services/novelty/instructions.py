@@ -14,9 +14,9 @@ Value = "str | int | Node"
 class Node:
     """One step: its tokens and what it is computed from.
 
-    `at` is its number once it is written. `portable` says that it depends on nothing that can change, so that it may
-        be written later. `items` are the elements of a list that can still grow; `layer` says what a list, or a layer of
-    torch's, was made of.
+    `at` is its number once it is written. `portable` says that it depends on nothing that can change: it may be written
+    later. `items` are the elements of a list that can still grow; `layer` says what a list, or a layer of torch's, was
+    made of.
     """
 
     __slots__ = ("at", "home", "items", "layer", "parts", "portable")

@@ -9,11 +9,11 @@ import ast
 from collections.abc import Sequence
 
 from services.novelty.constants import Sizes
+from services.novelty.definitions import Definitions, is_plain
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node
 from services.novelty.program import FUNCTIONS, Program, Unit
 from services.novelty.reach import read
-from services.novelty.statements import Statements, is_plain
 from services.novelty.trees import children
 
 VERSION = 2
@@ -25,7 +25,7 @@ def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:
 
 
 def tokens(program: Program, sizes: Sizes = "kept") -> tuple[str, ...]:
-    """Canonical tokens of a program that has been read; those of its text where it is nested too deeply, or reads itself."""
+    """Canonical tokens of a program that has been read; all of its text where it is too deep, or reads itself."""
     if program.facts.reflective:
         return as_written(program.tree)
     try:
@@ -47,7 +47,7 @@ def as_written(tree: ast.AST) -> tuple[str, ...]:
     return tuple(found)
 
 
-class _Writer(Statements):
+class _Writer(Definitions):
     """Writes definition after definition, in the order in which they are first mentioned."""
 
     def written(self) -> tuple[str, ...]:

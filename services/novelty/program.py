@@ -56,7 +56,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Program:
-    """The reached definitions in the order of first mention, constants among them apart, and what imports call things."""
+    """The reached definitions in the order of first mention, constants apart, and what imports call things."""
 
     tree: ast.Module
     units: dict[str, Unit]

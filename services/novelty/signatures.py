@@ -35,8 +35,31 @@ SPATIAL = frozenset({"kernel_size", "stride", "padding", "dilation", "output_siz
 
 APPLIED = {
     name: name.lower()
-    for name in "ReLU ReLU6 ELU SELU CELU GELU SiLU Mish Sigmoid Tanh Hardsigmoid Hardswish Hardtanh Softplus Softsign "
-    "GLU Softmax Flatten Dropout Dropout1d Dropout2d Dropout3d Unfold".split()
+    for name in [
+        "ReLU",
+        "ReLU6",
+        "ELU",
+        "SELU",
+        "CELU",
+        "GELU",
+        "SiLU",
+        "Mish",
+        "Sigmoid",
+        "Tanh",
+        "Hardsigmoid",
+        "Hardswish",
+        "Hardtanh",
+        "Softplus",
+        "Softsign",
+        "GLU",
+        "Softmax",
+        "Flatten",
+        "Dropout",
+        "Dropout1d",
+        "Dropout2d",
+        "Dropout3d",
+        "Unfold",
+    ]
 } | {
     "LeakyReLU": "leaky_relu",
     "LogSigmoid": "logsigmoid",

@@ -217,10 +217,10 @@ class _Splitting(ast.NodeTransformer):
         self.before: list[ast.stmt] = []
         self.count = 0
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        return node
-
-    visit_ListComp = visit_GeneratorExp = visit_IfExp = visit_BoolOp = visit_Lambda  # type: ignore[assignment]
+    def visit(self, node: ast.AST) -> ast.AST:
+        """What may not be done, or be done later, stays where it is."""
+        kept = ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.IfExp | ast.BoolOp
+        return node if isinstance(node, kept) else super().visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

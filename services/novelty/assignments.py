@@ -1,0 +1,141 @@
+"""What assignments give a value to: variables, places that change, attributes, lists that grow."""
+
+import ast
+from collections.abc import Sequence
+
+from services.novelty.calls import Calls
+from services.novelty.instructions import Node
+from services.novelty.names import SELF, Value
+
+
+class Assignments(Calls):
+    """Adds assignments to expressions."""
+
+    inline_fields = True
+    """Whether attributes of the instance may be written where they are used."""
+
+    def mark(self, *parts: Value) -> None:
+        """Write tokens right here, after the steps that they name."""
+        self.stream.mark(*[self.put(part) for part in parts])
+
+    def effect(self, *parts: Value) -> Node:
+        """A step that changes something, after all steps so far."""
+        self.stream.flush()
+        node = self.pure(*parts)
+        node.portable = False
+        self.put(node)
+        return node
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Give a target its value."""
+        match target:
+            case ast.Name(id=name):
+                self._bind_name(name, value)
+            case ast.Attribute(value=owner, attr=name):
+                self._bind_attribute(self.value(owner), name, value)
+            case ast.Subscript():
+                self.effect("set", self.value(target.value), "[", self.value(target.slice), "]", value)
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                self._bind_several(targets, value)
+            case ast.Starred():
+                self.bind(target.value, value)
+
+    def _bind_name(self, name: str, value: Value) -> None:
+        frame = self.frame
+        if frame.module or name in self.facts.shared:
+            self.effect("let", self._elsewhere(name), value)
+            return
+        depth = frame.cells.get(name)
+        if depth is None and name not in frame.lasting:
+            frame.values[name] = value
+        elif depth == frame.depth and name not in frame.lasting:
+            del frame.cells[name]
+            frame.values[name] = value
+        else:
+            self._cell(name)
+            self.effect("set", frame.values[name], value)
+
+    def _cell(self, name: str) -> None:
+        """From now on the variable is a place whose content changes."""
+        frame = self.frame
+        if name not in frame.cells:
+            value = frame.values.get(name) or frame.unbound.get(name)
+            frame.values[name] = self.effect("cell") if value is None else self.effect("cell", value)
+            frame.cells[name] = frame.depth
+
+    def _bind_attribute(self, owner: Value, name: str, value: Value) -> None:
+        frame = self.frame
+        can_be_inlined = frame.building and owner == SELF and self.inline_fields and self.facts.is_plain(name)
+        if can_be_inlined and (type(value) is not Node or value.portable):
+            frame.fields[name] = value
+        else:
+            self.effect("set", owner, self.label(name), value)
+
+    def _bind_several(self, targets: Sequence[ast.expr], value: Value) -> None:
+        starred = any(isinstance(target, ast.Starred) for target in targets)
+        made = value.layer if type(value) is Node else None
+        if made is not None and made[0] == "display" and len(made[1]) == len(targets) and not starred:
+            parts = made[1]
+        else:
+            item = self.step if self.facts.ordered else self.pure
+            count = f"{len(targets)}*" if starred else str(len(targets))
+            parts = [item("item", count, str(place), value) for place in range(len(targets))]
+        for target, part in zip(targets, parts, strict=True):
+            self.bind(target, part)
+
+    def _do_assign(self, node: ast.Assign) -> None:
+        match node:
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if _match(targets, values):
+                for target, value in zip(targets, [self._assigned(value) for value in values], strict=True):
+                    self.bind(target, value)
+                return
+        value = self._assigned(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def _assigned(self, node: ast.expr) -> Value:
+        """A list may grow; the content of a place that changes is looked up now."""
+        value = self.value(node)
+        if type(node) is ast.List and type(value) is Node and value.layer is not None:
+            value.items, value.layer = list(value.layer[1]), None
+        elif type(node) is ast.Name and node.id in self.frame.cells:
+            return self.step("get", value)
+        return value
+
+    def _do_annassign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.bind(node.target, self._assigned(node.value))
+
+    def _do_augassign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.op, ast.Add) and isinstance(node.target, ast.Name) and self._grow(node.target, node.value):
+            return
+        operation = f"{type(node.op).__name__}="
+        if isinstance(node.target, ast.Name):
+            computed = self.value(ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value))
+            if type(computed) is Node:
+                computed.parts = (operation, *computed.parts[1:])
+            self.bind(node.target, computed)
+        elif isinstance(node.target, ast.Attribute):
+            owner, value = self.value(node.target.value), self.value(node.value)
+            self.effect(operation, owner, self.label(node.target.attr), value)
+        else:
+            owner, index = self.value(node.target.value), self.value(node.target.slice)
+            self.effect(operation, owner, "[", index, "]", self.value(node.value))
+        self.stream.flush()
+
+    def _grow(self, target: ast.Name, added: ast.expr, *, one: bool = False) -> bool:
+        """Add to a list that nobody has read yet."""
+        known = self.frame.values.get(target.id)
+        if type(known) is not Node or known.items is None:
+            return False
+        if one:
+            known.items.append(self.value(added))
+        elif isinstance(added, ast.List | ast.Tuple) and not any(isinstance(e, ast.Starred) for e in added.elts):
+            known.items += [self.value(element) for element in added.elts]
+        else:
+            return False
+        return known.items is not None
+
+
+def _match(targets: Sequence[ast.expr], values: Sequence[ast.expr]) -> bool:
+    return len(targets) == len(values) and not any(isinstance(part, ast.Starred) for part in (*targets, *values))

@@ -1,0 +1,80 @@
+"""Functions and classes, and what stands in them."""
+
+import ast
+from collections.abc import Sequence
+
+from services.novelty.frames import Frame, captured, stored_names
+from services.novelty.module_level import is_harmless
+from services.novelty.names import SELF, Value
+from services.novelty.program import Function, parameters, self_name
+from services.novelty.statements import Statements
+
+_PLAIN_BASES = frozenset({"Module", "object"})
+
+
+class Definitions(Statements):
+    """Adds functions and classes to statements."""
+
+    def function(self, node: Function, *, prefix: str = "%P", fields: dict[str, Value] | None = None) -> None:
+        """A function's parameters and body, in a frame of its own."""
+        self.frame.body, self.frame.lasting = node.body, captured(node.body)
+        self.frame.declared |= {name for s in node.body for name in stored_names(s)} - self.facts.shared
+        self.parameters_of(node, prefix)
+        is_static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
+        if fields is not None and not is_static:
+            self.frame.values[self_name(node)] = SELF
+        for name in self.frame.lasting & set(parameters(node)):
+            self._cell(name)
+        self.block(node.body)
+        self.stream.flush()
+
+    def _decorators(self, node: Function | ast.ClassDef) -> Sequence[Value]:
+        return [part for d in node.decorator_list if not is_harmless(d) for part in ("@", self.value(d))]
+
+    def _do_functiondef(self, node: Function) -> None:
+        """A function within another, or one of several of its name."""
+        decorators = self._decorators(node)
+        with self.region("def", *decorators, *self.signature(node)) as made:
+            self.function(node)
+        self._bind_name(node.name, made[0])
+
+    _do_asyncfunctiondef = _do_functiondef
+
+    def _do_classdef(self, node: ast.ClassDef) -> None:
+        """A class within a function, or one of several of its name: all of it, attributes by name."""
+        bases = [self.value(base) for base in (*node.bases, *node.keywords)]
+        plain, inlined = self.plain_base, self.inline_fields
+        self.plain_base, self.inline_fields = is_plain(node), False
+        with self.region("class", *self._decorators(node), "(", *bases, ")") as made:
+            for member in node.body:
+                self.member(member)
+        self.plain_base, self.inline_fields = plain, inlined
+        self._bind_name(node.name, made[0])
+
+    def member(self, member: ast.stmt) -> None:
+        """One of a class: a method, an attribute of all its instances, or another statement."""
+        match member:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                outer = self.frame
+                is_building = member.name == "__init__" and self.inline_fields
+                decorators = [self.put(part) for part in self._decorators(member)]
+                self.mark("def", self.label(member.name), *decorators, *self.signature(member))
+                self.frame = Frame(outer=outer, fields=outer.fields, building=is_building)
+                self.function(member, prefix="%I" if is_building else "%P", fields=outer.fields)
+                self.frame = outer
+                self.mark("end")
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
+                computed = self.value(value)
+                self.effect("set", self.label(name), computed)
+                self.frame.values[name] = computed
+            case _:
+                self.block([member])
+
+
+def is_plain(node: ast.ClassDef) -> bool:
+    """Whether a class has no base but torch's `Module`."""
+    names = {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases}
+    return names <= _PLAIN_BASES and not node.keywords

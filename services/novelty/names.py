@@ -1,0 +1,176 @@
+"""Steps, and what names stand for."""
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.novelty.constants import Sizes, is_table, spelling, table
+from services.novelty.frames import Frame
+from services.novelty.instructions import Node, Stream
+from services.novelty.program import ALWAYS, Program
+from services.novelty.signatures import MEMBERS, canonical
+
+SELF = "%self"
+Value = str | int | Node
+
+
+class Names:
+    """Each kind of expression has a method that answers with what it computes: a token, an integer or a step."""
+
+    def __init__(self, program: Program, sizes: Sizes) -> None:
+        self.program, self.facts = program, program.facts
+        self._spelt = spelling(sizes)
+        self.stream = Stream(self._spelt)
+        self.frame = Frame(module=True)
+        self.named: set[str] = set()
+        self._labels: dict[str, str] = {}
+        self._constants: dict[str, Value] = {}
+        self._own = self.facts.stores.keys() | self.facts.methods.keys() | self._class_attributes()
+        self._rules: dict[type, Callable[[Any], Value]] = {}
+
+    def _class_attributes(self) -> set[str]:
+        classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
+        assigned = (
+            member for node in classes for member in node.body if isinstance(member, ast.Assign | ast.AnnAssign)
+        )
+        targets = (t for m in assigned for t in (m.targets if isinstance(m, ast.Assign) else [m.target]))
+        return {target.id for target in targets if isinstance(target, ast.Name)}
+
+    # Steps
+
+    def value(self, node: ast.AST) -> Value:
+        """What the expression computes."""
+        kind = type(node)
+        rule = self._rules.get(kind)
+        if rule is None:
+            rule = self._rules[kind] = getattr(self, f"_{kind.__name__.lower()}", self._any)
+        return rule(node)
+
+    def step(self, *parts: Value) -> Node:
+        """One step of the program, written when it is needed, at the latest before the next that changes something."""
+        node = self.pure(*parts)
+        self.stream.add(node)
+        return node
+
+    def pure(self, *parts: Value) -> Node:
+        """A step that changes nothing and is the same whenever it is done: written only if it is needed."""
+        node = Node(parts, self.stream)
+        if self.frame.building:
+            node.portable = all(part.portable if type(part) is Node else part != SELF for part in parts)
+        return node
+
+    def put(self, value: Value) -> Value:
+        """The value, its step written by now."""
+        if type(value) is Node and value.home is self.stream:
+            self.stream.write(value)
+        return value
+
+    def _any(self, node: ast.AST) -> Value:
+        """As written."""
+        parts: list[Value] = [type(node).__name__, "("]
+        for name, field in ast.iter_fields(node):
+            if name in ("ctx", "type_comment", "type_params"):
+                continue
+            if isinstance(field, list):
+                parts += ["[", *(self._part(part) for part in field), "]"]
+            else:
+                parts.append(self._part(field))
+        return self.step(*parts, ")")
+
+    def _part(self, field: object) -> Value:
+        if isinstance(field, ast.expr | ast.comprehension | ast.keyword):
+            return self.value(field)
+        return type(field).__name__ if isinstance(field, ast.AST) else repr(field)
+
+    def display(self, opening: str, elements: list[Value], closing: str) -> Node:
+        """Elements in brackets."""
+        node = self.pure(*self._displayed(opening, elements, closing))
+        node.layer = ("display", elements)
+        return node
+
+    def _displayed(self, opening: str, elements: list[Value], closing: str) -> Sequence[Value]:
+        if not is_table(elements):
+            return opening, *elements, closing
+        return opening, *table([self._spelt(e) if isinstance(e, int) else str(e) for e in elements]), closing
+
+    def close(self, node: Node) -> None:
+        """A list that was read: nothing can be added to it unnoticed any more."""
+        assert node.items is not None
+        node.parts, node.layer, node.items = self._displayed("[", node.items, "]"), ("display", node.items), None
+        node.portable = self.frame.building and all(p.portable for p in node.parts if type(p) is Node)
+
+    # Names
+
+    def _name(self, node: ast.Name) -> Value:
+        found = self.frame.find(node.id)
+        if found is None:
+            return self._elsewhere(node.id)
+        if type(found) is Node and found.items is not None:
+            self.close(found)
+        return found
+
+    def _elsewhere(self, name: str) -> Value:
+        """A variable that has no value yet, a name of the file, or one from elsewhere."""
+        if name in self.frame.declared:
+            return self.frame.unbound.setdefault(name, f"%U{len(self.frame.unbound)}")
+        unit = self.program.units.get(name)
+        if unit is not None:
+            return unit.token
+        if name in self.program.constants:
+            return self._constant_named(name)
+        return canonical(self.program.imports.get(name, name))
+
+    def _constant_named(self, name: str) -> Value:
+        if name not in self._constants:
+            self._constants[name] = name
+            frame, self.frame = self.frame, Frame(module=True)
+            self._constants[name] = self.value(self.program.constants[name])
+            self.frame = frame
+        value = self._constants[name]
+        return self.pure(*value.parts) if type(value) is Node else value
+
+    def dotted(self, node: ast.expr) -> str | None:
+        """The full name of what comes from elsewhere, `torch.nn.Conv2d`; None for anything else."""
+        names: list[str] = []
+        while type(node) is ast.Attribute:
+            names.append(node.attr)
+            node = node.value
+        if type(node) is not ast.Name or self.frame.find(node.id) is not None or node.id in self.frame.declared:
+            return None
+        if node.id in self.program.units or node.id in self.program.constants or not names:
+            return None
+        return ".".join([self.program.imports.get(node.id, node.id), *reversed(names)])
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        dotted = self.dotted(node)
+        if dotted is not None:
+            return canonical(dotted)
+        base = self.value(node.value)
+        if base == SELF:
+            return self._own_attribute(node.attr)
+        if node.attr == "shape":
+            return self.shape(base)
+        return self.step(base, self.label(node.attr))
+
+    def shape(self, base: Value) -> Node:
+        """A tensor's sizes, which nothing changes but steps in place."""
+        return (self.step if self.facts.ordered else self.pure)("shape", "(", base, ")")
+
+    def _own_attribute(self, name: str) -> Value:
+        if name in self.frame.fields:
+            return self.frame.fields[name]
+        if name not in self._own or name in MEMBERS:
+            return f"{SELF}.{name}"
+        return self.step("get", SELF, self.label(name))
+
+    def label(self, name: str) -> str:
+        """An attribute's canonical name: its own where it comes from elsewhere or is reached by text."""
+        if name not in self._own or name in MEMBERS or name in ALWAYS or name[:2] == "__":
+            return f".{name}"
+        if self.facts.is_spelt_out(name):
+            return f".{name}"
+        return self._labels.setdefault(name, f"@{len(self._labels)}")
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """An assignment."""
+        raise NotImplementedError
