@@ -94,11 +94,12 @@ class Evaluation(Frozen):
     Both are computed by the parent from raw predictions, in [0, 1], and null unless the candidate
     trained. Seconds are the parent's own clock: in all, for each stage, and for a step of training. `parameters`,
     `flops` (of one image's forward pass, a multiply-add is two), `activation_bytes` (kept of it for the backward
-    pass) and `loss_curve` are the child's word and advisory; `uncounted` says why there are no `flops`. `precision` and
-    `memory_format` are those that it was trained with, where the protocol's did not suit the network. `batch` is what
-    it was trained with: the protocol's, or half of it after it had run out of memory, in which case seconds are those
-    of both attempts. `device_name` and `driver` say on what it ran. `heldout_id` names the secret by which held-out
-    images were drawn and shown: accuracies under another one differ by sampling noise.
+    pass) and `loss_curve` are the child's word and advisory; `uncounted` says why there are no `flops`. So is
+    `graph_sha256`, equal for networks that compute the same, however they are written; `untraced` says why there is
+    none. `precision` and `memory_format` are those that it was trained with, where the protocol's did not suit the
+    network. `batch` is what it was trained with: the protocol's, or half of it after it had run out of memory, in which
+    case seconds are those of both attempts. `device_name` and `driver` say on what it ran. `heldout_id` names the
+    secret by which held-out images were drawn and shown: accuracies under another one differ by sampling noise.
     """
 
     outcome: Outcome
@@ -113,6 +114,8 @@ class Evaluation(Frozen):
     flops: int | None = None
     activation_bytes: int | None = None
     uncounted: str = ""
+    graph_sha256: Sha256 | None = None
+    untraced: str = ""
     precision: str | None = None
     memory_format: str | None = None
     seconds: float = 0.0

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from archloop.contracts.base import Sha256
 from archloop.contracts.values import Outcome
 from archloop.protocols.model import Limits
 from services.evaluator.harness import frames
@@ -32,6 +33,7 @@ _TOLD = frozenset(
         *(Outcome.TRAIN_ERROR, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.FORBIDDEN, Outcome.CRASHED),
     }
 )
+_AS_TOLD = {"parameters", "flops", "activation_bytes", "graph_sha256", "precision", "memory_format"}
 _PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
 _DETAIL_LIMIT = 200
 
@@ -45,6 +47,8 @@ class Measures(NamedTuple):
     uncounted: str = ""
     precision: str | None = None
     memory_format: str | None = None
+    graph_sha256: str | None = None
+    untraced: str = ""
     loss_curve: tuple[float, ...] = ()
 
 
@@ -72,6 +76,8 @@ class _Verdict(BaseModel):
     flops: Count | None = None
     activation_bytes: Count | None = None
     uncounted: Annotated[str, Field(max_length=200)] = ""
+    graph_sha256: Sha256 | None = None
+    untraced: Annotated[str, Field(max_length=200)] = ""
     precision: Literal["float32", "bfloat16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=LOSS_POINTS)]
@@ -83,8 +89,8 @@ class _Sent(NamedTuple):
     verdict: _Verdict | None = None
 
 
-def read(result: JobResult, limits: Limits, *, count: int, classes: int) -> Reading:
-    """The outcome short of scoring; `count` is the number of held-out images."""
+def read(result: JobResult, limits: Limits, *, count: int | None, classes: int) -> Reading:
+    """The outcome short of scoring; `count` is the number of held-out images, None where none were shown."""
     sent = _sent(result.frames)
     if result.killed_by is not None:
         return Reading(_KILLED_FOR[result.killed_by], sent.stage, _limit(result.killed_by, limits))
@@ -122,11 +128,12 @@ def one_line(detail: str) -> str:
     return _PATH.sub("…/", " ".join(printable.split()))[:_DETAIL_LIMIT]
 
 
-def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
+def _told(sent: _Sent, verdict: _Verdict, count: int | None, classes: int) -> Reading:
     known = Measures(
         uncounted=one_line(verdict.uncounted),
+        untraced=one_line(verdict.untraced),
         loss_curve=tuple(verdict.losses),
-        **verdict.model_dump(include={"parameters", "flops", "activation_bytes", "precision", "memory_format"}),
+        **verdict.model_dump(include=_AS_TOLD),
     )
     try:
         outcome = Outcome(verdict.outcome)
@@ -134,7 +141,7 @@ def _told(sent: _Sent, verdict: _Verdict, count: int, classes: int) -> Reading:
             raise ValueError(f"claims to be {outcome}, which it cannot know")
         if outcome is not Outcome.OK:
             return Reading(outcome, sent.stage, one_line(verdict.detail), known)
-        predictions = answers(sent.predictions or b"", count, classes)
+        predictions = None if count is None else answers(sent.predictions or b"", count, classes)
     except ValueError as error:
         return Reading(Outcome.CRASHED, sent.stage, one_line(str(error)))
     return Reading(Outcome.OK, sent.stage, measures=known, predictions=predictions)

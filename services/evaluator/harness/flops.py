@@ -107,7 +107,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See torch: each operator as it is dispatched, or what it is made of where it is a compound."""
         named = kwargs or {}
-        if _compound(func):
+        if compound(func):
             with self:
                 return func.decompose(*args, **named)
         output = func(*args, **named)
@@ -124,7 +124,8 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.uncounted.add(str(packet))
 
 
-def _compound(func: Any) -> bool:
+@cache
+def compound(func: Any) -> bool:
     """What torch builds of other operators; what only asks for a tensor's form is none."""
     return func.namespace != "prim" and bool(func._can_decompose())  # noqa: SLF001
 

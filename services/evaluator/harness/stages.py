@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.evaluator.harness import accelerator, contract, frames, module
+from services.evaluator.harness import accelerator, contract, frames, graph, module
 from services.evaluator.harness.conditions import PLAIN, Conditions, same_output
 from services.evaluator.harness.flaw import Flaw, judged
 from services.evaluator.harness.loader import Epoch, Normalise
@@ -41,7 +41,7 @@ class Stages:
         self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
         self._stage = "parse"
         self._parameters: int | None = None
-        self._cost = Cost()
+        self._cost, self._graph = Cost(), graph.Graph()
         self._conditions: Conditions | None = None
         self._device = CPU
         self._losses = LossTap()
@@ -61,6 +61,7 @@ class Stages:
             "precision": self._conditions.precision if self._conditions else None,
             "memory_format": self._conditions.layout if self._conditions else None,
             **self._cost._asdict(),
+            **self._graph._asdict(),
         }
         self._emit(frames.VERDICT, json.dumps(verdict, ensure_ascii=True).encode())
 
@@ -74,10 +75,23 @@ class Stages:
         self._losses.install()
         candidate = self._candidate(code)
         self._check_shapes(candidate, code)
+        if not self._task.graph_only:
+            self._score(candidate, code)
+        self._graph = self._traced(code)
+
+    def _score(self, candidate: Candidate, code: CodeType) -> None:
         self._begin("train")
         self._device = accelerator.acquired(self._task)
         predictions = self._scored(candidate, code)
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
+
+    def _traced(self, code: CodeType) -> graph.Graph:
+        """Of a network from a module of its own, when nothing that it does can change the score any more."""
+        try:
+            with module.aside():
+                return graph.of(self._candidate(code).build(), self._task.shape)
+        except BaseException as error:  # noqa: BLE001 - the score is settled; that there is no graph is no flaw
+            return graph.Graph.missing(error)
 
     def _candidate(self, code: CodeType) -> Candidate:
         return Candidate(module.executed(code, self._task.seed), self._task)

@@ -11,6 +11,7 @@ class Task:
     """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1].
 
     `device` is `cpu` or `cuda`, the only one that the child sees; `memory_fraction` is what it may take of that.
+    `graph_only` is to end with the network's graph, untrained.
     `resize` is the side of the square that images are brought to, if they are; `shape` is what they have then.
     """
 
@@ -29,6 +30,7 @@ class Task:
     bfloat16: bool = False
     channels_last: bool = False
     resize: int | None = None
+    graph_only: bool = False
 
     def encode(self) -> str:
         """To JSON."""

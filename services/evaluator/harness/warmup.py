@@ -4,7 +4,7 @@ import torch
 import torch.utils.checkpoint
 from torch import nn
 
-from services.evaluator.harness import measures
+from services.evaluator.harness import graph, measures
 
 
 def run() -> None:
@@ -26,3 +26,6 @@ def run() -> None:
         with torch.device(device):
             net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2)).eval()
             measures.cost(net, torch.empty(2, 1, 4, 4))
+    graph.of(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 2)), (1, 4, 4)
+    )

@@ -33,6 +33,13 @@ def test_an_honest_stream_gives_predictions_and_what_the_child_says_of_itself():
     assert (told.measures.parameters, told.measures.loss_curve, told.stage) == (7, (2.0, 1.0), "predict")
 
 
+@pytest.mark.parametrize("sha256", ["0" * 64, "0123456789abcdef" * 4, None])
+def test_the_hash_of_a_graph_is_taken_as_told_and_why_there_is_none_in_one_line(sha256):
+    told = reading(stages() + predictions() + verdict(graph_sha256=sha256, untraced="so\n\x1b[31mit was")).measures
+    assert (told.graph_sha256, told.untraced) == (sha256, "so [31mit was")
+    assert reading(stages() + predictions() + verdict()).measures.graph_sha256 is None
+
+
 def test_stages_are_timed_by_when_their_announcements_came():
     first, second = len(stages(up_to="parse")), len(stages(up_to="contract"))
     arrivals = (Arrival(first, 0.5), Arrival(second, 0.75), Arrival(second + 40, 2.0))
@@ -102,6 +109,14 @@ def test_what_only_the_parent_can_know_is_no_childs_to_claim(outcome, stage):
         stages() + predictions() + verdict(accuracy=1.0),
         stages() + predictions() + verdict(parameters=-1),
         stages() + predictions() + verdict(parameters=True),
+        stages() + predictions() + verdict(graph_sha256="f" * 63),
+        stages() + predictions() + verdict(graph_sha256="F" * 64),
+        stages() + predictions() + verdict(graph_sha256="f" * 64 + "\n"),
+        stages() + predictions() + verdict(graph_sha256="x" * 64),
+        stages() + predictions() + verdict(graph_sha256=int("1" * 64)),
+        stages() + predictions() + verdict(graph_sha256=["f" * 64]),
+        stages() + predictions() + verdict(untraced="x" * 201),
+        stages() + predictions() + verdict(untraced=None),
         stages() + predictions() + verdict(losses=[0.0] * 1000),
         stages() + predictions() + verdict(detail="x" * 100_000),
         stages() + predictions() + frames.pack(frames.VERDICT, b"[" * 10_000),

@@ -1,0 +1,103 @@
+"""The graph of a network that runs, as a hash: equal for the same network, however its program is written.
+
+It is made when the score is settled, of a new network in float32 on the CPU, and so can change no score. Followed are
+a pass in evaluation mode and one in training mode. What of a program does not show in them (numbers that torch does
+not draw, a way that depends on the images, a backward pass of its own) leaves no hash rather than one of a part.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from services.evaluator.harness.dataflow import Edge, TooLarge
+from services.evaluator.harness.memory import Untraceable
+from services.evaluator.harness.recorder import LIMIT, Recorder, reason
+
+FORM = 1  # of the hash: graphs of different forms are never equal
+_REASON_LIMIT = 200
+_IMAGES = 2
+_WAYS_OUT = {name: getattr(Tensor, name) for name in ("numpy", "tolist", "__array__")}
+
+
+class Graph(NamedTuple):
+    """`graph_sha256`, or why there is none."""
+
+    graph_sha256: str | None = None
+    untraced: str = ""
+
+    @classmethod
+    def missing(cls, error: BaseException) -> "Graph":
+        """A pass that failed, or what cannot be followed."""
+        if isinstance(error, TooLarge):
+            return cls(untraced=f"it has more than {LIMIT} operators")
+        try:
+            told = reason(error)
+        except BaseException:  # noqa: BLE001 - an exception of the candidate's may raise another where it is told
+            told = "a pass failed"
+        return cls(untraced=told[:_REASON_LIMIT].encode("ascii", "replace").decode())
+
+
+def of(net: nn.Module, shape: tuple[int, ...]) -> Graph:
+    """For images of this shape (C, H, W). Never raises what a network raises."""
+    try:
+        return Graph(_hash(net, _images(shape)))
+    except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, and is scored already
+        return Graph.missing(error)
+
+
+def _hash(net: nn.Module, images: Tensor) -> str:
+    if any(map(is_lazy, net.parameters())):
+        net.eval()(images.clone())
+    recorder, outputs = Recorder(net), list[Edge]()
+    before = _drawn()
+    for training in (False, True):
+        outputs += _passed(recorder, net.train(training), images.clone())
+    if _drawn() != before:
+        raise Untraceable("it draws random numbers otherwise than by torch")
+    return recorder.graph.digest(outputs, (FORM, torch.__version__, tuple(images.shape)))
+
+
+def _passed(recorder: Recorder, net: nn.Module, images: Tensor) -> list[Edge]:
+    recorder.show(images)
+    with torch.enable_grad(), _watched(recorder), recorder:
+        output = net(images)
+    if recorder.why:
+        raise Untraceable(recorder.why)
+    return recorder.outputs(output)
+
+
+@contextmanager
+def _watched(recorder: Recorder) -> Iterator[None]:
+    """Numbers that leave torch are computed with, and decided by, where no operator shows it."""
+
+    def watching(leave: Callable[..., Any]) -> Callable[..., Any]:
+        def left(*args: Any, **kwargs: Any) -> Any:
+            recorder.lose()
+            return leave(*args, **kwargs)
+
+        return left
+
+    for name in _WAYS_OUT:
+        setattr(Tensor, name, watching(getattr(Tensor, name)))
+    try:
+        yield
+    finally:
+        for name, leave in _WAYS_OUT.items():
+            setattr(Tensor, name, leave)
+
+
+def _images(shape: tuple[int, ...]) -> Tensor:
+    """No two numbers alike, so that what a program computes of them elsewhere differs with the program."""
+    return torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _drawn() -> tuple[Any, ...]:
+    """The state of the generators that torch does not know of."""
+    state: Any = np.random.get_state(legacy=False)["state"]
+    return random.getstate(), state["pos"], state["key"].tobytes()
