@@ -3,25 +3,30 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from archloop.plain import plain
+from archloop_cli import terminal
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """On standard error, one for each step; call what is yielded with (step, done, total)."""
+def bars(*, transient: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """On standard error, one for each step; call what is yielded with (step, done, total).
+
+    They stay to be seen, unless they are `transient`.
+    """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.completed}/{task.total}", markup=False),
         TimeRemainingColumn(),
     )
-    progress, tasks = Progress(*columns, console=Console(stderr=True)), dict[str, TaskID]()
+    progress, tasks = Progress(*columns, console=terminal.err, transient=transient), dict[str, TaskID]()
 
     def advance(step: str, done: int, total: int) -> None:
         if step not in tasks:
             progress.start()
-            tasks[step] = progress.add_task(step, total=total)
+            tasks[step] = progress.add_task(plain(step), total=total)
         progress.update(tasks[step], completed=done)
 
     try:

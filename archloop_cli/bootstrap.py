@@ -1,6 +1,7 @@
 """The pairs that a run begins with: read as the trainer reads them, and put where it finds them."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from archloop.blobs.directory import DirectoryBlobs
@@ -13,14 +14,13 @@ from services.trainer import pairs as trained_on
 
 def read(path: Path) -> list[str]:
     """One JSON object a line. Raises NotFound, InvalidInput that names the line."""
-    if not path.is_file():
+    if not path.exists():  # it may be a pipe
         raise NotFound("file of pairs", str(path))
     return [pair.model_dump_json() for pair in trained_on.read(path)]
 
 
-def stored(spec: RunSpec, path: Path, directory: Path) -> RunSpec:
+def stored(spec: RunSpec, lines: Sequence[str], directory: Path) -> RunSpec:
     """The spec of an embedded run in this directory, beginning with these pairs."""
-    lines = read(path)
     return beginning(spec, asyncio.run(pairs.put_bootstrap(DirectoryBlobs(directory / "blobs"), lines)), len(lines))
 
 

@@ -1,10 +1,10 @@
 """The frozen run beside a report: its summary, and its candidates where they are at hand."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from archloop.errors import NotFound
+from archloop.errors import IntegrityError
+from archloop_cli import outputs
 from archloop_cli.embedded import REGISTRY_FILE
 from archloop_cli.report import Beside
 from services.registry.records import CandidateQuery
@@ -14,10 +14,10 @@ from services.registry.sqlite import SqliteStore
 async def read(directory: Path) -> Beside:
     """Of a run's directory, made here or at a deployment. Raises NotFound where it has no summary."""
     path = directory / "summary.json"
-    if not path.is_file():
-        raise NotFound("file", str(path))
-    summary = json.loads(path.read_text())
-    return Beside(summary, await _candidates(directory, str(summary["run_id"])))
+    summary = outputs.read_json(path)
+    if not isinstance(summary.get("run_id"), str) or not isinstance(summary.get("cycles"), list):
+        raise IntegrityError(f"{path} is no summary of a run")
+    return Beside(summary, await _candidates(directory, summary["run_id"]))
 
 
 async def _candidates(directory: Path, run_id: str) -> list[dict[str, Any]]:
@@ -29,4 +29,4 @@ async def _candidates(directory: Path, run_id: str) -> list[dict[str, Any]]:
             await store.close()
         return [candidate.model_dump(mode="json") for candidate in page.items]
     listed = directory / "candidates.json"
-    return json.loads(listed.read_text()) if listed.is_file() else []
+    return outputs.read_json(listed, list) if listed.is_file() else []

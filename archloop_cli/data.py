@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archloop.errors import InvalidInput
+from archloop_cli import terminal
 from archloop_cli.bars import bars
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def prepare(
         manifest = preparing.prepare(
             root, name, lambda: sources.source(name, found, download=download, side=side), advance
         )
-    print(_line(manifest))
+    terminal.put(_line(manifest))
 
 
 @app.command("list")
@@ -48,7 +49,7 @@ def list_(root: Root = None) -> None:
     from services.evaluator.datasets import store
 
     for manifest in store.prepared(_root(root)):
-        print(_line(manifest))
+        terminal.put(_line(manifest))
 
 
 def _root(given: Path | None) -> Path:

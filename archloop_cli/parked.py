@@ -12,6 +12,7 @@ import typer
 from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Bus, Parked
 from archloop.errors import InvalidInput, NotFound
+from archloop_cli import lock, terminal
 
 app = typer.Typer(no_args_is_help=True, help="Messages that no retry mended.")
 Run = Annotated[
@@ -30,20 +31,23 @@ def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
     """What is parked, oldest first."""
     for parked in asyncio.run(_parked(run, queue)):
         if as_json:
-            print(parked.model_dump_json(exclude={"stack"}))
+            terminal.put_json(parked.model_dump(mode="json", exclude={"stack"}))
         else:
-            print(f"{parked.id}  {parked.first_failed:%F %T}  {parked.queue:<10}  {parked.reason}")
+            terminal.put(f"{parked.id}  {parked.first_failed:%F %T}  {parked.queue:<10}  {parked.reason}")
 
 
 @app.command()
 def show(parked_id: Id, run: Run = None) -> None:
     """One message whole: reason, stack, body."""
     parked = _named(parked_id, asyncio.run(_parked(run)))
-    print(f"queue:   {parked.queue}\nreason:  {parked.reason}\nattempt: {parked.attempt}\n\n{parked.stack}")
+    terminal.put(f"queue:   {parked.queue}")
+    terminal.put(f"reason:  {parked.reason}")
+    terminal.put(f"attempt: {parked.attempt}\n")
+    terminal.put_lines(parked.stack)
     body = parked.body.decode("utf-8", "backslashreplace")
     with contextlib.suppress(ValueError):
         body = json.dumps(json.loads(body), indent=2)
-    print(body)
+    terminal.put_lines(body)
 
 
 @app.command()
@@ -59,7 +63,7 @@ def replay(
     found = asyncio.run(_parked(run, queue))
     chosen = found if everything else [_named(parked_id, found)]
     for parked, became in asyncio.run(_replayed(run, chosen)):
-        print(f"{parked.id}  {parked.queue:<10}  {became}")
+        terminal.put(f"{parked.id}  {parked.queue:<10}  {became}")
 
 
 async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
@@ -81,10 +85,18 @@ async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Pa
         async with _broker() as bus:
             await bus.replay(*ids)
         return [(parked, "handed over again") for parked in chosen]
-    from archloop_cli import embedded, runs
+    from archloop_cli import runs
 
     _, spec = runs.stored_run(run)
-    async with embedded.composed(run, spec.base_model) as loop:
+    with lock.held(run):
+        return await _replayed_in(run, spec.base_model, chosen)
+
+
+async def _replayed_in(run: Path, base_model: str, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
+    from archloop_cli import embedded
+
+    ids = [parked.id for parked in chosen]
+    async with embedded.composed(run, base_model) as loop:
         await loop.bus.replay(*ids)
         await loop.settled()
         left = {parked.id for parked in await loop.bus.parked()}

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.protocols.model import Protocol
-from archloop_cli import bootstrap, estimate
+from archloop_cli import bootstrap, estimate, terminal
 from archloop_cli.estimate import Estimate
 from services.evaluator.datasets import loading, store
 from services.evaluator.settings import EvaluatorSettings
@@ -43,17 +41,17 @@ def plan(spec: RunSpec, pairs: Path | None) -> Plan:
     return Plan(list(_steps(spec, protocol, count)), list(_costs(spec, protocol, found)), missing)
 
 
-def show(made: Plan, console: Console) -> int:
+def show(made: Plan) -> int:
     """Print it; 1 where something is missing."""
     for title, lines in (("what it does", made.steps), ("what it takes", made.costs)):
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         for line in lines:
             table.add_row(*line)
-        console.print(table)
+        terminal.show(table)
     for each in made.missing:
-        console.print(f"[red]missing[/] {escape(each.what)}: {escape(each.how)}", soft_wrap=True, highlight=False)
+        terminal.put(f"missing {each.what}: {each.how}")
     if not made.missing:
-        console.print("[green]nothing is missing[/]")
+        terminal.put("nothing is missing")
     return int(bool(made.missing))
 
 

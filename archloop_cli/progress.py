@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from archloop.contracts.spec import RunSpec
+from archloop_cli import terminal
+from archloop_cli.terminal import styled
 from services.registry.summary import CycleSummary, Summary
 
 
@@ -52,29 +53,29 @@ def _tight(value: float | None, digits: int = 0) -> str:
 class Progress:
     """Renders summaries as they come; on a terminal in place, elsewhere a line per closed cycle."""
 
-    def __init__(self, console: Console, run_id: str, spec: RunSpec) -> None:
-        self._console, self._run_id, self._spec = console, run_id, spec
+    def __init__(self, run_id: str, spec: RunSpec) -> None:
+        self._run_id, self._spec = run_id, spec
         self._started = time.monotonic()
         self._settled_at_start: int | None = None
         self._reported = -1
         self.parked = 0
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(console=terminal.err, auto_refresh=False, transient=True)
 
     def update(self, summary: Summary) -> None:
         """Show where the run is."""
-        if self._console.is_terminal:
+        if terminal.err.is_terminal:
             self._live.update(self._render(summary), refresh=True)
             return
         for cycle in summary.cycles:
             if cycle.closed and cycle.cycle > self._reported:
                 self._reported = cycle.cycle
-                self._console.print(_line(cycle))
+                terminal.say(_line(cycle))
 
     def _render(self, summary: Summary) -> RenderableType:
         total = self._spec.cycles * self._spec.candidates
         settled = sum(c.evaluated + c.lost for c in summary.cycles)
         current = summary.cycles[-1] if summary.cycles else None
-        head = Text(f"{self._run_id}  cycle {len(summary.cycles)}/{self._spec.cycles}", style="bold")
+        head = styled(f"{self._run_id}  cycle {len(summary.cycles)}/{self._spec.cycles}", "bold")
         head.append(f"   {_clock(time.monotonic() - self._started)} elapsed{self._eta(settled, total)}", style="dim")
         if self.parked:
             head.append(f"   {self.parked} parked: archloop parked list", style="bold red")
@@ -99,17 +100,17 @@ class Progress:
         async def refresh() -> None:
             self.update(await read())
 
-        if self._console.is_terminal:
+        if terminal.err.is_terminal:
             with self._live:
                 yield refresh
         else:
             yield refresh
 
 
-def _outcomes(cycle: CycleSummary) -> Text:
-    text = Text(f"generated {cycle.generated}  evaluated {cycle.evaluated}  judged {cycle.judged}   ")
+def _outcomes(cycle: CycleSummary) -> RenderableType:
+    text = styled(f"generated {cycle.generated}  evaluated {cycle.evaluated}  judged {cycle.judged}   ", "")
     for outcome, count in sorted(cycle.outcomes.items(), key=lambda item: -item[1]):
-        text.append(f"{outcome} {count}  ", style="green" if outcome == "ok" else "yellow")
+        text += styled(f"{outcome} {count}  ", "green" if outcome == "ok" else "yellow")
     return text
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from archloop import protocols
 from archloop.protocols.model import Protocol
-from archloop_cli import rescoring
+from archloop_cli import lock, rescoring
 from archloop_cli.bars import bars
 from archloop_cli.ranking import Agreement, agreement
 from archloop_cli.report import sheet
@@ -27,10 +27,18 @@ class Ranking(NamedTuple):
 
 
 def proxy(run: Path, epochs: Sequence[int], seeds: Sequence[int], sample: int) -> Path:
-    """Score a sample of the valid ones anew, and report. Done again it goes on. Raises NotFound, Unavailable."""
+    """Score a sample of the valid ones anew, and report. Done again it goes on.
+
+    Raises NotFound, Unavailable, Conflict.
+    """
     _, spec = stored_run(run)
     base = protocols.load(spec.protocol)
     changed = [longer(base, count) for count in epochs] + [_reseeded(base, seed) for seed in seeds]
+    with lock.held(run):
+        return _proxy(run, base, changed, sample)
+
+
+def _proxy(run: Path, base: Protocol, changed: Sequence[Protocol], sample: int) -> Path:
     chosen = spread(asyncio.run(rescoring.networks(run, admitted=False)), sample)
     with bars() as advance:
         scores = asyncio.run(rescoring.score(chosen, [base, *changed], run / "proxy.jsonl", advance))

@@ -1,19 +1,14 @@
 """`archloop run --from-manifest`: a run done again, and what of it came out otherwise."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
-from archloop import presets
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput, NotFound
-from archloop_cli import heldout, outputs
+from archloop_cli import heldout, manifests, outputs, terminal
 from archloop_cli.embedded import REGISTRY_FILE
-from archloop_cli.runs import MANIFEST
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.sqlite import SqliteStore
 
@@ -32,32 +27,31 @@ class Comparison(NamedTuple):
     differing: list[str]
     other_images: bool = False
 
-    def show(self, console: Console) -> None:
+    def show(self) -> None:
         """In a line, or one for each difference."""
         if not self.differing and self.other_images:
-            console.print(f"equal in all {self.shared} candidates of the first cycle; scored on other held-out images")
+            terminal.say(f"equal in all {self.shared} candidates of the first cycle; scored on other held-out images")
         elif not self.differing:
-            console.print(f"equal in all {self.shared} candidates, evaluations and verdicts")
+            terminal.say(f"equal in all {self.shared} candidates, evaluations and verdicts")
         for line in self.differing:
-            console.print(f"[red]differs[/] {line}", highlight=False, soft_wrap=True)
+            terminal.say(line, mark="differs", style="red")
 
 
-def recorded(path: Path, console: Console) -> RunSpec:
+def recorded(path: Path) -> RunSpec:
     """What the manifest's run was asked to be. Other libraries or machines than its own are named, not refused.
 
     Raises NotFound, InvalidInput where the protocol or the base model is another one now, Misconfigured.
     """
     if not path.is_file():
         raise NotFound("manifest", str(path))
-    then = json.loads(path.read_text())
-    spec = presets.checked(then.get("spec"), source=path.name)
-    now = outputs.manifest(str(then.get("run_id")), spec)
+    run_id, spec, then = manifests.read(path)
+    now = outputs.manifest(run_id, spec)
     for part in _BINDING:
         if now[part]["sha256"] != (then.get(part) or {}).get("sha256"):
             raise InvalidInput(f"{path.name}: {part}", then.get(part), f"sha256 {now[part]['sha256']}, the one here")
     for line in _changed({key: then.get(key) for key in _TELLING}, now):
-        console.print(f"[yellow]unlike then[/] {line}", highlight=False, soft_wrap=True)
-    heldout.tell(then, console)
+        terminal.say(line, mark="unlike then", style="yellow")
+    heldout.tell(then)
     return spec
 
 
@@ -87,7 +81,7 @@ def compared(original: Path, repeated: Path) -> Comparison | None:
 
 
 def _heldout(directory: Path) -> object:
-    return json.loads((directory / MANIFEST).read_text()).get(heldout.FIELD)
+    return manifests.of(directory).content.get(heldout.FIELD)
 
 
 async def _candidates(directory: Path) -> dict[tuple[int, int], Candidate]:

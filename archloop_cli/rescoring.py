@@ -1,17 +1,18 @@
 """Networks of a run scored once more, under other protocols than the run's own."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.values import Evaluation, sha256_of
 from archloop.errors import NotFound
 from archloop.protocols.model import Protocol
+from archloop_cli import manifests
 from archloop_cli.embedded import REGISTRY_FILE
-from archloop_cli.runs import stored_run
 from services.evaluator.app import evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.registry.pairs import text_of
@@ -33,10 +34,10 @@ class Network(NamedTuple):
 
 async def networks(directory: Path, *, admitted: bool) -> list[Network]:
     """The valid candidates of a run, or its architectures only; best first. Raises NotFound where there are none."""
-    run_id, _ = stored_run(directory)
     store = SqliteStore(directory / REGISTRY_FILE)
     blobs = DirectoryBlobs(directory / "blobs")
     try:
+        run_id, _, _ = await manifests.agreed(directory, store)
         found = (await store.candidates(CandidateQuery(run_id=run_id))).items
         chosen = [c for c in found if c.valid and c.submission is None and (c.admitted or not admitted)]
         result = [await _network(store, blobs, candidate) for candidate in chosen]
@@ -57,8 +58,7 @@ async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: P
             for done, task in enumerate(asyncio.as_completed(tasks), 1):
                 evaluation = await task
                 known[_key(evaluation)] = evaluation
-                with log.open("a") as file:
-                    file.write(evaluation.model_dump_json() + "\n")
+                _append(log, evaluation)
                 advance(protocol.name, len(chosen) - len(missing) + done, len(chosen))
     return {(n.name, p.name): known[sha256_of(n.code), p.sha256] for n in chosen for p in protocols}
 
@@ -81,9 +81,23 @@ def _logged(log: Path, heldout_id: str) -> dict[tuple[str, str], Evaluation]:
     """Those on the same held-out images."""
     if not log.exists():
         return {}
-    lines = (json.loads(line) for line in log.read_text().splitlines())
-    known = map(Evaluation.model_validate, lines)
+    known = filter(None, map(_evaluation, log.read_bytes().splitlines()))
     return {_key(found): found for found in known if found.heldout_id == heldout_id}
+
+
+def _evaluation(line: bytes) -> Evaluation | None:
+    """None of a line that was cut off, as by a kill or a full disk: it is done again."""
+    try:
+        return Evaluation.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _append(log: Path, evaluation: Evaluation) -> None:
+    """On a line of its own, whatever the last one came to."""
+    with log.open("ab+") as file:
+        cut = file.tell() > 0 and not log.read_bytes().endswith(b"\n")
+        file.write(b"\n" * cut + evaluation.model_dump_json().encode() + b"\n")
 
 
 def _key(evaluation: Evaluation) -> tuple[str, str]:

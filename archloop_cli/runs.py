@@ -9,17 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from archloop import presets, protocols
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.models import FETCHED
-from archloop.ops import logging
-from archloop_cli import bootstrap, heldout
+from archloop_cli import bootstrap, heldout, lock, manifests, places, terminal
 from archloop_cli.embedded import REGISTRY_FILE, composed
-from archloop_cli.guard import Guard
+from archloop_cli.guard import DiskFull, Guard
+from archloop_cli.logfile import logged
 from archloop_cli.model import fetched
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
@@ -28,7 +26,7 @@ from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
 from services.registry.summary import Summary, summarise
 
-MANIFEST = "manifest.json"
+MANIFEST = manifests.FILE
 SUMMARY = "summary.json"
 _POLL_S = 0.4
 
@@ -61,49 +59,84 @@ def fresh_directory(run_id: str) -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def start(spec: RunSpec, directory: Path, console: Console, pairs: Path | None = None) -> Summary:
-    """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there."""
+def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
+    """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there.
+
+    What can be wrong is looked at before anything is written.
+    """
+    lines = bootstrap.read(pairs) if pairs is not None else None
+    if lines is None:
+        bootstrap.require(spec)
+    refuse_taken(directory)
+    heldout.here()
+    if spec.base_model in FETCHED:
+        with terminal.working(f"fetching {spec.base_model}, the first time only"):
+            fetched(spec.base_model)
+    with places.begun(directory, unless=MANIFEST), lock.held(directory):
+        refuse_taken(directory)
+        Guard(directory).check_disk()
+        if lines is not None:
+            spec = bootstrap.stored(spec, lines, directory)
+        manifests.write(directory, manifest(default_run_id(spec), spec))
+        return _go_on(directory)
+
+
+def refuse_taken(directory: Path) -> None:
+    """Raises Conflict where a run is there."""
     if (directory / MANIFEST).exists():
         raise Conflict(
             f"{directory} holds a run already: `archloop resume {directory}` goes on with it, or choose another --out"
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    Guard(directory).check_disk()
-    if spec.base_model in FETCHED:
-        with console.status(f"fetching {spec.base_model}, the first time only"):
-            fetched(spec.base_model)
-    if pairs is not None:
-        spec = bootstrap.stored(spec, pairs, directory)
-    bootstrap.require(spec)
-    write_json(directory / MANIFEST, manifest(default_run_id(spec), spec))
-    return resume(directory, console)
 
 
-def resume(directory: Path, console: Console) -> Summary:
-    """Bring the run in this directory to its end, from wherever it is. Raises NotFound."""
-    run_id, spec = stored_run(directory)
-    heldout.tell(_read_json(directory / MANIFEST), console)
-    Guard(directory).check_disk()
-    with (directory / "log.jsonl").open("a") as stream:
-        logging.configure(stream=stream)
-        return asyncio.run(_drive(run_id, spec, directory, console))
+def resume(directory: Path) -> Summary:
+    """Bring the run in this directory to its end, from wherever it is. Raises NotFound, IntegrityError, Conflict."""
+    manifests.of(directory)
+    with lock.held(directory):
+        return _go_on(directory)
+
+
+def report(directory: Path, control: Path | None = None) -> None:
+    """Write the report of the run in this directory anew. Raises NotFound, IntegrityError, Conflict."""
+    manifests.of(directory)
+    with lock.held(directory):
+        asyncio.run(report_on(directory, control))
 
 
 def stored_run(directory: Path) -> tuple[str, RunSpec]:
-    """Name and spec of the run that a directory holds. Raises NotFound."""
-    path = directory / MANIFEST
-    if not path.is_file():
-        raise NotFound("run directory (one with a manifest.json)", str(directory))
-    content = _read_json(path)
-    return content["run_id"], RunSpec.model_validate(content["spec"])
+    """Name and spec of the run that a directory holds. Raises NotFound, IntegrityError."""
+    stored = manifests.of(directory)
+    return stored.run_id, stored.spec
 
 
-async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) -> Summary:
-    console.print(
-        f"[bold]{run_id}[/]: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {directory}"
-    )
-    progress = Progress(console, run_id, spec)
+def _go_on(directory: Path) -> Summary:
+    stored = manifests.of(directory)
+    heldout.tell(stored.content)
+    Guard(directory).check_disk()
+    try:
+        with logged(directory / "log.jsonl"):
+            return asyncio.run(_drive(stored.run_id, stored.spec, directory))
+    except KeyboardInterrupt as end:
+        end.add_note(f"nothing recorded is lost: `archloop resume {directory}` goes on")
+        raise
+    except Exception as error:
+        if (full := _full(error)) is not None and full is not error:
+            raise full from None
+        raise
+
+
+def _full(error: BaseException | None) -> DiskFull | None:
+    """The guard's word, where closing what was open failed for the same reason."""
+    while error is not None and not isinstance(error, DiskFull):
+        error = error.__context__
+    return error
+
+
+async def _drive(run_id: str, spec: RunSpec, directory: Path) -> Summary:
+    terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {directory}")
+    progress = Progress(run_id, spec)
     async with composed(directory, spec.base_model) as loop:
+        await manifests.agreed(directory, loop.store)
         await loop.request(run_id, spec)
         async with progress.following(partial(summarise, loop.store, run_id)) as refresh:
             guard = Guard(directory, frozenset(parked.id for parked in await loop.bus.parked()))
@@ -112,7 +145,7 @@ async def _drive(run_id: str, spec: RunSpec, directory: Path, console: Console) 
                 await guard.check(loop)
                 await refresh()
     summary = await report_on(directory)
-    console.print(cycle_table(summary, title=f"{run_id}: {reason}"))
+    terminal.draw(cycle_table(summary, title=f"{run_id}: {reason}"))
     return summary
 
 
@@ -120,9 +153,9 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
     """Write summary.json and the report from what is recorded, finished or not; `control` is a frozen run's folder."""
     from archloop_cli import analysis, controls, report
 
-    run_id, _ = stored_run(directory)
     store = SqliteStore(directory / REGISTRY_FILE)
     try:
+        run_id, _, content = await manifests.agreed(directory, store)
         summary = await summarise(store, run_id)
         page = await store.candidates(CandidateQuery(run_id=run_id))
         candidates = [candidate.model_dump(mode="json") for candidate in page.items if candidate.submission is None]
@@ -132,15 +165,16 @@ async def report_on(directory: Path, control: Path | None = None) -> Summary:
         found = await analysis.of_run(store, blobs, run_id)
     finally:
         await store.close()
-    content = found.within(summary.model_dump(mode="json"))
-    write_json(directory / SUMMARY, content)
+    beside = await controls.read(control) if control else None
+    told = found.within(summary.model_dump(mode="json"))
+    write_json(directory / SUMMARY, told)
     report.write(
-        content,
+        told,
         candidates,
         directory / "report.html",
         codes=codes,
-        manifest=_read_json(directory / MANIFEST),
-        control=await controls.read(control) if control else None,
+        manifest=content,
+        control=beside,
         trainings=trainings,
         memorized=found.nearest,
     )
@@ -160,10 +194,3 @@ async def _trainings(store: SqliteStore, blobs: DirectoryBlobs, run_id: str) -> 
             manifest = json.loads(await blobs.get(adapter.adapter.manifest))
             found[adapter.cycle] = {**manifest, "seconds": adapter.seconds}
     return found
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise NotFound("file", str(path))
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

@@ -1,17 +1,15 @@
 """`archloop evaluate` and `archloop novelty`: the services' own work on files, without a run."""
 
 import asyncio
-import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from archloop import protocols
 from archloop.contracts.values import Evaluation
-from archloop.errors import NotFound
+from archloop_cli import terminal, walking
+from archloop_cli.bars import bars
+from archloop_cli.walking import Found, Skipped
 from services.evaluator.app import evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.novelty.compare import Comparison, compare
@@ -21,35 +19,45 @@ _MEASURES = (
     *("seconds", "seconds_per_step", "peak_memory_bytes"),
 )
 _FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", *_MEASURES, "sandbox_level", "device")
-err = Console(stderr=True)
 
 
 async def evaluate(files: list[Path], protocol_name: str, *, as_json: bool) -> None:
     """Score every file on all slots; lines come in the order of the files."""
     protocol = protocols.load(protocol_name)
-    sources = [(path, _read(path)) for path in files]
-    async with evaluator(EvaluatorSettings()) as judge:
+    sources = [(path, _text(walking.read(path))) for path in files]
+    async with evaluator(EvaluatorSettings.load()) as judge:
         tasks = [asyncio.ensure_future(judge.evaluate(text, protocol)) for _, text in sources]
-        for (path, _), task in track(list(zip(sources, tasks, strict=True)), "evaluating", console=err, transient=True):
-            line = _record(path, await task)
-            print(json.dumps(line) if as_json else _evaluated(line), flush=True)
+        try:
+            with bars(transient=True) as advance:
+                for done, ((path, _), task) in enumerate(zip(sources, tasks, strict=True), 1):
+                    line = _record(path, await task)
+                    terminal.put_json(line) if as_json else terminal.put(_evaluated(line))
+                    advance("evaluating", done, len(tasks))
+        finally:
+            await _ended(tasks)
 
 
-def novelty(paths: list[Path], threshold: float, *, as_json: bool) -> None:
-    """Judge every file against those before it."""
-    files = [(str(path), _read(path)) for path in _expand(paths)]
+def novelty(paths: list[Path], threshold: float, *, as_json: bool) -> int:
+    """Judge every file against those before it; 1 where one in a folder could not be read, or there was none."""
+    found = list(walking.sources(paths))
+    files = [(str(each.path), _text(each.content)) for each in found if isinstance(each, Found)]
+    skipped = [each for each in found if isinstance(each, Skipped)]
+    for each in skipped:
+        terminal.say(f"{each.path}: {each.why}", mark="skipped", style="yellow")
     for comparison in compare(files, threshold):
-        print(json.dumps(comparison._asdict()) if as_json else _judged(comparison), flush=True)
+        terminal.put_json(comparison._asdict()) if as_json else terminal.put(_judged(comparison))
+    return int(not files or any(each.lost for each in skipped))
 
 
-def _expand(paths: Iterable[Path]) -> list[Path]:
-    return [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+async def _ended(tasks: Sequence[asyncio.Task[Evaluation]]) -> None:
+    """Those that are not done yet are given up, with their children, before the sandbox goes."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _read(path: Path) -> str:
-    if not path.is_file():
-        raise NotFound("file", str(path))
-    return path.read_bytes().decode("utf-8", "surrogateescape")
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _record(path: Path, evaluation: Evaluation) -> dict[str, Any]:

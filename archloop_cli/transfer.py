@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archloop import protocols
 from archloop.protocols.model import Protocol
-from archloop_cli import rescoring
+from archloop_cli import lock, rescoring
 from archloop_cli.bars import bars
 from archloop_cli.ranking import Agreement, agreement
 from archloop_cli.report import sheet
@@ -31,8 +31,17 @@ class Transfer(NamedTuple):
 
 
 def transfer(run: Path, names: Sequence[str], top: int | None) -> Path:
-    """Score them, best first, and report. Done again it goes on. Raises NotFound, InvalidInput, Unavailable."""
+    """Score them, best first, and report. Done again it goes on.
+
+    Raises NotFound, InvalidInput, Unavailable, Conflict.
+    """
     targets = [protocols.load(name) for name in names]
+    stored_run(run)
+    with lock.held(run):
+        return _transfer(run, targets, top)
+
+
+def _transfer(run: Path, targets: Sequence[Protocol], top: int | None) -> Path:
     chosen = asyncio.run(rescoring.networks(run, admitted=True))[:top]
     with bars() as advance:
         scores = asyncio.run(rescoring.score(chosen, targets, run / "transfer.jsonl", advance))

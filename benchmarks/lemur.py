@@ -19,13 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from archloop import protocols
 from archloop.contracts.values import Evaluation, Outcome
 from archloop.ops import logging
 from archloop.protocols import Protocol
+from archloop_cli.bars import bars
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
@@ -102,11 +100,11 @@ async def evaluate(paths: Sequence[Path], protocol: Protocol, slots: int, result
     result.parent.mkdir(parents=True, exist_ok=True)
     async with evaluator(EvaluatorSettings(slots=slots, heldout_secret=PUBLISHED)) as judge:
         tasks = [score(judge, path, protocol) for path in paths]
-        console = Console(stderr=True)
-        with result.open("a") as out:
-            for task in track(asyncio.as_completed(tasks), "evaluating", total=len(tasks), console=console):
+        with result.open("a") as out, bars() as advance:
+            for done, task in enumerate(asyncio.as_completed(tasks), 1):
                 out.write(json.dumps(await task) + "\n")
                 out.flush()
+                advance("evaluating", done, len(tasks))
 
 
 def finished(result: Path, protocol: Protocol) -> set[str]:

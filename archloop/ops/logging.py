@@ -6,14 +6,22 @@ from typing import TextIO
 
 import structlog
 
+from archloop.plain import plain_lines
+
 # They log with a traceback what they also raise, and what our own lines say in one.
 _LOUD = ("aiormq", "aio_pika", "pymongo")
 
 
-def configure(*, level: str = "INFO", json: bool = True, stream: TextIO = sys.stderr) -> None:
-    """Set up once per process. What a delivery binds (run, candidate, message, attempt) is in every line."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:
+    """Set up once per process, on standard error by default.
+
+    What a delivery binds (run, candidate, message, attempt) is in every line.
+    """
+    stream = stream or sys.stderr
+    rendered: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if json
+        else [_plain, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     )
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -23,9 +31,14 @@ def configure(*, level: str = "INFO", json: bool = True, stream: TextIO = sys.st
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *rendered,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+
+
+def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Candidates' words, and others from outside, move no cursor."""
+    return {key: plain_lines(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -2,6 +2,7 @@
 
 import sys
 
+from archloop_cli import terminal
 from archloop_cli.docs import drifted, pages
 
 
@@ -10,7 +11,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = drifted()
         for path in stale:
-            print(f"{path} is not what the code says; run `make docs`")
+            terminal.put(f"{path} is not what the code says; run `make docs`")
         return int(bool(stale))
     for path, text in pages().items():
         path.write_text(text)

@@ -1,7 +1,6 @@
 """`archloop lemur`: each command is a few lines: it parses, calls, prints."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -9,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from archloop_cli import terminal
 from archloop_cli.bars import bars
 
 if TYPE_CHECKING:
     from archloop_cli.lemur.corpus import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="LEMUR, the data set of neural networks, in and out.")
-err = Console(stderr=True)
 
 CorpusFile = Annotated[Path, typer.Argument(metavar="CORPUS", help="What `archloop lemur import` wrote.")]
 Sizes = Literal["kept", "bucketed", "ignored"]
@@ -42,11 +40,12 @@ def import_(
     with closing(Corpus(out)) as corpus, bars() as advance:
         imported = importing.into(corpus, found, advance)
     if as_json:
-        print(json.dumps(imported.as_json()))
+        terminal.put_json(imported.as_json())
         return
-    print("\n".join(imported.lines()))
+    for line in imported.lines():
+        terminal.put(line)
     for problem in imported.problems if problems else ():
-        print(f"{problem.kind}  {problem.place}  {problem.detail}".rstrip())
+        terminal.put(f"{problem.kind}  {problem.place}  {problem.detail}".rstrip())
 
 
 @app.command()
@@ -69,9 +68,9 @@ def curate(
             opened.curate(curating.curate(opened.preferred(), threshold, quota, sizes, advance))
         counts = opened.tally()
     if as_json:
-        print(json.dumps(tally.as_json(counts)))
+        terminal.put_json(tally.as_json(counts))
     else:
-        Console().print(tally.table(counts))
+        terminal.show(tally.table(counts))
 
 
 @app.command()
@@ -90,12 +89,12 @@ def pairs(
     with _open(corpus) as opened:
         usable = writing.usable(opened.kept())
     for why, left_out in sorted(usable.left_out.items()):
-        err.print(f"{left_out} left out: {why}", highlight=False)
+        terminal.say(f"{left_out} left out: {why}")
     found = writing.lines(usable.networks, split, seed=seed, template=template, protocol=protocol)
     lines = list(islice(found, count))
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    err.print(f"{len(lines)} pairs", highlight=False)
-    print(out)
+    terminal.say(f"{len(lines)} pairs")
+    terminal.put(out)
 
 
 @app.command()
@@ -109,8 +108,8 @@ def export(
     from archloop_cli.lemur import exporting
 
     written = asyncio.run(exporting.export(directory, out, prefix, everything=all_))
-    err.print(f"{written} architectures", highlight=False)
-    print(out)
+    terminal.say(f"{written} architectures")
+    terminal.put(out)
 
 
 @contextmanager

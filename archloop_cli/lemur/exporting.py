@@ -8,15 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.values import Evaluation
 from archloop.errors import IntegrityError, InvalidInput
 from archloop.protocols import Protocol
+from archloop_cli import manifests
 from archloop_cli.embedded import REGISTRY_FILE
 from archloop_cli.lemur import rules
 from archloop_cli.lemur.rules import METRIC, TASK, Config
 from archloop_cli.lemur.sources import NN, STAT
-from archloop_cli.runs import MANIFEST, stored_run
+from archloop_cli.runs import stored_run
 from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
@@ -67,8 +70,11 @@ def trial(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:
 
 def _protocol(directory: Path) -> Protocol:
     """As the run had it, whatever became of the protocol's file since."""
-    stored = json.loads((directory / MANIFEST).read_text())["protocol"]
-    return Protocol.model_validate({name: value for name, value in stored.items() if name != "sha256"})
+    stored = manifests.of(directory).content.get("protocol") or {}
+    try:
+        return Protocol.model_validate({name: stored[name] for name in stored if name != "sha256"})
+    except (ValidationError, TypeError):
+        raise IntegrityError(f"{directory / manifests.FILE} holds no valid protocol") from None
 
 
 def _write(out: Path, code: str, prefix: str, protocol: Protocol, evaluation: Evaluation) -> str:

@@ -40,6 +40,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "archloop",
     "text.color": INK,
+    "text.parse_math": False,  # a name may hold dollars
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelsize": 8.5,

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
+from archloop.plain import plain_lines
+from archloop_cli.outputs import write_text
 from archloop_cli.report import view
 
 
@@ -15,14 +18,18 @@ def template(name: str) -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters.update(number=view.number, percent=view.percent, count=view.count, duration=view.duration)
     return environment.get_template(name)
 
 
+def _shown(value: object) -> object:
+    """Text with its control and bidi characters as escapes; drawings are our own."""
+    return plain_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def put(page: str, out: Path) -> None:
     """Write the file, whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    partial.replace(out)
+    write_text(out, page)

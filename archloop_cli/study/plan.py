@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from archloop import presets, protocols, shipped
+from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen
+from archloop.contracts.numbers import Seed
 from archloop.contracts.spec import RunSpec
-from archloop.errors import InvalidInput
 
 _SHIPPED = Path(__file__).parent / "shipped"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=32)]
@@ -40,7 +40,7 @@ class Study(Frozen):
     name: Name
     question: str
     preset: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
     variants: Annotated[dict[Name, dict[str, Any]], Field(min_length=2)]
     control: str | None = None
@@ -77,14 +77,7 @@ class Study(Frozen):
 def load(name: str) -> Study:
     """A shipped study by name, or any file by path. Raises NotFound, InvalidInput that names the field."""
     path, text = shipped.read("study", name, _SHIPPED)
-    try:
-        study = Study.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InvalidInput(str(path), str(error), "YAML") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "study"
-        raise InvalidInput(f"{path.name}: {field}", first["input"], first["msg"]) from None
+    study = checked(Study, parsed(text, path.name), path.name)
     list(study.cells())
     return study
 

@@ -4,12 +4,12 @@ A variant's value is the mean over its seeds, with Student's interval. Variants 
 of one seed are written by the same base model to the same prompts: the interval is that of the mean difference.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from archloop_cli.outputs import read_json
 from archloop_cli.runs import SUMMARY
 from archloop_cli.study.plan import Cell, Study
 from archloop_cli.study.runner import ended
@@ -94,7 +94,7 @@ METRICS: tuple[Metric, ...] = (
 def read(cells: Sequence[Cell], directory: Path) -> list[Result]:
     """Those runs of the study that came to their end."""
     found = [(cell, directory / cell.name) for cell in cells]
-    return [Result(c.variant, c.seed, json.loads((at / SUMMARY).read_text())) for c, at in found if ended(at)]
+    return [Result(c.variant, c.seed, read_json(at / SUMMARY)) for c, at in found if ended(at)]
 
 
 def estimate(results: Sequence[Result], variant: str, metric: Metric) -> Estimate | None:

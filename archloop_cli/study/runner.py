@@ -1,7 +1,6 @@
 """Runs a study's cells, each in a process and a directory of its own, and goes on where it was interrupted."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +10,8 @@ import yaml
 
 from archloop.errors import Unavailable
 from archloop_cli.embedded import REGISTRY_FILE
+from archloop_cli.outputs import read_json
+from archloop_cli.places import folder
 from archloop_cli.runs import MANIFEST, SUMMARY
 from archloop_cli.study.plan import Cell
 from services.registry.sqlite import SqliteStore
@@ -32,18 +33,21 @@ async def run_all(cells: Sequence[Cell], directory: Path, at_once: int, advance:
 
     ends = await asyncio.gather(*map(one, cells), return_exceptions=True)
     if failed := [str(end) for end in ends if end is not None]:
-        raise Unavailable("\n".join(failed))
+        error = Unavailable(f"{len(failed)} of {len(cells)} runs did not come to their end")
+        for line in failed:
+            error.add_note(line)
+        raise error
 
 
 def ended(directory: Path) -> bool:
     """Whether the run of this directory came to its end, and said so."""
     path = directory / SUMMARY
-    return path.exists() and json.loads(path.read_text())["status"] != "running"
+    return path.exists() and read_json(path).get("status") != "running"
 
 
 async def _run(cell: Cell, directory: Path, advance: Advance) -> None:
     if not ended(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+        folder(directory)
         async with _watched(cell, directory, advance):
             await _command(cell, directory)
     total = cell.spec.cycles * cell.spec.candidates
@@ -56,7 +60,7 @@ async def _command(cell: Cell, directory: Path) -> None:
         arguments = ["resume", str(directory)]
     else:
         preset = directory / "preset.yaml"
-        preset.write_text(yaml.safe_dump(cell.spec.model_dump(mode="json"), sort_keys=False))
+        preset.write_text(yaml.safe_dump(cell.spec.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         arguments = ["run", "--preset", str(preset), "--out", str(directory)]
     log = directory / "output.log"
     with log.open("ab") as output:

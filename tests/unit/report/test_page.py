@@ -211,4 +211,4 @@ def test_the_same_run_gives_the_same_bytes(run, tmp_path):
 
 def test_code_with_lone_surrogates_is_written(run, page):
     summary, candidates = run(cycles=2, size=16)
-    assert "\\udcff" in page(summary, candidates, codes={showcase(candidates)[0]: "x = '\udcff'"}).text
+    assert "\\xff" in page(summary, candidates, codes={showcase(candidates)[0]: "x = '\udcff'"}).text

@@ -1,0 +1,198 @@
+"""The `archloop` command. Each command is a few lines: it parses, calls, prints."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from archloop import __version__, presets
+from archloop_cli import data, doctor, environment, lemur, model, outputs, parked, terminal
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
+app.add_typer(parked.app, name="parked")
+app.add_typer(model.app, name="model")
+app.add_typer(data.app, name="data")
+app.add_typer(lemur.app, name="lemur")
+
+Service = Literal["generator", "evaluator", "novelty", "trainer", "registry"]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
+
+
+@app.callback()
+def archloop(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Run, look at and compare closed loops in which a code LLM designs neural networks."""
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Option(help="A shipped preset, or a preset file.")] = "demo",
+    cycles: Annotated[int | None, typer.Option(help="Instead of the preset's.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Per cycle, instead of the preset's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything is derived from it.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How candidates are scored.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--model", help="A model that ships or can be fetched, a folder, or a hub id.")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option(help="JSON lines of prompt and completion to tune on first.")] = None,
+    budget: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="End at tokens=…, wall_seconds=…, candidates=… and others.")
+    ] = [],  # noqa: B006 - typer copies it
+    frozen: Annotated[bool, typer.Option("--frozen", help="Never tune the LLM: the control run.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
+    server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run at the server.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--from-manifest", help="Do again what the run of this manifest.json did.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it does, takes and lacks, and start nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
+    from archloop_cli import planning, remote, reproduction, runs
+
+    spec = runs.spec_of(
+        reproduction.recorded(manifest) if manifest else presets.load(preset),
+        cycles=cycles,
+        candidates=candidates,
+        seed=seed,
+        protocol=protocol,
+        base_model=base_model,
+        frozen=frozen or None,
+        budget=runs.limits(budget) or None,
+    )
+    if manifest:
+        pairs = pairs or reproduction.pairs(manifest, spec)
+    if plan:
+        raise typer.Exit(planning.show(planning.plan(spec, pairs)))
+    run_id = name or runs.default_run_id(spec)
+    directory = out or runs.fresh_directory(run_id)
+    begin = partial(remote.drive, server, run_id) if server else runs.start
+    begin(spec, directory, pairs)
+    _conclude(directory, as_json)
+    if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
+        found.show()
+        raise typer.Exit(int(bool(found.differing)))
+
+
+@app.command()
+def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: Json = False) -> None:
+    """Go on with a run that was interrupted, however it was."""
+    from archloop_cli import runs
+
+    runs.resume(directory)
+    _conclude(directory, as_json)
+
+
+@app.command()
+def study(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A shipped study, or a study file.")],
+    out: Annotated[Path | None, typer.Option(help="Directory of the study; studies/NAME by default.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; one keeps two cores busy.")] = 1,
+) -> None:
+    """Run variants with several seeds, and report what differs; an interrupted study goes on."""
+    from archloop_cli import study as studies
+
+    directory = out or Path("studies") / Path(file).stem
+    studies.run(file, directory, at_once)
+    terminal.say(f"report: {directory / 'report.html'}")
+
+
+@app.command()
+def transfer(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    protocols: Annotated[str, typer.Option(help="Names with commas between: cifar100,svhn.")],
+    top: Annotated[int | None, typer.Option(min=1, help="The best so many only.")] = None,
+) -> None:
+    """Score a run's architectures under other protocols."""
+    from archloop_cli import transfer as transfers
+
+    terminal.put(transfers.transfer(directory, protocols.split(","), top))
+
+
+@app.command()
+def proxy(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    epochs: Annotated[list[int], typer.Option(min=2, help="Compare one epoch with so many; may be repeated.")] = [5],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option("--seed", help="And with another seed; may be repeated.")] = [1],  # noqa: B006
+    sample: Annotated[int, typer.Option(min=4, help="So many of the valid candidates.")] = 32,
+) -> None:
+    """Measure how well one epoch ranks networks: against more epochs, and between seeds."""
+    from archloop_cli import proxy as proxies
+
+    terminal.put(proxies.proxy(directory, epochs, seeds, sample))
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")],
+    control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,
+) -> None:
+    """Write a run's summary.json, its report and the tables beside it anew."""
+    from archloop_cli import runs
+
+    runs.report(directory, control)
+    terminal.put(directory / "report.html")
+
+
+@app.command()
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…")],
+    protocol: Annotated[str, typer.Option(help="How they are scored.")] = "shapes",
+    as_json: Json = False,
+) -> None:
+    """Score architectures in the sandbox: one line a file."""
+    from archloop_cli import scoring
+
+    asyncio.run(scoring.evaluate(files, protocol, as_json=as_json))
+
+
+@app.command()
+def novelty(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of .py files.")],
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.85,
+    as_json: Json = False,
+) -> None:
+    """Judge architectures against each other, in the order given: one line a file."""
+    from archloop_cli import scoring
+
+    raise typer.Exit(scoring.novelty(paths, threshold, as_json=as_json))
+
+
+@app.command("doctor")
+def diagnose(as_json: Json = False) -> None:
+    """Check what this machine offers: sandbox, model, disk."""
+    raise typer.Exit(doctor.diagnose(as_json=as_json))
+
+
+@app.command()
+def serve(service: Annotated[Service, typer.Argument(help="Its settings are ARCHLOOP_<SERVICE>_… .")]) -> None:
+    """Run one service as a process of its own, on the broker and the stores that its settings name."""
+    os.execv(sys.executable, [sys.executable, "-m", f"services.{service}"])  # noqa: S606
+
+
+@app.command()
+def env(
+    file: Annotated[Path, typer.Argument(help="Where compose reads it.")] = Path(".env"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file; servers keep the old secrets.")] = False,
+) -> None:
+    """Write the secrets of a compose deployment, made at random, into a file that only you read."""
+    environment.write(file, replace=force)
+    terminal.say(f"wrote {file}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    terminal.put(__version__)
+
+
+def _conclude(directory: Path, as_json: bool) -> None:
+    if as_json:
+        terminal.put_json(outputs.read_json(directory / "summary.json"))
+    terminal.say(f"report: {directory / 'report.html'}")

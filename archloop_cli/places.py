@@ -1,0 +1,36 @@
+"""Folders that a command makes for what it writes."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def folder(path: Path) -> Path:
+    """The folder, made if it is not there. Raises NotADirectoryError where something else has its name."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def begun(path: Path, *, unless: str) -> Iterator[Path]:
+    """A folder in which something is begun; if that fails before the file `unless` is there, nothing is left of it.
+
+    A folder that was there before stays as it was.
+    """
+    folder(path.parent)
+    try:
+        path.mkdir()  # of two processes one makes it
+        new = True
+    except FileExistsError:
+        new = not folder(path)
+    try:
+        yield path
+    except BaseException:
+        if new and not (path / unless).exists():
+            shutil.rmtree(path, ignore_errors=True)
+        raise
