@@ -3,7 +3,7 @@
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 Address = IPv4Address | IPv6Address
 
@@ -54,9 +54,9 @@ def _is_localhost(host: str) -> bool:
 
 def _is_excepted(host: str, place: str, excepted: str) -> bool:
     """By NO_PROXY as curl and Go have it: names with all beneath them, `*.name`, networks, and `*`."""
-    entries = [entry.strip() for entry in excepted.split(",") if entry.strip()]
-    names = ",".join(entry.removeprefix("*") if entry != "*" else entry for entry in entries)
-    if "*" in entries or proxy_bypass_environment(place.lower(), {"no": names.lower()}):
+    entries = [entry.strip().lower() for entry in excepted.split(",") if entry.strip()]
+    beneath = any(entry.startswith("*") and host.endswith(entry[1:]) for entry in entries)
+    if beneath or proxy_bypass(place):
         return True
     address = _address(host)
     return address is not None and any(_holds(entry, address) for entry in entries)

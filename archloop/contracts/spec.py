@@ -6,16 +6,21 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from archloop.contracts.base import Frozen
+from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
 from archloop.contracts.values import AdapterRef, BlobRef
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
+Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
+Spent = Annotated[int, Field(ge=1, le=2**53), NUMBER]
+Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
+# A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
+PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
 
 
 class _Strict(Frozen):
     """Written by people, so a misspelt field is an error rather than ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GenerationSpec(_Strict):
@@ -26,16 +31,16 @@ class GenerationSpec(_Strict):
 
     template: str = "brief"
     prompts: Count | None = None
-    temperature: Annotated[float, Field(gt=0, le=2)] = 0.9
-    top_p: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    top_k: Annotated[int, Field(ge=1)] | None = None
-    max_new_tokens: Count = 512
+    temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
+    top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
+    top_k: Count | None = None
+    max_new_tokens: Tokens = 512
 
 
 class NoveltySpec(_Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""
 
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.85
+    threshold: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.85
     scope: Literal["run", "global"] = "run"
 
 
@@ -56,12 +61,12 @@ class SelectionSpec(_Strict):
 
     rule: Literal["threshold", "percentile", "pareto"] = "threshold"
     threshold: Share = 0.40
-    percentile: Annotated[int, Field(ge=1, le=99)] = 65
+    percentile: Annotated[int, Field(ge=1, le=99), NUMBER] = 65
     fallback_threshold: Share = 0.35
-    minimum: Annotated[int, Field(ge=0)] = 15
+    minimum: Whole = 15
     novel_only: bool = True
     quota: Count | None = 8
-    replay: Annotated[int, Field(ge=0)] | None = 96
+    replay: Whole | None = 96
     replay_order: Literal["families", "best", "recent"] = "families"
 
     @model_validator(mode="after")
@@ -79,7 +84,7 @@ class BootstrapSpec(_Strict):
     """
 
     pairs: BlobRef | None = None
-    count: Annotated[int, Field(ge=0)] = 0
+    count: Whole = 0
     replay: bool = False
 
 
@@ -94,17 +99,17 @@ class TrainingSpec(_Strict):
     method: Literal["lean", "trl"] = "lean"
     quantization: Literal["none", "nf4"] = "none"
     r: Literal[8, 16, 32, 64] = 16
-    alpha: Count = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
-    epochs: Count = 3
-    minimum_steps: Annotated[int, Field(ge=0)] = 0
-    batch_size: Count = 8
-    accumulation: Count = 1
+    alpha: Few = 32
+    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
+    learning_rate: Annotated[float, Field(gt=0, le=100), NUMBER] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0, le=100), NUMBER] = 0.0
+    warmup_steps: Steps | None = None
+    epochs: Few = 3
+    minimum_steps: Steps = 0
+    batch_size: Few = 8
+    accumulation: Few = 1
     gradient_checkpointing: bool = False
-    max_length: Count = 1024
+    max_length: Tokens = 1024
 
     @property
     def effective_batch(self) -> int:
@@ -137,11 +142,11 @@ class BudgetSpec(_Strict):
     candidates ran, `wall_seconds` count from the request. What is under way then is still settled and counted.
     """
 
-    candidates: Count | None = None
-    tokens: Count | None = None
-    cost: Annotated[float, Field(gt=0)] | None = None
-    evaluator_seconds: Annotated[float, Field(gt=0)] | None = None
-    wall_seconds: Annotated[float, Field(gt=0)] | None = None
+    candidates: Spent | None = None
+    tokens: Spent | None = None
+    cost: Positive | None = None
+    evaluator_seconds: Positive | None = None
+    wall_seconds: Seconds | None = None
 
     def limits(self) -> dict[str, float]:
         """Those that are set, by name."""
@@ -155,7 +160,7 @@ class GateSpec(_Strict):
     valid rate must not be lower by more than `margin`. They enter no cycle, and no budget.
     """
 
-    candidates: Count = 16
+    candidates: Candidates = 16
     margin: Share = 0.0
 
 
@@ -166,10 +171,10 @@ class RunSpec(_Strict):
     there are any; a frozen run's cycles all are.
     """
 
-    preset: str = "custom"
-    cycles: Annotated[int, Field(ge=1, le=10_000)]
-    candidates: Annotated[int, Field(ge=1, le=100_000)]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    preset: PresetName = "custom"
+    cycles: Few
+    candidates: Candidates
+    seed: Seed = 0
     protocol: str
     base_model: str = "tiny"
     adapter: AdapterRef | None = None

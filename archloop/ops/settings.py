@@ -17,9 +17,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from archloop.contracts.numbers import Seconds
 from archloop.errors import Misconfigured
 
-Seconds = Annotated[float, Field(gt=0)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 
 

@@ -1,23 +1,39 @@
 """The protocol file's schema. Its hash is part of every result's key: results are never mixed across protocols."""
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from archloop import shipped
+from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen, Sha256
+from archloop.contracts.numbers import NUMBER, Bytes, Count, Few, Seed, Share
 from archloop.contracts.values import sha256_of
-from archloop.errors import InvalidInput
 
 _FOLDER = Path(__file__).parent
-Positive = Annotated[int, Field(ge=1)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("characters that can be printed, in one line")
+    return text
+
+
+DATASET_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+_MOST_BYTES = 2**40
+_SHORTEST_S = 0.1
+_LEAST_MEMORY = 16 * 1024**2
+Side = Annotated[int, Field(ge=1, le=4096), NUMBER]
+Images = Annotated[int, Field(ge=1, le=100_000_000), NUMBER]
+Time = Annotated[float, Field(ge=_SHORTEST_S, le=1e8, allow_inf_nan=False), NUMBER]
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 
 
 class _Strict(Frozen):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DatasetSpec(_Strict):
@@ -26,41 +42,51 @@ class DatasetSpec(_Strict):
     `sha256` binds the protocol to one preparation of a data set that does not ship, as `archloop data list` tells it.
     """
 
-    name: str
-    shape: tuple[Positive, Positive, Positive]
-    classes: Annotated[int, Field(ge=2)]
-    train: Positive
-    validation: Positive
-    test: Positive
-    seed: int = 0
+    name: Annotated[str, Field(pattern=DATASET_NAME)]
+    shape: tuple[Side, Side, Side]
+    classes: Annotated[int, Field(ge=2, le=1_000_000), NUMBER]
+    train: Images
+    validation: Images
+    test: Images
+    seed: Seed = 0
     options: dict[str, Any] = Field(default_factory=dict)
     sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _fits_into_a_machine(self) -> Self:
+        needed = (self.train + self.validation + self.test) * math.prod(self.shape)
+        if needed > _MOST_BYTES:
+            raise ValueError(f"train, validation and test of at most {_MOST_BYTES} bytes in all, not {needed}")
+        return self
 
 
 class Hyperparameters(_Strict):
     """What the candidate's `prm` holds besides `batch`, `epoch` and `transform`."""
 
-    lr: float = 0.01
-    momentum: float = 0.9
-    dropout: float = 0.2
+    lr: Annotated[float, Field(gt=0, le=100), NUMBER] = 0.01
+    momentum: Share = 0.9
+    dropout: Share = 0.2
 
 
 class Limits(_Strict):
-    """Bounds on one candidate. CPU seconds bind first; wall seconds catch sleepers."""
+    """Bounds on one candidate. CPU seconds bind first; wall seconds catch sleepers.
 
-    cpu_seconds: float = 20.0
-    wall_seconds: float = 60.0
-    memory_bytes: Positive = 2 * 1024**3
-    processes: Positive = 64
-    tmpfs_bytes: Positive = 64 * 1024**2
-    output_bytes: Positive = 64 * 1024
+    Less memory or time than the least would stop every network, and say nothing of it.
+    """
+
+    cpu_seconds: Time = 20.0
+    wall_seconds: Time = 60.0
+    memory_bytes: Annotated[int, Field(ge=_LEAST_MEMORY, le=2**44), NUMBER] = 2 * 1024**3
+    processes: Annotated[int, Field(ge=1, le=32_768), NUMBER] = 64
+    tmpfs_bytes: Bytes = 64 * 1024**2
+    output_bytes: Annotated[int, Field(ge=1, le=2**30), NUMBER] = 64 * 1024
 
 
 class Normalisation(_Strict):
     """Of images in [0, 1], channel by channel."""
 
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    mean: tuple[Annotated[float, Field(ge=-1000, le=1000), NUMBER], ...]
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1000), NUMBER], ...]
 
 
 class Protocol(_Strict):
@@ -73,22 +99,22 @@ class Protocol(_Strict):
     may lie apart beyond noise before the outcome is `suspect`: more than .03 where the splits are of different sources.
     """
 
-    name: str
-    version: Positive = 1
+    name: Name
+    version: Count = 1
     description: str
     dataset: DatasetSpec
-    batch: Positive = 32
-    epochs: Positive = 1
+    batch: Annotated[int, Field(ge=1, le=65_536), NUMBER] = 32
+    epochs: Few = 1
     hyperparameters: Hyperparameters = Hyperparameters()
     flip: bool = False
     precision: Literal["bfloat16"] | None = None
     memory_format: Literal["channels_last"] | None = None
     on_out_of_memory: Literal["half_batch"] | None = None
-    resize: Positive | None = None
+    resize: Side | None = None
     normalise: Normalisation | None = None
-    seed: int = 0
-    below_chance_factor: Annotated[float, Field(ge=1)] = 1.2
-    suspect_margin: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Seed = 0
+    below_chance_factor: Annotated[float, Field(ge=1), NUMBER] = 1.2
+    suspect_margin: Share | None = None
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -96,6 +122,8 @@ class Protocol(_Strict):
         channels, given = self.dataset.shape[0], self.normalise
         if given is not None and not len(given.mean) == len(given.std) == channels:
             raise ValueError(f"`normalise` takes {channels} figures each, one for every channel of `dataset.shape`")
+        if self.below_chance_factor > self.dataset.classes:
+            raise ValueError(f"a below_chance_factor that can be reached: at most the {self.dataset.classes} classes")
         return self
 
     @property
@@ -119,9 +147,4 @@ def names() -> list[str]:
 def load(name: str) -> Protocol:
     """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
     path, text = shipped.read("protocol", name, _FOLDER)
-    try:
-        return Protocol.model_validate(yaml.safe_load(text))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise InvalidInput(
-            f"protocol file {path.name}", str(error), "a file like those in archloop/protocols"
-        ) from error
+    return checked(Protocol, parsed(text, path.name), path.name)

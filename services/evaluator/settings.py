@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from archloop.contracts.numbers import Seconds
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import InvalidInput, Misconfigured
-from archloop.ops.settings import Seconds, ServiceSettings, WebAddress, config
+from archloop.ops.settings import ServiceSettings, WebAddress, config
 from services.evaluator.devices import Device
 from services.evaluator.secret import SHORTEST, Secret
 
@@ -56,8 +57,8 @@ class EvaluatorSettings(ServiceSettings):
     own_port: ClassVar[int] = 8002
     model_config = config("evaluator")
 
-    slots: Annotated[int, Field(ge=1)] = Field(default_factory=_cores)
-    threads: Annotated[int, Field(ge=1)] = 1
+    slots: Annotated[int, Field(ge=1, le=4096)] = Field(default_factory=_cores)
+    threads: Annotated[int, Field(ge=1, le=4096)] = 1
     gpus: Annotated[str, Field(pattern=_GPUS)] = ""
     gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     required_level: SandboxLevel = SandboxLevel.NAMESPACES

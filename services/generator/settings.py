@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from archloop.contracts.numbers import Bytes, Seconds
 from archloop.contracts.topology import GENERATOR
-from archloop.ops.settings import S3Settings, Seconds, WebAddress, config
+from archloop.ops.settings import S3Settings, WebAddress, config
 
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class GeneratorSettings(S3Settings):
@@ -42,9 +43,9 @@ class GeneratorSettings(S3Settings):
     api_token: SecretStr = SecretStr("")
     request_timeout_s: Seconds = 600.0
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(default_factory=socket.gethostname)
-    concurrency: Annotated[int, Field(ge=1)] = GENERATOR.prefetch
+    concurrency: Annotated[int, Field(ge=1, le=65_535)] = GENERATOR.prefetch
     cache_dir: Path = Path("adapters")
-    max_adapter_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
+    max_adapter_bytes: Bytes = 2 * 1024**3
     tgi_launcher: Literal["none", "process", "kubernetes"] = "none"
     tgi_command: str = ""
     tgi_log: Path | None = None

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from archloop.addresses import is_loopback
-from archloop.ops.settings import S3Settings, Seconds, config
+from archloop.contracts.numbers import Seconds
+from archloop.ops.settings import S3Settings, config
 
 
 class RegistrySettings(S3Settings):
@@ -26,7 +27,7 @@ class RegistrySettings(S3Settings):
     patience_s: Seconds = 120.0
     training_patience_s: Seconds = 7200.0
     echo_s: Seconds = 10.0
-    asks: Annotated[int, Field(ge=1)] = 5
+    asks: Annotated[int, Field(ge=1, le=10_000)] = 5
     tick_s: Seconds = 1.0
     token: SecretStr | None = Field(default=None, validate_default=True)
     read_token: SecretStr | None = None

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archloop.ops.settings import S3Settings, Seconds, config
+from archloop.contracts.numbers import Seconds
+from archloop.ops.settings import S3Settings, config
 
 
 class TrainerSettings(S3Settings):
@@ -25,11 +26,11 @@ class TrainerSettings(S3Settings):
     model_config = config("trainer")
 
     base_model: str = "tiny"
-    threads: Annotated[int, Field(ge=1)] = 2
-    gpus: Annotated[int, Field(ge=0)] = 0
-    processes: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=4096)] = 2
+    gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
     work_dir: Path | None = None
-    checkpoint_steps: Annotated[int, Field(ge=0)] = 20
+    checkpoint_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 20
     timeout_s: Seconds = 5 * 3600.0
-    grace_s: Annotated[float, Field(ge=0)] = 10.0
+    grace_s: Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)] = 10.0
     once_within_s: Seconds | None = None

@@ -142,7 +142,7 @@ def test_a_name_that_is_no_plain_word_never_becomes_a_path(tmp_path, name):
     with pytest.raises(InvalidInput, match="name of a data set"):
         store.folder(tmp_path, name)
     with pytest.raises(InvalidInput, match="name of a data set"):
-        load(spec(name=name), tmp_path)
+        load(spec().model_copy(update={"name": name}), tmp_path)
 
 
 @pytest.mark.parametrize("file", store.array_files())

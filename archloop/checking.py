@@ -1,0 +1,64 @@
+"""Loose values as models of ours, and what is wrong with them in one line that names the field."""
+
+import re
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from archloop.errors import InvalidInput
+
+M = TypeVar("M", bound=BaseModel)
+_PHRASES = ("Value error, ", "Assertion failed, ", "Input should be ", "Input should ")
+
+
+def parsed(text: str, source: str) -> Any:
+    """What YAML says. Raises InvalidInput: numbers, dates and depth may be beyond Python too."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InvalidInput(source, _excerpt(text, error), f"YAML; {error.problem or error.context}{place}") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidInput(source, text, f"YAML that can be read; {' '.join(str(error).split())}") from error
+
+
+def checked(model: type[M], content: object, source: str) -> M:
+    """The model of these values. Raises InvalidInput that names the source, the first wrong field and its value."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{source}: {field}" if field else source, _value(first), expected(first)) from None
+
+
+def expected(error: ErrorDetails) -> str:
+    """What pydantic says would be right, as the end of a sentence."""
+    match error["type"]:
+        case "missing":
+            return "a value, which is missing"
+        case "extra_forbidden":
+            return "no field of this name"
+        case "model_type" | "dict_type":
+            return "a mapping of fields"
+    said = error["msg"]
+    for phrase in _PHRASES:
+        said = said.removeprefix(phrase)
+    return said
+
+
+def _value(error: ErrorDetails) -> object:
+    """What was given; where several fields do not go together, those that are spoken of."""
+    given = error["input"]
+    if error["type"] == "missing":
+        return None
+    if error["type"] == "value_error" and isinstance(given, dict):
+        return {name: value for name, value in given.items() if re.search(rf"\b{name}\b", error["msg"])} or given
+    return given
+
+
+def _excerpt(text: str, error: yaml.MarkedYAMLError) -> str:
+    lines = text.splitlines()
+    return lines[error.problem_mark.line] if error.problem_mark and error.problem_mark.line < len(lines) else text
