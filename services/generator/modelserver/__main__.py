@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 
+from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
 
 
@@ -20,7 +21,11 @@ def main() -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()
-        _serve(options, listener)
+        try:
+            _serve(options, listener)
+        except ArchloopError as error:
+            sys.stderr.write(f"error [{error.code}] {' '.join(str(error).split())}\n")
+            sys.exit(1)
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:

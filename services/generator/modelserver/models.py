@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from torch.nn import Module, Parameter
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
@@ -13,8 +14,10 @@ from archloop.errors import InvalidInput, NotFound
 from archloop.models import fingerprint, locate
 from services.generator.modelserver.slots import ATTENTION
 from services.generator.modelserver.texts import Texts
+from services.generator.transport import TransportError
 
 WEIGHTS = "adapter_model.safetensors"
+_HUB_S = 10.0
 
 
 class Base(NamedTuple):
@@ -31,15 +34,29 @@ class Base(NamedTuple):
 def load_base(name: str, max_length: int) -> Base:
     """From `archloop.models`, a folder or the hub. Raises NotFound where there is none."""
     disable_progress_bar()
+    _look_up(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
         model = AutoModelForCausalLM.from_pretrained(
             locate(name), dtype=torch.float32, attn_implementation=ATTENTION, use_safetensors=True
         )
     except (OSError, ValueError) as error:
-        raise NotFound("base model", name, f"this trouble: {error}") from error
+        raise NotFound("base model", name, f"something that cannot be loaded: {error}") from error
     own = getattr(model.config, "max_position_embeddings", max_length)
     return Base(name, fingerprint(name), model.eval(), Texts(tokenizer), _eos(model, tokenizer), min(own, max_length))
+
+
+def _look_up(name: str) -> None:
+    """Ask the hub once for what is not here: the libraries' own downloads try each file for half a minute."""
+    where = locate(name)
+    try:
+        if Path(where).is_dir() or constants.is_offline_mode():
+            return
+        if try_to_load_from_cache(where, "config.json") is None:
+            HfApi().model_info(where, timeout=_HUB_S)
+    except (TransportError, OSError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise NotFound("base model", name, f"none here, and the hub cannot give it: {said}") from error
 
 
 def merged(base: Any, folder: Path) -> Any:

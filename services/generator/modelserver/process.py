@@ -7,30 +7,31 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from archloop.errors import Unavailable
 from services.generator.transport import Admin
 
 _START_S = 120.0
 _STOP_S = 10.0
+_SAID = 4096
+_SHOWN = 400
 
 
 @asynccontextmanager
 async def spawned(model: str, *, slots: int, threads: int, log: Path | None) -> AsyncIterator[str]:
     """Yield the URL of a healthy server of its own; it ends with the context, or with this process.
 
-    Raises Unavailable, with the end of what the server said, where it does not come up.
+    Raises Unavailable, with the last thing that the server said, where it does not come up.
     """
-    sink = log.open("ab") if log else None
-    try:
-        process = await _start(model, slots, threads, sink.fileno() if sink else DEVNULL)
+    with log.open("ab+") if log else TemporaryFile() as sink:
+        began = sink.seek(0, os.SEEK_END)
+        process = await _start(model, slots, threads, sink.fileno())
         try:
-            yield await _ready(process, log)
+            yield await _ready(process, sink, began)
         finally:
             await _stop(process)
-    finally:
-        if sink:
-            sink.close()
 
 
 async def _start(model: str, slots: int, threads: int, stderr: int) -> Process:
@@ -45,31 +46,56 @@ async def _start(model: str, slots: int, threads: int, stderr: int) -> Process:
     )
 
 
-async def _ready(process: Process, log: Path | None) -> str:
-    assert process.stdout is not None
+async def _ready(process: Process, sink: BinaryIO, began: int) -> str:
     try:
         async with asyncio.timeout(_START_S):
-            url = f"http://127.0.0.1:{int(await process.stdout.readline())}"
+            url = f"http://127.0.0.1:{await _port(process)}"
             await _healthy(url, process)
-    except (TimeoutError, ValueError) as error:
-        raise Unavailable(f"the model server did not start{_said(log)}") from error
+    except TimeoutError as error:
+        problem = f"it does not answer after {_START_S:g} s"
+        raise Unavailable(f"the model server did not start: {problem}{_said(sink, began)}") from error
+    except _Ended as error:
+        raise Unavailable(f"the model server did not start: {error}{_said(sink, began)}") from error
     return url
 
 
+class _Ended(Exception):
+    """The process is over, or about to be."""
+
+
+async def _port(process: Process) -> int:
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    if line.strip().isdigit():
+        return int(line)
+    if line:
+        raise _Ended(f"it should tell its port, and says {ascii(line.decode(errors='replace'))[:_SHOWN]}")
+    raise _Ended(_how(await process.wait()))
+
+
 async def _healthy(url: str, process: Process) -> None:
-    """Return when it answers; ValueError when it has ended instead."""
+    """Return when it answers."""
     admin = Admin(url, _START_S)
     try:
         while not await admin.healthy():
             if process.returncode is not None:
-                raise ValueError(process.returncode)
+                raise _Ended(_how(process.returncode))
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
 
 
-def _said(log: Path | None) -> str:
-    return f": {log.read_text(errors='replace')[-1000:].strip()}" if log else ""
+def _how(status: int) -> str:
+    return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+
+
+def _said(sink: BinaryIO, began: int) -> str:
+    """The last line of this start, in plain characters: its error."""
+    sink.seek(max(began, sink.seek(0, os.SEEK_END) - _SAID))
+    lines = sink.read().decode("utf-8", "replace").strip().splitlines()
+    last = lines[-1].strip() if lines else ""
+    shown = last.encode("unicode_escape").decode() if not last.isprintable() else last
+    return f": {shown[:_SHOWN]}" if shown else ""
 
 
 async def _stop(process: Process) -> None:

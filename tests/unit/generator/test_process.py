@@ -8,6 +8,10 @@ import time
 import psutil
 import pytest
 
+from archloop.errors import Unavailable
+from services.generator.modelserver import process
+from services.generator.modelserver.process import spawned
+
 pytestmark = pytest.mark.timeout(240)
 
 PARENT = """
@@ -41,3 +45,61 @@ def test_it_dies_with_its_parent_even_by_sigkill(parent):
     child.resume()
     _, alive = psutil.wait_procs([child], timeout=20)
     assert not alive
+
+
+def _folder(path, config, **files):
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(config)
+    for name, content in files.items():
+        (path / name).write_text(content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: _folder(root / "m", "{"), "cannot be loaded"),
+        (lambda root: _folder(root / "m", '{"model_type": "\\u001b[2Jnone"}'), "cannot be loaded"),
+        (lambda root: _folder(root / "[red]m[/]", "{}"), r"named '.*\[red\]m"),
+        (lambda root: _folder(root / "m", '{"model_type": "llama"}'), "ended with status 1"),
+        (lambda root: str(root / "not" / "there" / "at" / "all"), "the hub cannot give it"),
+        (lambda root: "x" * 300, "the hub cannot give it"),
+        (lambda root: "two\nlines", "the hub cannot give it"),
+    ],
+)
+async def test_a_server_that_does_not_start_says_why_in_one_plain_line(make, words, tmp_path):
+    log = tmp_path / "log"
+    log.write_text("the end of another start\n")
+    with pytest.raises(Unavailable, match=words) as raised:
+        async with spawned(make(tmp_path), slots=8, threads=1, log=log):
+            pass
+    said = str(raised.value)
+    assert said.isprintable()
+    assert len(said) < 600
+    assert "another start" not in said
+
+
+@pytest.mark.parametrize(
+    ("child", "words"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+        ("import sys; sys.exit(3)", "ended with status 3"),
+        ("print('\\x1b[31mhello')", r"should tell its port, and says '.x1b\[31mhello"),
+        (
+            "import sys; sys.stderr.write('a\\nMemoryError: \\x07bell\\n'); sys.exit(1)",
+            r"status 1: MemoryError: .x07bell",
+        ),
+        ("import sys; sys.stderr.buffer.write(b'\\xff' * 9000); sys.exit(1)", "ended with status 1"),
+        ("import socket as s; l = s.create_server(('127.0.0.1', 0)); print(l.getsockname()[1])", "ended with status 0"),
+    ],
+)
+async def test_whatever_the_child_does_instead_is_told(child, words, tmp_path, monkeypatch):
+    script = tmp_path / "child"
+    script.write_text(f"#!{sys.executable}\n{child}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(process.sys, "executable", str(script))
+    with pytest.raises(Unavailable, match=words) as raised:
+        async with spawned("tiny", slots=8, threads=1, log=None):
+            pass
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
