@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archloop import protocols
-from archloop.contracts.values import Evaluation
+from archloop import protocols, sources
+from archloop.contracts.values import Evaluation, Outcome, sha256_of
+from archloop.protocols.model import Protocol
+from archloop.sources import UndecodableSource
 from archloop_cli import terminal, walking
 from archloop_cli.bars import bars
 from archloop_cli.walking import Found, Skipped
 from services.evaluator.app import evaluator
+from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.novelty.compare import Comparison, compare
 
@@ -24,12 +27,12 @@ _FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", *_MEASURES
 async def evaluate(files: list[Path], protocol_name: str, *, as_json: bool) -> None:
     """Score every file on all slots; lines come in the order of the files."""
     protocol = protocols.load(protocol_name)
-    sources = [(path, _text(walking.read(path))) for path in files]
+    read = [(path, _text(walking.read(path))) for path in files]
     async with evaluator(EvaluatorSettings.load()) as judge:
-        tasks = [asyncio.ensure_future(judge.evaluate(text, protocol)) for _, text in sources]
+        tasks = [asyncio.ensure_future(_evaluation(judge, text, protocol)) for _, text in read]
         try:
             with bars(transient=True) as advance:
-                for done, ((path, _), task) in enumerate(zip(sources, tasks, strict=True), 1):
+                for done, ((path, _), task) in enumerate(zip(read, tasks, strict=True), 1):
                     line = _record(path, await task)
                     terminal.put_json(line) if as_json else terminal.put(_evaluated(line))
                     advance("evaluating", done, len(tasks))
@@ -56,8 +59,17 @@ async def _ended(tasks: Sequence[asyncio.Task[Evaluation]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "surrogateescape")
+def _text(content: bytes) -> str | UndecodableSource:
+    try:
+        return sources.of_file(content)
+    except UndecodableSource as error:
+        return error
+
+
+async def _evaluation(judge: Evaluator, text: str | UndecodableSource, protocol: Protocol) -> Evaluation:
+    if isinstance(text, str):
+        return await judge.evaluate(text, protocol)
+    return judge.rejected(str(text), protocol, sha256_of(text.content), Outcome.SYNTAX_ERROR)
 
 
 def _record(path: Path, evaluation: Evaluation) -> dict[str, Any]:

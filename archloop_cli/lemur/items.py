@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from archloop_cli.lemur.rules import MEASURED, Config, stat_id
+from archloop import sources
+from archloop.sources import UndecodableSource
+from archloop_cli.lemur.rules import MEASURED, METRIC, Config, stat_id
 
 FIRST = 1
 _LONGEST = 2**63
@@ -44,9 +46,17 @@ def architecture(name: str, content: bytes, place: str) -> Item:
     if not _is_plain(name):
         return Problem("name", ascii(place), "no plain text")
     try:
-        return Architecture(name, content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return Problem("not UTF-8", place, str(error))
+        return written(name, sources.of_file(content), place)
+    except UndecodableSource as error:
+        return Problem("no text", place, str(error))
+
+
+def written(name: str, code: str, place: str) -> Item:
+    """From its text, unless that says nothing."""
+    lines = (line.strip() for line in code.splitlines())
+    if all(line.startswith("#") or not line for line in lines):
+        return Problem("empty", place, "no line but blanks and comments")
+    return Architecture(name, code)
 
 
 def trials(config: Config, content: bytes, place: str) -> Iterator[Item]:
@@ -69,6 +79,8 @@ def trial(config: Config, values: Mapping[str, Any], place: str, trial_id: str |
     fault = next(_faults(values), None)
     if fault:
         return Problem("malformed trial", place, fault)
+    if config.metric == METRIC and values["accuracy"] > 1:
+        return Problem("accuracy above 1", place, f"{values['accuracy']!r:.40}: LEMUR's is a share, not percent")
     prm = {name: value for name, value in values.items() if name not in MEASURED}
     measured = float(values["accuracy"]), values["duration"]
     return Trial(trial_id or stat_id(config, FIRST, values), values["uid"], config, *measured, prm)
@@ -85,11 +97,15 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
         if not _is_plain(values.get(name)):
             yield f"{name}: {values.get(name)!r:.40} is no plain text"
     match values.get("accuracy"):
+        case bool() as truth:
+            yield f"accuracy: {truth} is no number"
         case int() | float() as accuracy if 0 <= accuracy < _LONGEST:
             pass
         case other:
             yield f"accuracy: {other!r:.40} is no number from 0 on"
     match values.get("duration"):
+        case bool() as truth:
+            yield f"duration: {truth} is no number of nanoseconds"
         case int(duration) if 0 <= duration < _LONGEST:
             pass
         case other:

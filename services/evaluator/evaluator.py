@@ -84,9 +84,11 @@ class Evaluator:
                 array.close()
         self._materials.clear()
 
-    def rejected(self, problem: str, protocol: Protocol, code_sha256: str) -> Evaluation:
-        """The evaluation of an answer that holds no code to run."""
-        return self._evaluation(Reading(Outcome.CONTRACT_ERROR, STAGES[0], problem), protocol, code_sha256)
+    def rejected(
+        self, problem: str, protocol: Protocol, code_sha256: str, outcome: Outcome = Outcome.CONTRACT_ERROR
+    ) -> Evaluation:
+        """The evaluation of an answer that holds no code to run, or of a file that is no text."""
+        return self._evaluation(Reading(outcome, STAGES[0], problem), protocol, code_sha256)
 
     async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int, limits: Limits) -> Evaluation:
         material = await self._material(protocol.dataset)
@@ -196,12 +198,12 @@ def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
 def unreadable(code: str) -> Reading | None:
     """What is wrong with the text before anyone parses it; parsing is left to the sandbox."""
     stage = STAGES[0]
-    if "\0" in code:
-        return Reading(Outcome.SYNTAX_ERROR, stage, "the source holds a NUL character")
     try:
         size = len(code.encode())
     except UnicodeEncodeError:
         return Reading(Outcome.SYNTAX_ERROR, stage, "the source is not valid UTF-8")
+    if "\0" in code:
+        return Reading(Outcome.SYNTAX_ERROR, stage, "the source holds a NUL character")
     if size > SOURCE_LIMIT:
         return Reading(Outcome.CONTRACT_ERROR, stage, f"{size} bytes of source, at most {SOURCE_LIMIT} are allowed")
     return None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol as Port
 
-from archloop import protocols
+from archloop import protocols, sources
 from archloop.blobs.port import Readable
 from archloop.contracts.messages import (
     CandidateEvaluatedFailed,
@@ -70,4 +70,4 @@ class EvaluatorHandler:
         assert code.blob is not None
         if code.blob.sha256 != code.sha256:
             raise IntegrityError(f"code {code.sha256} refers to a blob with hash {code.blob.sha256}")
-        return (await self.blobs.get(code.blob)).decode("utf-8", "surrogateescape")
+        return sources.carried(await self.blobs.get(code.blob))

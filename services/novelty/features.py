@@ -1,10 +1,12 @@
 """Everything the verdict on a candidate depends on, computed once from its source."""
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from archloop.contracts.values import sha256_of
 from services.novelty.constants import Sizes
-from services.novelty.families import family
+from services.novelty.families import FAMILIES, family
 from services.novelty.normalise import tokens
 from services.novelty.reach import read
 from services.novelty.shingles import Shingles, Signature, minhash, shingles
@@ -22,7 +24,15 @@ class Features(NamedTuple):
 def features(source: str, *, k: int, permutations: int, sizes: Sizes) -> Features:
     """Read one source. Raises UnreadableSource."""
     program = read(source)
-    canonical = tokens(program, sizes)
+    return _described(tokens(program, sizes), family(program), k, permutations)
+
+
+def as_text(source: str, *, k: int, permutations: int) -> Features:
+    """Of a network that was trained and yet cannot be read here: its words and signs, and no structure."""
+    return _described(re.findall(r"\w+|[^\w\s]", source), FAMILIES[-1], k, permutations)
+
+
+def _described(canonical: Sequence[str], name: str, k: int, permutations: int) -> Features:
     hashed = shingles(canonical, k)
     signature: Signature = minhash(hashed, permutations).hashvalues
-    return Features(sha256_of("\x1f".join(canonical)), hashed, signature, family(program))
+    return Features(sha256_of("\x1f".join(canonical)), hashed, signature, name)

@@ -10,12 +10,13 @@ from typing import Literal
 
 import structlog
 
+from archloop import sources
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateJudged, CandidateLost
 from archloop.contracts.spec import NoveltySpec
-from archloop.contracts.values import SourceCode
-from services.novelty.expressions import Sizes
-from services.novelty.features import Features, features
+from archloop.contracts.values import SourceCode, sha256_of
+from services.novelty.constants import Sizes
+from services.novelty.features import Features, as_text, features
 from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
 from services.novelty.store import Arrival, SignatureStore
@@ -33,7 +34,7 @@ class NoveltyHandler:
         self._index = self._empty_index()
 
     async def handle(self, message: Heard) -> Sequence[CandidateJudged]:
-        """The verdicts that this message released; the same ones when it comes again. Raises UnreadableSource."""
+        """The verdicts that this message released; the same ones when it comes again."""
         arrival = _arrival(message, await self._features(message))
         try:
             with self._store.transaction():
@@ -49,14 +50,21 @@ class NoveltyHandler:
         if not isinstance(message, CandidateEvaluatedOk):
             return None
         source = await self._source(message.code)
-        # Off the event loop, which has heartbeats to send.
-        return await asyncio.to_thread(features, source, k=self._k, permutations=self._permutations, sizes=self._sizes)
+        return await asyncio.to_thread(self._described, source)  # off the event loop, which has heartbeats to send
+
+    def _described(self, source: str) -> Features:
+        """A valid candidate is judged whatever it is: who waits for it waits for its whole cycle."""
+        try:
+            return features(source, k=self._k, permutations=self._permutations, sizes=self._sizes)
+        except Exception:  # UnreadableSource, and what nobody thought of
+            log.exception("a valid candidate cannot be read; it counts as written", code_sha256=sha256_of(source))
+            return as_text(source, k=self._k, permutations=self._permutations)
 
     async def _source(self, code: SourceCode) -> str:
         if code.text is not None:
             return code.text
         assert code.blob is not None
-        return (await self._blobs.get(code.blob)).decode("utf-8", "surrogatepass")
+        return sources.carried(await self._blobs.get(code.blob))
 
     def _release(self, arrival: Arrival, message_id: str) -> None:
         """A submission stands alone; any other candidate moves its cycle's mark as far as it will go."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from archloop.errors import ArchloopError
+from archloop.sources import unmarked
 from services.novelty.facts import Facts
 from services.novelty.trees import walk
 
@@ -91,7 +92,7 @@ def parse(source: str) -> ast.Module:
     if size > MAX_SOURCE_BYTES:
         raise UnreadableSource(f"source has {size} bytes; at most {MAX_SOURCE_BYTES} are read")
     try:
-        return _undisturbed(source)
+        return _undisturbed(unmarked(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableSource(f"source cannot be parsed: {type(error).__name__}: {error}") from error
 

@@ -1,6 +1,7 @@
 """The candidate's source as a Python module: parsed, compiled, executed, each time from the same state."""
 
 import ast
+import io
 import linecache
 import os
 import sys
@@ -37,12 +38,16 @@ def prepare(source: str, seed: int) -> None:
 
     There is no compiler in the sandbox: what `torch.compile` is given runs as it is.
     """
-    lines = source.splitlines(keepends=True)
-    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
+    linecache.cache[FILENAME] = (len(source), None, lines(source), FILENAME)
     entropy.settle(seed)
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # noqa: TID251 - for whoever calls the compiler by other names
     torch.compile = _uncompiled
     nn.Module.compile = _no_compiling  # type: ignore[method-assign,assignment]
+
+
+def lines(source: str) -> list[str]:
+    """As Python counts them: a form feed or a line separator ends none."""
+    return list(io.StringIO(source, newline=None))
 
 
 def executed(code: CodeType, seed: int) -> dict[str, Any]:

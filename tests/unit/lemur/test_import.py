@@ -71,7 +71,8 @@ def test_code_is_never_run(lemur, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("ab/nn/nn/bytes.py", b"\xff\xfe", "not UTF-8"),
+        ("ab/nn/nn/bytes.py", b"\xff\xfe", "no text"),
+        ("ab/nn/nn/latin.py", b"x = '\xe9'", "no text"),
         ("ab/nn/nn/huge.py", b"#" * (sources.LARGEST + 1), "too large"),
         ("ab/nn/nn/a\nb.py", b"", "name"),
         ("ab/nn/stat/train/a_b_c_ga-1/1.json", b"[{", "not JSON"),

@@ -42,12 +42,14 @@ async def test_the_service_judges_what_is_evaluated_and_goes_on_after_a_restart(
     assert second == [(2, Verdict.EXACT_DUPLICATE), (3, Verdict.NOVEL)]
 
 
-async def test_code_that_cannot_be_read_is_parked_with_the_reason(evaluated, blobs, tmp_path):
+async def test_code_that_cannot_be_read_is_judged_as_it_is_written(evaluated, blobs, tmp_path):
     bus = MemoryBus()
     async with running(NoveltySettings(store=tmp_path / "novelty.sqlite"), bus=bus, blobs=blobs):
-        await published(bus, [evaluated(0, "class Net(")])
-    (parked,) = await bus.parked("novelty")
-    assert parked.reason.startswith("unreadable_source: source cannot be parsed")
+        said = await published(
+            bus, [evaluated(index, code) for index, code in enumerate(["class Net(", "class  Net("])]
+        )
+    assert said == [(0, Verdict.NOVEL), (1, Verdict.EXACT_DUPLICATE)]
+    assert await bus.parked("novelty") == []
 
 
 async def test_a_store_made_with_other_settings_is_refused_by_name(blobs, tmp_path):

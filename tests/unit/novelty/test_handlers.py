@@ -1,13 +1,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import CandidateLost
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import Outcome, SourceCode, Verdict, sha256_of
 from archloop.errors import InvalidInput
-from services.novelty.program import UnreadableSource
 
 # What each index of a cycle turned out to be: a network's seed, a failure, or lost.
 CYCLE = [3, "failed", 3, 5, "lost", 5, 8, 3, "failed", 9]
@@ -141,13 +141,38 @@ async def test_code_in_a_blob_is_fetched_and_judged_like_inline_code(evaluated, 
     assert verdict.verdict is Verdict.EXACT_DUPLICATE
 
 
-async def test_unreadable_code_is_refused_and_giving_it_up_lets_the_cycle_go_on(evaluated, seed_net, handler_on):
+DEEP = f"class Net:\n    def forward(self, x):\n        return {'(' * 90}x{')' * 90}\nx = {'-' * 20_000}1\n"
+
+
+@pytest.mark.parametrize(
+    "code", ["def (", "class Net(", "x = '\\0" + "\0'", DEEP, "x = 1\n" * 200_000, "\ufeff\ufeffx = 1", "§"]
+)
+async def test_a_valid_candidate_that_cannot_be_read_is_judged_as_it_is_written(evaluated, seed_net, handler_on, code):
+    """Whatever the evaluator trained gets a verdict: its cycle waits for nobody."""
     handler = handler_on()
-    await handler.handle(heard(evaluated, seed_net, 1, 3))
-    with pytest.raises(UnreadableSource):
-        await handler.handle(evaluated(0, "def ("))
-    given_up = CandidateLost(run_id="run-1", index=0, step="judgement", asked=3)
-    assert [verdict.index for verdict in await handler.handle(given_up)] == [1]
+    await handler.handle(heard(evaluated, seed_net, 2, 3))
+    first = await handler.handle(evaluated(0, code))
+    second = await handler.handle(evaluated(1, code + "\n"))
+    verdicts = [verdict.verdict for verdict in [*first, *second]]
+    assert verdicts == [Verdict.NOVEL, Verdict.EXACT_DUPLICATE, Verdict.NOVEL]
+
+
+async def test_a_fault_of_the_reader_is_told_and_does_not_park(evaluated, seed_net, handler_on, monkeypatch):
+    monkeypatch.setattr("services.novelty.handlers.features", lambda *_, **__: {}["nobody thought of it"])
+    with capture_logs() as logs:
+        (verdict,) = await handler_on().handle(evaluated(0, seed_net(3)))
+    assert (verdict.verdict, verdict.family) == (Verdict.NOVEL, "plain")
+    assert logs[0]["log_level"] == "error"
+
+
+async def test_what_was_submitted_with_a_byte_order_mark_is_the_same_network(evaluated, seed_net, handler_on, tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    code = "\ufeff# coding: latin-1\n" + seed_net(3).replace("\n", "\r\n")
+    source = SourceCode(sha256=sha256_of(code), blob=await blobs.put("code/marked.py", code.encode()))
+    handler = handler_on(blobs=blobs)
+    told = [await handler.handle(evaluated(0, seed_net(3))), await handler.handle(evaluated(1, "", source=source))]
+    told.append(await handler.handle(evaluated(2, code)))
+    assert [v.verdict for (v,) in told] == [Verdict.NOVEL, Verdict.EXACT_DUPLICATE, Verdict.EXACT_DUPLICATE]
 
 
 async def test_a_number_that_no_store_holds_is_refused_and_the_next_candidate_judged(evaluated, seed_net, handler_on):

@@ -1,0 +1,67 @@
+"""Source code as bytes, and the text that Python reads in them: one reading wherever a program comes in.
+
+A file is read as Python reads it: byte order mark, coding cookie (PEP 263), line ends. From there on a program is text,
+carried as UTF-8, in which a cookie is a comment like any other.
+"""
+
+import codecs
+from importlib.util import decode_source
+
+from archloop.errors import ArchloopError
+
+_WIDE = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_MARK = "\ufeff"
+
+
+class UndecodableSource(ArchloopError):
+    """Bytes that Python does not read as source code either."""
+
+    code = "undecodable_source"
+
+    def __init__(self, problem: str, content: bytes) -> None:
+        super().__init__(problem)
+        self.content = content
+
+
+def of_file(content: bytes) -> str:
+    """The program in a source file, with line feeds only and no byte order mark. Raises UndecodableSource."""
+    for mark, name in _WIDE.items():
+        if content.startswith(mark):
+            raise UndecodableSource(f"the file is {name}, which Python does not read; expected UTF-8", content)
+    # Python looks for the cookie in lines, whatever ends them.
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        text = decode_source(lines)
+    except (SyntaxError, LookupError, ValueError) as error:
+        raise UndecodableSource(f"the file {_problem(lines, error)}", content) from error
+    if text.startswith(_MARK):
+        raise UndecodableSource("the file has two byte order marks; expected one at most", content)
+    return text
+
+
+def _problem(lines: bytes, error: Exception) -> str:
+    """In words that say where; Python's own, of a line before the cookie could be looked for, do not."""
+    if isinstance(error, SyntaxError):
+        try:
+            lines.decode()
+        except UnicodeDecodeError as undecodable:
+            error = undecodable
+    if not isinstance(error, UnicodeDecodeError):
+        return f"cannot be read: {error}"
+    line = lines.count(b"\n", 0, error.start) + 1
+    return f"is not {error.encoding}: {error.reason} in line {line}; expected UTF-8, or the coding cookie of what it is"
+
+
+def carried(content: bytes) -> str:
+    """A program that messages refer to. What is no UTF-8 becomes lone surrogates, which no reader of programs takes."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def unmarked(text: str) -> str:
+    """The text without the byte order mark that whoever sent it may have left there."""
+    return text.removeprefix(_MARK)
