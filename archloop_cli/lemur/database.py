@@ -9,7 +9,7 @@ from typing import Any
 
 from archloop.errors import InvalidInput
 from archloop_cli.lemur import items
-from archloop_cli.lemur.items import FIRST, Architecture, Item, Problem
+from archloop_cli.lemur.items import FIRST, Item, Problem
 from archloop_cli.lemur.rules import Config
 
 _MAGIC = b"SQLite format 3\0"
@@ -37,7 +37,8 @@ class Database:
     def __iter__(self) -> Iterator[list[Item]]:
         for name, code in self._rows("SELECT name, code FROM nn ORDER BY name"):
             usable = isinstance(name, str) and isinstance(code, str)
-            yield [Architecture(name, code) if usable else Problem("not text", f"nn {name!r:.80}")]
+            place = f"nn {name!r:.80}"
+            yield [items.written(name, code, place) if usable else Problem("not text", place)]
         prms = self._prms()
         for row in self._rows(_STAT, (FIRST,)):
             yield [_trial(row, prms)]

@@ -1,23 +1,29 @@
 """Training pairs as token ids: exactly what generation will see, and the loss on the completion alone."""
 
+import codecs
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import ValidationError
 
+from archloop.checking import expected
 from archloop.contracts.base import Frozen
+from archloop.contracts.texts import Said
 from archloop.errors import InvalidInput
 
 IGNORED = -100
+_LONGEST = 4 * 1024**2
+_FORM = '{"prompt": text, "completion": text}'
 
 
 class Pair(Frozen):
     """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.answers.render)."""
 
-    prompt: str
-    completion: str
+    prompt: Said
+    completion: Said
 
 
 class Example(NamedTuple):
@@ -35,11 +41,11 @@ class Encoded(NamedTuple):
 
 
 def read(path: Path) -> list[Pair]:
-    """Pairs from JSON lines. Raises InvalidInput that names the line."""
-    with path.open(encoding="utf-8") as lines:
-        pairs = [_parse(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    """Pairs from JSON lines, blank ones left out. Raises InvalidInput that names file and line."""
+    with path.open("rb") as file:
+        pairs = [_parse(place, line) for place, line in _lines(file, path) if line.strip()]
     if not pairs:
-        raise InvalidInput("pairs", "no lines", "at least one pair")
+        raise InvalidInput(str(path), "no lines", "at least one pair")
     return pairs
 
 
@@ -72,8 +78,29 @@ def _examples(pairs: Sequence[Pair], tokenizer: Any) -> Iterator[Example]:
         yield Example(before + after, [IGNORED] * len(before) + after)
 
 
-def _parse(number: int, line: str) -> Pair:
+def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[str, bytes]]:
+    """Each with its place. Only a line feed ends one: what else Unicode calls a line break may be within a text."""
+    for number in itertools.count(1):
+        line = file.readline(_LONGEST + 1)
+        if not line:
+            return
+        if len(line) > _LONGEST:
+            raise InvalidInput(f"{path}:{number}", f"{line[:40]!r}…", f"a line of at most {_LONGEST} bytes")
+        yield f"{path}:{number}", line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+
+
+def _parse(place: str, line: bytes) -> Pair:
     try:
-        return Pair.model_validate(json.loads(line))
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise InvalidInput(f"pairs, line {number}", line, '{"prompt": text, "completion": text}') from error
+        text = line.decode().strip()
+        return Pair.model_validate(json.loads(text))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(place, line, f"UTF-8; byte {line[error.start]:#04x} is not") from error
+    except ValidationError as error:
+        raise InvalidInput(place, text, f"{_FORM}; {_wrong(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(place, text, f"{_FORM}; {error}") from error
+
+
+def _wrong(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return " ".join((*map(str, first["loc"]), "has to be", expected(first)))

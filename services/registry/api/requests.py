@@ -12,6 +12,7 @@ from archloop.contracts.base import Frozen, Message, RunId, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
+from archloop.contracts.texts import Said
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
 from archloop.errors import Conflict, InvalidInput
 from services.registry import pairs
@@ -51,8 +52,8 @@ class SubmissionRequest(_Body):
 class Pair(_Body):
     """A prompt, and the completion that the LLM is to learn for it."""
 
-    prompt: Annotated[str, Field(max_length=_CODE_LIMIT)]
-    completion: Annotated[str, Field(max_length=_CODE_LIMIT)]
+    prompt: Annotated[Said, Field(max_length=_CODE_LIMIT)]
+    completion: Annotated[Said, Field(max_length=_CODE_LIMIT)]
 
 
 class PairsRequest(_Body):

@@ -62,6 +62,34 @@ def test_the_forms_agree_on_what_is_the_same_trial(lemur, tmp_path):
     assert imported(source("database", lemur), corpus).added == (0, 0)
 
 
+@pytest.mark.parametrize("accuracy", [93.7, 1.0000001, 2, 100, 1e6])
+def test_percents_and_whatever_is_no_share_are_told_and_never_ranked(accuracy, lemur, tmp_path):
+    name = "ab/nn/stat/train/img-classification_cifar-10_acc_ga-1/1.json"
+    miniature.write(lemur, name, json.dumps([miniature.trial(0.25), miniature.trial(accuracy)]).encode())
+    result = imported(source("folder", lemur), tmp_path / "corpus.sqlite")
+    assert result.kinds == {"accuracy above 1": 1}
+    assert str(accuracy) in result.problems[0].detail
+
+
+@pytest.mark.parametrize("accuracy", [0, 0.0, 1, 1.0, 1e-9])
+def test_shares_are_taken_at_either_end(accuracy, lemur, tmp_path):
+    name = "ab/nn/stat/train/img-classification_cifar-10_acc_ga-1/1.json"
+    miniature.write(lemur, name, json.dumps([miniature.trial(accuracy)]).encode())
+    assert imported(source("folder", lemur), tmp_path / "corpus.sqlite").kinds == {}
+
+
+def test_another_metric_may_be_above_1(lemur, tmp_path):
+    name = "ab/nn/stat/train/img-denoising_bsd_psnr_ga-1/1.json"
+    miniature.write(lemur, name, json.dumps([miniature.trial(31.5)]).encode())
+    assert imported(source("folder", lemur), tmp_path / "corpus.sqlite").kinds == {}
+
+
+def test_a_mark_before_records_is_none_of_them(lemur, tmp_path):
+    name = "ab/nn/stat/train/img-classification_cifar-10_acc_ga-1/1.json"
+    miniature.write(lemur, name, b"\xef\xbb\xbf" + json.dumps([miniature.trial(0.5)]).encode())
+    assert imported(source("folder", lemur), tmp_path / "corpus.sqlite").kinds == {}
+
+
 def test_code_is_never_run(lemur, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     imported(lemur, tmp_path / "corpus.sqlite")
@@ -75,6 +103,11 @@ def test_code_is_never_run(lemur, tmp_path, monkeypatch):
         ("ab/nn/nn/latin.py", b"x = '\xe9'", "no text"),
         ("ab/nn/nn/huge.py", b"#" * (sources.LARGEST + 1), "too large"),
         ("ab/nn/nn/a\nb.py", b"", "name"),
+        ("ab/nn/nn/nothing.py", b"", "empty"),
+        ("ab/nn/nn/blank.py", b" \n\t\r\n\x0c", "empty"),
+        ("ab/nn/nn/mark.py", b"\xef\xbb\xbf", "empty"),
+        ("ab/nn/nn/comments.py", b"# -*- coding: utf-8 -*-\n  # to be written\n", "empty"),
+        ("ab/nn/nn/separator.py", "\u2028\u3000\n".encode(), "empty"),
         ("ab/nn/stat/train/a_b_c_ga-1/1.json", b"[{", "not JSON"),
         ("ab/nn/stat/train/a_b_c_ga-1/1.json", b"[" * 100_000, "not JSON"),
         ("ab/nn/stat/train/a_b_c_ga-1/1.json", b"[]", "empty list"),
@@ -98,6 +131,13 @@ def test_what_is_malformed_is_told_and_the_rest_is_taken(form, name, content, ki
         {"accuracy": float("nan")},
         {"accuracy": "high"},
         {"accuracy": None},
+        {"accuracy": True},
+        {"accuracy": False},
+        {"accuracy": -0.1},
+        {"accuracy": float("inf")},
+        {"accuracy": [0.5]},
+        {"duration": True},
+        {"duration": -1},
         {"accuracy": 10**400},
         {"duration": 2**63},
         {"duration": 1.5},

@@ -49,12 +49,89 @@ def test_no_pair_that_fits_is_refused_with_the_length_that_would(base, pairs):
         encode(pairs, base.tokenizer, 10)
 
 
-@pytest.mark.parametrize("line", ["{", '{"prompt": "p"}', '{"prompt": 1, "completion": "c"}', "[]"])
-def test_a_bad_line_is_named(tmp_path, line):
+GOOD = {"prompt": "p", "completion": "c"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        '{"prompt": "p"}',
+        '{"prompt": 1, "completion": "c"}',
+        '{"prompt": "p", "completion": null}',
+        '{"prompt": "p", "completion": ["c"]}',
+        '{"prompt": "p", "completion": true}',
+        '{"prompt": "p", "completion": ""}',
+        '{"prompt": "p", "completion": " \\n\\t"}',
+        '{"prompt": "", "completion": "c"}',
+        '{"prompt": "p", "completion": "\\ud800"}',
+        '{"prompt": "\\udfff\\ud800", "completion": "c"}',
+        '{"messages": [{"role": "user", "content": "p"}]}',
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        "NaN",
+        "9" * 5000,
+        "[" * 100_000,
+        '{"prompt": "p", "completion": "c"} {"prompt": "p", "completion": "c"}',
+        '{"prompt": "p", "completion": "a\tb"}',
+        "prompt,completion",
+    ],
+)
+def test_a_bad_line_is_named_with_its_file(tmp_path, line):
     path = tmp_path / "pairs.jsonl"
-    path.write_text(json.dumps({"prompt": "p", "completion": "c"}) + "\n" + line + "\n")
-    with pytest.raises(InvalidInput, match="pairs, line 2"):
+    path.write_text(json.dumps(GOOD) + "\n" + line + "\n")
+    with pytest.raises(InvalidInput, match=r"pairs\.jsonl:2: ") as raised:
         read(path)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"prompt": "é", "completion": "c"}'.encode("latin-1"),
+        json.dumps(GOOD).encode("utf-16"),
+        json.dumps(GOOD).encode("utf-32-be"),
+        b'{"prompt": "\xff", "completion": "c"}',
+        b'{"prompt": "\xed\xa0\x80", "completion": "c"}',
+        b"\x1f\x8b\x08\x00",
+        b'{"prompt": "p", "completion": "' + b"c" * (4 * 1024**2) + b'"}',
+    ],
+)
+def test_bytes_that_are_no_text_or_too_many_are_named_too(tmp_path, line):
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InvalidInput, match=r"pairs\.jsonl:2: ") as raised:
+        read(path)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%s\r\n%s\r\n",
+        b"\n\n%s\n \t\n%s",
+        b"\xef\xbb\xbf%s\n%s\n",
+        b"  %s  \n\t%s\t\n",
+        b"%s\n%s\n\n\n",
+    ],
+)
+def test_line_ends_blank_lines_and_a_mark_are_no_pairs(tmp_path, content):
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(content % ((json.dumps(GOOD).encode(),) * 2))
+    assert read(path) == [Pair(**GOOD)] * 2
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e", "\r\n", "\0"])
+@pytest.mark.parametrize("escaped", [True, False])  # control characters are escaped either way
+def test_what_unicode_calls_a_line_break_within_a_text_ends_no_line(tmp_path, mark, escaped):
+    path = tmp_path / "pairs.jsonl"
+    pair = {"prompt": "p", "completion": f"a{mark}b"}
+    path.write_text(json.dumps(pair, ensure_ascii=escaped) + "\n", newline="")
+    assert read(path) == [Pair(**pair)]
 
 
 def test_an_empty_file_is_refused(tmp_path):
