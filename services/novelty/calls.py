@@ -8,7 +8,7 @@ from services.novelty.frames import Frame
 from services.novelty.names import SELF, Value
 from services.novelty.program import ALWAYS, FUNCTIONS, Function, Program, Unit, parameters
 from services.novelty.signatures import canonical
-from services.novelty.torch_calls import Arguments, TorchCalls
+from services.novelty.torch_calls import Arguments, TorchCalls, is_move
 
 _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 
@@ -46,6 +46,8 @@ class Calls(TorchCalls):
         if dotted is not None:
             return self.external(canonical(dotted), node)
         base = self.value(callee.value)
+        if is_move(node, callee.attr):
+            return base
         if base == SELF:
             return self._call_of_own(node, callee.attr)
         return self._method(base, callee.attr, self.arguments(node))

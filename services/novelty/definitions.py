@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.novelty.frames import Frame, captured, stored_names
 from services.novelty.module_level import is_harmless
 from services.novelty.names import SELF, Value
-from services.novelty.program import Function, parameters, self_name
+from services.novelty.program import RECIPE, Function, defined_names, parameters, self_name
 from services.novelty.statements import Statements
 
 _PLAIN_BASES = frozenset({"Module", "object"})
@@ -47,7 +47,8 @@ class Definitions(Statements):
         self.plain_base, self.inline_fields = is_plain(node), False
         with self.region("class", *self._decorators(node), "(", *bases, ")") as made:
             for member in node.body:
-                self.member(member)
+                if not RECIPE & set(defined_names(member)):
+                    self.member(member)
         self.plain_base, self.inline_fields = plain, inlined
         self._bind_name(node.name, made[0])
 

@@ -9,6 +9,24 @@ from typing import Any
 NAMING = frozenset({"add_module", "register_module", "register_buffer", "register_parameter"})
 """Methods of a module that give it an attribute, whose name is the first argument."""
 
+MUTATING = frozenset(
+    {
+        "append",
+        "extend",
+        "insert",
+        "pop",
+        "remove",
+        "clear",
+        "sort",
+        "reverse",
+        "update",
+        "add",
+        "setdefault",
+        "popitem",
+    }
+)
+"""Methods that change a list, a dictionary or a set."""
+
 _BY_NAME = frozenset({"getattr", "setattr", "hasattr", "delattr", "get_submodule", "get_parameter", "get_buffer"})
 _TABLES = frozenset(
     {"__dict__", "_modules", "_parameters", "_buffers", "named_modules", "named_children", "state_dict"}

@@ -5,9 +5,10 @@ a loop, a decorator of the file's own) is kept beside it, as written: what is no
 """
 
 import ast
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
+from services.novelty.facts import MUTATING
 from services.novelty.program import FUNCTIONS, RECIPE, Unit, defined_names
 from services.novelty.trees import nodes, statements, walk
 
@@ -29,25 +30,55 @@ class Definitions:
         changing: list[ast.stmt] = []
         body = list(_taken(tree.body, _truths(tree)))
         for statement in body:
-            if isinstance(statement, ast.Import | ast.ImportFrom) or _is_main_guard(statement):
+            if isinstance(statement, ast.Import | ast.ImportFrom) or _is_main_guard(statement) or _is_print(statement):
                 continue
             if isinstance(statement, (ast.Expr, *_OPAQUE)) or not (names := plain_names(statement)):
                 changing.append(statement)
                 names = _bound_names(statement)
             for name in set(names) - RECIPE:
                 self.of[name].append(statement)
+        self._disturbed = {name: {n for of in every for n in _disturbed(of)} for name, every in self.of.items()}
         for statement in changing:
             self._change(statement)
+        for statement in body:
+            if statement not in changing and isinstance(statement, ast.Assign | ast.AnnAssign):
+                self._attach(statement, self._disturbed_by(_names(statement)))
         self._order = {id(statement): place for place, statement in enumerate(body)}
 
     def _change(self, statement: ast.stmt) -> None:
         """A statement that may change all that it mentions; what mentions nothing of the file changes torch itself."""
-        mentioned = {node.id for node in nodes(statement) if isinstance(node, ast.Name)} & self.of.keys()
-        for name in mentioned:
-            if statement not in self.of[name]:
-                self.of[name].append(statement)
+        mentioned = _names(statement) & self.of.keys()
+        self._attach(statement, self._aliased(mentioned) | self._disturbed_by(mentioned))
         if not mentioned and not _is_aside(statement):
             self.effects.append(statement)
+
+    def _attach(self, statement: ast.stmt, names: set[str]) -> None:
+        for name in names:
+            if statement not in self.of[name]:
+                self.of[name].append(statement)
+
+    def _aliased(self, names: set[str]) -> set[str]:
+        """The names, and those that may be other names of what they stand for."""
+        found, queue = set(names), deque(names)
+        while queue:
+            assigned = [s for s in self.of[queue.popleft()] if isinstance(s, ast.Assign | ast.AnnAssign)]
+            more = {name for statement in assigned for name in _names(statement)} & self.of.keys() - found
+            found |= more
+            queue += more
+        return found
+
+    def _disturbed_by(self, names: set[str]) -> set[str]:
+        """What is changed by the functions among the names, and by those that they call."""
+        found, queue, seen = set[str](), deque(names & self.of.keys()), set[str]()
+        while queue:
+            name = queue.popleft()
+            if name in seen:
+                continue
+            seen.add(name)
+            functions = [s for s in self.of[name] if isinstance(s, (*FUNCTIONS, ast.ClassDef))]
+            found |= self._disturbed[name] & self.of.keys() if functions else set()
+            queue += {n for function in functions for n in _names(function)} & self.of.keys() - seen
+        return found
 
     def statements(self, name: str) -> list[ast.stmt]:
         """In the order of the file."""
@@ -129,6 +160,33 @@ def is_harmless(decorator: ast.expr) -> bool:
     """Whether a decorator changes nothing of what is computed."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return getattr(called, "attr", getattr(called, "id", "")) in _HARMLESS
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    return {node.id for node in nodes(statement) if isinstance(node, ast.Name)}
+
+
+def _disturbed(statement: ast.stmt) -> Iterator[str]:
+    """Names that a function or a class changes from within, if they are those of the module."""
+    if not isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
+        return
+    for node in nodes(statement):
+        match node:
+            case ast.Global(names=names):
+                yield from names
+            case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
+                yield dotted(node)[0]
+            case ast.Call(func=ast.Attribute(value=owner, attr=name)) if name in MUTATING:
+                yield dotted(owner)[0]
+            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[owner, *_]):
+                yield dotted(owner)[0]
+
+
+def _is_print(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
+            return not any(isinstance(node, ast.NamedExpr) for node in nodes(statement))
+    return False
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from services.novelty.constants import Sizes
 from services.novelty.expressions import Expressions
+from services.novelty.facts import MUTATING
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
 from services.novelty.program import Program
 from services.novelty.signatures import APPLIED, LAYERS, METHODS, OPERATORS, SPATIAL, VARIADIC, Parameters
 from services.novelty.signatures import FUNCTIONS as TORCH
 
-_MUTATING = frozenset({"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "add"})
 _MOVES = frozenset({"cuda", "cpu"})
 _SIZES = frozenset({"dim", "dims", "shape", "size", "output_size", "pad", "normalized_shape"})
 _APPLIED_AT_MOST = 2_000
@@ -147,7 +147,7 @@ class TorchCalls(Expressions):
     def _method(self, base: Value, name: str, arguments: Arguments) -> Value:
         if name in self.facts.methods or (name in self.facts.stores and name not in METHODS):
             return self.step(base, self.label(name), *arguments.parts)
-        if name in _MUTATING:
+        if name in MUTATING:
             return self._mutation(base, name, arguments)
         if name in METHODS:
             qualified = name if name in TORCH else f"torch.{name}"
@@ -156,10 +156,6 @@ class TorchCalls(Expressions):
         if name == "size" and len(arguments.parts) <= 3:
             shape = self.shape(base)
             return self.step(shape, "[", arguments.positional[0], "]") if arguments.positional else shape
-        if name in _MOVES or (name == "to" and _is_device(arguments)):
-            for argument in (*arguments.positional, *arguments.named.values()):
-                self.stream.forget(argument)
-            return base
         arguments = _packed(self, name, arguments)
         return self.step(f".{name}", "(", base, *arguments.parts[1:])
 
@@ -178,13 +174,19 @@ def _label_of(pair: ast.expr) -> str:
     return ""
 
 
-def _is_device(arguments: Arguments) -> bool:
-    match arguments.positional:
-        case [str(text)]:
-            return "device" in text or text in ("'cuda'", "'cpu'")
-        case [Node(parts=(*_, ".device"))]:
-            return True
-    return not arguments.positional and list(arguments.named) == ["device"]
+def is_move(node: ast.Call, name: str) -> bool:
+    """Whether a call only says on which device something is."""
+    match node:
+        case ast.Call(args=[], keywords=[]):
+            return name in _MOVES
+        case ast.Call(args=[ast.Attribute(attr=of) | ast.Name(id=of)], keywords=[]) if name in ("to", *_MOVES):
+            return "device" in of
+        case (
+            ast.Call(args=[ast.Constant(value=str(of))], keywords=[])
+            | ast.Call(args=[], keywords=[ast.keyword(arg="device", value=ast.Constant(value=str(of)))])
+        ) if name == "to":
+            return of.partition(":")[0] in _MOVES
+    return False
 
 
 def _packed(reader: Expressions, name: str, arguments: Arguments) -> Arguments:

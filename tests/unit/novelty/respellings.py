@@ -534,12 +534,27 @@ def with_a_step_less(tree: ast.Module, rng: random.Random) -> str | None:
 
 
 def with_steps_swapped(tree: ast.Module, rng: random.Random) -> str | None:
-    found = [(m, p) for m, p in _steps(tree) if any(n is m and q == p + 1 for n, q in _steps(tree))]
+    steps = _steps(tree)
+    made = {
+        ast.unparse(s.targets[0]): ast.dump(s.value)
+        for m in _methods(tree)
+        for s in m.body
+        if isinstance(s, ast.Assign)
+    }
+    found = [(m, p) for m, p in steps if (m, p + 1) in steps and _made_by(m, p, made) != _made_by(m, p + 1, made)]
     if not found:
         return None
     method, place = rng.choice(found)
     method.body[place], method.body[place + 1] = method.body[place + 1], method.body[place]
     return _text(tree)
+
+
+def _made_by(method: ast.FunctionDef, place: int, made: dict[str, str]) -> str:
+    """How what a step applies was constructed; two of one make are the same in either order."""
+    statement = method.body[place]
+    assert isinstance(statement, ast.Assign)
+    assert isinstance(statement.value, ast.Call)
+    return made.get(ast.unparse(statement.value.func), ast.unparse(statement.value.func))
 
 
 def with_another_operator(tree: ast.Module, rng: random.Random) -> str | None:
@@ -555,14 +570,14 @@ def with_another_operator(tree: ast.Module, rng: random.Random) -> str | None:
 
 
 def with_another_source(tree: ast.Module, rng: random.Random) -> str | None:
-    """One name that is read in `forward` becomes another of those known there."""
+    """One name that is read in `forward` becomes another of those known there, none of them a mere second name."""
     found = []
     for method in _methods(tree, "forward"):
         known = {"x"}
         for statement in method.body:
             reads = [n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
             found += [(n, other) for n in reads if n.id in known for other in sorted(known - {n.id})]
-            if isinstance(statement, ast.Assign):
+            if isinstance(statement, ast.Assign) and not isinstance(statement.value, ast.Name):
                 known |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
     if not found:
         return None

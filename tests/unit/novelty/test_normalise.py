@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.novelty.normalise import normalise
 from services.novelty.program import MAX_SOURCE_BYTES, UnreadableSource
+from tests.unit.novelty.respellings import Renaming
 
 NET = """
 import torch
@@ -44,40 +45,6 @@ class Net(nn.Module):
     def learn(self, train_data):
         pass
 """
-
-
-class Renaming(ast.NodeTransformer):
-    """Spell every name that the file gives itself differently."""
-
-    def __init__(self, tree, suffix):
-        methods = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-        attributes = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
-        variables = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        arguments = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-        classes = {n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
-        self.suffix = suffix
-        self.names = (variables | arguments | classes) - {"Net"}
-        self.attributes = attributes - methods
-        self.keywords = arguments
-
-    def visit_Name(self, node):
-        return ast.Name(self._new(node.id, self.names), node.ctx)
-
-    def visit_Attribute(self, node):
-        return ast.Attribute(self.visit(node.value), self._new(node.attr, self.attributes), node.ctx)
-
-    def visit_ClassDef(self, node):
-        node.name = self._new(node.name, self.names)
-        return self.generic_visit(node)
-
-    def visit_arg(self, node):
-        return ast.arg(self._new(node.arg, self.names))
-
-    def visit_keyword(self, node):
-        return ast.keyword(self._new(node.arg, self.keywords), self.visit(node.value))
-
-    def _new(self, name, renamed):
-        return name + self.suffix if name in renamed else name
 
 
 def renamed(source: str, suffix: str) -> str:

@@ -120,7 +120,7 @@ def token(value: object) -> str | int:
     """A default as the reader writes it; a pair of equal numbers is one number."""
     if isinstance(value, tuple) and value and all(part == value[0] for part in value):
         return token(value[0])
-    return value if type(value) is int else repr(value)
+    return value if type(value) is int else re.sub(r" at 0x\w+", "", repr(value))
 
 
 def _alike(left: Sequence[Parameter], right: Sequence[Parameter]) -> bool:
