@@ -35,13 +35,15 @@ def application(fleet: Fleet, max_concurrent_requests: int) -> FastAPI:
 def _status(generations: Generations) -> APIRouter:
     router, fleet = APIRouter(), generations.fleet
 
-    @router.get("/health")
+    @router.api_route("/health", methods=["GET", "HEAD"])
+    @router.api_route("/ping", methods=["GET", "HEAD"])
+    @router.api_route("/", methods=["GET", "HEAD"])
     async def health() -> Response:
         if fleet.alive:
             return Response()
         return JSONResponse({"error": "unhealthy", "error_type": "healthcheck"}, 503)
 
-    @router.get("/info")
+    @router.api_route("/info", methods=["GET", "HEAD"])
     async def info() -> dict[str, Any]:
         return {
             "model_id": fleet.base.name,
@@ -65,7 +67,7 @@ def _status(generations: Generations) -> APIRouter:
 def _adapters(fleet: Fleet) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/v1/models")
+    @router.api_route("/v1/models", methods=["GET", "HEAD"])
     async def models() -> dict[str, Any]:
         base = {"id": fleet.base.name, "object": "model", "owned_by": "archloop", "parent": None}
         loaded = [base | {"id": name, "parent": fleet.base.name} for name in fleet.adapters]

@@ -41,7 +41,7 @@ def _ask(body: ChatRequest, texts: Texts) -> Ask:
         prompt=texts.encode_chat([message.model_dump() for message in body.messages]),
         sampling=body.sampling,
         seed=body.seed,
-        max_new_tokens=body.max_tokens,
+        max_new_tokens=body.most_tokens,
         stop=body.stop,
         adapter=None if body.model == _BASE else body.model,
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from archloop.errors import ArchloopError, Conflict, InvalidInput, NotFound
 from services.generator.modelserver.generation import GenerationFailed, Overloaded
@@ -24,6 +25,8 @@ _FORMS: Mapping[type[ArchloopError], _Form] = {
     NotFound: _Form(404, "not_found"),
     Conflict: _Form(400, "conflict"),
 }
+# What never comes to a route: a body that is no JSON, a path or a method that there is not.
+_ROUTING = {400: _Form(422, "validation"), 404: _Form(404, "not_found"), 405: _Form(405, "method_not_allowed")}
 
 
 def body_of(error: ArchloopError) -> dict[str, str]:
@@ -42,6 +45,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ArchloopError)
     async def deliberate(_: Request, error: ArchloopError) -> JSONResponse:
         return JSONResponse(body_of(error), status_of(error))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        form = _ROUTING.get(error.status_code, _Form(error.status_code, "request"))
+        return JSONResponse({"error": str(error.detail), "error_type": form.error_type}, form.status, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -1,53 +1,74 @@
 """TGI's request bodies with its validation rules (TGI 3.3.7, router/src/validation.rs)."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from services.generator.modelserver import unsupported
 from services.generator.modelserver.sampling import Sampling
 
 MAX_STOP_SEQUENCES = 4
-_UNSUPPORTED = (
-    "best_of",
-    "decoder_input_details",
-    "frequency_penalty",
-    "grammar",
-    "repetition_penalty",
-    "top_n_tokens",
-    "truncate",
-    "typical_p",
-    "watermark",
-)
+
+
+def _float32(value: float) -> float:
+    """What rounds to 0 or to infinity in the arithmetic that divides by it is none."""
+    with np.errstate(over="ignore"):
+        if value and not 0 < np.float32(value) < np.inf:
+            raise PydanticCustomError("temperature", "must be strictly positive and finite as a 32-bit float")
+    return value
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Stops = Annotated[tuple[str, ...], Field(max_length=MAX_STOP_SEQUENCES)]
-Temperature = Annotated[float, Field(gt=0)]
-TopP = Annotated[float, Field(gt=0, lt=1)]
+Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_float32)]
+TopK = Annotated[int, Field(gt=0)]
 Tokens = Annotated[int, Field(ge=1)]
 
 
-class Parameters(BaseModel):
-    """`parameters` of the native routes. Those of TGI that this server does not have are refused, not ignored."""
+class _Known(BaseModel):
+    """What this server does not have is refused, not ignored."""
 
     model_config = ConfigDict(extra="allow")
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]]
+
+    @model_validator(mode="after")
+    def _nothing_unsupported(self) -> Self:
+        if name := unsupported.first(self.model_extra or {}, self.unsupported):
+            raise PydanticCustomError("unsupported", "`{name}` is not supported by this server", {"name": name})
+        return self
+
+
+class _Parameters(_Known):
+    """Null is as good as nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, given: Any) -> Any:
+        return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
+
+
+class Parameters(_Parameters):
+    """`parameters` of the native routes."""
+
+    unsupported = unsupported.NATIVE
 
     adapter_id: str | None = None
     do_sample: bool = False
-    temperature: Temperature | None = None
-    top_k: Annotated[int, Field(gt=0)] | None = None
-    top_p: TopP | None = None
+    temperature: Annotated[Temperature, Field(gt=0)] | None = None
+    top_k: TopK | None = None
+    top_p: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_new_tokens: Tokens | None = None
     seed: Seed | None = None
     stop: Stops = ()
     details: bool = False
     return_full_text: bool | None = None
-
-    @model_validator(mode="after")
-    def _nothing_unsupported(self) -> Self:
-        extra = self.model_extra or {}
-        if asked := [name for name in _UNSUPPORTED if extra.get(name)]:
-            raise ValueError(f"`{asked[0]}` is not supported by this server")
-        return self
 
     @property
     def sampling(self) -> Sampling:
@@ -55,8 +76,10 @@ class Parameters(BaseModel):
         return Sampling(self.temperature, self.top_k, self.top_p, self.do_sample)
 
 
-class GenerateRequest(BaseModel):
-    """Body of `/generate` and `/generate_stream`."""
+class GenerateRequest(_Known):
+    """Body of `/generate` and `/generate_stream`, whose path says whether it streams."""
+
+    unsupported = unsupported.BODY
 
     inputs: Annotated[str, Field(min_length=1)]
     parameters: Parameters = Parameters()
@@ -75,26 +98,34 @@ class ChatMessage(BaseModel):
     content: str
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(_Parameters):
     """Body of `/v1/chat/completions`. `model`: an adapter, or the base by its own name or "tgi"; `top_k` is vLLM's."""
+
+    unsupported = unsupported.CHAT
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: str = "tgi"
     stream: bool = False
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    top_p: TopP | None = None
-    top_k: Annotated[int, Field(gt=0)] | None = None
+    temperature: Temperature | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: TopK | None = None
     logprobs: bool = False
     max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
     seed: Seed | None = None
-    stop: Stops = ()
+    stop: Annotated[Stops, BeforeValidator(_several)] = ()
+
+    @property
+    def most_tokens(self) -> int | None:
+        """OpenAI has a new name for it; of both the smaller."""
+        return min(filter(None, (self.max_tokens, self.max_completion_tokens)), default=None)
 
     @property
     def sampling(self) -> Sampling:
-        """The decoding part; a temperature of 0 is greedy here, unlike on the native routes."""
-        return (
-            Sampling() if self.temperature == 0 else Sampling(self.temperature, self.top_k, self.top_p, do_sample=True)
-        )
+        """The decoding part; unlike on the native routes a temperature of 0 is greedy, and a `top_p` of 1 is none."""
+        if self.temperature == 0:
+            return Sampling()
+        return Sampling(self.temperature, self.top_k, None if self.top_p == 1 else self.top_p, do_sample=True)
 
 
 class LoadRequest(BaseModel):

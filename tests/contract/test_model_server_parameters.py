@@ -1,0 +1,176 @@
+"""What of TGI's and OpenAI's parameters our CPU server takes without having them, and what it refuses."""
+
+import httpx2
+import pytest
+
+pytestmark = pytest.mark.timeout(240)  # the first test starts the server
+
+MESSAGES = [{"role": "user", "content": "Write a network."}]
+
+
+@pytest.fixture
+async def http(model_server):
+    async with httpx2.AsyncClient(base_url=model_server, timeout=60) as client:
+        yield client
+
+
+async def generate(http, route="/generate", **parameters):
+    return await http.post(route, json={"inputs": "class Net:", "parameters": {"max_new_tokens": 3, **parameters}})
+
+
+async def chat(http, **parameters):
+    body = {"model": "tgi", "messages": MESSAGES, "max_tokens": 3, "temperature": 0, **parameters}
+    return await http.post("/v1/chat/completions", json=body)
+
+
+NOTHING = [
+    {"best_of": 1},
+    {"best_of": None, "stop": None, "details": None, "do_sample": None, "seed": None},
+    {"repetition_penalty": 1.0},
+    {"repetition_penalty": 1},
+    {"frequency_penalty": 0.0},
+    {"typical_p": 1.0, "best_of": 1, "watermark": False},
+    {"top_n_tokens": 0, "decoder_input_details": False},
+    {"truncate": None, "grammar": None, "adapter_id": None, "top_p": None, "temperature": None},
+]
+
+
+@pytest.mark.parametrize("parameters", NOTHING)
+@pytest.mark.parametrize("route", ["/generate", "/generate_stream", "/"])
+async def test_what_asks_for_nothing_is_taken(http, route, parameters):
+    response, plain = await generate(http, route, **parameters), await generate(http, route)
+    assert (response.status_code, response.text) == (200, plain.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("best_of", 2), ("best_of", True), ("best_of", 0), ("repetition_penalty", 1.1), ("repetition_penalty", 0)],
+        *[
+            ("frequency_penalty", 0.5),
+            ("frequency_penalty", -1),
+            ("top_n_tokens", 1),
+            ("typical_p", 0.9),
+            ("typical_p", 0),
+        ],
+        *[("truncate", 100), ("truncate", 0), ("grammar", {"type": "regex", "value": "a"}), ("watermark", True)],
+        *[("decoder_input_details", True), ("decoder_input_details", 1), ("min_p", 0.1), ("num_beams", 4)],
+        *[
+            ("stop_sequences", ["a"]),
+            ("max_tokens", 3),
+            ("presence_penalty", 1.0),
+            ("response_format", {"type": "text"}),
+        ],
+    ],
+)
+async def test_what_would_be_ignored_is_refused_by_name(http, name, value):
+    for route in ("/generate", "/generate_stream", "/"):
+        response = await generate(http, route, **{name: value})
+        assert response.status_code == 422
+        assert response.json() == {
+            "error": f"Input validation error: `parameters`: `{name}` is not supported by this server",
+            "error_type": "validation",
+        }
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "top_logprobs": 0},
+        {"stop": None, "seed": None, "n": None, "user": "me", "stream_options": None, "tools": None},
+        {"top_p": 1, "response_format": {"type": "text"}, "tool_choice": "none", "tools": []},
+        {"max_tokens": None, "max_completion_tokens": 3},
+        {"max_tokens": 200, "max_completion_tokens": 3},
+        {"store": True, "metadata": {"run": "1"}, "service_tier": "auto", "safety_identifier": "x"},
+        {"stream_options": {"include_usage": True}, "parallel_tool_calls": True, "modalities": ["text"]},
+        {"repetition_penalty": 1.0, "min_p": 0, "ignore_eos": False, "skip_special_tokens": True},
+    ],
+)
+async def test_chat_takes_what_asks_for_nothing(http, parameters):
+    response, plain = await chat(http, **parameters), await chat(http)
+    assert response.status_code == 200, response.text
+    assert response.json()["choices"] == plain.json()["choices"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("frequency_penalty", 0.5), ("presence_penalty", -0.1), ("n", 2), ("n", 0), ("n", True)],
+        *[
+            ("response_format", {"type": "json_object"}),
+            ("response_format", {"type": "json_schema", "json_schema": {}}),
+        ],
+        *[
+            ("logit_bias", {"5": -100}),
+            ("top_logprobs", 5),
+            ("tools", [{"type": "function"}]),
+            ("tool_choice", "required"),
+        ],
+        *[("functions", [{"name": "f"}]), ("repetition_penalty", 1.2), ("min_p", 0.05), ("ignore_eos", True)],
+        *[("guided_json", {}), ("reasoning_effort", "high"), ("guideline", "be kind"), ("audio", {"voice": "a"})],
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_chat_refuses_what_it_would_ignore(http, stream, name, value):
+    response = await chat(http, stream=stream, **{name: value})
+    assert response.status_code == 422
+    assert response.json() == {
+        "error": f"Input validation error: `{name}` is not supported by this server",
+        "error_type": "validation",
+    }
+
+
+async def test_one_stop_sequence_may_stand_alone_in_a_chat(http):
+    alone, listed = await chat(http, stop="e", max_tokens=20), await chat(http, stop=["e"], max_tokens=20)
+    assert alone.json()["choices"] == listed.json()["choices"]
+
+
+@pytest.mark.parametrize(
+    "temperature", ["1e-320", "5e-324", "1e-46", "-1e-320", "1e39", "1e400", "NaN", "-0.0", "Infinity"]
+)
+async def test_a_temperature_that_is_none_in_32_bits_is_refused_in_one_line(http, temperature):
+    body = f'{{"inputs": "a", "parameters": {{"temperature": {temperature}, "max_new_tokens": 3}}}}'
+    response = await http.post("/generate", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("Input validation error: `parameters.temperature`: ")
+    assert "\n" not in response.json()["error"]
+
+
+@pytest.mark.parametrize("temperature", [1e-44, 1e-9, 1e-3, 1e3, 3e38])
+async def test_any_other_temperature_is_taken(http, temperature):
+    assert (await generate(http, temperature=temperature, seed=1)).status_code == 200
+    assert (await chat(http, temperature=temperature, seed=1)).status_code == 200
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-50, 1e39, -1])
+async def test_a_chat_refuses_them_too(http, temperature):
+    response = await chat(http, temperature=temperature)
+    assert (response.status_code, response.json()["error_type"]) == (422, "validation")
+    assert "`temperature`" in response.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/ping", "/", "/info", "/v1/models"])
+async def test_whoever_asks_for_the_head_gets_it(http, path):
+    response = await http.head(path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert (await http.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "kind"),
+    [
+        ("GET", "/generate", None, 405, "method_not_allowed"),
+        ("DELETE", "/health", None, 405, "method_not_allowed"),
+        ("POST", "/v1/completions", b"{}", 404, "not_found"),
+        ("GET", "/metrics", None, 404, "not_found"),
+        ("POST", "/generate", b'{"inputs": "a", "parameters": {"seed": ' + b"9" * 4400 + b"}}", 422, "validation"),
+        ("POST", "/generate", b"\xff\xfe", 422, "validation"),
+        ("POST", "/generate", b'{"inputs": "a", "add_special_tokens": false}', 422, "validation"),
+        ("POST", "/generate", b'{"inputs": "a", "parameters": null}', 422, "validation"),
+    ],
+)
+async def test_every_refusal_has_tgi_s_form(http, method, path, content, status, kind):
+    response = await http.request(method, path, content=content, headers={"content-type": "application/json"})
+    assert response.status_code == status
+    assert response.json().keys() == {"error", "error_type"}
+    assert response.json()["error_type"] == kind
