@@ -17,8 +17,9 @@ class Definitions(Statements):
 
     def function(self, node: Function, *, prefix: str = "%P", fields: dict[str, Value] | None = None) -> None:
         """A function's parameters and body, in a frame of its own."""
-        self.frame.body, self.frame.lasting = node.body, captured(node.body)
-        self.frame.declared |= {name for s in node.body for name in stored_names(s)} - self.facts.shared
+        self.frame.body = node.body
+        self.frame.lasting = captured(node.body) if self.facts.nested else frozenset()
+        self.frame.declared = {name for s in node.body for name in stored_names(s)} - self.facts.shared
         self.parameters_of(node, prefix)
         is_static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
         if fields is not None and not is_static:

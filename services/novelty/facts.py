@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.novelty.trees import statements
+
 NAMING = frozenset({"add_module", "register_module", "register_buffer", "register_parameter"})
 """Methods of a module that give it an attribute, whose name is the first argument."""
 
@@ -27,6 +29,7 @@ MUTATING = frozenset(
 )
 """Methods that change a list, a dictionary or a set."""
 
+_FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef})
 _BY_NAME = frozenset({"getattr", "setattr", "hasattr", "delattr", "get_submodule", "get_parameter", "get_buffer"})
 _TABLES = frozenset(
     {"__dict__", "_modules", "_parameters", "_buffers", "named_modules", "named_children", "state_dict"}
@@ -40,8 +43,8 @@ class Facts:
 
     `dynamic`: attributes are reached by names that are computed. `reflective`: so is anything at all. `ordered`: steps
     may change their operands. `guarded`: an exception may be caught. `indexed`: an element is given a value.
-    `shared`: names that functions declare global. `foreign`: attributes read from anything but `instances`, which is
-    what methods call their own. `naming`: texts that only name an attribute.
+    `nested`: functions stand in functions. `shared`: names that functions declare global. `foreign`: attributes read
+    from anything but `instances`, which is what methods call their own. `naming`: texts that only name an attribute.
     """
 
     names: Counter[str] = field(default_factory=Counter)
@@ -57,6 +60,7 @@ class Facts:
     ordered: bool = False
     guarded: bool = False
     indexed: bool = False
+    nested: bool = False
     naming: set[int] = field(default_factory=set)
 
     def see(self, node: ast.AST) -> None:
@@ -103,6 +107,11 @@ def _constant(found: Facts, node: ast.Constant) -> None:
 
 def _function(found: Facts, node: ast.FunctionDef) -> None:
     found.methods[node.name] += 1
+    found.nested = found.nested or any(type(s) in _FUNCTIONS for s in statements(node) if s is not node)
+
+
+def _lambda(found: Facts, _: ast.Lambda) -> None:
+    found.nested = True
 
 
 def _guard(found: Facts, _: ast.AST) -> None:
@@ -155,6 +164,7 @@ _SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
     ast.Subscript: _subscript,
     ast.Constant: _constant,
     ast.Call: _call,
+    ast.Lambda: _lambda,
     ast.FunctionDef: _function,
     ast.AsyncFunctionDef: _function,
     ast.Try: _guard,

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from services.novelty.instructions import Node
 from services.novelty.program import FUNCTIONS
-from services.novelty.trees import children, walk
+from services.novelty.trees import children, nodes, walk
 
-_SCOPES = (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.ClassDef)
+_SCOPES = frozenset({*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.ClassDef})
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_INNER = frozenset({*FUNCTIONS, ast.Lambda})
+_NAMED = frozenset({*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping})
 _COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.ExceptHandler, ast.match_case)
 Place = tuple[int, ...]
 
@@ -68,22 +70,20 @@ def stored_names(statement: ast.AST) -> Iterator[str]:
     stack = [statement]
     while stack:
         node = stack.pop()
-        match node:
-            case ast.Name(id=name) if not isinstance(node.ctx, ast.Load):
-                yield name
-            case ast.FunctionDef(name=str(name)) | ast.AsyncFunctionDef(name=str(name)) | ast.ClassDef(name=str(name)):
-                yield name
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-            case ast.MatchMapping(rest=str(name)):
-                yield name
-        if not isinstance(node, _SCOPES):
+        kind = type(node)
+        if kind is ast.Name:
+            if type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
+                yield node.id  # type: ignore[attr-defined]
+            continue
+        if kind in _NAMED and (name := getattr(node, "name", None) or getattr(node, "rest", None)):
+            yield name
+        if kind not in _SCOPES:
             stack += reversed(children(node))
 
 
 def captured(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Variables that an inner function reads and that are assigned to more than once: it sees the last value."""
-    inner = [node for statement in body for node in walk(statement) if isinstance(node, (*FUNCTIONS, ast.Lambda))]
+    inner = [n for statement in body for n in nodes(statement) if type(n) in _INNER]
     if not inner:
         return frozenset()
     read = {node.id for function in inner for node in walk(function) if isinstance(node, ast.Name)}

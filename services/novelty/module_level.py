@@ -9,6 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.novelty.facts import MUTATING
+from services.novelty.frames import stored_names
 from services.novelty.program import FUNCTIONS, RECIPE, Unit, defined_names
 from services.novelty.trees import nodes, statements, walk
 
@@ -34,10 +35,9 @@ class Definitions:
                 continue
             if isinstance(statement, (ast.Expr, *_OPAQUE)) or not (names := plain_names(statement)):
                 changing.append(statement)
-                names = _bound_names(statement)
+                names = [*stored_names(statement)]
             for name in set(names) - RECIPE:
                 self.of[name].append(statement)
-        self._disturbed = {name: {n for of in every for n in _disturbed(of)} for name, every in self.of.items()}
         for statement in changing:
             self._change(statement)
         for statement in body:
@@ -76,7 +76,7 @@ class Definitions:
                 continue
             seen.add(name)
             functions = [s for s in self.of[name] if isinstance(s, (*FUNCTIONS, ast.ClassDef))]
-            found |= self._disturbed[name] & self.of.keys() if functions else set()
+            found |= {n for function in functions for n in _disturbed(function)} & self.of.keys()
             queue += {n for function in functions for n in _names(function)} & self.of.keys() - seen
         return found
 
@@ -104,7 +104,7 @@ class Definitions:
 
 def _truths(tree: ast.Module) -> dict[str, bool]:
     """Names that are given one constant for good, and whether it counts as true."""
-    stored = Counter(name for statement in tree.body for name in _bound_names(statement))
+    stored = Counter(name for statement in tree.body for name in stored_names(statement))
     assigned = (s for s in tree.body if isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant))
     names = ((target.id, s.value) for s in assigned for target in s.targets if isinstance(target, ast.Name))
     return {name: bool(value.value) for name, value in names if stored[name] == 1 and isinstance(value, ast.Constant)}
@@ -146,16 +146,6 @@ def plain_names(statement: ast.stmt) -> list[str]:
     return []
 
 
-def _bound_names(statement: ast.stmt) -> list[str]:
-    found = list(defined_names(statement))
-    for node in nodes(statement):
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-            found.append(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.append(node.id)
-    return found
-
-
 def is_harmless(decorator: ast.expr) -> bool:
     """Whether a decorator changes nothing of what is computed."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -168,8 +158,6 @@ def _names(statement: ast.stmt) -> set[str]:
 
 def _disturbed(statement: ast.stmt) -> Iterator[str]:
     """Names that a function or a class changes from within, if they are those of the module."""
-    if not isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
-        return
     for node in nodes(statement):
         match node:
             case ast.Global(names=names):

@@ -70,8 +70,9 @@ class _Reach:
             self._queue.append(statement)
 
     def _reach(self, name: str) -> None:
-        if name in self._units or not (making := self._definitions.statements(name)):
+        if name in self._units or name not in self._definitions.of:
             return
+        making = self._definitions.statements(name)
         node = making[-1]
         unit = self._units[name] = Unit(node)
         if len(making) > 1 or not plain_names(node):
