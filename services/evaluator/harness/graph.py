@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from services.evaluator.harness.dataflow import Edge, TooLarge
+from services.evaluator.harness.dataflow import Edge
 from services.evaluator.harness.memory import Untraceable
-from services.evaluator.harness.recorder import LIMIT, Recorder, reason
+from services.evaluator.harness.recorder import Recorder, reason
 
 FORM = 1  # of the hash: graphs of different forms are never equal
 _REASON_LIMIT = 200
@@ -34,8 +34,6 @@ class Graph(NamedTuple):
     @classmethod
     def missing(cls, error: BaseException) -> "Graph":
         """A pass that failed, or what cannot be followed."""
-        if isinstance(error, TooLarge):
-            return cls(untraced=f"it has more than {LIMIT} operators")
         try:
             told = reason(error)
         except BaseException:  # noqa: BLE001 - an exception of the candidate's may raise another where it is told

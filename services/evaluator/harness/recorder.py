@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from services.evaluator.harness.dataflow import Dataflow, Edge
+from services.evaluator.harness.dataflow import Dataflow, Edge, TooLarge
 from services.evaluator.harness.flaw import named
 from services.evaluator.harness.flops import compound
 from services.evaluator.harness.memory import Memories, Untraceable
@@ -83,6 +83,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note(self, operator: Operator, arguments: dict[str, Any], followed: dict[str, Any], output: Any) -> None:
         try:
             self._noted(operator, arguments, followed, list(_tensors(output)))
+        except TooLarge as error:
+            self.why = reason(error)
+            raise
         except Exception as error:  # noqa: BLE001 - as above
             self.why = reason(error)
 
@@ -132,6 +135,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def reason(error: BaseException) -> str:
     """Why there is no graph."""
+    if isinstance(error, TooLarge):
+        return f"it has more than {LIMIT} operators"
     return str(error) if isinstance(error, Untraceable) else named(error)
 
 

@@ -31,7 +31,20 @@ def branch(self, x):
 
 
 READ, DRAWN = "the program reads numbers", "it draws random numbers otherwise"
+
+
+def stubborn(self, x):
+    y = self.c(x)
+    try:
+        for _ in range(60_000):
+            x = x + 1.5
+    except:  # noqa: E722 - as a candidate may
+        pass
+    return y
+
+
 UNTRACED = {
+    "too many operators, and no end": (stubborn, "more than 50000 operators"),
     "a branch on the images": (branch, READ),
     "a number of them": (lambda s, x: s.c(x) * x.std().item(), READ),
     "by numpy": (lambda s, x: s.c(x) * float(x.numpy().mean()), READ),
