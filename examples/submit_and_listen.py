@@ -10,6 +10,7 @@ import os
 import sys
 import uuid
 from datetime import UTC, datetime
+from importlib.util import decode_source
 from pathlib import Path
 
 import aio_pika
@@ -41,4 +42,4 @@ async def main(code: str) -> None:
                     return
 
 
-asyncio.run(asyncio.wait_for(main(Path(sys.argv[1]).read_text()), timeout=600))
+asyncio.run(asyncio.wait_for(main(decode_source(Path(sys.argv[1]).read_bytes())), timeout=600))

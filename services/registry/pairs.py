@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from archloop import answers, briefs
+from archloop import answers, briefs, sources
 from archloop.blobs.port import Blobs
 from archloop.contracts.values import BlobRef, SourceCode, sha256_of
 from services.registry import selection
@@ -66,7 +66,7 @@ async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int |
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
-    completion = answers.render(await text_of(source.code, blobs))
+    completion = answers.render(sources.unmarked(await text_of(source.code, blobs)))
     prompt = briefs.truthful(source.prompt, parameters)
     return json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
 
