@@ -38,8 +38,7 @@ class Folder:
 
     def __getitem__(self, index: int) -> tuple["Image.Image", int]:
         path, label = self.samples[index]
-        image = _decoded(path)
-        return (image if self.side is None else squared(image, self.side)), label
+        return _decoded(path, self.side), label
 
 
 def is_one(files: Path) -> bool:
@@ -88,25 +87,27 @@ def _images(root: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if name.lower().endswith(_EXTENSIONS))
 
 
-def _decoded(path: Path) -> "Image.Image":
-    """In RGB of 8 bits. Raises InvalidInput that names what cannot be read."""
+def _decoded(path: Path, side: int | None) -> "Image.Image":
+    """The first picture in RGB of 8 bits, as it is stored. Raises InvalidInput that names what cannot be read."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             image.load()
-            return _shallow(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput("image", str(path), f"a readable one: {error}") from error
+            read = _shallow(image).convert("RGB")
+            return read if side is None else squared(read, side)
+    except Exception as error:  # a decoder raises anything: TypeError, struct.error, zlib.error were seen
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidInput("image", str(path), f"a readable one: {said[:200]}") from error
 
 
 def _shallow(image: "Image.Image") -> "Image.Image":
     """16 bits of grey scaled to 8, where Pillow would cut off what is above. Raises ValueError for unknown ranges."""
     from PIL import Image
 
-    if image.mode in _DEEPER:
+    if image.mode in _DEEPER and image.format != "PPM":  # which Pillow brings to 16 bits itself
         raise ValueError(f"its mode is {image.mode}; only 8 bits a channel and 16 bits of grey have a known range")
-    if image.mode not in _DEEP_GREY:
+    if image.mode not in (*_DEEP_GREY, *_DEEPER):
         return image
     levels = np.asarray(image).astype(np.uint32)
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))

@@ -1,7 +1,9 @@
 """Image folders are read with Pillow alone, to the byte as torchvision reads them."""
 
 import builtins
+import struct
 import sys
+import zlib
 from importlib import import_module
 
 import numpy as np
@@ -90,6 +92,132 @@ def test_sixteen_bits_of_grey_are_scaled(tmp_path, kind, level, expected):
     assert image.mode == "I;16"
     read, _ = folders.folder(saved(tmp_path, {f"a/0.{kind}": image}), "train", None)[0]
     assert np.asarray(read).tolist() == [[[expected] * 3] * 6] * 6
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0, 0), (257, 1), (40_000, 156), (65_535, 255)])
+@pytest.mark.parametrize("kind", ["I;16B", "pgm"])
+def test_sixteen_bits_of_grey_in_any_order_of_bytes(tmp_path, kind, level, expected):
+    files = saved(tmp_path, {"a/0.pgm": noise((6, 6), "L")})
+    for path in files.glob("*/a/0.pgm"):
+        if kind == "pgm":
+            path.write_bytes(b"P5 6 6 65535\n" + level.to_bytes(2, "big") * 36)
+        else:
+            raw = Image.frombytes("I;16B", (6, 6), level.to_bytes(2, "big") * 36)
+            raw.save(path.with_suffix(".tif"))
+            path.unlink()
+    read, _ = folders.folder(files, "train", None)[0]
+    assert np.asarray(read).tolist() == [[[expected] * 3] * 6] * 6
+
+
+def _png(depth: int, colour: int, row: bytes) -> bytes:
+    """A picture of one row, two pixels wide."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (_png(1, 0, b"\x40"), [0, 255]),
+        (_png(2, 0, b"\x60"), [85, 170]),
+        (_png(4, 0, b"\x0f"), [0, 255]),
+        (_png(16, 0, b"\x80\x80\xff\xff"), [128, 255]),
+        (_png(16, 2, b"\x80\x80" * 3 + b"\xff\xff" * 3), [128, 255]),
+        (_png(16, 4, b"\x80\x80\0\0\xff\xff\0\0"), [128, 255]),
+        (_png(16, 6, b"\x80\x80" * 3 + b"\0\0" + b"\xff\xff" * 4), [128, 255]),
+        (_png(8, 4, b"\x80\0\xff\xff"), [128, 255]),
+        (_png(8, 6, b"\x80\x80\x80\0\xff\xff\xff\xff"), [128, 255]),
+    ],
+    ids=["1", "2", "4", "16", "16 RGB", "16 LA", "16 RGBA", "LA", "RGBA"],
+)
+def test_a_png_of_any_depth_fills_the_levels_and_alpha_is_left_out(tmp_path, content, expected):
+    files = saved(tmp_path, {"a/0.png": noise((2, 1))})
+    for path in files.glob("*/a/0.png"):
+        path.write_bytes(content)
+    read, _ = folders.folder(files, "train", None)[0]
+    assert np.asarray(read)[0].tolist() == [[level] * 3 for level in expected]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
+def test_of_several_pictures_the_first_is_taken_as_torchvision_does(tmp_path, kind):
+    first, second = noise((8, 8)), noise((8, 8), seed=1)
+    files = saved(tmp_path, {f"a/0.{kind}": first})
+    for path in files.glob(f"*/a/0.{kind}"):
+        options = {"lossless": True} if kind == "webp" else {}
+        first.save(path, save_all=True, append_images=[second], **options)
+    assert_as_torchvision(files, None)
+    assert np.array_equal(np.asarray(folders.folder(files, "train", None)[0][0]), np.asarray(first))
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])
+def test_a_note_that_a_camera_was_turned_is_passed_over_as_torchvision_does(tmp_path, orientation):
+    image, exif = noise((12, 8)), Image.Exif()
+    exif[0x0112] = orientation
+    files = saved(tmp_path, {"a/0.png": image})
+    for path in files.glob("*/a/0.png"):
+        image.save(path, exif=exif)
+    assert_as_torchvision(files, None)
+    assert folders.folder(files, "train", None)[0][0].size == (12, 8)
+
+
+@pytest.mark.parametrize("transparency", [0, b"\0\x80\xff"])
+def test_a_palette_with_transparency_gives_its_colours(tmp_path, transparency):
+    files = saved(tmp_path, {"a/0.png": noise((8, 8), "P")})
+    for path in files.glob("*/a/0.png"):
+        noise((8, 8), "P").save(path, transparency=transparency)
+    assert_as_torchvision(files, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not an image",
+        b"<html>404</html>",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        b"P5 0 0 255\n",
+        b"P5 99999 99999 255\n",
+        b"P5 2 2 70000\n\0\0\0\0",
+        b"II*\0\x08\0\0\0",
+        _png(8, 0, b"\0\0")[:45],
+        _png(3, 0, b"\0\0"),
+        _png(8, 0, b"\0\0").replace(b"IHDR", b"JUNK"),
+    ],
+)
+def test_what_is_no_whole_image_is_refused_by_name_in_one_line(tmp_path, content):
+    files = saved(tmp_path, {"a/0.png": noise((2, 2))})
+    path = files / "train" / "a" / "0.png"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"image: .*0\.png") as raised:
+        folders.folder(files, "train", None)[0]
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tiff", "bmp", "webp", "ppm"])
+def test_damaged_images_are_read_or_refused_and_nothing_else(tmp_path, kind):
+    files = saved(tmp_path, {f"a/0.{kind}": noise((24, 24))})
+    path = files / "train" / "a" / f"0.{kind}"
+    whole, rng = path.read_bytes(), np.random.default_rng(7)
+    found = folders.folder(files, "train", None)
+    outcomes = set()
+    for _ in range(150):
+        broken = bytearray(whole[: rng.integers(1, len(whole) + 1)] if rng.random() < 0.3 else whole)
+        for place in rng.integers(0, len(broken), 4):
+            broken[place] = rng.integers(256)
+        path.write_bytes(broken)
+        try:
+            outcomes.add(found[0][0].mode)
+        except InvalidInput:
+            outcomes.add("refused")
+    assert "refused" in outcomes
+    assert outcomes <= {"RGB", "refused"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
