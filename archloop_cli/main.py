@@ -14,6 +14,8 @@ _READER_GONE = 141  # what a shell says of a process that ended by SIGPIPE
 def main() -> None:
     """Run a command, and exit."""
     streams, ending = Streams(), _Ending()
+    if _DEBUG not in sys.argv:
+        sys.unraisablehook = _passed_over
     code = _code_of(_command, streams, ending) or _code_of(streams.flush, streams, ending)
     streams.close()
     sys.exit(code)
@@ -34,6 +36,10 @@ class _Ending:
         if not callable(interrupt):
             raise KeyboardInterrupt
         interrupt(signal.SIGINT, frame)
+
+
+def _passed_over(_: object) -> None:
+    """What the interpreter cannot raise, while it lets go of something, is nothing that a user could mend."""
 
 
 def _command() -> int:

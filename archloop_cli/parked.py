@@ -73,7 +73,7 @@ async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
             return await bus.parked(queue)
     if not run.is_dir():
         raise NotFound("run directory", str(run))
-    return ParkingLot(run / "parked").list(queue)
+    return ParkingLot(run / "parked").list(queue) if (run / "parked").is_dir() else []
 
 
 async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from archloop.bus.port import Parked
 from archloop.contracts.envelope import Envelope, MalformedMessage
-from archloop.errors import NotFound
+from archloop.errors import IntegrityError, NotFound
 
 
 class ParkingLot:
@@ -17,7 +19,7 @@ class ParkingLot:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             for path in directory.glob("*.json"):
-                parked = Parked.model_validate_json(path.read_bytes())
+                parked = _read(path)
                 self._parked[parked.id] = parked
 
     def put(self, parked: Parked) -> None:
@@ -26,7 +28,10 @@ class ParkingLot:
             return
         self._parked[parked.id] = parked
         if self._directory is not None:
-            (self._directory / f"{parked.id}.json").write_text(parked.model_dump_json(indent=1))
+            path = self._directory / f"{parked.id}.json"
+            draft = path.with_suffix(".partial")
+            draft.write_text(parked.model_dump_json(indent=1), encoding="utf-8", errors="backslashreplace")
+            draft.replace(path)
 
     def list(self, queue: str | None = None) -> list[Parked]:
         """Oldest first."""
@@ -52,3 +57,10 @@ def fresh(parked: Parked) -> bytes:
         return Envelope.parse(parked.body).model_copy(update={"attempt": 1}).encode()
     except MalformedMessage:
         return parked.body
+
+
+def _read(path: Path) -> Parked:
+    try:
+        return Parked.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise IntegrityError(f"{path} is damaged: it holds no parked message") from error

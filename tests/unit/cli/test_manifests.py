@@ -1,0 +1,109 @@
+"""A manifest is believed whole or not at all, and the registry beside it has the last word."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from archloop.contracts.messages import RunRequested
+from archloop.errors import ArchloopError, IntegrityError, InvalidInput, NotFound
+from archloop_cli import manifests
+from archloop_cli.embedded import REGISTRY_FILE
+from services.registry.sqlite import SqliteStore
+from tests.unit.registry.world import RUN, spec
+
+CONTENT = {"schema_version": 1, "run_id": RUN, "spec": spec().model_dump(mode="json"), "protocol": {"name": "digits"}}
+
+
+def edited(**changes):
+    return lambda text: json.dumps(json.loads(text) | changes)
+
+
+def respelt(**changes):
+    return lambda text: json.dumps(json.loads(text) | {"spec": CONTENT["spec"] | changes})
+
+
+DAMAGED = {
+    "protocol": respelt(protocol="shapes"),
+    "cycles": respelt(cycles=9),
+    "seed": respelt(seed=2),
+    "not a spec": respelt(cycles="many"),
+    "no spec": lambda text: json.dumps({"schema_version": 1, "run_id": RUN}),
+    "run id": edited(run_id="other"),
+    "run id is no text": edited(run_id=3),
+    "of another version": edited(schema_version=2),
+    "one more field": edited(note="mine"),
+    "another protocol's numbers": edited(protocol={"name": "shapes"}),
+    "another seal": edited(sha256="0" * 64),
+    "no seal, no text": edited(sha256=None),
+    "cut in half": lambda text: text[: len(text) // 2],
+    "cut at the end": lambda text: text[:-3],
+    "nothing": lambda _: "",
+    "a list": lambda text: f"[{text}]",
+    "a word": lambda _: "null",
+    "byte order mark": lambda text: "\ufeff" + text,
+    "twice": lambda text: text * 2,
+    "nul": lambda text: text + "\x00",
+    "deep": lambda _: "[" * 100_000,
+    "latin-1": lambda text: text.replace("digits", "d\udce9gits"),
+    "utf-16": lambda text: text.encode("utf-16").decode("utf-8", "surrogateescape"),
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    manifests.write(tmp_path, CONTENT)
+    return tmp_path
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_what_is_not_as_it_was_written_is_refused_by_name(damage, run):
+    path = run / "manifest.json"
+    path.write_bytes(damage(path.read_text()).encode("utf-8", "surrogateescape"))
+    with pytest.raises(ArchloopError, match=r"manifest\.json") as caught:
+        manifests.of(run)
+    assert isinstance(caught.value, IntegrityError | InvalidInput)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("indent", [None, 0, 4, "\t"])
+def test_how_it_is_laid_out_says_nothing(indent, run):
+    path = run / "manifest.json"
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items())), indent=indent))
+    assert manifests.of(run).spec == spec()
+
+
+def test_a_directory_without_one_is_no_run(tmp_path):
+    with pytest.raises(NotFound, match="run directory"):
+        manifests.of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({}, None),
+        ({"spec": CONTENT["spec"] | {"seed": 9}}, "seed"),
+        ({"spec": CONTENT["spec"] | {"cycles": 4}}, "cycles"),
+        ({"spec": CONTENT["spec"] | {"protocol": "shapes"}}, "protocol"),
+        ({"spec": CONTENT["spec"] | {"frozen": True}}, "frozen"),
+        ({"spec": CONTENT["spec"] | {"candidates": 7}}, "candidates"),
+        ({"run_id": "other"}, "other"),
+    ],
+)
+def test_one_without_a_seal_is_held_against_the_registry(changes, wrong, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(CONTENT | changes))
+
+    async def looked_at():
+        store = SqliteStore(tmp_path / REGISTRY_FILE)
+        try:
+            await store.record(RunRequested(run_id=RUN, spec=spec()), datetime.now(UTC))
+            return await manifests.agreed(tmp_path, store)
+        finally:
+            await store.close()
+
+    if wrong is None:
+        assert asyncio.run(looked_at()).run_id == RUN
+    else:
+        with pytest.raises(IntegrityError, match=rf"manifest\.json.*{wrong}"):
+            asyncio.run(looked_at())
