@@ -66,12 +66,18 @@ def parameters(base_model: str) -> float:
     return float(found[1]) * 1e9 if found else 0.0
 
 
-def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:
+def pair_passes(spec: RunSpec, bootstrap: int) -> float:
+    """How often a pair is gone through, over all trainings."""
     if spec.frozen:
         return 0.0
     again = bootstrap if spec.bootstrap is not None and spec.bootstrap.replay else 0
-    earlier = [ADMITTED * cycle for cycle in range(spec.cycles - 1)]
+    admitted = min(ADMITTED, spec.candidates)
+    earlier = [admitted * cycle for cycle in range(spec.cycles - 1)]
     limit = spec.selection.replay
-    pairs = [again + ADMITTED + (count if limit is None else min(limit, count)) for count in earlier]
+    pairs = [again + admitted + (count if limit is None else min(limit, count)) for count in earlier]
     sizes = [size for size in (bootstrap, *pairs) if size]
-    return sum(size * spec.training.passes(size) for size in sizes) * (PROMPT_TOKENS + answer)
+    return sum(size * spec.training.passes(size) for size in sizes)
+
+
+def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:
+    return pair_passes(spec, bootstrap) * (PROMPT_TOKENS + answer)

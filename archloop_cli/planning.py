@@ -11,7 +11,7 @@ from rich.table import Table
 from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.protocols.model import Protocol
-from archloop_cli import bootstrap, estimate, terminal
+from archloop_cli import bootstrap, estimate, estimate_cpu, terminal
 from archloop_cli.estimate import Estimate
 from services.evaluator.datasets import loading, store
 from services.evaluator.settings import EvaluatorSettings
@@ -38,7 +38,8 @@ def plan(spec: RunSpec, pairs: Path | None) -> Plan:
     count = len(bootstrap.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
     found = estimate.of(spec, protocol, count)
     missing = list(_missing(spec, protocol, found, pairs))
-    return Plan(list(_steps(spec, protocol, count)), list(_costs(spec, protocol, found)), missing)
+    costs = _costs(protocol, found) if _on_gpus(spec) else _small_costs(spec, protocol, found, count)
+    return Plan(list(_steps(spec, protocol, count)), list(costs), missing)
 
 
 def show(made: Plan) -> int:
@@ -73,11 +74,8 @@ def _steps(spec: RunSpec, protocol: Protocol, bootstrap_pairs: int) -> Iterator[
         yield "training", f"LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs"
 
 
-def _costs(spec: RunSpec, protocol: Protocol, found: Estimate) -> Iterator[tuple[str, str]]:
+def _costs(protocol: Protocol, found: Estimate) -> Iterator[tuple[str, str]]:
     yield "tokens", f"{found.tokens / 1e6:.1f} million, read and written"
-    if not _on_gpus(spec):
-        yield "time", "minutes to an hour on two cores; no GPU"
-        return
     yield (
         "GPU-hours",
         (
@@ -87,6 +85,23 @@ def _costs(spec: RunSpec, protocol: Protocol, found: Estimate) -> Iterator[tuple
     )
     yield "GPU memory", f"{found.serving_gb:.0f} GB to serve, {found.training_gb:.0f} GB to train"
     yield "disk", f"{found.disk_gb:.0f} GB, and the images of {protocol.dataset.name}"
+
+
+def _small_costs(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: int) -> Iterator[tuple[str, str]]:
+    slots = EvaluatorSettings.load().slots
+    here = estimate_cpu.of(spec, protocol, pairs, slots)
+    evaluate, write, train = map(estimate_cpu.shown, (here.evaluate_s, here.generate_s, here.train_s))
+    yield "tokens", f"{here.tokens / 1e6:.1f} million, read and written"
+    yield (
+        "time",
+        (
+            f"about {estimate_cpu.shown(here.seconds)} without a GPU: {evaluate} to evaluate {slots} at a time,"
+            f" {write} to write, {'nothing' if spec.frozen else train} to train; a factor of three either way"
+        ),
+    )
+    yield "disk", f"{found.disk_gb:,.0f} GB"
+    if spec.budget.limits():
+        yield "budget", ", ".join(f"{name} {limit:g}" for name, limit in spec.budget.limits().items())
 
 
 def _missing(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: Path | None) -> Iterator[Missing]:

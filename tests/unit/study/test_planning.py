@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from archloop import presets, protocols
-from archloop_cli import estimate, planning
+from archloop_cli import estimate, estimate_cpu, planning
 
 
 @pytest.fixture
@@ -60,3 +60,74 @@ def test_more_of_everything_takes_longer() -> None:
 )
 def test_the_size_of_a_model_is_read_from_its_name(name: str, size: float) -> None:
     assert estimate.parameters(name) == size
+
+
+def reckoned(slots: int = 2, protocol: str = "shapes", **changes: object) -> estimate_cpu.Estimate:
+    spec = presets.checked(presets.load("demo").model_dump() | {"protocol": protocol} | changes, source="here")
+    return estimate_cpu.of(spec, protocols.load(protocol), 0, slots)
+
+
+def test_the_demo_is_reckoned_as_it_was_measured() -> None:
+    """272 to 334 s, and 46 thousand tokens, on two cores."""
+    assert 272 / 1.5 < reckoned().seconds < 334 * 1.5
+
+
+@pytest.mark.parametrize(
+    ("more", "factor"),
+    [
+        ({"candidates": 640}, 10),
+        ({"candidates": 64_000}, 1000),
+        ({"cycles": 60}, 10),
+        ({"cycles": 6_000}, 1000),
+        ({"cycles": 600, "candidates": 640}, 1000),
+    ],
+)
+def test_time_grows_with_cycles_and_candidates(more: dict[str, int], factor: float) -> None:
+    assert reckoned(**more).evaluate_s == pytest.approx(factor * reckoned().evaluate_s)
+    assert reckoned(**more).generate_s == pytest.approx(factor * reckoned().generate_s)
+    assert reckoned(**more).tokens == factor * reckoned().tokens
+
+
+def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:
+    assert reckoned(slots=8).evaluate_s == pytest.approx(reckoned(slots=2).evaluate_s / 4)
+    assert reckoned(slots=64).evaluate_s == reckoned(slots=4096).evaluate_s
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast"),
+    [("shapes", "digits"), ("cifar10", "shapes"), ("mnist5k", "digits"), ("shapes32", "digits"), ("svhn", "shapes32")],
+)
+def test_time_grows_with_images_and_their_sizes(slow: str, fast: str) -> None:
+    assert reckoned(protocol=slow).seconds > 1.2 * reckoned(protocol=fast).seconds
+
+
+def test_no_candidate_is_reckoned_beyond_its_limit() -> None:
+    assert estimate_cpu.epoch_seconds(protocols.load("paper-cifar10")) == 6000
+
+
+def test_a_frozen_run_trains_nothing_and_a_gate_writes_more() -> None:
+    assert reckoned(frozen=True).train_s == 0
+    assert reckoned(gate={"candidates": 64}).tokens > 2 * reckoned().tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "min without"),
+        ({"cycles": 1, "candidates": 4, "frozen": True}, " s without"),
+        ({"cycles": 600}, " h without"),
+        ({"cycles": 10_000, "candidates": 300}, "days without"),
+        ({"cycles": 10_000, "candidates": 100_000}, "years without"),
+    ],
+)
+def test_the_time_is_said_in_a_unit_that_fits(changes: dict[str, object], words: str) -> None:
+    spec = presets.checked(presets.load("demo").model_dump() | changes, source="here")
+    assert words in dict(planning.plan(spec, None).costs)["time"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 s"), (119, "119 s"), (121, "2 min"), (7199, "120 min"), (7201, "2 h"), (200_000, "2 days"), (4e12, "126,")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert estimate_cpu.shown(seconds).startswith(words)
