@@ -12,6 +12,7 @@ from archloop.answers import bare
 from archloop.answers.block import Language
 
 _SHORTEST = 3
+_OTHER = {"`": "~", "~": "`"}
 _TRIPLES = {
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*+"""', re.DOTALL),
     "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL),
@@ -46,10 +47,10 @@ def find(lines: list[str], fence: str, language: Language) -> Closing:
 
 
 def _of_python(lines: list[str], fence: str) -> Closing | None:
-    """By a fence as long as the opening one, else by a shorter one."""
-    text = "\n".join(lines)
-    for shortest in sorted({len(fence), _SHORTEST}, reverse=True):
-        for run in _runs(text, fence[0], shortest):
+    """By a fence as long as the opening one, else by a shorter one, else by one of the other kind."""
+    text, own = "\n".join(lines), fence[0]
+    for marker, shortest in dict.fromkeys([(own, len(fence)), (own, _SHORTEST), (_OTHER[own], _SHORTEST)]):
+        for run in _runs(text, marker, shortest):
             if found := _closing(lines, text, run):
                 return found
     return None

@@ -41,12 +41,12 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     state.env["looked_at"] += end - start
     info, code = _behind(opening["info"])
     begin, stop, indentation = start + 1 - len(code), _stop(state, start, end), state.sCount[start]
-    lines = [*code, *_lines(state, start + 1, stop, indentation)]
+    lines = [*code, *_lines(state, start, stop, indentation)]
     found = closing.find(lines, opening["fence"], Language.of(info))
     shared = min(_indentations(state, start + 1, begin + len(found.lines)), default=0)
     if shared < indentation:
         lost = [len(line) - len(kept) for line, kept in zip(lines, found.lines, strict=False)]
-        lines = [*code, *_lines(state, start + 1, stop, shared)]
+        lines = [*code, *_lines(state, start, stop, shared)]
         found = found._replace(lines=[line[: len(line) - n] for line, n in zip(lines, lost, strict=False)])
     state.line = max(start + 1, begin + found.taken)
     token = state.push("fence", "code", 0)
@@ -68,8 +68,18 @@ def _stop(state: StateBlock, start: int, end: int) -> int:
     return end if not outside or outside[0] == filled[0] else outside[0]
 
 
-def _lines(state: StateBlock, begin: int, stop: int, indentation: int) -> list[str]:
-    return [state.getLines(line, line + 1, indentation, False) for line in range(begin, stop)]
+def _lines(state: StateBlock, start: int, stop: int, indentation: int) -> list[str]:
+    """What follows the fence. In a quote whose first lines have no space behind the mark, a space there is the code's."""
+    numbers = range(start + 1, stop)
+    first = next((line for line in numbers if not state.isEmpty(line)), start)
+    tight = all(state.src.endswith(">", 0, state.bMarks[line]) for line in (start, first))
+    back = [" " if tight and _has_space(state, line) else "" for line in numbers]
+    return [space + state.getLines(n, n + 1, indentation, False) for n, space in zip(numbers, back, strict=True)]
+
+
+def _has_space(state: StateBlock, line: int) -> bool:
+    begin = state.bMarks[line]
+    return not state.isEmpty(line) and state.src[max(0, begin - 2) : begin] == "> "
 
 
 def _indentations(state: StateBlock, begin: int, stop: int) -> list[int]:

@@ -117,6 +117,7 @@ CONTAINERS = {
     "indented": ("  ", "  "),
     "far": ("      ", "      "),
     "quote": ("> ", "> "),
+    "tight quote": (">", ">"),
     "list in a quote": ("> - ", ">   "),
 }
 
@@ -169,6 +170,14 @@ def test_with_its_closing_fence_cut_off(program, info, fence, before, rest):
     code, problem = extract(f"{before}{fence}{info}\n{program}{rest}")
     assert code == program
     assert "not closed" in problem
+
+
+@pytest.mark.parametrize("program", [DOCSTRING, TABS, SMALL])
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("````", "```"), ("~~~~~", "~~~"), ("```", "`````"), ("~~~", "```"), ("```", "~~~")]
+)
+def test_with_a_closing_fence_of_another_length_or_kind(program, opening, closing):
+    assert extract(f"Here:\n{opening}python\n{program}{closing}\nDone.\n") == (program, "")
 
 
 @pytest.mark.parametrize("program", [DOCSTRING, TABS, SMALL])

@@ -92,6 +92,10 @@ WHOLE = f"{TORCH}class Net(nn.Module):\n{METHODS}"
         "no net at all": ("```python\nx = 1\n```\n```python\ny = 2\n```\n", "y = 2\n"),
         "in Markdown": (f"```markdown\n# Net\n```python\n{NET}```\n```\n", NET),
         "in longer Markdown": (f"````md\nHere:\n\n```python\n{NET}```\n````\n", NET),
+        "in a quote, with a space but for the fence": (
+            ">```python\n> x = 1\n> class Net: x\n>```\n",
+            "x = 1\nclass Net: x\n",
+        ),
         "a wrong tag": (f"```pyhton\n{WHOLE}```\n", WHOLE),
     }.values(),
 )
