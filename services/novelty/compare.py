@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archloop.contracts.values import Verdict
+from archloop.errors import InvalidInput
 from archloop.sources import UndecodableSource
-from services.novelty.features import features
-from services.novelty.index import Entry, NoveltyIndex
+from services.novelty.features import Features, features
+from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
+from services.novelty.kept import Entry, ListedEntries
 from services.novelty.program import UnreadableSource
 from services.novelty.settings import NoveltySettings
 
@@ -24,20 +26,30 @@ class Comparison(NamedTuple):
 
 
 def compare(files: Sequence[tuple[str, str | UndecodableSource]], threshold: float) -> list[Comparison]:
-    """Judge (name, source) pairs in their order; instead of a source, why there is none."""
+    """Judge (name, source) pairs in their order; instead of a source, why there is none. Raises InvalidInput."""
+    if not 0 <= threshold <= 1:
+        raise InvalidInput("--threshold", str(threshold), "a similarity from 0 to 1")
     settings = NoveltySettings.load()
-    index = NoveltyIndex(settings.permutations, threshold)
-    return [_compared(index, name, source, threshold, settings) for name, source in files]
+    entries = ListedEntries()
+    index = NoveltyIndex(entries, settings.permutations)
+    compared = []
+    for name, source in files:
+        described = _described(source, settings)
+        if isinstance(described, str):
+            compared.append(Comparison(name, None, None, problem=described))
+            continue
+        entry = Entry(name, "", *described[:3])
+        judgement = check_and_insert(index, entry, threshold=threshold, run_id=None)
+        entries.append(entry)
+        compared.append(Comparison(name, described.family, *judgement))
+    return compared
 
 
-def _compared(
-    index: NoveltyIndex, name: str, source: str | UndecodableSource, threshold: float, settings: NoveltySettings
-) -> Comparison:
+def _described(source: str | UndecodableSource, settings: NoveltySettings) -> Features | str:
+    """The features of a source, or why it has none."""
     try:
         if isinstance(source, UndecodableSource):
             raise source
-        described = features(source, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
+        return features(source, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     except (UnreadableSource, UndecodableSource) as error:
-        return Comparison(name, None, None, problem=str(error))
-    judgement = check_and_insert(index, Entry(name, "", *described[:3]), threshold=threshold, run_id=None)
-    return Comparison(name, described.family, *judgement)
+        return str(error)

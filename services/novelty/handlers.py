@@ -31,11 +31,12 @@ class NoveltyHandler:
     def __init__(self, store: SignatureStore, blobs: Blobs, *, k: int, permutations: int, sizes: Sizes) -> None:
         self._store, self._blobs = store, blobs
         self._k, self._permutations, self._sizes = k, permutations, sizes
-        self._index = self._empty_index()
+        self._index = NoveltyIndex(store, permutations)
 
     async def handle(self, message: Heard) -> Sequence[CandidateJudged]:
         """The verdicts that this message released; the same ones when it comes again."""
         arrival = _arrival(message, await self._features(message))
+        judged = len(self._index)
         try:
             with self._store.transaction():
                 if self._store.record(arrival):
@@ -43,7 +44,7 @@ class NoveltyHandler:
                 return self._store.released_by(message.id)
         except BaseException:
             # What was rolled back in the store must not stay in the index.
-            self._index = self._empty_index()
+            self._index.truncate(judged)
             raise
 
     async def _features(self, message: Heard) -> Features | None:
@@ -68,8 +69,7 @@ class NoveltyHandler:
 
     def _release(self, arrival: Arrival, message_id: str) -> None:
         """A submission stands alone; any other candidate moves its cycle's mark as far as it will go."""
-        for entry in self._store.entries(after=len(self._index)):
-            self._index.add(entry)
+        self._index.catch_up()
         if arrival.submission is not None:
             self._settle(arrival, message_id)
             return
@@ -95,9 +95,6 @@ class NoveltyHandler:
             family=described.family,
             **judgement._asdict(),
         )
-
-    def _empty_index(self) -> NoveltyIndex:
-        return NoveltyIndex(self._permutations, NoveltySpec().threshold)
 
 
 def _arrival(message: Heard, described: Features | None) -> Arrival:

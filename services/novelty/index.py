@@ -1,32 +1,32 @@
-"""What has been judged so far, searchable: datasketch's MinHashLSH, a scan of the signatures, and exact Jaccard.
+"""What has been judged so far, searchable: frozen segments, a tail, and exact Jaccard.
 
-Two questions are asked of it. *Is there a near-copy?* LSH answers with candidates, banded for recall, and every
-one is verified exactly. *Which is the nearest?*, when none is a near-copy: LSH cannot tell, so the Jaccard is
-estimated against every signature in scope (one vectorised comparison) and the best `_VERIFIED` are verified.
+Two questions are asked of it. *Is there a near copy?* is answered exactly, for any threshold: entries that cannot
+reach it are told by what they share of the rarest shingles (`search`), and every other one is compared. *Which is
+the nearest?* is answered by comparing the likeliest: of those that seem to share most, the ones whose MinHash
+signatures agree most (`nearest`).
+
+Shingles are read from the store where they are compared, and only there. The answer depends on the entries and
+their order alone, and so do the segments: an index that was filled one by one is the one that a start builds.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-from datasketch import MinHashLSH
-from numpy.typing import NDArray
 
-from services.novelty.shingles import Shingles, Signature, from_signature, jaccard
+from services.novelty.kept import Entries, Entry
+from services.novelty.nearest import Comparison, Part
+from services.novelty.search import Query, SegmentSearch
+from services.novelty.segments import Facts, Segment, built, keys_of, merged, unpacked_segment
+from services.novelty.shingles import sketch_of
+from services.novelty.tail import Tail
 
-RECALL = 0.99
-_VERIFIED = 32
-
-
-class Entry(NamedTuple):
-    """One valid candidate: its name, its run, the hash of its tokens, its shingles and their signature."""
-
-    candidate: str
-    run_id: str
-    tokens_sha256: str
-    shingles: Shingles
-    signature: Signature
+TAIL = 256
+SEGMENT = 1 << 18
+_MANY = 16 * TAIL
+_AT_ONCE = 1 << 14
 
 
 class Nearest(NamedTuple):
@@ -37,66 +37,108 @@ class Nearest(NamedTuple):
     identical: bool
 
 
-def bands(threshold: float, permutations: int, recall: float = RECALL) -> tuple[int, int]:
-    """The most selective (bands, rows) that still find a pair at the threshold with probability `recall`.
+def layout(count: int) -> list[int]:
+    """The sizes of the segments that hold so many entries; what is left over is the tail.
 
-    A pair of similarity s shares a band with probability 1 - (1 - s^rows)^bands (Leskovec et al., section 3.4.2).
+    Each that is not full is some eight times as large as all after it, so there are few, and few entries move.
     """
-    for rows in range(permutations, 1, -1):
-        count = permutations // rows
-        if 1 - (1 - threshold**rows) ** count >= recall:
-            return count, rows
-    return permutations, 1
+    sizes, rest = [SEGMENT] * (count // SEGMENT), count % SEGMENT
+    while rest >= TAIL:
+        step = max(TAIL, 1 << (rest // 8).bit_length() - 1)
+        sizes.append(rest // step * step)
+        rest %= step
+    return sizes
 
 
 class NoveltyIndex:
     """Entries in the order of judgement, over all runs; a search is within one run or over everything."""
 
-    def __init__(self, permutations: int, threshold: float) -> None:
-        self._lsh = MinHashLSH(num_perm=permutations, params=bands(threshold, permutations))
-        self._entries: list[Entry] = []
-        self._signatures: NDArray[np.uint32] = np.empty((256, permutations), dtype=np.uint32)
-        self._rows: dict[str, list[int]] = defaultdict(list)
-        self._identical: dict[str, list[int]] = defaultdict(list)
+    def __init__(self, entries: Entries, permutations: int) -> None:
+        self._entries, self._permutations = entries, permutations
+        self._segments: list[Segment] = []
+        self._tail = Tail(TAIL, permutations)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(segment.size for segment in self._segments) + len(self._tail)
 
     def add(self, entry: Entry) -> None:
-        """Append; what was added is never changed or removed."""
-        row = len(self._entries)
-        if row == len(self._signatures):
-            self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
-        self._signatures[row] = entry.signature
-        self._lsh.insert(row, from_signature(entry.signature), check_duplication=False)
-        self._rows[entry.run_id].append(row)
-        self._identical[entry.tokens_sha256].append(row)
-        self._entries.append(entry)
+        """Append."""
+        self._tail.add(keys_of(entry.shingles), _number(entry.run_id), sketch_of(entry.signature))
+        if len(self._tail) == TAIL:
+            sizes = layout(len(self))
+            moved = self._segments[len(sizes) - 1 :]
+            self._freeze(merged([*moved, self._tail.segment()]), len(sizes) - 1)
+
+    def catch_up(self) -> None:
+        """Append what was judged meanwhile; after a start, everything."""
+        count = self._entries.count()
+        if count - len(self) >= _MANY:
+            self._build(layout(count))
+        for entry in self._entries.entries(after=len(self)):
+            self.add(entry)
+
+    def truncate(self, count: int) -> None:
+        """Forget what is behind the first `count`, and perhaps some before; `catch_up` brings those back."""
+        if len(self) > count:
+            self._tail = Tail(TAIL, self._permutations)
+        while len(self) > count:
+            self._segments.pop()
 
     def nearest(self, entry: Entry, *, threshold: float, run_id: str | None) -> Nearest | None:
         """The nearest earlier entry of the run, or of all runs where that is None. None if there is none."""
-        identical = self._in_scope(self._identical.get(entry.tokens_sha256, ()), run_id)
-        if identical:
-            return Nearest(self._entries[identical[0]].candidate, 1.0, identical=True)
-        found = self._best(self._in_scope(self._lsh.query(from_signature(entry.signature)), run_id), entry)
-        if found is None or found.similarity < threshold:
-            found = self._best(self._likeliest(entry, run_id), entry)
-        return found
+        identical = self._entries.identical(entry, run_id)
+        if identical is not None:
+            return Nearest(identical, 1.0, identical=True)
+        run = None if run_id is None else _number(run_id)
+        query = Query(keys_of(entry.shingles), sketch_of(entry.signature), run, threshold)
+        found = Comparison(entry, query, list(self._parts(query)), self._entries).nearest()
+        return None if found is None else Nearest(found.candidate, found.similarity, identical=False)
 
-    def _in_scope(self, rows: Iterable[int], run_id: str | None) -> list[int]:
-        return sorted(row for row in rows if run_id is None or self._entries[row].run_id == run_id)
+    def _parts(self, query: Query) -> Iterator[Part]:
+        base = 0
+        for segment in self._segments:
+            yield Part(base, SegmentSearch(segment, query))
+            base += segment.size
+        yield Part(base, self._tail.search(query))
 
-    def _likeliest(self, entry: Entry, run_id: str | None) -> Sequence[int]:
-        rows = np.arange(len(self)) if run_id is None else np.array(self._rows.get(run_id, ()), dtype=np.intp)
-        scanned = self._signatures[: len(self)] if run_id is None else self._signatures[rows]
-        agreement = (scanned == entry.signature).sum(axis=1)
-        chosen: list[int] = rows[np.argsort(-agreement, kind="stable")[:_VERIFIED]].tolist()
-        return sorted(chosen)
+    def _freeze(self, segment: Segment, place: int) -> None:
+        """Let a segment, the last, stand instead of those from a place on and of the tail."""
+        self._segments[place:] = [segment]
+        self._tail = Tail(TAIL, self._permutations)
+        if segment.size == SEGMENT:
+            self._entries.keep_segment(place, segment.packed())
 
-    def _best(self, rows: Sequence[int], entry: Entry) -> Nearest | None:
-        """Exact similarity to each; `max` keeps the first, thus the earliest, of equals."""
-        verified = (
-            Nearest(self._entries[r].candidate, jaccard(self._entries[r].shingles, entry.shingles), identical=False)
-            for r in rows
-        )
-        return max(verified, key=lambda found: found.similarity, default=None)
+    def _build(self, sizes: list[int]) -> None:
+        """Segments of these sizes, from what is kept."""
+        kept = 0
+        while kept < len(self._segments) and self._segments[kept].size == sizes[kept]:
+            kept += 1
+        self.truncate(sum(sizes[:kept]))
+        for place in range(kept, len(sizes)):
+            packed = self._entries.segment(place) if sizes[place] == SEGMENT else None
+            if packed is None:
+                self._freeze(self._read(len(self), sizes[place]), place)
+            else:
+                self._segments.append(unpacked_segment(packed))
+
+    def _read(self, start: int, count: int) -> Segment:
+        entries = islice(self._entries.entries(after=start), count)
+        parts = []
+        while chunk := list(islice(entries, _AT_ONCE)):
+            parts.append(_segment(chunk))
+        return merged(parts)
+
+
+def _segment(entries: list[Entry]) -> Segment:
+    keys = [keys_of(entry.shingles) for entry in entries]
+    facts = Facts(
+        np.array([len(one) for one in keys], dtype=np.uint32),
+        np.array([_number(entry.run_id) for entry in entries], dtype=np.uint64),
+        np.array([sketch_of(entry.signature) for entry in entries]),
+    )
+    return built(np.concatenate(keys), facts)
+
+
+def _number(run_id: str) -> int:
+    """A number for a run, the same at every start."""
+    return int.from_bytes(hashlib.blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

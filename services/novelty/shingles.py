@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from datasketch import MinHash
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 Shingles = NDArray[np.uint64]
 Signature = NDArray[np.uint32]
+Sketch = NDArray[np.uint8]
 SCHEME = "affine32"
 
 _MULTIPLIER = 0x9E3779B97F4A7C15
@@ -27,21 +29,33 @@ def shingles(tokens: Sequence[str], k: int) -> Shingles:
 
 def jaccard(left: Shingles, right: Shingles) -> float:
     """|A ∩ B| / |A ∪ B|, exact up to 64-bit hash collisions; 1.0 for two empty sets."""
-    shared = len(np.intersect1d(left, right, assume_unique=True))
+    shared = _shared(left, right) if len(left) and len(right) else 0
     union = len(left) + len(right) - shared
     return shared / union if union else 1.0
 
 
+def _shared(left: Shingles, right: Shingles) -> int:
+    places = left.searchsorted(right)
+    places[places == len(left)] = 0
+    return int(np.count_nonzero(left[places] == right))
+
+
 def minhash(of: Shingles, permutations: int) -> MinHash:
     """A datasketch MinHash; its 32-bit hash values are the upper halves of what are hashes already."""
-    sketch = MinHash(num_perm=permutations, hashfunc=int, scheme=SCHEME)
-    sketch.update_batch(of >> np.uint64(32))
+    sketch = _empty(permutations).copy()
+    sketch.update_batch((of >> np.uint64(32)).tolist())
     return sketch
 
 
-def from_signature(signature: Signature) -> MinHash:
-    """The MinHash with these values."""
-    return MinHash(num_perm=len(signature), hashvalues=signature, scheme=SCHEME)
+@cache
+def _empty(permutations: int) -> MinHash:
+    """Drawing the permutations takes longer than all else."""
+    return MinHash(num_perm=permutations, hashfunc=int, scheme=SCHEME)
+
+
+def sketch_of(signature: Signature) -> Sketch:
+    """A quarter of a signature, for estimates: b-bit MinHash with 8 bits (Li and König, 2010)."""
+    return signature.astype(np.uint8)
 
 
 def _hash(token: str) -> int:

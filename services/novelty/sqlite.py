@@ -10,7 +10,7 @@ import numpy as np
 from archloop.contracts.messages import CandidateJudged
 from archloop.errors import Conflict, IntegrityError, InvalidInput, Unavailable
 from services.novelty.features import Features
-from services.novelty.index import Entry
+from services.novelty.kept import Entry, Kept
 from services.novelty.store import Arrival
 
 _SCHEMA = """
@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS arrivals (
 CREATE INDEX IF NOT EXISTS in_order ON arrivals (run_id, cycle, idx) WHERE submission IS NULL;
 CREATE INDEX IF NOT EXISTS settled ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by NOT NULL;
 CREATE INDEX IF NOT EXISTS released ON arrivals (released_by, position);
+CREATE INDEX IF NOT EXISTS identical ON arrivals (tokens_sha256, position) WHERE position NOT NULL;
+CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 """
 _AT_MARK = """
 SELECT candidate, run_id, cycle, idx, submission, scope, threshold, tokens_sha256, shingles, signature, family
@@ -39,6 +41,10 @@ WHERE candidate = :candidate
 _ENTRIES = """
 SELECT candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, shingles, signature
 FROM arrivals WHERE position >= ? ORDER BY position
+"""
+_IDENTICAL = """
+SELECT candidate FROM arrivals WHERE tokens_sha256 = :tokens AND position NOT NULL
+AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1
 """
 
 
@@ -105,6 +111,34 @@ class SqliteSignatures:
         """See the port."""
         for candidate, run_id, tokens, shingles, signature in self._connection.execute(_ENTRIES, (after,)):
             yield Entry(candidate, run_id, tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"))
+
+    def count(self) -> int:
+        """See the port."""
+        return int(self._connection.execute("SELECT coalesce(max(position) + 1, 0) FROM arrivals").fetchone()[0])
+
+    def identical(self, entry: Entry, run_id: str | None) -> str | None:
+        """See the port."""
+        named = {"tokens": entry.tokens_sha256, "run": run_id}
+        row = self._connection.execute(_IDENTICAL, named).fetchone()
+        return None if row is None else str(row[0])
+
+    def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
+        """See the port."""
+        places = ", ".join("?" * len(positions))
+        rows = self._connection.execute(
+            f"SELECT position, candidate, shingles FROM arrivals WHERE position IN ({places})",  # noqa: S608
+            positions,
+        )
+        return [Kept(position, candidate, np.frombuffer(shingles, "<u8")) for position, candidate, shingles in rows]
+
+    def segment(self, number: int) -> bytes | None:
+        """See the port."""
+        row = self._connection.execute("SELECT packed FROM segments WHERE number = ?", (number,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_segment(self, number: int, packed: bytes) -> None:
+        """See the port."""
+        self._connection.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (number, packed))
 
     def close(self) -> None:
         """See the port."""

@@ -1,13 +1,13 @@
 """The signature store's port, and what goes in and out of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from archloop.contracts.messages import CandidateJudged
 from services.novelty.features import Features
-from services.novelty.index import Entry
+from services.novelty.kept import Entries, Entry
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Arrival:
         return Entry(self.candidate, run_id, *self.features[:3])
 
 
-class SignatureStore(Protocol):
+class SignatureStore(Entries, Protocol):
     """Arrivals and verdicts, durable. All of it within `transaction()`: it is there whole, or not at all."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -48,9 +48,6 @@ class SignatureStore(Protocol):
 
     def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
         """The verdicts that a message released, in the order of judgement."""
-
-    def entries(self, after: int) -> Iterator[Entry]:
-        """Judged candidates in the order of judgement, without the first `after`."""
 
     def close(self) -> None:
         """Let go of everything."""
