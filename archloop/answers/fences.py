@@ -69,7 +69,7 @@ def _stop(state: StateBlock, start: int, end: int) -> int:
 
 
 def _lines(state: StateBlock, start: int, stop: int, indentation: int) -> list[str]:
-    """What follows the fence. In a quote whose first lines have no space behind the mark, a space there is the code's."""
+    """What follows the fence. In a quote whose first lines have no space behind `>`, a space there is the code's."""
     numbers = range(start + 1, stop)
     first = next((line for line in numbers if not state.isEmpty(line)), start)
     tight = all(state.src.endswith(">", 0, state.bMarks[line]) for line in (start, first))
