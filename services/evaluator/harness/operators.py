@@ -82,3 +82,8 @@ def text(value: Any) -> str:
 def counted(dim: int, rank: int) -> int:
     """A dimension, from the front."""
     return dim % rank if rank else 0
+
+
+def table(*rows: tuple[Rewrite, str]) -> dict[str, Rewrite]:
+    """By the names of operators, of which a row has several."""
+    return {name: rewrite for rewrite, names in rows for name in names.split()}

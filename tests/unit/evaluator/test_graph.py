@@ -115,6 +115,11 @@ RESPELLED = {
     "written into zeros": (chained(), net(written, c=conv())),
     "to where and what it is": (chained(), net(lambda s, x: s.c(x.to("cpu")).to(torch.float32), c=conv())),
     "another start": (chained(), nn.Sequential(nn.init.zeros_(conv().weight) is None or conv())),
+    "pools of one": (chained(), chained(nn.AvgPool2d(1, 1), nn.MaxPool2d(1))),
+    "a mean of one": (
+        chained(nn.MaxPool2d(8), nn.Flatten()),
+        chained(nn.MaxPool2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    ),
     "what the stride is anyway": (
         chained(nn.AvgPool2d(2)),
         net(lambda s, x: F.avg_pool2d(s.c(x), (2, 2), stride=2), c=conv()),
@@ -165,6 +170,7 @@ CHANGED = {
     "dropout twice": (chained(nn.Dropout(0.3)), chained(nn.Dropout(0.3), nn.Dropout(0.3))),
     "dropout always": (chained(nn.Dropout(0.3)), net(lambda s, x: F.dropout(s.c(x), 0.3), c=conv())),
     "pooling": (chained(nn.MaxPool2d(2)), chained(nn.AvgPool2d(2))),
+    "a pool of one with a stride": (chained(nn.MaxPool2d(1, 2)), chained()),
     "size of a pool": (chained(nn.MaxPool2d(2)), chained(nn.MaxPool2d(4))),
     "normalisation": (chained(nn.BatchNorm2d(WIDTH)), chained(nn.GroupNorm(2, WIDTH))),
     "groups of a normalisation": (chained(nn.GroupNorm(3, WIDTH)), chained(nn.GroupNorm(2, WIDTH))),
