@@ -1,0 +1,83 @@
+"""Stand-ins for what takes seconds: the services of an embedded run, the sandbox, drawing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from archloop.bus.parking import ParkingLot
+from archloop.contracts.messages import RunRequested
+from archloop.contracts.values import Evaluation, sha256_of
+from archloop_cli import embedded, rescoring, runs, scoring
+from archloop_cli.report import figure
+from services.evaluator import doctor
+from services.registry.sqlite import SqliteStore
+
+
+def install() -> None:
+    """For the rest of the process."""
+    runs.composed = embedded.composed = _composed
+    rescoring.evaluator = scoring.evaluator = _evaluator
+    figure.Drawing.svg = lambda *_, **__: "<svg></svg>"
+    doctor.report = lambda: [SimpleNamespace(name="seccomp", ok=True, detail="double", needed=True)]
+
+
+class Endless:
+    """Whether runs go on for ever."""
+
+    on = False
+
+
+class _Loop:
+    def __init__(self, directory: Path, store: SqliteStore) -> None:
+        self.store, self._lot = store, ParkingLot(directory / "parked")
+        self.bus = self
+
+    async def request(self, run_id: str, spec: Any) -> None:
+        await self.store.record(RunRequested(run_id=run_id, spec=spec), datetime.now(UTC))
+
+    async def finished(self, _: str) -> str | None:
+        return None if Endless.on else "completed"
+
+    async def parked(self) -> list[Any]:
+        return self._lot.list()
+
+    async def replay(self, *ids: str) -> None:
+        for each in ids:
+            self._lot.take(each)
+
+    async def settled(self) -> None: ...
+
+
+@asynccontextmanager
+async def _composed(directory: Path, base_model: str) -> AsyncIterator[_Loop]:
+    assert base_model
+    store = SqliteStore(directory / embedded.REGISTRY_FILE)
+    try:
+        yield _Loop(directory, store)
+    finally:
+        await store.close()
+
+
+class _Judge:
+    secret = SimpleNamespace(id="0" * 16)
+
+    async def evaluate(self, code: str, protocol: Any) -> Evaluation:
+        return Evaluation(
+            outcome="ok",
+            stage="predict",
+            protocol=protocol.name,
+            protocol_sha256=protocol.sha256,
+            code_sha256=sha256_of(code),
+            accuracy=0.5,
+            seconds=1.0,
+            sandbox_level="namespaces",
+            heldout_id="0" * 16,
+        )
+
+
+@asynccontextmanager
+async def _evaluator(_: Any) -> AsyncIterator[_Judge]:
+    yield _Judge()

@@ -1,0 +1,134 @@
+"""Names and words from outside, in every command: shown as they are, on one line."""
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from tests.unit.cli.test_terminal import HOSTILE
+
+pytestmark = pytest.mark.timeout(240)
+
+NAMES = [name for name in HOSTILE.values() if "\x00" not in name and "\ud800" not in name]
+MISSING = {
+    "evaluate": ["evaluate", "{}"],
+    "novelty": ["novelty", "{}"],
+    "resume": ["resume", "{}"],
+    "report": ["report", "{}"],
+    "transfer": ["transfer", "{}", "--protocols", "shapes"],
+    "transfer under": ["transfer", "exp", "--protocols", "{}"],
+    "proxy": ["proxy", "{}"],
+    "study": ["study", "{}"],
+    "preset": ["run", "--preset", "{}", "--plan"],
+    "preset file": ["run", "--preset", "{}.yaml"],
+    "protocol": ["run", "--protocol", "{}"],
+    "pairs": ["run", "--preset", "small.yaml", "--pairs", "{}"],
+    "budget": ["run", "--preset", "small.yaml", "--budget", "{}"],
+    "manifest": ["run", "--from-manifest", "{}"],
+    "parked list": ["parked", "list", "--run", "{}"],
+    "parked show": ["parked", "show", "{}", "--run", "exp"],
+    "model fetch": ["model", "fetch", "{}"],
+    "data prepare": ["data", "prepare", "{}"],
+    "lemur import": ["lemur", "import", "{}", "--out", "c"],
+    "lemur curate": ["lemur", "curate", "{}"],
+    "lemur pairs": ["lemur", "pairs", "{}", "p"],
+    "lemur export": ["lemur", "export", "{}", "o"],
+    "command": ["{}"],
+    "option": ["novelty", "--{}"],
+    "choice": ["serve", "{}"],
+    "number": ["run", "--cycles", "{}"],
+}
+OUTPUTS = {
+    "run": ["run", "--preset", "small.yaml", "--out", "{}"],
+    "env": ["env", "{}"],
+    "model pairs": ["model", "pairs", "{}", "--count", "1", "--protocol", "digits"],
+    "lemur import": ["lemur", "import", "lemur", "--out", "{}"],
+    "lemur export": ["lemur", "export", "exp", "{}"],
+}
+
+
+@pytest.mark.parametrize("args", MISSING.values(), ids=MISSING)
+def test_what_is_not_there_is_named_as_it_is(args, server, world):
+    for name in NAMES:
+        ended = server.run([each.format(name) if each != "{}" else name for each in args], world)
+        assert ended.code in {1, 2}, (name, ended)
+        assert ended.err.startswith("error ["), (name, ended)
+        assert len(ended.err.splitlines()) == 1 or all(line.startswith(" ") for line in ended.err.splitlines()[1:])
+        assert _is_plain(ended), (name, ended)
+
+
+@pytest.mark.parametrize("args", OUTPUTS.values(), ids=OUTPUTS)
+def test_what_is_made_has_any_name_and_is_told_as_it_is(args, server, world):
+    for name in NAMES:
+        if "/" in name:
+            continue
+        ended = server.run([each.replace("{}", name) for each in args], world)
+        assert ended.code == 0, (name, ended)
+        assert os.path.lexists(world / name)
+        assert _is_plain(ended), (name, ended)
+
+
+def test_files_of_a_folder_and_what_is_in_them(server, world):
+    shutil.rmtree(world / "nets")
+    (world / "nets").mkdir()
+    for name in NAMES:
+        if "/" not in name:
+            (world / "nets" / f"{name}.py").write_text(f"raise ValueError({name!r})\n")
+    ended = server.run(["novelty", "nets"], world)
+    assert (ended.code, _is_plain(ended)) == (0, True), ended
+    assert len(ended.out.splitlines()) == len([name for name in NAMES if "/" not in name])
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_signal_ends_a_run_in_a_line_and_resume_goes_on(number, code, server, world):
+    before = [("endless", []), ("signalled", [1.5, number])]
+    ended = server.run(["run", "--preset", "small.yaml", "--out", "new"], world, before)
+    assert ended.code == code, ended
+    assert f"error [interrupted] ended by {signal.Signals(number).name}" in ended.err
+    assert "`archloop resume new` goes on" in ended.err
+    assert "Traceback" not in ended.err
+    assert server.run(["resume", "new"], world).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_where_ctrl_c_is_ignored_the_other_signals_are_not(number, server, world):
+    before = [("ignored", [signal.SIGINT]), ("endless", []), ("signalled", [1.5, number])]
+    ended = server.run(["run", "--preset", "small.yaml", "--out", "new"], world, before)
+    assert (ended.code, "Traceback" in ended.err) == (128 + number, False), ended
+
+
+@pytest.mark.parametrize("what", ["KeyError", "RecursionError"])
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_bug_is_said_to_be_one_and_its_trace_is_in_a_file(what, writable, server, world):
+    (world / "tmp").mkdir()
+    before = [("bug", [what])] + ([] if writable else [("limit", ["RLIMIT_FSIZE", 0])])
+    ended = server.run(["novelty", "nets"], world, before, {"TMPDIR": str(world / "tmp")})
+    assert ended.code == 70, ended
+    assert ended.err.startswith(f"error [bug] {what}: ")
+    assert "Traceback" not in ended.err
+    if writable:
+        (trace,) = (world / "tmp").glob("archloop-*.trace")
+        assert str(trace) in ended.err
+        assert "Traceback" in trace.read_text()
+    else:
+        assert "cannot be written" in ended.err
+
+
+def test_too_little_memory_is_no_bug(server, world):
+    ended = server.run(["novelty", "nets"], world, [("bug", ["MemoryError"])])
+    assert (ended.code, ended.err) == (1, "error [memory] there is not enough memory\n")
+
+
+@pytest.mark.parametrize("args", [["--debug", "novelty", "nowhere"], ["novelty", "nowhere", "--debug"]])
+def test_debug_shows_the_traceback_too(args, server, world):
+    ended = server.run(args, world)
+    assert ended.code == 1
+    assert "Traceback" in ended.err
+    assert "error [not_found]" in ended.err
+
+
+def _is_plain(ended):
+    return all(line.expandtabs().isprintable() for line in (ended.out + ended.err).split("\n"))
