@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from archloop.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
-_PHRASES = ("Value error, ", "Assertion failed, ", "Input should be ", "Input should ")
+_PHRASES = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?:be |have )?)")
 
 
 def parsed(text: str, source: str) -> Any:
@@ -43,10 +43,9 @@ def expected(error: ErrorDetails) -> str:
             return "no field of this name"
         case "model_type" | "dict_type":
             return "a mapping of fields"
-    said = error["msg"]
-    for phrase in _PHRASES:
-        said = said.removeprefix(phrase)
-    return said
+        case "string_pattern_mismatch":
+            return f"text of the form {error['ctx']['pattern']}"
+    return _PHRASES.sub("", error["msg"])
 
 
 def _value(error: ErrorDetails) -> object:
