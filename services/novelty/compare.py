@@ -1,6 +1,7 @@
 """Judging a list of files, without a run or a store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from archloop.contracts.values import Verdict
@@ -25,8 +26,15 @@ class Comparison(NamedTuple):
     problem: str = ""
 
 
-def compare(files: Sequence[tuple[str, str | UndecodableSource]], threshold: float) -> list[Comparison]:
-    """Judge (name, source) pairs in their order; instead of a source, why there is none. Raises InvalidInput."""
+def compare(
+    files: Sequence[tuple[str, str | UndecodableSource]],
+    threshold: float,
+    graphs: Mapping[str, str | None] = MappingProxyType({}),
+) -> list[Comparison]:
+    """Judge (name, source) pairs in their order; instead of a source, why there is none. Raises InvalidInput.
+
+    `graphs` are the hashes of graphs by name, all made under one protocol.
+    """
     if not 0 <= threshold <= 1:
         raise InvalidInput("--threshold", str(threshold), "a similarity from 0 to 1")
     settings = NoveltySettings.load()
@@ -38,7 +46,7 @@ def compare(files: Sequence[tuple[str, str | UndecodableSource]], threshold: flo
         if isinstance(described, str):
             compared.append(Comparison(name, None, None, problem=described))
             continue
-        entry = Entry(name, "", *described[:3])
+        entry = Entry(name, "", *described[:3], graphs.get(name))
         judgement = check_and_insert(index, entry, threshold=threshold, run_id=None)
         entries.append(entry)
         compared.append(Comparison(name, described.family, *judgement))

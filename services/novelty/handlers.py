@@ -99,6 +99,7 @@ class NoveltyHandler:
 
 def _arrival(message: Heard, described: Features | None) -> Arrival:
     spec = NoveltySpec() if isinstance(message, CandidateLost) else message.novelty
+    evaluation = message.evaluation if isinstance(message, CandidateEvaluatedOk) else None
     scope: Literal["run", "global"] = spec.scope if message.submission is None else "global"
     return Arrival(
         candidate=message.candidate_id,
@@ -109,4 +110,6 @@ def _arrival(message: Heard, described: Features | None) -> Arrival:
         scope=scope,
         threshold=spec.threshold,
         features=described,
+        graph_sha256=evaluation and evaluation.graph_sha256,
+        protocol_sha256=evaluation.protocol_sha256 if evaluation else "",
     )

@@ -20,7 +20,7 @@ from services.novelty.kept import Entries, Entry
 from services.novelty.nearest import Comparison, Part
 from services.novelty.search import Query, SegmentSearch
 from services.novelty.segments import Facts, Segment, built, keys_of, merged, unpacked_segment
-from services.novelty.shingles import sketch_of
+from services.novelty.shingles import jaccard, sketch_of
 from services.novelty.tail import Tail
 
 TAIL = 256
@@ -30,7 +30,7 @@ _AT_ONCE = 1 << 14
 
 
 class Nearest(NamedTuple):
-    """The most similar entry in scope, the earliest of several, and whether its tokens are identical."""
+    """The most similar entry in scope, the earliest of several, or one that is the same network: `identical`."""
 
     candidate: str
     similarity: float
@@ -88,7 +88,7 @@ class NoveltyIndex:
         """The nearest earlier entry of the run, or of all runs where that is None. None if there is none."""
         identical = self._entries.identical(entry, run_id)
         if identical is not None:
-            return Nearest(identical, 1.0, identical=True)
+            return Nearest(identical.candidate, jaccard(identical.shingles, entry.shingles), identical=True)
         run = None if run_id is None else _number(run_id)
         query = Query(keys_of(entry.shingles), sketch_of(entry.signature), run, threshold)
         found = Comparison(entry, query, list(self._parts(query)), self._entries).nearest()

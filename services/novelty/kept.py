@@ -7,13 +7,29 @@ from services.novelty.shingles import Shingles, Signature
 
 
 class Entry(NamedTuple):
-    """One valid candidate: its name, its run, the hash of its tokens, its shingles and their signature."""
+    """One valid candidate: its name, its run, the hash of its tokens, its shingles and their signature.
+
+    `graph_sha256` is the hash of the graph that runs, if it is known, made under the protocol `protocol_sha256`.
+    """
 
     candidate: str
     run_id: str
     tokens_sha256: str
     shingles: Shingles
     signature: Signature
+    graph_sha256: str | None = None
+    protocol_sha256: str = ""
+
+    def is_same(self, other: "Entry") -> bool:
+        """Whether both are one network: by graph; by tokens where that cannot tell.
+
+        Two graphs differ where the networks do only if they were made alike: of the same input, sizes and rates.
+        """
+        known = self.graph_sha256 is not None and other.graph_sha256 is not None
+        if known and self.graph_sha256 == other.graph_sha256:
+            return True
+        comparable = known and self.protocol_sha256 == other.protocol_sha256
+        return self.tokens_sha256 == other.tokens_sha256 and not comparable
 
 
 class Kept(NamedTuple):
@@ -33,8 +49,8 @@ class Entries(Protocol):
     def entries(self, after: int) -> Iterator[Entry]:
         """All without the first `after`."""
 
-    def identical(self, entry: Entry, run_id: str | None) -> str | None:
-        """The name of the earliest with the same tokens, in a run or, where that is None, in all."""
+    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
+        """The earliest that is the same network (`Entry.is_same`), in a run or, where that is None, in all."""
 
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
         """Those at the positions."""
@@ -51,12 +67,13 @@ class ListedEntries:
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
-        self._identical: dict[str, list[Entry]] = {}
+        self._alike: dict[str, list[int]] = {}
 
     def append(self, entry: Entry) -> None:
         """One more, the last."""
+        for sha256 in {entry.tokens_sha256, entry.graph_sha256} - {None}:
+            self._alike.setdefault(sha256, []).append(len(self._entries))
         self._entries.append(entry)
-        self._identical.setdefault(entry.tokens_sha256, []).append(entry)
 
     def count(self) -> int:
         """See the port."""
@@ -66,10 +83,14 @@ class ListedEntries:
         """See the port."""
         yield from self._entries[after:]
 
-    def identical(self, entry: Entry, run_id: str | None) -> str | None:
+    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
         """See the port."""
-        same = self._identical.get(entry.tokens_sha256, ())
-        return next((one.candidate for one in same if run_id is None or one.run_id == run_id), None)
+        alike = (self._alike.get(sha256 or "", ()) for sha256 in (entry.tokens_sha256, entry.graph_sha256))
+        for position in sorted({position for positions in alike for position in positions}):
+            earlier = self._entries[position]
+            if earlier.is_same(entry) and run_id in (None, earlier.run_id):
+                return Kept(position, earlier.candidate, earlier.shingles)
+        return None
 
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
         """See the port."""

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS arrivals (
     candidate TEXT PRIMARY KEY, run_id TEXT NOT NULL, cycle INTEGER NOT NULL, idx INTEGER NOT NULL, submission TEXT,
     scope TEXT NOT NULL, threshold REAL NOT NULL,
     tokens_sha256 TEXT, shingles BLOB, signature BLOB, family TEXT,
-    released_by TEXT, position INTEGER UNIQUE, judged TEXT
+    released_by TEXT, position INTEGER UNIQUE, judged TEXT, graph_sha256 TEXT, protocol_sha256 TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS in_order ON arrivals (run_id, cycle, idx) WHERE submission IS NULL;
 CREATE INDEX IF NOT EXISTS settled ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by NOT NULL;
@@ -27,8 +27,15 @@ CREATE INDEX IF NOT EXISTS released ON arrivals (released_by, position);
 CREATE INDEX IF NOT EXISTS identical ON arrivals (tokens_sha256, position) WHERE position NOT NULL;
 CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 """
+_GRAPHS = """
+CREATE INDEX IF NOT EXISTS same_graph ON arrivals (graph_sha256, position)
+    WHERE position NOT NULL AND graph_sha256 NOT NULL;
+"""
+# Columns of stores that were made before there were graphs.
+_LATER = {"graph_sha256": "TEXT", "protocol_sha256": "TEXT NOT NULL DEFAULT ''"}
 _AT_MARK = """
-SELECT candidate, run_id, cycle, idx, submission, scope, threshold, tokens_sha256, shingles, signature, family
+SELECT candidate, run_id, cycle, idx, submission, scope, threshold, tokens_sha256, shingles, signature, family,
+    graph_sha256, protocol_sha256
 FROM arrivals WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND idx = (
     SELECT coalesce(max(idx) + 1, 0) FROM arrivals
     WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND released_by NOT NULL)
@@ -39,12 +46,22 @@ UPDATE arrivals SET released_by = :by, judged = :judged, position = CASE WHEN :j
 WHERE candidate = :candidate
 """
 _ENTRIES = """
-SELECT candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, shingles, signature
+SELECT candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, shingles, signature,
+    graph_sha256, protocol_sha256
 FROM arrivals WHERE position >= ? ORDER BY position
 """
+# See Entry.is_same.
 _IDENTICAL = """
-SELECT candidate FROM arrivals WHERE tokens_sha256 = :tokens AND position NOT NULL
-AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1
+SELECT position, candidate, shingles FROM (
+    SELECT * FROM (SELECT position, candidate, shingles FROM arrivals
+        WHERE graph_sha256 = :graph AND graph_sha256 NOT NULL AND position NOT NULL
+        AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT position, candidate, shingles FROM arrivals
+        WHERE tokens_sha256 = :tokens AND position NOT NULL
+        AND (:graph IS NULL OR graph_sha256 IS NULL OR protocol_sha256 != :protocol)
+        AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1)
+) ORDER BY position LIMIT 1
 """
 
 
@@ -62,6 +79,7 @@ class SqliteSignatures:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
+            self._bring_up_to_date()
         except sqlite3.OperationalError as error:
             raise Unavailable(f"signature store {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -84,16 +102,17 @@ class SqliteSignatures:
         """See the port."""
         identity = (arrival.candidate, arrival.run_id, arrival.cycle, arrival.index, arrival.submission)
         values = (*identity, arrival.scope, arrival.threshold, *_packed(arrival.features))
+        graph = (arrival.graph_sha256, arrival.protocol_sha256)
         written = self._connection.execute(
-            f"INSERT OR IGNORE INTO arrivals VALUES ({', '.join('?' * len(values))}, NULL, NULL, NULL)",  # noqa: S608
-            values,
+            f"INSERT OR IGNORE INTO arrivals VALUES ({', '.join('?' * len(values))}, NULL, NULL, NULL, ?, ?)",  # noqa: S608
+            values + graph,
         )
         return written.rowcount == 1
 
     def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
         """See the port."""
         row = self._connection.execute(_AT_MARK, {"run": run_id, "cycle": cycle}).fetchone()
-        return None if row is None else Arrival(*(*row[:7], _unpacked(*row[7:])))
+        return None if row is None else Arrival(*(*row[:7], _unpacked(*row[7:11]), *row[11:]))
 
     def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
         """See the port."""
@@ -109,18 +128,19 @@ class SqliteSignatures:
 
     def entries(self, after: int) -> Iterator[Entry]:
         """See the port."""
-        for candidate, run_id, tokens, shingles, signature in self._connection.execute(_ENTRIES, (after,)):
-            yield Entry(candidate, run_id, tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"))
+        for candidate, run_id, tokens, shingles, signature, *graph in self._connection.execute(_ENTRIES, (after,)):
+            arrays = np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4")
+            yield Entry(candidate, run_id, tokens, *arrays, *graph)
 
     def count(self) -> int:
         """See the port."""
         return int(self._connection.execute("SELECT coalesce(max(position) + 1, 0) FROM arrivals").fetchone()[0])
 
-    def identical(self, entry: Entry, run_id: str | None) -> str | None:
+    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
         """See the port."""
-        named = {"tokens": entry.tokens_sha256, "run": run_id}
-        row = self._connection.execute(_IDENTICAL, named).fetchone()
-        return None if row is None else str(row[0])
+        named = {"tokens": entry.tokens_sha256, "graph": entry.graph_sha256, "protocol": entry.protocol_sha256}
+        row = self._connection.execute(_IDENTICAL, named | {"run": run_id}).fetchone()
+        return None if row is None else Kept(row[0], row[1], np.frombuffer(row[2], "<u8"))
 
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
         """See the port."""
@@ -143,6 +163,13 @@ class SqliteSignatures:
     def close(self) -> None:
         """See the port."""
         self._connection.close()
+
+    def _bring_up_to_date(self) -> None:
+        there = {row[1] for row in self._connection.execute("PRAGMA table_info(arrivals)")}
+        for name, kind in _LATER.items():
+            if name not in there:
+                self._connection.execute(f"ALTER TABLE arrivals ADD COLUMN {name} {kind}")
+        self._connection.executescript(_GRAPHS)
 
     def _check(self, path: Path | str, made_with: str) -> None:
         with self.transaction():

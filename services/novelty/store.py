@@ -22,13 +22,15 @@ class Arrival:
     scope: Literal["run", "global"]
     threshold: float
     features: Features | None
+    graph_sha256: str | None = None
+    protocol_sha256: str = ""
 
     @property
     def entry(self) -> Entry:
         """As it stands in the index. A submission belongs to no run, whatever its batch is called."""
         assert self.features is not None
         run_id = self.run_id if self.submission is None else ""
-        return Entry(self.candidate, run_id, *self.features[:3])
+        return Entry(self.candidate, run_id, *self.features[:3], self.graph_sha256, self.protocol_sha256)
 
 
 class SignatureStore(Entries, Protocol):
