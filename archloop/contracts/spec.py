@@ -40,7 +40,7 @@ class GenerationSpec(_Strict):
 class NoveltySpec(_Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""
 
-    threshold: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.85
+    threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.85
     scope: Literal["run", "global"] = "run"
 
 

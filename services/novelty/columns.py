@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint64]
 WORD = 64
+_BITS_A_LINE = 256
+"""Reading so many single bits takes as long as adding as many whole words."""
 
 
 def packed(matrix: NDArray[np.uint8]) -> Bits:
@@ -58,19 +60,22 @@ def places(bits: Bits) -> NDArray[np.int64]:
 
 def totals(digits: Sequence[Bits]) -> NDArray[np.uint32]:
     """All sums."""
-    total = np.zeros(len(digits[0]) * WORD, dtype=np.uint32)
+    number = np.uint8 if len(digits) <= 8 else np.uint32
+    total = np.zeros(len(digits[0]) * WORD, dtype=number)
     for weight, digit in enumerate(digits):
-        total += unpacked(digit).astype(np.uint32) << np.uint32(weight)
-    return total
+        plane = unpacked(digit).astype(number, copy=False)
+        plane <<= number(weight)
+        total += plane
+    return total.astype(np.uint32)
 
 
-def sums_at(digits: Sequence[Bits], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sums of some bits."""
-    words, shifts = rows // WORD, (rows % WORD).astype(np.uint64)
-    total = np.zeros(len(rows), dtype=np.int64)
-    for weight, digit in enumerate(digits):
-        total += (digit[words] >> shifts & np.uint64(1)).astype(np.int64) << weight
-    return total
+def counts_at(bitmaps: Bits, lines: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In how many of these lines of a matrix some bits are set: by adding lines, or bit by bit if those are few."""
+    if len(rows) * _BITS_A_LINE > bitmaps.shape[1] * WORD:
+        return totals(summed([bitmaps[line] for line in lines]))[rows].astype(np.int64)
+    bits = bitmaps[lines[:, None], rows // WORD] >> (rows % WORD).astype(np.uint64) & np.uint64(1)
+    counts: NDArray[np.int64] = bits.sum(axis=0, dtype=np.int64)
+    return counts
 
 
 def _added(waiting: list[Bits]) -> tuple[list[Bits], Bits]:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.novelty.columns import WORD, Bits, Ranges, highest, packed, places, summed, sums_at, totals
+from services.novelty.columns import WORD, Bits, Ranges, counts_at, highest, packed, places, summed, totals
 from services.novelty.segments import Facts, Keys, Segment
 from services.novelty.shingles import Sketch
 
@@ -21,7 +21,7 @@ _NEVER = 1 << 40
 _CHEAP = 2048
 _SPREAD = 16
 _SAMPLES = 3
-_LIKELY = 256
+_LIKELY = 128
 _FEW = 32
 _AT_ONCE = 32
 
@@ -144,7 +144,8 @@ class SegmentSearch:
 
     def _there(self, hits: Hits, columns: Rows) -> Hits:
         """The same rows, with what they have of these keys too."""
-        return Hits(hits.rows, hits.counts + sums_at(self._summed(columns), hits.rows), hits.unseen - len(columns))
+        counts = counts_at(self._segment.common.bitmaps, columns, hits.rows)
+        return Hits(hits.rows, hits.counts + counts, hits.unseen - len(columns))
 
     @cached_property
     def _scope(self) -> Bits:

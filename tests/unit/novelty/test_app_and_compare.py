@@ -4,9 +4,10 @@ import pytest
 
 from archloop.bus.memory import MemoryBus
 from archloop.contracts.envelope import Envelope
+from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.topology import NOVELTY, Queue
 from archloop.contracts.values import Outcome, Verdict
-from archloop.errors import Misconfigured
+from archloop.errors import InvalidInput, Misconfigured
 from services.novelty.app import running
 from services.novelty.compare import compare
 from services.novelty.settings import NoveltySettings
@@ -88,3 +89,28 @@ def test_a_file_that_is_no_python_is_a_line_with_its_problem_and_the_rest_is_jud
     assert (text.file, text.verdict) == ("notes.txt", None)
     assert text.problem.startswith("source cannot be parsed")
     assert last.nearest == first.file
+
+
+@pytest.mark.parametrize("threshold", [0.0, 5e-324, 1e-9, 0.5, 1 - 2**-53, 1.0])
+def test_any_threshold_from_nothing_to_all_is_judged_by(seed_net, threshold):
+    files = [("a", seed_net(1)), ("b", seed_net(2)), ("c", seed_net(1))]
+    first, second, third = compare(files, threshold=threshold)
+    assert (first.verdict, third.verdict) == (Verdict.NOVEL, Verdict.EXACT_DUPLICATE)
+    assert (second.verdict is Verdict.NOVEL) == (second.similarity < threshold)
+
+
+@pytest.mark.parametrize("threshold", [-1e-9, -1.0, 1 + 2**-52, 85.0, float("inf"), float("-inf"), float("nan")])
+def test_a_threshold_that_is_no_similarity_is_refused_by_its_option(threshold):
+    with pytest.raises(InvalidInput, match=r"^--threshold: .* is not valid; expected a similarity from 0 to 1$"):
+        compare([("a", "x = 1"), ("b", "x = 2")], threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 5e-324, 0.3, 1.0])
+def test_a_run_may_have_any_threshold(threshold):
+    assert NoveltySpec(threshold=threshold).threshold == threshold
+
+
+@pytest.mark.parametrize("threshold", [-1e-9, 1.1, float("inf"), float("nan")])
+def test_a_run_may_have_no_other(threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        NoveltySpec(threshold=threshold)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.novelty.columns import Ranges, highest, packed, places, summed, sums_at, totals, unpacked
+from services.novelty.columns import Ranges, counts_at, highest, packed, places, summed, totals, unpacked
 
 
 def matrix(lines: int, rows: int, seed: int, share: float = 0.4) -> np.ndarray:
@@ -15,8 +15,14 @@ def test_sums_of_bitmaps_are_those_of_the_numbers(lines):
     ones = matrix(lines, 192, lines)
     digits, expected = summed(list(packed(ones))), ones.sum(axis=0)
     assert totals(digits).tolist() == expected.tolist()
-    some = np.array([0, 5, 63, 64, 191])
-    assert sums_at(digits, some).tolist() == expected[some].tolist()
+
+
+@pytest.mark.parametrize("rows", [[], [0], [5, 63, 64, 191], list(range(0, 192, 3))])
+@pytest.mark.parametrize("lines", [1, 5, 32, 300])
+def test_counts_at_some_rows_are_those_of_all(lines, rows):
+    ones, chosen = matrix(400, 192, lines), np.arange(lines) + 50
+    expected = ones[chosen].sum(axis=0)[rows]
+    assert counts_at(packed(ones), chosen, np.array(rows, dtype=np.int64)).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("lines", [1, 3, 16, 40])
