@@ -161,12 +161,16 @@ def evaluate(
 def novelty(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of .py files.")],
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, callback=finite)] = 0.85,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Build them in the sandbox, and compare the graphs that run too.")
+    ] = False,
+    protocol: Annotated[str, typer.Option(help="With --graph: for images of its shape.")] = "shapes",
     as_json: Json = False,
 ) -> None:
     """Judge architectures against each other, in the order given: one line a file."""
     from archloop_cli import scoring
 
-    raise typer.Exit(scoring.novelty(paths, threshold, as_json=as_json))
+    raise typer.Exit(scoring.novelty(paths, threshold, protocol if graph else None, as_json=as_json))
 
 
 @app.command("doctor")

@@ -15,10 +15,12 @@ from archloop_cli.walking import Found, Skipped
 from services.evaluator.app import evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.tracing import traced
 from services.novelty.compare import Comparison, compare
 
 _MEASURES = (
-    *("parameters", "flops", "activation_bytes", "uncounted", "precision", "memory_format"),
+    *("parameters", "flops", "activation_bytes", "uncounted", "graph_sha256", "untraced"),
+    *("precision", "memory_format"),
     *("seconds", "seconds_per_step", "peak_memory_bytes"),
 )
 _FIELDS = ("outcome", "stage", "detail", "accuracy", "test_accuracy", *_MEASURES, "sandbox_level", "device")
@@ -40,16 +42,33 @@ async def evaluate(files: list[Path], protocol_name: str, *, as_json: bool) -> N
             await _ended(tasks)
 
 
-def novelty(paths: list[Path], threshold: float, *, as_json: bool) -> int:
-    """Judge every file against those before it; 1 where one in a folder could not be read, or there was none."""
+def novelty(paths: list[Path], threshold: float, protocol_name: str | None = None, *, as_json: bool) -> int:
+    """Judge every file against those before it; 1 where one in a folder could not be read, or there was none.
+
+    By their graphs too where a protocol is named, at whose input shape they are built in the sandbox.
+    """
+    protocol = protocols.load(protocol_name) if protocol_name else None
     found = list(walking.sources(paths))
     files = [(str(each.path), _text(each.content)) for each in found if isinstance(each, Found)]
     skipped = [each for each in found if isinstance(each, Skipped)]
     for each in skipped:
         terminal.say(f"{each.path}: {each.why}", mark="skipped", style="yellow")
-    for comparison in compare(files, threshold):
+    graphs = asyncio.run(_graphs(files, protocol)) if protocol else {}
+    for comparison in compare(files, threshold, graphs):
         terminal.put_json(comparison._asdict()) if as_json else terminal.put(_judged(comparison))
     return int(not files or any(each.lost for each in skipped))
+
+
+async def _graphs(files: Sequence[tuple[str, str | UndecodableSource]], protocol: Protocol) -> dict[str, str | None]:
+    """The hashes of the graphs of those that can be built, by name."""
+    found: dict[str, str | None] = {}
+    async with evaluator(EvaluatorSettings.load()) as judge:
+        with bars(transient=True) as advance:
+            for done, (name, text) in enumerate(files, 1):
+                if isinstance(text, str):
+                    found[name] = (await traced(judge.sandbox, text, protocol)).measures.graph_sha256
+                advance("building", done, len(files))
+    return found
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Evaluation]]) -> None:

@@ -1,9 +1,12 @@
 """The graph of a network as the sandbox tells it, and that telling it changes nothing else."""
 
+import json
+
 import pytest
 import pytest_asyncio
 
 from archloop.contracts.values import Outcome
+from archloop_cli import scoring
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
@@ -79,3 +82,13 @@ async def test_a_network_that_has_no_graph_is_scored_as_without_one(evaluator, s
 async def test_a_network_that_fails_is_not_followed(evaluator):
     told = await evaluator.evaluate(GOOD.replace(FORWARD, "        return x.no_such_thing\n"), ROOMY)
     assert (told.outcome, told.graph_sha256, told.untraced) == (Outcome.SHAPE_ERROR, None, "")
+
+
+def test_files_are_compared_by_their_graphs_where_that_is_asked_for(tmp_path, capsys):
+    any_size = [code.replace("nn.MaxPool2d(4)", "nn.AdaptiveMaxPool2d(2)") for code in (GOOD, RESPELT, WIDER)]
+    for number, code in enumerate([*any_size, GOOD.replace("nn.MaxPool2d(4)", "nn.Nothing()")]):
+        (tmp_path / f"{number}.py").write_text(code)
+    assert scoring.novelty([tmp_path], 0.85, "shapes", as_json=True) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["verdict"] for each in told[:2]] == ["novel", "exact_duplicate"]
+    assert "exact_duplicate" not in [each["verdict"] for each in told[2:]]
