@@ -63,15 +63,17 @@ def filled(path: Path, source: Iterator[Entry], count: int) -> SqliteSignatures:
 def cost(path: Path, decisions: Sequence[Entry]) -> dict[str, Any]:
     """Of one start and so many decisions."""
     store = SqliteSignatures(path)
-    before, started = resident(), time.perf_counter()
+    before, started, cpu = resident(), time.perf_counter(), time.process_time()
     index = NoveltyIndex(store, PERMUTATIONS)
     index.catch_up()
-    start_s, used = time.perf_counter() - started, resident() - before
+    start_s, start_cpu_s = time.perf_counter() - started, time.process_time() - cpu
+    used = resident() - before
     spent = [timed(lambda entry=entry: index.nearest(entry, threshold=THRESHOLD, run_id=None)) for entry in decisions]
     quantiles = np.percentile(spent, [50, 99, 99.9]).round(3).tolist()
     return {
         "entries": len(index),
         "start_s": round(start_s, 1),
+        "start_cpu_s": round(start_cpu_s, 1),
         "bytes_an_entry": round(used / len(index)),
         "peak_bytes_an_entry": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / len(index)),
         "cpu_ms": dict(zip(("p50", "p99", "p99.9"), quantiles, strict=True)),

@@ -26,7 +26,7 @@ from services.novelty.tail import Tail
 TAIL = 256
 SEGMENT = 1 << 18
 _MANY = 16 * TAIL
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 12
 
 
 class Nearest(NamedTuple):

@@ -21,8 +21,8 @@ Postings = NDArray[np.uint64]
 """A key in the upper half and a row in the lower."""
 
 _COMMON = 64
-_CELLS_AT_ONCE = 1 << 26
-_POSTINGS_AT_ONCE = 1 << 22
+_CELLS_AT_ONCE = 1 << 24
+_POSTINGS_AT_ONCE = 1 << 20
 _HALF = np.uint64(32)
 
 

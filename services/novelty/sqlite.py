@@ -25,6 +25,7 @@ CREATE INDEX IF NOT EXISTS in_order ON arrivals (run_id, cycle, idx) WHERE submi
 CREATE INDEX IF NOT EXISTS settled ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by NOT NULL;
 CREATE INDEX IF NOT EXISTS released ON arrivals (released_by, position);
 CREATE INDEX IF NOT EXISTS identical ON arrivals (tokens_sha256, position) WHERE position NOT NULL;
+CREATE TABLE IF NOT EXISTS sets (position INTEGER PRIMARY KEY, candidate TEXT NOT NULL, shingles BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 """
 _GRAPHS = """
@@ -45,23 +46,28 @@ UPDATE arrivals SET released_by = :by, judged = :judged, position = CASE WHEN :j
     ELSE (SELECT coalesce(max(position) + 1, 0) FROM arrivals) END
 WHERE candidate = :candidate
 """
+# The shingles of what is judged stand by position, where they are read quickest.
+_MOVE = (
+    "INSERT INTO sets SELECT position, candidate, shingles FROM arrivals WHERE position NOT NULL AND {}",
+    "UPDATE arrivals SET shingles = NULL WHERE position NOT NULL AND {}",
+)
 _ENTRIES = """
-SELECT candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, shingles, signature,
+SELECT a.candidate, CASE WHEN submission IS NULL THEN run_id ELSE '' END, tokens_sha256, sets.shingles, signature,
     graph_sha256, protocol_sha256
-FROM arrivals WHERE position >= ? ORDER BY position
+FROM sets JOIN arrivals AS a USING (candidate) WHERE sets.position >= ? ORDER BY sets.position
 """
 # See Entry.is_same.
 _IDENTICAL = """
-SELECT position, candidate, shingles FROM (
-    SELECT * FROM (SELECT position, candidate, shingles FROM arrivals
+SELECT position, sets.candidate, shingles FROM sets JOIN (
+    SELECT * FROM (SELECT position FROM arrivals
         WHERE graph_sha256 = :graph AND graph_sha256 NOT NULL AND position NOT NULL
         AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1)
     UNION ALL
-    SELECT * FROM (SELECT position, candidate, shingles FROM arrivals
+    SELECT * FROM (SELECT position FROM arrivals
         WHERE tokens_sha256 = :tokens AND position NOT NULL
         AND (:graph IS NULL OR graph_sha256 IS NULL OR protocol_sha256 != :protocol)
         AND (:run IS NULL OR (run_id = :run AND submission IS NULL)) ORDER BY position LIMIT 1)
-) ORDER BY position LIMIT 1
+) USING (position) ORDER BY position LIMIT 1
 """
 
 
@@ -118,6 +124,8 @@ class SqliteSignatures:
         """See the port."""
         said = None if judged is None else judged.model_dump_json()
         self._connection.execute(_SETTLE, {"by": released_by, "judged": said, "candidate": candidate})
+        for move in _MOVE:
+            self._connection.execute(move.format("candidate = ?"), (candidate,))
 
     def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
         """See the port."""
@@ -146,7 +154,7 @@ class SqliteSignatures:
         """See the port."""
         places = ", ".join("?" * len(positions))
         rows = self._connection.execute(
-            f"SELECT position, candidate, shingles FROM arrivals WHERE position IN ({places})",  # noqa: S608
+            f"SELECT position, candidate, shingles FROM sets WHERE position IN ({places})",  # noqa: S608
             positions,
         )
         return [Kept(position, candidate, np.frombuffer(shingles, "<u8")) for position, candidate, shingles in rows]
@@ -170,6 +178,11 @@ class SqliteSignatures:
             if name not in there:
                 self._connection.execute(f"ALTER TABLE arrivals ADD COLUMN {name} {kind}")
         self._connection.executescript(_GRAPHS)
+        with self.transaction():
+            (moved,) = self._connection.execute("PRAGMA user_version").fetchone()
+            for move in _MOVE if not moved else ():
+                self._connection.execute(move.format("shingles NOT NULL"))
+            self._connection.execute("PRAGMA user_version = 1")
 
     def _check(self, path: Path | str, made_with: str) -> None:
         with self.transaction():

@@ -1,6 +1,7 @@
 """What every signature store must do: in memory, in a file, and in a file that is reopened after every step."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -215,3 +216,48 @@ def test_two_handlers_on_one_file_take_turns_without_a_gap(tmp_path: Path) -> No
     settled(theirs, arrival(0).candidate, "m", verdict(0))
     assert [entry.candidate for entry in ours.entries(0)] == [arrival(0).candidate]
     assert recorded(theirs, arrival(0)) == [False]
+
+
+_BEFORE = """
+CREATE TABLE made_with (settings TEXT NOT NULL);
+INSERT INTO made_with VALUES ('');
+CREATE TABLE arrivals (
+    candidate TEXT PRIMARY KEY, run_id TEXT NOT NULL, cycle INTEGER NOT NULL, idx INTEGER NOT NULL, submission TEXT,
+    scope TEXT NOT NULL, threshold REAL NOT NULL,
+    tokens_sha256 TEXT, shingles BLOB, signature BLOB, family TEXT,
+    released_by TEXT, position INTEGER UNIQUE, judged TEXT
+) WITHOUT ROWID;
+"""
+
+
+@pytest.mark.parametrize("openings", [1, 2, 3])
+def test_a_store_of_an_earlier_version_has_all_that_it_had(tmp_path: Path, openings: int) -> None:
+    arrivals = [arrival(index) for index in range(6)]
+    with sqlite3.connect(tmp_path / "s.sqlite") as old:
+        old.executescript(_BEFORE)
+        for position, one in enumerate(arrivals):
+            judged = verdict(one.index).model_dump_json() if position < 4 else None
+            settled_as = ("m", position, judged) if judged else (None, None, None)
+            features = (one.features.tokens_sha256, one.features.shingles.tobytes(), one.features.signature.tobytes())
+            identity = (one.candidate, "r", 0, one.index, None, "run", 0.85)
+            old.execute(
+                f"INSERT INTO arrivals VALUES ({', '.join('?' * 14)})", (*identity, *features, "x", *settled_as)
+            )
+    old.close()
+    for _ in range(openings):
+        store = SqliteSignatures(tmp_path / "s.sqlite")
+        entries = list(store.entries(0))
+        assert [entry.candidate for entry in entries] == [one.candidate for one in arrivals[:4]]
+        assert all(np.array_equal(e.shingles, a.features.shingles) for e, a in zip(entries, arrivals, strict=False))
+        assert [kept.candidate for kept in store.kept([1, 3])] == [arrivals[1].candidate, arrivals[3].candidate]
+        assert store.identical(arrivals[2].entry, "r").candidate == arrivals[2].candidate
+        assert np.array_equal(store.at_mark("r", 0).features.shingles, arrivals[4].features.shingles)
+        assert len(store.released_by("m")) == 4
+        store.close()
+
+
+def test_segments_are_kept_with_the_transaction(store: Stores) -> None:
+    current = store()
+    with current.transaction():
+        current.keep_segment(0, b"first")
+    assert (store().segment(0), store().segment(1)) == (b"first", None)
