@@ -33,6 +33,16 @@ def held(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def refuse_held(directory: Path) -> None:
+    """Raises Conflict where another process holds the directory; nothing is made or kept."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            _take(descriptor, directory)
+        finally:
+            os.close(descriptor)
+
+
 def _opened(directory: Path) -> int:
     try:
         return os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

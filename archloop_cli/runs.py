@@ -75,7 +75,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
         with terminal.working(f"fetching {spec.base_model}, the first time only"):
             fetched(spec.base_model)
     with places.begun(directory, unless=MANIFEST), lock.held(directory):
-        refuse_taken(directory)
+        _refuse_begun(directory)
         Guard(directory).check_disk()
         if lines is not None:
             spec = bootstrap.stored(spec, lines, directory)
@@ -84,7 +84,12 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
 
 
 def refuse_taken(directory: Path) -> None:
-    """Raises Conflict where a run is there."""
+    """Raises Conflict where a run is there, or is just begun; of one that is under way it says by whom."""
+    lock.refuse_held(directory)
+    _refuse_begun(directory)
+
+
+def _refuse_begun(directory: Path) -> None:
     if (directory / MANIFEST).exists():
         raise Conflict(
             f"{directory} holds a run already: `archloop resume {directory}` goes on with it, or choose another --out"

@@ -93,6 +93,22 @@ def test_a_signal_ends_a_run_in_a_line_and_resume_goes_on(number, code, server, 
     assert server.run(["resume", "new"], world).code == 0
 
 
+@pytest.mark.parametrize("seed", [3, 9])
+@pytest.mark.parametrize("out", ["exp", "new"])
+def test_who_starts_a_second_run_is_told_who_is_there(seed, out, server, world):
+    (world / "new").mkdir()
+    before = {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
+    ended = server.run(
+        ["run", "--preset", "small.yaml", "--seed", seed, "--out", out], world, [("locked", ["exp", "new"])]
+    )
+    assert ended.code == 1
+    assert "error [conflict]" in ended.err
+    assert " is in use by process " in ended.err
+    assert len(ended.err.splitlines()) == 1
+    after = {path: path.read_bytes() for path in world.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_where_ctrl_c_is_ignored_the_other_signals_are_not(number, server, world):
     before = [("ignored", [signal.SIGINT]), ("endless", []), ("signalled", [1.5, number])]

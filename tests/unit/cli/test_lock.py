@@ -54,6 +54,19 @@ def test_who_comes_second_is_told_who_is_there_and_changes_nothing(holder, tmp_p
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_to_ask_who_is_there_makes_nothing(holder, tmp_path):
+    lock.refuse_held(tmp_path)
+    lock.refuse_held(tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())
+    process = holder()
+    for _ in range(2):
+        with pytest.raises(Conflict, match=f"process {process.pid} "):
+            lock.refuse_held(tmp_path)
+    process.kill()
+    process.wait()
+    lock.refuse_held(tmp_path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_its_holder(number, holder, tmp_path):
     process = holder()
