@@ -110,6 +110,6 @@ def _arrival(message: Heard, described: Features | None) -> Arrival:
         scope=scope,
         threshold=spec.threshold,
         features=described,
-        graph_sha256=evaluation and evaluation.graph_sha256,
+        graph_sha256=evaluation.graph_sha256 if evaluation else None,
         protocol_sha256=evaluation.protocol_sha256 if evaluation else "",
     )

@@ -71,7 +71,7 @@ class ListedEntries:
 
     def append(self, entry: Entry) -> None:
         """One more, the last."""
-        for sha256 in {entry.tokens_sha256, entry.graph_sha256} - {None}:
+        for sha256 in {entry.tokens_sha256, entry.graph_sha256 or entry.tokens_sha256}:
             self._alike.setdefault(sha256, []).append(len(self._entries))
         self._entries.append(entry)
 

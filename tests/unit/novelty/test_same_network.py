@@ -135,7 +135,7 @@ def test_a_store_from_before_there_were_graphs_is_read_and_written(tmp_path):
     SqliteSignatures(path).close()
     old = sqlite3.connect(path)
     old.executescript("""DROP INDEX same_graph; ALTER TABLE arrivals DROP COLUMN graph_sha256;
-        ALTER TABLE arrivals DROP COLUMN protocol_sha256;""")
+        ALTER TABLE arrivals DROP COLUMN protocol_sha256; DROP TABLE sets; PRAGMA user_version = 0;""")
     one = features("t")
     old.execute(
         "INSERT INTO arrivals VALUES ('old', 'r', 0, 0, NULL, 'run', .85, 't', ?, ?, 'plain', 'm', 0, NULL)",
