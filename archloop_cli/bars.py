@@ -21,7 +21,9 @@ def bars(*, transient: bool = False) -> Iterator[Callable[[str, int, int], None]
         TextColumn("{task.completed}/{task.total}", markup=False),
         TimeRemainingColumn(),
     )
-    progress, tasks = Progress(*columns, console=terminal.err, transient=transient), dict[str, TaskID]()
+    shown = terminal.err.is_terminal or not transient  # elsewhere all that is left of them would be an empty line
+    progress = Progress(*columns, console=terminal.err, transient=transient, disable=not shown)
+    tasks = dict[str, TaskID]()
 
     def advance(step: str, done: int, total: int) -> None:
         if step not in tasks:
