@@ -28,6 +28,7 @@ class Assignments(Calls):
 
     def bind(self, target: ast.expr, value: Value) -> None:
         """Give a target its value."""
+        value = self.held(value)
         match target:
             case ast.Name(id=name):
                 self._bind_name(name, value)
@@ -59,8 +60,9 @@ class Assignments(Calls):
         """From now on the variable is a place whose content changes."""
         frame = self.frame
         if name not in frame.cells:
-            value = frame.values.get(name) or frame.unbound.get(name)
-            frame.values[name] = self.effect("cell") if value is None else self.effect("cell", value)
+            value = frame.values.get(name, frame.unbound.get(name))
+            cell = frame.values[name] = self.effect("cell") if value is None else self.effect("cell", value)
+            cell.is_cell = True
             frame.cells[name] = frame.depth
 
     def _bind_attribute(self, owner: Value, name: str, value: Value) -> None:
@@ -77,34 +79,47 @@ class Assignments(Calls):
         if made is not None and made[0] == "display" and len(made[1]) == len(targets) and not starred:
             parts = made[1]
         else:
-            item = self.step if self.facts.ordered else self.pure
-            count = f"{len(targets)}*" if starred else str(len(targets))
-            parts = [item("item", count, str(place), value) for place in range(len(targets))]
+            parts = self._items(targets, value)
         for target, part in zip(targets, parts, strict=True):
             self.bind(target, part)
+
+    def _items(self, targets: Sequence[ast.expr], value: Value) -> list[Value]:
+        """What a value consists of, where it is not spelt out."""
+        make = self.step if self.facts.ordered else self.pure
+        stars = [place for place, target in enumerate(targets) if isinstance(target, ast.Starred)]
+        if type(value) is Node and value.parts[0] == "shape" and not stars:
+            return [make(value, "[", place, "]") for place in range(len(targets))]
+        count = f"{len(targets)}*{stars[0]}" if stars else str(len(targets))
+        return [make("item", count, str(place), value) for place in range(len(targets))]
 
     def _do_assign(self, node: ast.Assign) -> None:
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if _match(targets, values):
-                for target, value in zip(targets, [self._assigned(value) for value in values], strict=True):
+                for target, value in zip(targets, [*map(self._assigned, values, targets)], strict=True):
                     self.bind(target, value)
                 return
-        value = self._assigned(node.value)
+        value = self._assigned(node.value, *node.targets)
         for target in node.targets:
             self.bind(target, value)
 
-    def _assigned(self, node: ast.expr) -> Value:
-        """A list may grow; the content of a place that changes is looked up now."""
+    def _assigned(self, node: ast.expr, *targets: ast.expr) -> Value:
+        """A list, or layers one after the other, may grow."""
         value = self.value(node)
-        if type(node) is ast.List and type(value) is Node and value.layer is not None:
+        is_variable = all(type(target) is ast.Name for target in targets)
+        is_new = type(node) is ast.List or (type(node) is ast.Call and not node.args and not node.keywords)
+        if (
+            is_variable
+            and is_new
+            and type(value) is Node
+            and value.layer is not None
+            and value.layer[0] in ("display", "Sequential")
+        ):
             value.items, value.layer = list(value.layer[1]), None
-        elif type(node) is ast.Name and node.id in self.frame.cells:
-            return self.step("get", value)
         return value
 
     def _do_annassign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
-            self.bind(node.target, self._assigned(node.value))
+            self.bind(node.target, self._assigned(node.value, node.target))
 
     def _do_augassign(self, node: ast.AugAssign) -> None:
         if isinstance(node.op, ast.Add) and isinstance(node.target, ast.Name) and self._grow(node.target, node.value):
@@ -123,15 +138,27 @@ class Assignments(Calls):
             self.effect(operation, owner, "[", index, "]", self.value(node.value))
         self.stream.flush()
 
+    def _lengthen(self, owner: ast.Attribute, added: ast.expr) -> bool:
+        """Add to layers one after the other that are an attribute, while nothing was made of them."""
+        if not self.frame.building or self.value(owner.value) != SELF or self.facts.dynamic:
+            return False
+        made = self.frame.fields.get(owner.attr)
+        if type(made) is not Node or made.at >= 0 or made.layer is None or made.layer[0] != "Sequential":
+            return False
+        elements = [*made.layer[1], self.value(added)]
+        made.parts, made.layer = ("Sequential", "(", *elements, ")"), ("Sequential", elements)
+        made.portable = all(part.portable for part in elements if type(part) is Node)
+        return made.portable
+
     def _grow(self, target: ast.Name, added: ast.expr, *, one: bool = False) -> bool:
         """Add to a list that nobody has read yet."""
         known = self.frame.values.get(target.id)
         if type(known) is not Node or known.items is None:
             return False
         if one:
-            known.items.append(self.value(added))
+            known.items.append(self.held(self.value(added)))
         elif isinstance(added, ast.List | ast.Tuple) and not any(isinstance(e, ast.Starred) for e in added.elts):
-            known.items += [self.value(element) for element in added.elts]
+            known.items += [self.held(self.value(element)) for element in added.elts]
         else:
             return False
         return known.items is not None

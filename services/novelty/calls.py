@@ -3,13 +3,16 @@
 import ast
 from collections.abc import Mapping, Sequence
 
+from services.novelty.binding import Arguments
 from services.novelty.constants import Sizes
 from services.novelty.frames import Frame
 from services.novelty.names import SELF, Value
 from services.novelty.program import ALWAYS, FUNCTIONS, Function, Program, Unit, parameters
 from services.novelty.signatures import canonical
-from services.novelty.torch_calls import Arguments, TorchCalls, is_move
+from services.novelty.torch_calls import TorchCalls, is_move
+from services.novelty.trees import nodes
 
+_INNER = frozenset({ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.NamedExpr})
 _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 
 
@@ -81,7 +84,8 @@ class Calls(TorchCalls):
             if inlined is not None:
                 self.named.add(name)
                 return inlined
-        return self.step(unit.token, *self._by_position(function, arguments, skipped=int(is_method)).parts)
+        make = self.step if self.facts.stateful else self.stable
+        return make(unit.token, *self._by_position(function, arguments, skipped=int(is_method)).parts)
 
     def _by_position(self, function: Function, arguments: Arguments, *, skipped: int) -> Arguments:
         """Named arguments under the number of their parameter; without those that are the default."""
@@ -110,15 +114,11 @@ class Calls(TorchCalls):
         positional = [arg.arg for arg in (*spec.posonlyargs, *spec.args)]
         pairs = [*zip(reversed(positional), reversed(spec.defaults), strict=False)]
         pairs += [(arg.arg, d) for arg, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None]
-        frame, self.frame = self.frame, Frame(module=True)
-        try:
-            return {name: self.value(default) for name, default in pairs}
-        finally:
-            self.frame = frame
+        return {name: self.of_module(default) for name, default in pairs}
 
     def inlined(self, function: Function, arguments: Arguments, *, instance: bool) -> Value | None:
         """What a function returns that is called here and nowhere else; None where it cannot be read in place."""
-        if not _is_straight(function) or arguments.is_open or function.args.vararg or function.args.kwarg:
+        if not self._is_straight(function) or arguments.is_open or function.args.vararg or function.args.kwarg:
             return None
         names = parameters(function)[int(instance) :]
         given = dict(zip(names, arguments.positional, strict=False)) | arguments.named
@@ -131,16 +131,33 @@ class Calls(TorchCalls):
         frame = self.frame
         own: dict[str, Value] = {parameters(function)[0]: SELF} if instance else {}
         self.frame = Frame(
-            values=own | {name: defaults[name] for name in missing} | given,
+            values=own | {name: defaults[name] for name in missing} | {n: self.held(v) for n, v in given.items()},
             body=function.body,
             fields=frame.fields if instance else {},
             building=frame.building,
+            portable=frame.portable,
+            fresh=frame.fresh,
             depth=frame.depth,
         )
         try:
             return self.returned(function.body)
         finally:
             self.frame = frame
+
+    def _is_straight(self, function: Function) -> bool:
+        """Without branches, decorators or inner functions; a return comes last or never."""
+        body = [statement for statement in function.body if not self.is_noise(statement)]
+        if not body or isinstance(function, ast.AsyncFunctionDef) or function.decorator_list:
+            return False
+        if (self.facts.nested or self.facts.walrus) and any(
+            type(node) in _INNER for node in nodes(function) if node is not function
+        ):
+            return False
+        return all(isinstance(s, _STRAIGHT) or (isinstance(s, ast.Return) and s is body[-1]) for s in body)
+
+    def is_noise(self, statement: ast.stmt) -> bool:
+        """Whether a statement does nothing."""
+        raise NotImplementedError
 
     def returned(self, body: Sequence[ast.stmt]) -> Value:
         """Read statements without branches; what the last one returns."""
@@ -153,11 +170,3 @@ def _called(unit: Unit) -> Function | None:
         return unit.node
     functions = unit.members if isinstance(unit.node, ast.ClassDef) else []
     return next((f for f in functions if isinstance(f, FUNCTIONS) and f.name == "__init__"), None)
-
-
-def _is_straight(function: Function) -> bool:
-    """Without branches, decorators or inner functions; a return comes last or never."""
-    body = function.body
-    if isinstance(function, ast.AsyncFunctionDef) or function.decorator_list:
-        return False
-    return all(isinstance(s, _STRAIGHT) or (isinstance(s, ast.Return) and s is body[-1]) for s in body)

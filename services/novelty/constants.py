@@ -11,7 +11,7 @@ from typing import Literal
 from services.novelty.instructions import Node
 
 Sizes = Literal["kept", "bucketed", "ignored"]
-_LONG_INTEGER, _LONG_TEXT, _LARGEST = 32, 24, 2**63
+_LONG_INTEGER, _LONG_TEXT, _LARGEST, _SMALL = 32, 24, 2**63, 13
 _TABLE_FROM = 3
 _REPEATED = 3
 _FOLDED: dict[type, Callable[[int, int], int]] = {
@@ -19,7 +19,9 @@ _FOLDED: dict[type, Callable[[int, int], int]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
 }
+_OF_INTEGERS: dict[str, Callable[..., int]] = {"int": int, "max": max, "min": min, "abs": abs}
 
 
 def spelling(sizes: Sizes) -> Callable[[int], str]:
@@ -45,11 +47,23 @@ def _pieces(pattern: str, text: str) -> Sequence[str]:
 
 def folded(operation: ast.operator, left: object, right: object) -> int | None:
     """The result where both are integers and it is no large one."""
+    if type(left) is not int or type(right) is not int:
+        return None
+    if isinstance(operation, ast.Pow | ast.LShift):
+        is_small = 0 <= right < _SMALL and abs(left) <= 2**_SMALL
+        return (left**right if isinstance(operation, ast.Pow) else left << right) if is_small else None
     fold = _FOLDED.get(type(operation))
-    if fold is None or type(left) is not int or type(right) is not int or (fold is operator.floordiv and right == 0):
+    if fold is None or (isinstance(operation, ast.FloorDiv | ast.Mod) and right == 0):
         return None
     result = fold(left, right)
     return result if abs(result) < _LARGEST else None
+
+
+def of_constants(name: str, given: Sequence[object]) -> int | None:
+    """What one of Python's own functions makes of integers."""
+    if name not in _OF_INTEGERS or not given or not all(type(value) is int for value in given):
+        return None
+    return _OF_INTEGERS[name](*given) if len(given) > 1 or name in ("int", "abs") else None
 
 
 def is_table(elements: "Sequence[str | int | Node]") -> bool:

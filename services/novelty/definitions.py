@@ -1,13 +1,14 @@
 """Functions and classes, and what stands in them."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from services.novelty.frames import Frame, captured, stored_names
+from services.novelty.frames import Frame, assigned_within, captured, stored_names
 from services.novelty.module_level import is_harmless
 from services.novelty.names import SELF, Value
 from services.novelty.program import RECIPE, Function, defined_names, parameters, self_name
 from services.novelty.statements import Statements
+from services.novelty.trees import nodes
 
 _PLAIN_BASES = frozenset({"Module", "object"})
 
@@ -18,14 +19,17 @@ class Definitions(Statements):
     def function(self, node: Function, *, prefix: str = "%P", fields: dict[str, Value] | None = None) -> None:
         """A function's parameters and body, in a frame of its own."""
         self.frame.body = node.body
-        self.frame.lasting = captured(node.body) if self.facts.nested else frozenset()
+        self.frame.lasting = captured(node.body, parameters(node)) if self.facts.nested else frozenset()
+        if self.facts.walrus:
+            self.frame.lasting |= assigned_within(node.body)
         self.frame.declared = {name for s in node.body for name in stored_names(s)} - self.facts.shared
         self.parameters_of(node, prefix)
         is_static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
         if fields is not None and not is_static:
             self.frame.values[self_name(node)] = SELF
-        for name in self.frame.lasting & set(parameters(node)):
-            self._cell(name)
+        for name in parameters(node):
+            if name in self.frame.lasting:
+                self._cell(name)
         self.block(node.body)
         self.stream.flush()
 
@@ -35,7 +39,7 @@ class Definitions(Statements):
     def _do_functiondef(self, node: Function) -> None:
         """A function within another, or one of several of its name."""
         decorators = self._decorators(node)
-        with self.region("def", *decorators, *self.signature(node)) as made:
+        with self.region("def", *decorators, *self.signature(node), is_function=True) as made:
             self.function(node)
         self._bind_name(node.name, made[0])
 
@@ -46,25 +50,21 @@ class Definitions(Statements):
         bases = [self.value(base) for base in (*node.bases, *node.keywords)]
         plain, inlined = self.plain_base, self.inline_fields
         self.plain_base, self.inline_fields = is_plain(node), False
-        with self.region("class", *self._decorators(node), "(", *bases, ")") as made:
-            for member in node.body:
-                if not RECIPE & set(defined_names(member)):
-                    self.member(member)
+        with self.region("class", *self._decorators(node), "(", *bases, ")", is_function=True) as made:
+            self.members([m for m in node.body if not RECIPE & set(defined_names(m)) - self.facts.attributes.keys()])
         self.plain_base, self.inline_fields = plain, inlined
         self._bind_name(node.name, made[0])
+
+    def members(self, body: Iterable[ast.stmt]) -> None:
+        """What stands in a class."""
+        for member in body:
+            self.member(member)
 
     def member(self, member: ast.stmt) -> None:
         """One of a class: a method, an attribute of all its instances, or another statement."""
         match member:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                outer = self.frame
-                is_building = member.name == "__init__" and self.inline_fields
-                decorators = [self.put(part) for part in self._decorators(member)]
-                self.mark("def", self.label(member.name), *decorators, *self.signature(member))
-                self.frame = Frame(outer=outer, fields=outer.fields, building=is_building)
-                self.function(member, prefix="%I" if is_building else "%P", fields=outer.fields)
-                self.frame = outer
-                self.mark("end")
+                self._method_definition(member)
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
@@ -72,8 +72,24 @@ class Definitions(Statements):
                 computed = self.value(value)
                 self.effect("set", self.label(name), computed)
                 self.frame.values[name] = computed
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                self.mark("field", self.label(name))
             case _:
                 self.block([member])
+
+    def _method_definition(self, member: Function) -> None:
+        outer = self.frame
+        is_first = member.name == "__init__"
+        is_building = is_first and self.inline_fields and not any(isinstance(n, ast.Return) for n in nodes(member))
+        decorators = [self.put(part) for part in self._decorators(member)]
+        self.mark("def", self.label(member.name), *decorators, *self.signature(member))
+        self.frame = Frame(
+            outer=outer.outer, fields=outer.fields, building=is_building, portable=is_building, fresh=not is_first
+        )
+        self.function(member, prefix="%I" if is_building else "%P", fields=outer.fields)
+        self.frame = outer
+        self.frame.values[member.name] = self.label(member.name)
+        self.mark("end")
 
 
 def is_plain(node: ast.ClassDef) -> bool:

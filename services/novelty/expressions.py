@@ -3,11 +3,12 @@
 import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from services.novelty.constants import constant, folded
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node, Stream
-from services.novelty.names import SELF, Names, Value
+from services.novelty.names import Names, Value
 from services.novelty.program import Function, parameters
 
 
@@ -30,17 +31,22 @@ class Expressions(Names):
         return self.display("{", [self.value(element) for element in node.elts], "}")
 
     def _dict(self, node: ast.Dict) -> Value:
-        parts: list[Value] = ["{"]
-        for key, value in zip(node.keys, node.values, strict=True):
-            parts += ["**" if key is None else self.value(key), self.value(value)]
-        return self.step(*parts, "}")
+        keys = [None if key is None else self.value(key) for key in node.keys]
+        values = [self.held(self.value(value)) for value in node.values]
+        parts = [
+            part for key, value in zip(keys, values, strict=True) for part in ("**" if key is None else key, value)
+        ]
+        made = self.pure("{", *parts, "}")
+        if all(key is not None and type(key) is not Node for key in keys):
+            made.layer = ("dict", dict(zip(keys, values, strict=True)))
+        return made
 
     # Operators
 
     def _binop(self, node: ast.BinOp) -> Value:
         left, right = self.value(node.left), self.value(node.right)
         result = folded(node.op, left, right)
-        return self.step(type(node.op).__name__, "(", left, right, ")") if result is None else result
+        return self.stable(type(node.op).__name__, "(", left, right, ")") if result is None else result
 
     def _unaryop(self, node: ast.UnaryOp) -> Value:
         operand = self.value(node.operand)
@@ -48,13 +54,25 @@ class Expressions(Names):
             return -operand
         if type(node.op) is ast.USub and type(operand) is str and operand[:1].isdigit():
             return f"-{operand}"
-        return self.step(type(node.op).__name__, "(", operand, ")")
+        return self.stable(type(node.op).__name__, "(", operand, ")")
 
     def _subscript(self, node: ast.Subscript) -> Value:
         base, index = self.value(node.value), self.value(node.slice)
         if type(base) is str and base[:2] in ("%P", "%I") and type(index) is not Node and not self.facts.indexed:
             return f"{base}[{index}]"
-        return self.step(base, "[", index, "]")
+        if type(base) is Node and base.layer is not None and not self.facts.indexed:
+            element = self._element(*base.layer, index)
+            if element is not None:
+                return element
+        is_size = type(base) is Node and base.parts[0] == "shape" and not self.facts.ordered
+        return self.pure(base, "[", index, "]") if is_size else self.step(base, "[", index, "]")
+
+    @staticmethod
+    def _element(kind: str, made: Any, index: Value) -> Value | None:
+        """An element of a list or dictionary that is spelt out."""
+        if kind == "display" and type(index) is int and -len(made) <= index < len(made):
+            return made[index]  # type: ignore[no-any-return]
+        return made.get(index) if kind == "dict" and type(index) is not Node else None
 
     def _slice(self, node: ast.Slice) -> Value:
         return self.step(":", *(self.value(part) if part else "_" for part in (node.lower, node.upper, node.step)))
@@ -67,23 +85,32 @@ class Expressions(Names):
 
     def _namedexpr(self, node: ast.NamedExpr) -> Value:
         value = self.value(node.value)
+        frame, self.frame = self.frame, self.frame.function
         self.bind(node.target, value)
+        self.frame = frame
         return value
 
     # Scopes of their own
 
     @contextmanager
-    def region(self, *head: Value) -> Iterator[list[Node]]:
+    def region(self, *head: Value, is_function: bool = False) -> Iterator[list[Node]]:
         """A body with variables of its own; what is yielded holds its step afterwards."""
         made: list[Node] = []
         stream, frame = self.stream, self.frame
-        self.stream, self.frame = Stream(self._spelt), Frame(outer=frame, fields=frame.fields, depth=1)
+        function = None if is_function else frame.function
+        inner = Frame(outer=frame, fields=frame.fields, depth=1, portable=frame.portable, fresh=frame.fresh)
+        inner.function = function or inner
+        self.stream, self.frame = Stream(self._spelt), inner
         yield made
         self.stream.flush(portable=True)
-        inner = self.stream.tokens
+        inside = self.stream
         self.stream, self.frame = stream, frame
-        node = self.step(*head, "{", *inner, "}")
-        node.portable = node.portable and not any(type(t) is str and t[:5] in (SELF, "get") for t in inner)
+        node = self._node([*head, "{", *inside.tokens, "}"])
+        node.portable = node.portable and inside.is_portable
+        self.stream.add(node)
+        if self.facts.walrus:
+            self.stream.flush()
+            self.put(node)
         made.append(node)
 
     def _comprehension_of(self, kind: str, generators: Sequence[ast.comprehension], *results: ast.expr) -> Value:
@@ -92,7 +119,7 @@ class Expressions(Names):
             for place, generator in enumerate(generators):
                 if place:
                     self.stream.mark("for", self.put(self.value(generator.iter)))
-                self.bind(generator.target, self.put(self.step("item")))
+                self.bind(generator.target, self.put(self.stable("item")))
                 for condition in generator.ifs:
                     self.stream.mark("if", self.put(self.value(condition)))
             for result in results:
@@ -108,7 +135,7 @@ class Expressions(Names):
         return self._comprehension_of("DictComp", node.generators, node.key, node.value)
 
     def _lambda(self, node: ast.Lambda) -> Value:
-        with self.region("lambda", *self.signature(node)) as made:
+        with self.region("lambda", *self.signature(node), is_function=True) as made:
             self.parameters_of(node)
             self.stream.mark("return", self.put(self.value(node.body)))
         return made[0]
@@ -120,7 +147,9 @@ class Expressions(Names):
         kinds += [part for default in spec.defaults for part in ("=", self.value(default))]
         kinds += ["*"] if spec.vararg else []
         kinds += [p for d in spec.kw_defaults for p in ("/", self.value(d) if d else "_")]
-        return [*kinds, "**", ")"] if spec.kwarg else [*kinds, ")"]
+        kinds += ["**"] if spec.kwarg else []
+        named = [n for n in parameters(node) if (self.facts.open and n != "self") or n in self.facts.keywords]
+        return [*kinds, *named, ")"]
 
     def parameters_of(self, node: Function | ast.Lambda, prefix: str = "%P") -> None:
         """Each stands for its position, and for how deep its function is nested."""

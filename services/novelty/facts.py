@@ -2,66 +2,107 @@
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.novelty.trees import statements
+from services.novelty.effects import CHANGING, MUTATING, root
+from services.novelty.trees import statements, walk
 
 NAMING = frozenset({"add_module", "register_module", "register_buffer", "register_parameter"})
 """Methods of a module that give it an attribute, whose name is the first argument."""
 
-MUTATING = frozenset(
-    {
-        "append",
-        "extend",
-        "insert",
-        "pop",
-        "remove",
-        "clear",
-        "sort",
-        "reverse",
-        "update",
-        "add",
-        "setdefault",
-        "popitem",
-    }
-)
-"""Methods that change a list, a dictionary or a set."""
+WHOLE = frozenset({"parameters", "modules", "children", "buffers", "apply", "requires_grad_", "zero_grad"})
+"""Methods of a module that go through all of its layers, in their order."""
 
+_ALIKE = frozenset({"apply", "requires_grad_", "zero_grad"})
 _FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef})
 _BY_NAME = frozenset({"getattr", "setattr", "hasattr", "delattr", "get_submodule", "get_parameter", "get_buffer"})
 _TABLES = frozenset(
-    {"__dict__", "_modules", "_parameters", "_buffers", "named_modules", "named_children", "state_dict"}
+    [
+        "__dict__",
+        "_modules",
+        "_parameters",
+        "_buffers",
+        "named_modules",
+        "named_children",
+        "named_parameters",
+        "named_buffers",
+        "state_dict",
+        "attrgetter",
+        "methodcaller",
+    ]
 )
 _REFLECTIVE = frozenset({"exec", "eval", "compile", "globals", "locals", "vars", "__import__", "inspect", "importlib"})
+_SPECIAL = frozenset(
+    [
+        "__name__",
+        "__qualname__",
+        "__doc__",
+        "__annotations__",
+        "__code__",
+        "__closure__",
+        "__globals__",
+        "__mro__",
+        "__bases__",
+        "__subclasses__",
+        "_get_name",
+    ]
+)
+_QUIET = frozenset({"__init__", "__call__", "__repr__", "__str__", "__len__", "__del__"})
+_IN_PLACE = frozenset({"iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imatmul"})
 
 
 @dataclass
 class Facts:
     """`names` and `attributes`: how often each is read; `stores`: how often an attribute is given a value.
 
-    `dynamic`: attributes are reached by names that are computed. `reflective`: so is anything at all. `ordered`: steps
-    may change their operands. `guarded`: an exception may be caught. `indexed`: an element is given a value.
-    `nested`: functions stand in functions. `shared`: names that functions declare global. `foreign`: attributes read
-    from anything but `instances`, which is what methods call their own. `naming`: texts that only name an attribute.
+    `imports` and `defined` are the names that the file imports and defines, `classes` those of classes among them.
+    `foreign`: attributes read from anything but `instances`, which is what methods call their own. `on_classes`: from
+    classes of the file. `keywords`: names of arguments of calls that may be the file's own. `mutated`: names whose
+    value is changed in place. `shared`: names that functions declare global. `naming`: texts that only name an
+    attribute. `loops`: where all layers of a module are gone through, each like any other.
     """
 
+    imports: Mapping[str, str]
+    defined: Collection[str]
+    classes: Collection[str]
     names: Counter[str] = field(default_factory=Counter)
     attributes: Counter[str] = field(default_factory=Counter)
     stores: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
-    strings: set[str] = field(default_factory=set)
+    strings: Counter[str] = field(default_factory=Counter)
+    called: Counter[str] = field(default_factory=Counter)
     shared: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
+    on_classes: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
-    dynamic: bool = False
-    reflective: bool = False
-    ordered: bool = False
-    guarded: bool = False
-    indexed: bool = False
-    nested: bool = False
+    keywords: set[str] = field(default_factory=set)
+    mutated: set[str] = field(default_factory=set)
     naming: set[int] = field(default_factory=set)
+    loops: set[int] = field(default_factory=set)
+    whole: bool = False
+    """All layers of a module are gone through."""
+    arranged: bool = False
+    """In a way for which their order may matter."""
+    dynamic: bool = False
+    """Attributes are reached by names that are computed."""
+    reflective: bool = False
+    """So is anything at all."""
+    ordered: bool = False
+    """Steps may change their operands."""
+    guarded: bool = False
+    """An exception may be caught."""
+    indexed: bool = False
+    """An element is given a value, or a dictionary changed."""
+    stateful: bool = False
+    """Calls of what the file defines may change what others see."""
+    nested: bool = False
+    """Functions stand in functions."""
+    open: bool = False
+    """Arguments are given by names that are not spelt out."""
+    walrus: bool = False
+    """Expressions assign."""
 
     def see(self, node: ast.AST) -> None:
         """Take note of one node; of a call before its arguments."""
@@ -75,39 +116,63 @@ class Facts:
 
     def is_plain(self, name: str) -> bool:
         """Whether an attribute has one value for good, and only its own object reads it."""
-        return self.stores[name] == 1 and name not in self.foreign and not self.is_spelt_out(name)
+        is_read_elsewhere = name in self.foreign or name in self.on_classes
+        return self.stores[name] == 1 and not is_read_elsewhere and not self.is_spelt_out(name)
+
+    def settle(self) -> None:
+        """Draw what follows only once everything was seen."""
+        if any(self.names[name] > self.called[name] for name in _BY_NAME):
+            self.dynamic = True
 
 
 def _name(found: Facts, node: ast.Name) -> None:
     found.names[node.id] += 1
     if node.id in _REFLECTIVE:
         found.reflective = True
+    elif node.id in ("attrgetter", "methodcaller"):
+        found.dynamic = True
 
 
 def _attribute(found: Facts, node: ast.Attribute) -> None:
-    name = node.attr
-    if type(node.ctx) is ast.Load:
-        found.attributes[name] += 1
-        if type(node.value) is not ast.Name or node.value.id not in found.instances:
-            found.foreign.add(name)
-        if name in _TABLES:
-            found.dynamic = True
-    else:
+    name, owner = node.attr, node.value
+    of = owner.id if type(owner) is ast.Name else ""
+    if type(node.ctx) is not ast.Load:
         found.stores[name] += 1
+        found.stateful = found.stateful or of not in found.instances
+        return
+    found.attributes[name] += 1
+    if of in found.classes:
+        found.on_classes.add(name)
+    elif of not in found.instances:
+        found.foreign.add(name)
+    if name in _TABLES:
+        found.dynamic = True
+    elif name in _SPECIAL or (name == "modules" and of == "sys"):
+        found.reflective = True
+    elif name in WHOLE:
+        found.whole = True
+        found.arranged = found.arranged or id(node) not in found.loops
 
 
 def _subscript(found: Facts, node: ast.Subscript) -> None:
-    found.indexed = found.indexed or type(node.ctx) is not ast.Load
+    if type(node.ctx) is not ast.Load:
+        found.indexed = found.stateful = True
+        found.mutated.add(root(node))
 
 
 def _constant(found: Facts, node: ast.Constant) -> None:
     if type(node.value) is str and id(node) not in found.naming:
-        found.strings.add(node.value)
+        found.strings[node.value] += 1
+        found.ordered = found.ordered or node.value == "inplace"
 
 
 def _function(found: Facts, node: ast.FunctionDef) -> None:
     found.methods[node.name] += 1
     found.nested = found.nested or any(type(s) in _FUNCTIONS for s in statements(node) if s is not node)
+    if node.name[:2] == "__" and node.name not in _QUIET:
+        found.guarded = True
+    if node.name == "__init_subclass__":
+        found.reflective = True
 
 
 def _lambda(found: Facts, _: ast.Lambda) -> None:
@@ -120,6 +185,7 @@ def _guard(found: Facts, _: ast.AST) -> None:
 
 def _shared(found: Facts, node: ast.Global) -> None:
     found.shared.update(node.names)
+    found.stateful = True
 
 
 def _augmented(found: Facts, node: ast.AugAssign) -> None:
@@ -128,27 +194,66 @@ def _augmented(found: Facts, node: ast.AugAssign) -> None:
         found.attributes[node.target.attr] += 1
 
 
+def _loop(found: Facts, node: ast.For) -> None:
+    counting = (ast.Break, ast.AugAssign, ast.Continue)
+    match node.iter:
+        case ast.Call(func=ast.Attribute(attr="parameters" | "modules" | "buffers") as called):
+            if not any(isinstance(n, counting) for s in node.body for n in walk(s)):
+                found.loops.add(id(called))
+
+
+def _walrus(found: Facts, _: ast.NamedExpr) -> None:
+    found.walrus = True
+
+
 def _call(found: Facts, node: ast.Call) -> None:
     callee = node.func
     called = callee.attr if type(callee) is ast.Attribute else getattr(callee, "id", "")
+    if type(callee) is ast.Name:
+        found.called[called] += 1
     if called in NAMING or called in _BY_NAME:
         _by_name(found, node, called)
-    elif type(callee) is ast.Attribute and called.endswith("_") and called[0] != "_" and not _is_initialiser(callee):
+    elif (
+        (called.endswith("_") and called[0] != "_" and not _is_initialiser(callee))
+        or called in _IN_PLACE
+        or any(getattr(argument, "value", None) is True for argument in node.args)
+    ):
         found.ordered = True
+    if called in _ALIKE and type(callee) is ast.Attribute:
+        found.loops.add(id(callee))
+    match node:
+        case ast.Call(func=ast.Name(id="sum"), args=[ast.GeneratorExp(generators=[ast.comprehension(iter=of)])]):
+            found.loops.add(id(getattr(of, "func", None)))
+    if called in MUTATING and type(callee) is ast.Attribute:
+        found.mutated.add(root(callee))
+        found.indexed = found.indexed or called in CHANGING
+    _keywords(found, node, called)
+
+
+def _keywords(found: Facts, node: ast.Call, called: str) -> None:
+    of = root(node.func)
+    is_named_own = type(node.func) is ast.Name and called in found.defined
+    is_elsewhere = of in found.imports and called != "partial"
     for keyword in node.keywords:
+        if keyword.arg is None:
+            found.open = True
+        elif not is_elsewhere and not is_named_own:
+            found.keywords.add(keyword.arg)
         if keyword.arg == "out" or (keyword.arg == "inplace" and getattr(keyword.value, "value", True)):
             found.ordered = True
 
 
-def _is_initialiser(callee: ast.Attribute) -> bool:
+def _is_initialiser(callee: ast.expr) -> bool:
     """`nn.init.…_`, which changes parameters and nothing that is computed meanwhile."""
-    return getattr(callee.value, "attr", getattr(callee.value, "id", "")) == "init"
+    owner = getattr(callee, "value", None)
+    return getattr(owner, "attr", getattr(owner, "id", "")) == "init"
 
 
 def _by_name(found: Facts, node: ast.Call, called: str) -> None:
     """A constant name is one more mention or value of that attribute; any other could be every attribute."""
     place = 0 if called in NAMING or called.startswith("get_") else 1
     name = node.args[place] if len(node.args) > place else None
+    found.guarded = found.guarded or called == "hasattr" or (called == "getattr" and len(node.args) > 2)
     if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
         found.dynamic = found.dynamic or called != "hasattr"
     elif called in NAMING:
@@ -156,6 +261,7 @@ def _by_name(found: Facts, node: ast.Call, called: str) -> None:
         found.naming.add(id(name))
     elif called == "setattr":
         found.stores[name.value] += 2
+        found.stateful = True
 
 
 _SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
@@ -172,4 +278,6 @@ _SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
     ast.Global: _shared,
     ast.Nonlocal: _shared,
     ast.AugAssign: _augmented,
+    ast.NamedExpr: _walrus,
+    ast.For: _loop,
 }

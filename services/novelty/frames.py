@@ -22,7 +22,8 @@ class Frame:
 
     `values` are what names stand for. `cells` are variables that a branch or a loop may change, with the depth at which
     they became so. `fields` are the attributes of the instance that have one value for good; `building` says that they
-    may be given one now.
+    may be given one now, `portable` that what is computed here may be written there, `fresh` that layers made here are
+    no attributes. `function` is the frame that an assignment within an expression is made in.
     """
 
     values: dict[str, "str | int | Node"] = field(default_factory=dict)
@@ -30,13 +31,19 @@ class Frame:
     body: Iterable[ast.stmt] = ()
     fields: dict[str, "str | int | Node"] = field(default_factory=dict)
     building: bool = False
+    portable: bool = False
+    fresh: bool = False
     module: bool = False
     depth: int = 0
     cells: dict[str, int] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     lasting: frozenset[str] = frozenset()
     unbound: dict[str, str] = field(default_factory=dict)
+    function: "Frame" = field(init=False, repr=False)
     _places: "dict[str, list[tuple[Place, bool]]] | None" = None
+
+    def __post_init__(self) -> None:
+        self.function = self
 
     def find(self, name: str) -> "str | int | Node | None":
         """What a variable of this function, or of one around it, stands for."""
@@ -81,14 +88,20 @@ def stored_names(statement: ast.AST) -> Iterator[str]:
             stack += reversed(children(node))
 
 
-def captured(body: Iterable[ast.stmt]) -> frozenset[str]:
+def captured(body: Iterable[ast.stmt], given: Iterable[str] = ()) -> frozenset[str]:
     """Variables that an inner function reads and that are assigned to more than once: it sees the last value."""
     inner = [n for statement in body for n in nodes(statement) if type(n) in _INNER]
     if not inner:
         return frozenset()
     read = {node.id for function in inner for node in walk(function) if isinstance(node, ast.Name)}
-    stored = [name for statement in body for name in stored_names(statement)]
+    stored = [*given, *(name for statement in body for name in stored_names(statement))]
     return frozenset(name for name in read if stored.count(name) > 1)
+
+
+def assigned_within(body: Iterable[ast.stmt]) -> frozenset[str]:
+    """Variables that expressions assign to, perhaps not always."""
+    found = (n.target.id for s in body for n in nodes(s) if isinstance(n, ast.NamedExpr))
+    return frozenset(found)
 
 
 def _places(body: Iterable[ast.stmt]) -> dict[str, list[tuple[Place, bool]]]:

@@ -15,16 +15,16 @@ class Node:
     """One step: its tokens and what it is computed from.
 
     `at` is its number once it is written. `portable` says that it depends on nothing that can change: it may be written
-    later. `items` are the elements of a list that can still grow; `layer` says what a list, or a layer of torch's, was
-    made of.
+    later. `is_cell`: its value changes. `items` are the elements of a list that can still grow; `layer` says what a
+    list, or a layer of torch's, was made of.
     """
 
-    __slots__ = ("at", "home", "items", "layer", "parts", "portable")
+    __slots__ = ("at", "home", "is_cell", "items", "layer", "parts", "portable")
 
     def __init__(self, parts: "Sequence[str | int | Node]", home: "Stream") -> None:
         self.parts, self.home = parts, home
         self.at = -1
-        self.portable = False
+        self.portable = self.is_cell = False
         self.items: list[str | int | Node] | None = None
         self.layer: tuple[str, Any] | None = None
 
@@ -35,12 +35,14 @@ class Stream:
     def __init__(self, spelt: Callable[[int], str]) -> None:
         self.tokens: list[str | Node] = []
         self.count = 0
+        self.is_portable = True
         self._spelt = spelt
         self._pending: list[Node] = []
 
     def add(self, node: Node) -> None:
         """A step that will be written when it is needed, or by the next `flush`."""
         self._pending.append(node)
+        self.is_portable = self.is_portable and node.portable
 
     def forget(self, value: "str | int | Node") -> None:
         """A step that is not needed after all."""

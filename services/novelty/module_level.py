@@ -5,20 +5,22 @@ a loop, a decorator of the file's own) is kept beside it, as written: what is no
 """
 
 import ast
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from services.novelty.facts import MUTATING
+from services.novelty.branches import imported, taken, truths
+from services.novelty.effects import MUTATING, root
 from services.novelty.frames import stored_names
 from services.novelty.program import FUNCTIONS, RECIPE, Unit, defined_names
-from services.novelty.trees import nodes, statements, walk
+from services.novelty.trees import nodes, walk
 
 _HARMLESS = frozenset({"override", "final", "overload", "ignore", "unused", "export", "interface", "compile"})
 """Decorators, by their last name, that change nothing of what is computed."""
 
 _ASIDE = frozenset({"print", "warnings", "logging", "logger", "sys", "os", "np", "numpy", "random", "gc", "matplotlib"})
 _SETTINGS = frozenset({"manual_seed", "backends", "set_float32_matmul_precision", "set_num_threads", "cuda"})
-_CONSTANTS = (ast.Constant, ast.UnaryOp, ast.BinOp)
+_CONSTANTS = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.List, ast.Tuple, ast.Dict)
+_PLAIN = frozenset({"Module", "object", "ABC", "Protocol", "Generic"})
 _OPAQUE = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.AugAssign, ast.Delete, ast.Match)
 
 
@@ -28,28 +30,45 @@ class Definitions:
     def __init__(self, tree: ast.Module) -> None:
         self.of: dict[str, list[ast.stmt]] = defaultdict(list)
         self.effects: list[ast.stmt] = []
+        body = [*taken(tree.body, truths(tree))]
+        meanings = imported(body)
+        self.imports = {name: of[0] for name, of in meanings.items()}
         changing: list[ast.stmt] = []
-        body = list(_taken(tree.body, _truths(tree)))
         for statement in body:
-            if isinstance(statement, ast.Import | ast.ImportFrom) or _is_main_guard(statement) or _is_print(statement):
-                continue
-            if isinstance(statement, (ast.Expr, *_OPAQUE)) or not (names := plain_names(statement)):
+            names = [] if isinstance(statement, (ast.Expr, *_OPAQUE)) else plain_names(statement)
+            if not names:
                 changing.append(statement)
                 names = [*stored_names(statement)]
-            for name in set(names) - RECIPE:
+            for name in names:
                 self.of[name].append(statement)
+        self._order = {id(statement): place for place, statement in enumerate(body)}
+        self._draws = any("rand" in name for s in body if isinstance(s, ast.Assign) for name in _last_names(s))
+        self._imports(body, meanings)
+        self._changes(body, changing)
+
+    def _imports(self, body: Sequence[ast.stmt], meanings: Mapping[str, Sequence[str]]) -> None:
+        """An imported name that has another meaning elsewhere is one of those that are defined."""
+        unclear = {name for name, of in meanings.items() if len(of) > 1 or name in self.of}
+        for statement in body if unclear else ():
+            for name in imported([statement]).keys() & unclear:
+                self._attach(statement, {name})
+
+    def _changes(self, body: Sequence[ast.stmt], changing: Sequence[ast.stmt]) -> None:
         for statement in changing:
-            self._change(statement)
+            if not isinstance(statement, ast.Import | ast.ImportFrom):
+                self._change(statement)
         for statement in body:
             if statement not in changing and isinstance(statement, ast.Assign | ast.AnnAssign):
                 self._attach(statement, self._disturbed_by(_names(statement)))
-        self._order = {id(statement): place for place, statement in enumerate(body)}
 
     def _change(self, statement: ast.stmt) -> None:
         """A statement that may change all that it mentions; what mentions nothing of the file changes torch itself."""
         mentioned = _names(statement) & self.of.keys()
         self._attach(statement, self._aliased(mentioned) | self._disturbed_by(mentioned))
-        if not mentioned and not _is_aside(statement):
+        others = mentioned - set(stored_names(statement))
+        if _is_unpacking(statement):
+            return
+        if not others and (self._draws or not _is_aside(statement)) and not _is_silent(statement):
             self.effects.append(statement)
 
     def _attach(self, statement: ast.stmt, names: set[str]) -> None:
@@ -80,60 +99,58 @@ class Definitions:
             queue += {n for function in functions for n in _names(function)} & self.of.keys() - seen
         return found
 
+    def in_order(self, made: Iterable[ast.stmt]) -> list[ast.stmt]:
+        """Each once, in the order of the file."""
+        return sorted({id(s): s for s in made}.values(), key=lambda statement: self._order[id(statement)])
+
     def statements(self, name: str) -> list[ast.stmt]:
         """In the order of the file."""
-        return sorted(self.of.get(name, ()), key=lambda statement: self._order[id(statement)])
+        return self.in_order(self.of.get(name, ()))
+
+    def is_class(self, name: str) -> bool:
+        """Whether a name is that of one class, once and for all."""
+        return all(isinstance(statement, ast.ClassDef) for statement in self.of.get(name, [None]))
+
+    def has_plain_bases(self, node: ast.ClassDef) -> bool:
+        """Whether nothing but `Module` calls what a class overrides, however far up."""
+        names = [dotted(base)[-1] for base in node.bases]
+        own = [name for name in names if name not in _PLAIN]
+        above = [s for name in own if self.is_class(name) for s in self.of[name] if isinstance(s, ast.ClassDef)]
+        return len(above) == len(own) and all(s is not node and self.has_plain_bases(s) for s in above)
 
     def roots(self) -> list[str]:
         """`Net`; where there is none, every class with a `forward`; where there is none either, everything."""
         if "Net" in self.of:
             return ["Net"]
         modules = [name for name, of in self.of.items() if any(_has_forward(statement) for statement in of)]
-        return modules or list(self.of)
+        return modules or [name for name in self.of if name not in RECIPE]
 
-    def constants(self, units: dict[str, Unit]) -> dict[str, ast.expr]:
-        """Taken out of the units: names that stand for a number, a text or the like, and for nothing else."""
+    def constants(self, units: dict[str, Unit], mutated: Collection[str]) -> dict[str, ast.expr]:
+        """Taken out of the units: names that stand for numbers, texts or what is imported, and nothing else."""
         found: dict[str, ast.expr] = {}
         for name, unit in list(units.items()):
             value = getattr(unit.node, "value", None)
-            if not unit.statements and isinstance(value, _CONSTANTS) and all(_is_constant(n) for n in walk(value)):
+            if unit.statements or not isinstance(unit.node, ast.Assign | ast.AnnAssign) or value is None:
+                continue
+            if (name not in mutated and all(self._is_constant(n) for n in walk(value))) or self._is_elsewhere(value):
                 found[name] = value
                 del units[name]
         return found
 
+    def _is_constant(self, node: ast.AST) -> bool:
+        is_known = isinstance(node, ast.Name) and (node.id in self.of or node.id in self.imports)
+        return (
+            is_known or isinstance(node, _CONSTANTS) or (isinstance(node, ast.Attribute) and self._is_elsewhere(node))
+        )
 
-def _truths(tree: ast.Module) -> dict[str, bool]:
-    """Names that are given one constant for good, and whether it counts as true."""
-    stored = Counter(name for statement in tree.body for name in stored_names(statement))
-    assigned = (s for s in tree.body if isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant))
-    names = ((target.id, s.value) for s in assigned for target in s.targets if isinstance(target, ast.Name))
-    return {name: bool(value.value) for name, value in names if stored[name] == 1 and isinstance(value, ast.Constant)}
-
-
-def _taken(body: Sequence[ast.stmt], truths: Mapping[str, bool]) -> Iterator[ast.stmt]:
-    """Statements, those of a branch that is always or never taken in its place."""
-    for statement in body:
-        truth = _truth(statement.test, truths) if isinstance(statement, ast.If) else None
-        if truth is None or not isinstance(statement, ast.If):
-            yield statement
-        else:
-            yield from _taken(statement.body if truth else statement.orelse, truths)
+    def _is_elsewhere(self, node: ast.expr) -> bool:
+        """Another name for something imported."""
+        return isinstance(node, ast.Attribute | ast.Name) and root(node) in self.imports
 
 
-def _truth(test: ast.expr, truths: Mapping[str, bool]) -> bool | None:
-    match test:
-        case ast.Constant(value=value):
-            return bool(value)
-        case ast.Name(id=name):
-            return truths.get(name)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            truth = _truth(operand, truths)
-            return None if truth is None else not truth
-    return None
-
-
-def _is_constant(node: ast.AST) -> bool:
-    return isinstance(node, (*_CONSTANTS, ast.Name))
+def _last_names(statement: ast.stmt) -> list[str]:
+    calls = (node.func for node in nodes(statement) if isinstance(node, ast.Call))
+    return [getattr(called, "attr", getattr(called, "id", "")) for called in calls]
 
 
 def plain_names(statement: ast.stmt) -> list[str]:
@@ -142,8 +159,21 @@ def plain_names(statement: ast.stmt) -> list[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [] if any(not is_harmless(d) for d in statement.decorator_list) else [statement.name]
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
-            return [name]
+            return [] if _does_more(statement) else [name]
     return []
+
+
+def _is_unpacking(statement: ast.stmt) -> bool:
+    """Whether a statement only gives names of its own a value."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    only_names = not any(isinstance(n, ast.Attribute | ast.Subscript) for target in targets for n in walk(target))
+    return bool(targets) and only_names and not _does_more(statement)
+
+
+def _does_more(statement: ast.stmt) -> bool:
+    """Whether an assignment changes something besides."""
+    changing = {*MUTATING, "setattr", "delattr", "next"}
+    return any(isinstance(n, ast.NamedExpr) for n in nodes(statement)) or bool(changing & set(_last_names(statement)))
 
 
 def is_harmless(decorator: ast.expr) -> bool:
@@ -170,32 +200,21 @@ def _disturbed(statement: ast.stmt) -> Iterator[str]:
                 yield dotted(owner)[0]
 
 
-def _is_print(statement: ast.stmt) -> bool:
+def _is_silent(statement: ast.stmt) -> bool:
+    """What does nothing at all: documentation, checks, imports."""
     match statement:
-        case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
-            return not any(isinstance(node, ast.NamedExpr) for node in nodes(statement))
-    return False
-
-
-def _is_main_guard(statement: ast.stmt) -> bool:
-    """`if __name__ == "__main__":`, which is not run by who imports the file."""
-    match statement:
-        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]), orelse=[]):
+        case ast.Expr(value=ast.Constant()) | ast.Pass() | ast.Assert() | ast.AnnAssign(value=None):
             return True
+        case ast.Import() | ast.ImportFrom():
+            return True
+        case ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]):
+            return all(_is_silent(s) for part in (body, *(h.body for h in handlers)) for s in part)
     return False
 
 
 def _is_aside(statement: ast.stmt) -> bool:
-    """Documentation, printing, seeds and switches."""
+    """Printing, seeds and switches."""
     match statement:
-        case ast.Expr(value=ast.Constant()) | ast.Pass() | ast.Assert() | ast.AnnAssign(value=None):
-            return True
-        case ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]):
-            return all(
-                isinstance(s, ast.Import | ast.ImportFrom | ast.Pass)
-                for b in (body, *(h.body for h in handlers))
-                for s in b
-            )
         case ast.Expr(value=ast.Call(func=target)) | ast.Assign(targets=[target]):
             names = dotted(target)
             return names[0] in _ASIDE or (len(names) > 1 and names[1] in _SETTINGS)
@@ -214,16 +233,3 @@ def dotted(node: ast.expr) -> list[str]:
 def _has_forward(statement: ast.stmt) -> bool:
     classes = (node for node in nodes(statement) if isinstance(node, ast.ClassDef))
     return any("forward" in defined_names(member) for node in classes for member in node.body)
-
-
-def imports(tree: ast.Module) -> dict[str, str]:
-    """What each imported name stands for, in full; where imports disagree, all that it may stand for."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for node in statements(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                found[alias.asname or alias.name.partition(".")[0]].add(alias.name if alias.asname else "")
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                found[alias.asname or alias.name].add(f"{node.module or ''}.{alias.name}")
-    return {name: "|".join(sorted(of - {""})) or name for name, of in found.items()}

@@ -8,9 +8,12 @@ from services.novelty.constants import Sizes, is_table, spelling, table
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node, Stream
 from services.novelty.program import ALWAYS, Program
-from services.novelty.signatures import MEMBERS, canonical
+from services.novelty.signatures import ATTRIBUTES, LAYERS, MEMBERS, canonical
 
 SELF = "%self"
+_BOUND = ("%s", "%U", "%F", "%A", "%E")
+"""How tokens begin whose meaning may change: the instance, names without a value, what the module defines."""
+
 Value = str | int | Node
 
 
@@ -23,8 +26,9 @@ class Names:
         self.stream = Stream(self._spelt)
         self.frame = Frame(module=True)
         self.named: set[str] = set()
+        self.owner = ""
         self._labels: dict[str, str] = {}
-        self._constants: dict[str, Value] = {}
+        self.class_constants: dict[tuple[str, str], ast.expr] = {}
         self._own = self.facts.stores.keys() | self.facts.methods.keys() | self._class_attributes()
         self._rules: dict[type, Callable[[Any], Value]] = {}
 
@@ -48,16 +52,32 @@ class Names:
 
     def step(self, *parts: Value) -> Node:
         """One step of the program, written when it is needed, at the latest before the next that changes something."""
-        node = self.pure(*parts)
+        node = Node(parts, self.stream)
+        self.stream.add(node)
+        return node
+
+    def stable(self, *parts: Value) -> Node:
+        """A step whose result is the same whenever it is done, as long as its operands are."""
+        node = self._node(parts)
         self.stream.add(node)
         return node
 
     def pure(self, *parts: Value) -> Node:
-        """A step that changes nothing and is the same whenever it is done: written only if it is needed."""
-        node = Node(parts, self.stream)
-        if self.frame.building:
-            node.portable = all(part.portable if type(part) is Node else part != SELF for part in parts)
+        """A step that is the same whenever it is done, and written only if it is needed."""
+        node = self._node(parts)
+        if any(type(part) is Node and part.is_cell for part in parts):
+            self.stream.add(node)
         return node
+
+    def _node(self, parts: Sequence[Value]) -> Node:
+        node = Node(parts, self.stream)
+        if self.frame.portable:
+            node.portable = all(_is_settled(part) for part in parts)
+        return node
+
+    def held(self, value: Value) -> Value:
+        """What a place that changes holds now."""
+        return self.step("get", value) if type(value) is Node and value.is_cell else value
 
     def put(self, value: Value) -> Value:
         """The value, its step written by now."""
@@ -84,6 +104,7 @@ class Names:
 
     def display(self, opening: str, elements: list[Value], closing: str) -> Node:
         """Elements in brackets."""
+        elements = [self.held(element) for element in elements]
         node = self.pure(*self._displayed(opening, elements, closing))
         node.layer = ("display", elements)
         return node
@@ -96,8 +117,12 @@ class Names:
     def close(self, node: Node) -> None:
         """A list that was read: nothing can be added to it unnoticed any more."""
         assert node.items is not None
-        node.parts, node.layer, node.items = self._displayed("[", node.items, "]"), ("display", node.items), None
-        node.portable = self.frame.building and all(p.portable for p in node.parts if type(p) is Node)
+        elements, node.items = node.items, None
+        if node.parts[0] == "Sequential":
+            node.parts, node.layer = ("Sequential", "(", *elements, ")"), ("Sequential", elements)
+        else:
+            node.parts, node.layer = self._displayed("[", elements, "]"), ("display", elements)
+        node.portable = self.frame.portable and all(p.portable for p in node.parts if type(p) is Node)
 
     # Names
 
@@ -107,6 +132,9 @@ class Names:
             return self._elsewhere(node.id)
         if type(found) is Node and found.items is not None:
             self.close(found)
+        is_layer = type(found) is Node and found.layer is not None and found.layer[0] in LAYERS
+        if is_layer and self.frame.function.outer is not None:
+            return self.pure("closed", found)
         return found
 
     def _elsewhere(self, name: str) -> Value:
@@ -117,17 +145,17 @@ class Names:
         if unit is not None:
             return unit.token
         if name in self.program.constants:
-            return self._constant_named(name)
+            return self.of_module(self.program.constants[name])
         return canonical(self.program.imports.get(name, name))
 
-    def _constant_named(self, name: str) -> Value:
-        if name not in self._constants:
-            self._constants[name] = name
-            frame, self.frame = self.frame, Frame(module=True)
-            self._constants[name] = self.value(self.program.constants[name])
+    def of_module(self, node: ast.expr) -> Value:
+        """What an expression computes that stands outside of all functions."""
+        frame = self.frame
+        self.frame = Frame(module=True, portable=frame.portable)
+        try:
+            return self.value(node)
+        finally:
             self.frame = frame
-        value = self._constants[name]
-        return self.pure(*value.parts) if type(value) is Node else value
 
     def dotted(self, node: ast.expr) -> str | None:
         """The full name of what comes from elsewhere, `torch.nn.Conv2d`; None for anything else."""
@@ -148,17 +176,21 @@ class Names:
         base = self.value(node.value)
         if base == SELF:
             return self._own_attribute(node.attr)
+        if type(base) is str and (base, node.attr) in self.class_constants:
+            return self.of_module(self.class_constants[base, node.attr])
         if node.attr == "shape":
             return self.shape(base)
         return self.step(base, self.label(node.attr))
 
     def shape(self, base: Value) -> Node:
         """A tensor's sizes, which nothing changes but steps in place."""
-        return (self.step if self.facts.ordered else self.pure)("shape", "(", base, ")")
+        return self.step("shape", "(", base, ")") if self.facts.ordered else self.pure("shape", "(", base, ")")
 
     def _own_attribute(self, name: str) -> Value:
         if name in self.frame.fields:
             return self.frame.fields[name]
+        if (self.owner, name) in self.class_constants:
+            return self.of_module(self.class_constants[self.owner, name])
         if name not in self._own or name in MEMBERS:
             return f"{SELF}.{name}"
         return self.step("get", SELF, self.label(name))
@@ -167,10 +199,16 @@ class Names:
         """An attribute's canonical name: its own where it comes from elsewhere or is reached by text."""
         if name not in self._own or name in MEMBERS or name in ALWAYS or name[:2] == "__":
             return f".{name}"
-        if self.facts.is_spelt_out(name):
+        if self.facts.is_spelt_out(name) or (name in ATTRIBUTES and name in self.facts.foreign):
             return f".{name}"
         return self._labels.setdefault(name, f"@{len(self._labels)}")
 
     def bind(self, target: ast.expr, value: Value) -> None:
         """An assignment."""
         raise NotImplementedError
+
+
+def _is_settled(part: Value) -> bool:
+    if isinstance(part, Node):
+        return part.portable
+    return isinstance(part, int) or part[:2] not in _BOUND

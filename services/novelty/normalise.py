@@ -6,13 +6,13 @@ itself names is spelt; see the table in docs/reference/novelty.md. Code that can
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from services.novelty.constants import Sizes
 from services.novelty.definitions import Definitions, is_plain
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node
-from services.novelty.program import FUNCTIONS, Program, Unit
+from services.novelty.program import FUNCTIONS, Program, Unit, defined_names
 from services.novelty.reach import read
 from services.novelty.trees import children
 
@@ -51,22 +51,31 @@ class _Writer(Definitions):
     """Writes definition after definition, in the order in which they are first mentioned."""
 
     def written(self) -> tuple[str, ...]:
-        done: set[int] = set()
+        self._class_constants()
         for name, unit in self.program.units.items():
-            if unit.statements:
-                self._group(unit, done)
-            elif name not in self.named:
+            if not unit.statements and name not in self.named:
                 self._unit(unit)
+        self._ordered()
         self.stream.flush(portable=True)
         return tuple(token for token in self.stream.tokens if isinstance(token, str))
 
-    def _group(self, unit: Unit, done: set[int]) -> None:
-        """All statements that make a name what it is, each once."""
+    def _ordered(self) -> None:
+        """All statements that make names what they are, where one plain definition does not."""
         self.frame = Frame(module=True)
         self.plain_base = self.inline_fields = False
-        self.mark(f"{unit.token}:")
-        self.block([statement for statement in unit.statements if id(statement) not in done])
-        done.update(map(id, unit.statements))
+        self.block(self.program.ordered)
+
+    def _class_constants(self) -> None:
+        """Attributes of classes that are numbers or texts, which nothing else gives a value."""
+        facts = self.facts
+        for unit in self.program.units.values():
+            is_settled = isinstance(unit.node, ast.ClassDef) and not unit.statements and unit.token not in self._bases
+            for member in unit.members if is_settled and is_plain(unit.node) else []:  # type: ignore[arg-type]
+                match member:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() as value):
+                        is_read_elsewhere = name in facts.foreign or facts.is_spelt_out(name)
+                        if not facts.stores[name] and not is_read_elsewhere:
+                            self.class_constants[unit.token, name] = value
 
     def _unit(self, unit: Unit) -> None:
         self.frame, self.methods = Frame(module=True), {}
@@ -87,14 +96,35 @@ class _Writer(Definitions):
         bases = [self.put(self.value(base)) for base in (*node.bases, *node.keywords)]
         self.mark(f"{unit.token}:", "class", *bases)
         self.plain_base = is_plain(node)
-        self.inline_fields = self.plain_base and unit.token not in self._bases
+        self.inline_fields = self.plain_base and unit.token not in self._bases and not self.program.facts.arranged
         self.methods = {m.name: m for m in unit.members if isinstance(m, FUNCTIONS)}
-        late = [m for m in unit.members if isinstance(m, FUNCTIONS) and self.method_once(m.name) is not None]
-        for member in [*(m for m in unit.members if m not in late), *late]:
-            if not isinstance(member, FUNCTIONS) or member.name not in self.named:
-                self.member(member)
+        self.owner = unit.token
+        constants = [(name, value) for (of, name), value in self.class_constants.items() if of == unit.token]
+        self.frame.values |= {name: self.of_module(value) for name, value in constants}
+        self.members(self._in_order(unit))
         self._unused()
         self.named -= self.methods.keys()
+        self.owner = ""
+
+    def _in_order(self, unit: Unit) -> Iterator[ast.stmt]:
+        """Statements as written, then methods, last those that are read where they are called, unless they were.
+
+        Where a name is defined twice, everything as written.
+        """
+        names = [name for member in unit.members for name in defined_names(member)]
+        as_written = sorted(unit.members, key=lambda member: member.lineno)
+        if len(names) > len(set(names)):
+            self.methods = {}
+            yield from as_written
+            return
+        yield from (m for m in as_written if not isinstance(m, FUNCTIONS) and not self._is_constant(unit, m))
+        methods = [m for m in unit.members if isinstance(m, FUNCTIONS)]
+        once = [m for m in methods if self.method_once(m.name) is not None]
+        yield from (m for m in methods if m not in once)
+        yield from (m for m in once if m.name not in self.named)
+
+    def _is_constant(self, unit: Unit, member: ast.stmt) -> bool:
+        return any((unit.token, name) in self.class_constants for name in defined_names(member))
 
     def _unused(self) -> None:
         """Attributes that nothing reads are part of the network all the same: they may have parameters."""

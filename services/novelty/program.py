@@ -57,13 +57,17 @@ class Unit:
 
 @dataclass(frozen=True)
 class Program:
-    """The reached definitions in the order of first mention, constants apart, and what imports call things."""
+    """The reached definitions in the order of first mention, constants apart, and what imports call things.
+
+    `ordered` is what has to be read statement by statement, in the order of the file.
+    """
 
     tree: ast.Module
     units: dict[str, Unit]
     constants: dict[str, ast.expr]
     imports: dict[str, str]
     facts: Facts
+    ordered: list[ast.stmt]
 
 
 def _functions(root: ast.AST) -> Iterator[Function]:

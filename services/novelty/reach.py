@@ -3,26 +3,84 @@
 import ast
 from collections import defaultdict, deque
 
+from services.novelty.effects import does_more, root
 from services.novelty.facts import Facts
-from services.novelty.module_level import Definitions, dotted, imports, plain_names
-from services.novelty.program import ALWAYS, FUNCTIONS, RECIPE, Program, Unit, defined_names, parse, self_name
+from services.novelty.module_level import Definitions, plain_names
+from services.novelty.program import (
+    ALWAYS,
+    FUNCTIONS,
+    RECIPE,
+    Function,
+    Program,
+    Unit,
+    defined_names,
+    parameters,
+    parse,
+    self_name,
+)
 from services.novelty.signatures import MEMBERS
-from services.novelty.trees import nodes, walk
+from services.novelty.trees import nodes, statements, walk
 
+_SAYING = frozenset({"print", "logging", "logger", "log", "warnings"})
 _SILENT = frozenset({"__repr__", "__str__", "extra_repr", "__del__"})
-_PLAIN = frozenset({"Module", "object", "ABC", "Protocol", "Generic"})
 
 
 def read(source: str) -> Program:
     """Parse and keep what counts. Raises UnreadableSource."""
     tree = parse(source)
+    _strip(tree)
     definitions = Definitions(tree)
     reach = _Reach(definitions)
     units = reach.units(definitions.roots()) or {"": Unit(tree)}
-    constants = definitions.constants(units)
+    ordered = _ordered(definitions, units)
+    constants = definitions.constants(units, reach.facts.mutated)
     for place, unit in enumerate(units.values()):
         unit.token = f"%{type(unit.node).__name__[0]}{place}"
-    return Program(tree, units, constants, imports(tree), reach.facts)
+    return Program(tree, units, constants, definitions.imports, reach.facts, ordered)
+
+
+def _strip(tree: ast.Module) -> None:
+    """Remove, in place, what is only said: prints and logs."""
+    for node in statements(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and any(_is_said(statement) for statement in block):
+                setattr(node, name, [s for s in block if not _is_said(s)] or [ast.Pass()])
+
+
+def _is_said(statement: ast.stmt) -> bool:
+    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+        return False
+    return root(statement.value.func) in _SAYING and not does_more(*statement.value.args)
+
+
+def _ordered(definitions: Definitions, units: dict[str, Unit]) -> list[ast.stmt]:
+    """All that has to be read in the order of the file: what changes names, and what reads them while it is defined."""
+    changed = {name for name, unit in units.items() if unit.statements}
+    more = True
+    while changed and more:
+        late = {name for name, unit in units.items() if name not in changed and changed & _read_at_once(unit.node)}
+        for name in late:
+            units[name].statements = definitions.statements(name)
+        changed |= late
+        more = bool(late)
+    return definitions.in_order(statement for name in changed for statement in units[name].statements)
+
+
+def _read_at_once(node: ast.AST) -> set[str]:
+    """The names that a definition needs when it is made, not when it is called."""
+    roots: list[ast.AST] = [node]
+    if isinstance(node, ast.ClassDef):
+        roots = [*node.bases, *node.keywords, *node.decorator_list]
+        for member in node.body:
+            roots += _defaults(member) if isinstance(member, FUNCTIONS) else [member]
+    elif isinstance(node, FUNCTIONS):
+        roots = _defaults(node)
+    return {n.id for part in roots for n in walk(part) if isinstance(n, ast.Name)}
+
+
+def _defaults(node: Function) -> list[ast.AST]:
+    return [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)]
 
 
 class _Reach:
@@ -32,25 +90,44 @@ class _Reach:
     """
 
     def __init__(self, definitions: Definitions) -> None:
-        self.facts = Facts()
+        of = definitions.of
+        self.facts = Facts(definitions.imports, of.keys(), [name for name in of if definitions.is_class(name)])
         self._definitions = definitions
         self._units: dict[str, Unit] = {}
         self._mentioned: set[str] = set()
         self._taken: set[int] = set()
         self._unmentioned: dict[str, list[tuple[Unit, ast.stmt]]] = defaultdict(list)
         self._queue: deque[ast.AST] = deque()
+        self._making: set[str] = set()
 
     def units(self, roots: list[str]) -> dict[str, Unit]:
-        for root in roots:
-            self._reach(root)
+        for name in roots:
+            self._reach(name)
         if self._units:
             self._effects()
         self._run()
+        self._recipe()
+        self._run()
+        self.facts.settle()
         while (self.facts.dynamic or self.facts.reflective) and self._unmentioned:
             for name in list(self._unmentioned):
                 self._mention(name)
             self._run()
         return self._units
+
+    def _recipe(self) -> None:
+        """What trains the network counts where it makes it: where it sets what the rest reads, or calls what does."""
+        for name in RECIPE & self._unmentioned.keys():
+            for _, member in self._unmentioned[name]:
+                made = {
+                    n.attr for n in walk(member) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
+                }
+                called = {
+                    n.func.attr for n in walk(member) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+                }
+                if made & (self.facts.attributes.keys() | {"forward"}) or self._making & called:
+                    self._mention(name)
+                    break
 
     def _run(self) -> None:
         see = self.facts.see
@@ -82,13 +159,19 @@ class _Reach:
         elif isinstance(node, ast.ClassDef):
             self._members(unit, node)
         else:
+            if isinstance(node, FUNCTIONS) and "self" in parameters(node):
+                self.facts.dynamic = True
             self._queue.append(node)
 
     def _members(self, unit: Unit, node: ast.ClassDef) -> None:
         self._queue.extend([*node.bases, *node.keywords])
+        for name in _read_at_once(node):
+            self._mention(name)
         self.facts.instances.update(self_name(m) for m in node.body if isinstance(m, FUNCTIONS))
         last = {member.name: member for member in node.body if isinstance(member, FUNCTIONS)}
-        is_plain = all(dotted(base)[-1] in _PLAIN or dotted(base)[-1] in self._definitions.of for base in node.bases)
+        is_plain = self._definitions.has_plain_bases(node)
+        if any(isinstance(base, ast.Name | ast.Attribute) and "Enum" in ast.unparse(base) for base in node.bases):
+            self.facts.dynamic = True
         for member in sorted(node.body, key=rank):
             if not isinstance(member, FUNCTIONS) or last[member.name] is member or member.decorator_list:
                 self._offer(unit, member, is_plain=is_plain)
@@ -96,11 +179,13 @@ class _Reach:
     def _offer(self, unit: Unit, member: ast.stmt, *, is_plain: bool) -> None:
         """What torch, or a base class from elsewhere, calls by itself counts without being mentioned."""
         names = set(defined_names(member))
-        if names & RECIPE or names & _SILENT:
+        if names & _SILENT:
             return
         special = any(name in MEMBERS or name.startswith("__") or not is_plain for name in names)
         if not names or special or names & self._mentioned:
             self._take(unit, member)
+        if isinstance(member, FUNCTIONS) and member.name not in RECIPE and _sets_attributes(member):
+            self._making.add(member.name)
         for name in names - self._mentioned:
             self._unmentioned[name].append((unit, member))
 
@@ -113,7 +198,14 @@ class _Reach:
         if id(member) not in self._taken:
             self._taken.add(id(member))
             unit.members.append(member)
+            if isinstance(member, FUNCTIONS) and member.name != "__init__" and _sets_attributes(member):
+                self.facts.ordered = True
             self._queue.append(member)
+
+
+def _sets_attributes(member: Function) -> bool:
+    """Whether calls of a method may see what other calls left behind."""
+    return any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) for n in walk(member))
 
 
 def rank(member: ast.stmt) -> int:

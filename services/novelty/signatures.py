@@ -23,6 +23,9 @@ Parameters = Sequence[Parameter]
 LAYERS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["layers"].items()}
 FUNCTIONS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["functions"].items()}
 METHODS = frozenset(_TABLE["methods"])
+ATTRIBUTES = frozenset(_TABLE["attributes"])
+"""What tensors and layers have."""
+
 MEMBERS = frozenset(_TABLE["members"])
 """What every `nn.Module` has: whoever overrides one of them changes what torch itself calls."""
 

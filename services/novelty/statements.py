@@ -4,9 +4,13 @@ import ast
 from collections.abc import Sequence
 
 from services.novelty.assignments import Assignments
-from services.novelty.facts import NAMING
+from services.novelty.branches import imported_names
+from services.novelty.effects import does_more
+from services.novelty.facts import NAMING, WHOLE
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
+from services.novelty.signatures import canonical
+from services.novelty.trees import nodes
 
 _GROWING = frozenset({"append", "extend"})
 _UNTRUE = ("False", "None", 0)
@@ -21,11 +25,19 @@ class Statements(Assignments):
 
     def block(self, body: Sequence[ast.stmt]) -> None:
         """Statements one after the other."""
-        for statement in body:
-            if not self._is_noise(statement):
-                getattr(self, f"_do_{type(statement).__name__.lower()}", self._do_any)(statement)
-                if self.facts.ordered:
-                    self.stream.flush()
+        for place, statement in enumerate(body):
+            if self.is_noise(statement):
+                continue
+            if self.facts.whole and self.frame.building and _goes_through_all(statement):
+                self._pin(body[place + 1 :])
+            getattr(self, f"_do_{type(statement).__name__.lower()}", self._do_any)(statement)
+            if self.facts.ordered:
+                self.stream.flush()
+
+    def _pin(self, following: Sequence[ast.stmt]) -> None:
+        """Layers so far are gone through, in their order; nothing needs to be said if they are all there are."""
+        if any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) for s in following for n in nodes(s)):
+            self.mark("all", *self.frame.fields.values())
 
     def returned(self, body: Sequence[ast.stmt]) -> Value:
         """Read statements without branches; what the last one returns."""
@@ -33,20 +45,30 @@ class Statements(Assignments):
         self.block(body[:-1] if last else body)
         return self.value(last.value) if last and last.value else "None"
 
-    def _is_noise(self, statement: ast.stmt) -> bool:
+    def is_noise(self, statement: ast.stmt) -> bool:
         """What does nothing, or only refuses: documentation, prints, and checks that nobody catches."""
         match statement:
-            case ast.Pass() | ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+            case ast.Pass() | ast.Expr(value=ast.Constant()):
                 return True
-            case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=arguments)):
-                return not any(_names_a_value(argument) for argument in arguments)
+            case ast.Import() | ast.ImportFrom():
+                return self.frame.module and not self.named_anew(statement)
             case ast.Assert(test=test):
-                return not self.facts.guarded and not _names_a_value(test)
+                return not self.facts.guarded and not does_more(test)
             case ast.Raise():
                 return not self.facts.guarded
             case ast.If(test=test, body=body, orelse=orelse):
-                return not _names_a_value(test) and all(self._is_noise(s) for s in (*body, *orelse))
+                return not does_more(test) and all(self.is_noise(s) for s in (*body, *orelse))
         return False
+
+    def named_anew(self, statement: ast.Import | ast.ImportFrom) -> bool:
+        """Whether an import gives a name that is one of those that change."""
+        return any(name in self.program.units for name, _ in imported_names(statement))
+
+    def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for name, full in imported_names(node):
+            self._bind_name(name, canonical(full))
+
+    _do_importfrom = _do_import
 
     # Expressions
 
@@ -57,6 +79,20 @@ class Statements(Assignments):
             case ast.Call(func=ast.Attribute(value=ast.Name() as target, attr=name), args=[added], keywords=[]) if (
                 name in _GROWING and self._grow(target, added, one=name == "append")
             ):
+                return
+            case ast.Call(func=ast.Attribute(value=ast.Attribute() as owner, attr="append"), args=[added]) if (
+                self._lengthen(owner, added)
+            ):
+                return
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute() as owner, attr="add_module"),
+                args=[ast.Constant(value=str(given)), added],
+            ) if given not in self.facts.attributes and self._lengthen(owner, added):
+                return
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name() as target, attr="add_module"),
+                args=[ast.Constant(value=str(given)), added],
+            ) if given not in self.facts.attributes and self._grow(target, added, one=True):
                 return
             case ast.Call(func=ast.Attribute(value=owner, attr=name), args=[ast.Constant(value=str(given)), added]) if (
                 name in NAMING and self.value(owner) == SELF
@@ -95,6 +131,7 @@ class Statements(Assignments):
         for value in list(self.frame.values.values()):
             if type(value) is Node and value.items is not None:
                 self.close(value)
+                self.put(value)
         self.stream.flush()
         for name in self.frame.changed_in(statement):
             self._cell(name)
@@ -102,14 +139,14 @@ class Statements(Assignments):
     def _branch(self, *head: Value, body: Sequence[ast.stmt]) -> None:
         self.stream.flush()
         self.mark(*head, "{")
-        frame, building = self.frame, self.frame.building
-        frame.depth, frame.building = frame.depth + 1, False
+        frame, building, portable = self.frame, self.frame.building, self.frame.portable
+        frame.depth, frame.building, frame.portable = frame.depth + 1, False, False
         self.block(body)
         for value in list(frame.values.values()):
             if type(value) is Node and value.items is not None:
                 self.close(value)
         self.stream.flush()
-        frame.depth, frame.building = frame.depth - 1, building
+        frame.depth, frame.building, frame.portable = frame.depth - 1, building, portable
         self.mark("}")
 
     def _do_if(self, node: ast.If) -> None:
@@ -124,7 +161,7 @@ class Statements(Assignments):
 
     def _do_while(self, node: ast.While) -> None:
         self._cells(node)
-        self._branch("while", body=[ast.Expr(node.test), *node.body])
+        self._branch("while", body=[_Test(node.test), *node.body])
         if node.orelse:
             self._branch("else", body=node.orelse)
 
@@ -141,6 +178,10 @@ class Statements(Assignments):
 
     def _do__bound(self, node: "_Bound") -> None:
         self.bind(node.target, node.item)
+
+    def _do__test(self, node: "_Test") -> None:
+        self.stream.flush()
+        self.mark("test", self.value(node.test))
 
     def _do_with(self, node: ast.With | ast.AsyncWith) -> None:
         """What is inside is done once, as if it stood beside it."""
@@ -171,7 +212,7 @@ class Statements(Assignments):
         self._cells(node)
         self.mark("match", self.value(node.subject))
         for case in node.cases:
-            guard = [ast.Expr(case.guard)] if case.guard else []
+            guard = [_Test(case.guard)] if case.guard else []
             self._branch("case", ast.dump(case.pattern), body=[*guard, *case.body])
 
 
@@ -183,6 +224,19 @@ class _Bound(ast.stmt):
         self.target, self.item = target, item
 
 
+class _Test(ast.stmt):
+    """What is asked in each turn."""
+
+    def __init__(self, test: ast.expr) -> None:
+        super().__init__()
+        self.test = test
+
+
+def _goes_through_all(statement: ast.stmt) -> bool:
+    """Whether a statement goes through all layers of a module, in their order."""
+    return any(isinstance(n, ast.Attribute) and n.attr in WHOLE for n in nodes(statement))
+
+
 def _is_of_base(node: ast.Call) -> bool:
     """`super().__init__()`, `super(C, self).__init__()`, `nn.Module.__init__(self)`."""
     match node:
@@ -191,7 +245,3 @@ def _is_of_base(node: ast.Call) -> bool:
         case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="Module") | ast.Name(id="Module")), args=[_]):
             return True
     return False
-
-
-def _names_a_value(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))

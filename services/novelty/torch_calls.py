@@ -1,35 +1,58 @@
 """Calls of what torch offers: which of several spellings mean the same, and what a layer does where it is applied."""
 
 import ast
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from services.novelty.constants import Sizes
+from services.novelty.binding import Arguments, bound, written
+from services.novelty.constants import Sizes, of_constants
+from services.novelty.effects import MUTATING
 from services.novelty.expressions import Expressions
-from services.novelty.facts import MUTATING
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
 from services.novelty.program import Program
-from services.novelty.signatures import APPLIED, LAYERS, METHODS, OPERATORS, SPATIAL, VARIADIC, Parameters
+from services.novelty.signatures import APPLIED, LAYERS, METHODS, OPERATORS, VARIADIC
 from services.novelty.signatures import FUNCTIONS as TORCH
 
 _MOVES = frozenset({"cuda", "cpu"})
 _SIZES = frozenset({"dim", "dims", "shape", "size", "output_size", "pad", "normalized_shape"})
+_STABLE = frozenset(
+    [
+        "int",
+        "float",
+        "str",
+        "bool",
+        "len",
+        "abs",
+        "max",
+        "min",
+        "sum",
+        "round",
+        "range",
+        "zip",
+        "enumerate",
+        "tuple",
+        "list",
+        "dict",
+        "set",
+        "sorted",
+        "reversed",
+        "Parameter",
+        "ModuleList",
+        "ModuleDict",
+        "ParameterList",
+        "torch.range",
+        "zeros",
+        "ones",
+        "arange",
+        "linspace",
+        "eye",
+        "tensor",
+    ]
+)
+"""What can be done at any time, as far as its operands can."""
+
+_CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 _APPLIED_AT_MOST = 2_000
-
-
-class Arguments(NamedTuple):
-    """Of a call: by position, by name, and whether some are only known when it runs."""
-
-    positional: list[Value]
-    named: dict[str, Value]
-    is_open: bool = False
-
-    @property
-    def parts(self) -> Sequence[Value]:
-        """As written, those with names sorted."""
-        named = [part for name in sorted(self.named) for part in (f"{name}=", self.named[name])]
-        return ["(", *self.positional, *named, ")"]
 
 
 class TorchCalls(Expressions):
@@ -66,7 +89,7 @@ class TorchCalls(Expressions):
         return self._external(name, arguments)
 
     def _external(self, name: str, arguments: Arguments) -> Value:
-        if name in LAYERS:
+        if name in LAYERS and name not in _CONTAINERS:
             return self._layer(name, arguments)
         if name in TORCH:
             return self._function(name, arguments)
@@ -74,14 +97,22 @@ class TorchCalls(Expressions):
             node = self.pure(name, *arguments.parts)
             node.layer = ("Sequential", arguments.positional)
             return node
-        return self.step(name, *arguments.parts)
+        if name == "list" and not arguments.positional:
+            return self.display("[", [], "]")
+        known = of_constants(name, arguments.positional) if not arguments.named else None
+        if known is not None:
+            return known
+        is_stable = name in _STABLE or name.startswith("math.")
+        return (self.stable if is_stable else self.step)(name, *arguments.parts)
 
     def _labelled(self, node: ast.Call) -> Arguments | None:
         """`Sequential(OrderedDict([("name", layer), …]))` without its names, if nobody asks for them."""
         match node:
             case ast.Call(args=[ast.Call(args=[ast.List(elts=pairs)], keywords=[])], keywords=[]):
                 names = [_label_of(pair) for pair in pairs]
-                if all(n and n not in self.facts.attributes for n in names) and not self.facts.dynamic:
+                facts = self.facts
+                is_only_label = all(facts.strings[n] == 1 and n not in facts.attributes for n in names)
+                if is_only_label and not facts.dynamic:
                     return Arguments([self.value(pair.elts[1]) for pair in pairs if isinstance(pair, ast.Tuple)], {})
         return None
 
@@ -89,7 +120,8 @@ class TorchCalls(Expressions):
         given = bound(LAYERS[name], arguments)
         if given is None:
             return self.step(name, *arguments.parts)
-        node = self.pure(name, "(", *written(name, LAYERS[name], given), ")")
+        fresh = ("new",) if self.frame.fresh and name not in APPLIED else ()
+        node = self.pure(*fresh, name, "(", *written(name, LAYERS[name], given), ")")
         node.layer = (name, given)
         return node
 
@@ -101,9 +133,8 @@ class TorchCalls(Expressions):
         if name == "flatten" and (averaged := _averaged(given)) is not None:
             self.stream.forget(given["input"])
             return self._function("mean", Arguments([averaged, self.display("(", [2, 3], ")")], {}))
-        if name in OPERATORS and len(given) == 2:
-            left, right = given.values()
-            return self.step(OPERATORS[name], "(", left, right, ")")
+        if name in OPERATORS and given.keys() == {"input", "other"}:
+            return self.stable(OPERATORS[name], "(", given["input"], given["other"], ")")
         return self.step(name, "(", *written(name, TORCH[name], given), ")")
 
     def _as_tuple(self, value: Value) -> Value:
@@ -149,21 +180,34 @@ class TorchCalls(Expressions):
             return self.step(base, self.label(name), *arguments.parts)
         if name in MUTATING:
             return self._mutation(base, name, arguments)
-        if name in METHODS:
-            qualified = name if name in TORCH else f"torch.{name}"
-            arguments = _packed(self, name, arguments)
-            return self._function(qualified, Arguments([base, *arguments.positional], *arguments[1:]))
+        if name in METHODS or (name == "view" and _is_flattening(base, arguments)):
+            return self._function_of(base, name, arguments)
         if name == "size" and len(arguments.parts) <= 3:
-            shape = self.shape(base)
-            return self.step(shape, "[", arguments.positional[0], "]") if arguments.positional else shape
+            return self._size(base, *arguments.positional)
         arguments = _packed(self, name, arguments)
         return self.step(f".{name}", "(", base, *arguments.parts[1:])
 
+    def _function_of(self, base: Value, name: str, arguments: Arguments) -> Value:
+        """A method that torch has as a function too."""
+        if name in ("view", "reshape") and _is_flattening(base, arguments):
+            return self._function("flatten", Arguments([base, 1], {}))
+        qualified = name if name in TORCH else f"torch.{name}"
+        arguments = _packed(self, name, arguments)
+        return self._function(qualified, Arguments([base, *arguments.positional], *arguments[1:]))
+
+    def _size(self, base: Value, *dimension: Value) -> Value:
+        """All sizes of a tensor, or one."""
+        shape = self.shape(base)
+        if not dimension:
+            return shape
+        return (self.step if self.facts.ordered else self.pure)(shape, "[", dimension[0], "]")
+
     def _mutation(self, base: Value, name: str, arguments: Arguments) -> Value:
-        """After it, what the list was made of is not what it is any more."""
+        """After it, what the list was made of is not what it is any more, and what was made of it was made before."""
         if type(base) is Node:
             base.layer = None
-        self.stream.flush()
+        self.put(base)
+        self.stream.flush(portable=True)
         return self.put(self.step(f".{name}", "(", base, *arguments.parts[1:]))
 
 
@@ -189,6 +233,16 @@ def is_move(node: ast.Call, name: str) -> bool:
     return False
 
 
+def _is_flattening(base: Value, arguments: Arguments) -> bool:
+    """`x.view(x.size(0), -1)`, by which all but the batch becomes one dimension."""
+    match arguments.positional:
+        case [Node(parts=(Node(parts=("shape", "(", of, ")")), "[", 0, "]")), -1]:
+            return of is base or (of == base and type(of) is str)
+        case [Node(layer=("display", [Node(parts=(Node(parts=("shape", "(", of, ")")), "[", 0, "]")), -1]))]:
+            return of is base or (of == base and type(of) is str)
+    return False
+
+
 def _packed(reader: Expressions, name: str, arguments: Arguments) -> Arguments:
     """Sizes that a method takes one by one, as one tuple; one size alone as it is."""
     if name not in VARIADIC or arguments.named or arguments.is_open or len(arguments.positional) < 2:
@@ -199,51 +253,6 @@ def _packed(reader: Expressions, name: str, arguments: Arguments) -> Arguments:
 def _averaged(given: Mapping[str, Value]) -> Value | None:
     """What is pooled to one value per channel and then flattened: the same as its mean over places."""
     match given:
-        case {"input": Node(parts=("adaptive_avg_pool2d", "(", pooled, 1, ")")), "start_dim": 1}:
+        case {"input": Node(parts=("adaptive_avg_pool2d", "(", pooled, 1, ")")), "start_dim": 1} if len(given) == 2:
             return pooled
     return None
-
-
-def bound(parameters_: Parameters, arguments: Arguments) -> dict[str, Value] | None:
-    """Arguments by the names of torch's parameters; None where they do not fit."""
-    names = [parameter.name for parameter in parameters_]
-    named = arguments.named
-    if arguments.is_open or len(arguments.positional) > len(names):
-        return None
-    given = dict(zip(names, arguments.positional, strict=False))
-    if not named.keys() <= set(names) - given.keys():
-        return None
-    given |= named
-    return given if all(p.default is not None or p.name in given for p in parameters_) else None
-
-
-def written(name: str, parameters_: Parameters, given: Mapping[str, Value]) -> list[Value]:
-    """What must be given as it is, the rest by name and only where it is not the default."""
-    dimensions = int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
-    parts: list[Value] = []
-    for parameter in parameters_:
-        if parameter.name not in given:
-            continue
-        value = given[parameter.name]
-        if parameter.name in SPATIAL:
-            value = _as_number(value, dimensions)
-        if parameter.default is None:
-            parts.append(value)
-        elif value != parameter.default and not _is_usual_stride(name, parameter.name, value, given, dimensions):
-            parts += [f"{parameter.name}=", value]
-    return parts
-
-
-def _as_number(value: Value, dimensions: int) -> Value:
-    if type(value) is not Node or value.layer is None or value.layer[0] != "display":
-        return value
-    elements = value.layer[1]
-    is_same = len(elements) == (dimensions or 2) and all(element == elements[0] for element in elements)
-    return elements[0] if is_same and not isinstance(elements[0], Node) else value
-
-
-def _is_usual_stride(name: str, parameter: str, value: Value, given: Mapping[str, Value], dimensions: int) -> bool:
-    """A pooling that does not say its stride moves by its size."""
-    if parameter != "stride" or "pool" not in name.lower():
-        return False
-    return value == _as_number(given["kernel_size"], dimensions)

@@ -1,6 +1,6 @@
 """Walks over syntax trees, in the order of `ast.walk` and several times as fast: reading a source is mostly walking.
 
-Contexts and operators are left out: nobody asks for them, and they are a third of all nodes.
+Contexts, operators and annotations are left out: nobody asks for them, and they are a third of all nodes.
 """
 
 import ast
@@ -8,7 +8,23 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
-_BARE = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "asname", "module", "level", "kind", "type_comment"})
+_BARE = frozenset(
+    {
+        "ctx",
+        "op",
+        "ops",
+        "id",
+        "attr",
+        "arg",
+        "asname",
+        "module",
+        "level",
+        "kind",
+        "type_comment",
+        "annotation",
+        "returns",
+    }
+)
 _FIELDS = {
     kind: () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _BARE)
     for kind in vars(ast).values()

@@ -1,7 +1,9 @@
 """Networks that differ, by torch's own account, never have the tokens of one network: what is not understood counts."""
 
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -68,21 +70,26 @@ def pair(kind: str, name: str) -> tuple[str, str]:
     return NET.format(**first), NET.format(**second)
 
 
-def behaviour(source: str) -> tuple[int, list[float]]:
-    """Parameters and an output, of the network as torch builds it."""
-    namespace: dict[str, Any] = {"__name__": "candidate"}
+def behaviour(source: str, size: int = 8) -> tuple[list[tuple[int, ...]], list[float]]:
+    """Parameters and an output, of the network as torch builds it, set up to be trained."""
+    module = ModuleType("candidate")
+    namespace: dict[str, Any] = vars(module)
+    sys.modules["candidate"] = module
     torch.set_num_threads(1)
     torch.manual_seed(7)
-    originals = nn.Conv2d.forward, nn.functional.relu
+    originals = nn.Conv2d.forward, nn.functional.relu, nn.ReLU
     try:
         exec(compile(source, "net", "exec"), namespace)
-        network = namespace["Net"]((2, 3, 8, 8), (4,), {"lr": 0.1}, "cpu")
+        network = namespace["Net"]((2, 3, size, size), (10,), {"lr": 0.1, "momentum": 0.9}, "cpu")
+        if hasattr(network, "train_setup"):
+            network.train_setup({"lr": 0.1, "momentum": 0.9})
         torch.manual_seed(11)
         with torch.no_grad():
-            output = network(torch.randn(2, 3, 8, 8))
+            output = network(torch.randn(2, 3, size, size))
     finally:
-        nn.Conv2d.forward, nn.functional.relu = originals  # type: ignore[method-assign]
-    return sum(p.numel() for p in network.parameters()), output.flatten().tolist()
+        nn.Conv2d.forward, nn.functional.relu, nn.ReLU = originals  # type: ignore[method-assign, misc]
+        del sys.modules["candidate"]
+    return [(*p.shape, p.requires_grad) for p in network.parameters()], output.flatten().tolist()
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, rows in PAIRS.items() for name in rows])
@@ -96,3 +103,14 @@ def test_networks_that_differ_have_other_tokens(kind: str, name: str) -> None:
 def test_what_is_changed_at_module_level_is_seen(name: str) -> None:
     first, second = (shingles(normalise(source), 7) for source in pair("outside", name))
     assert jaccard(first, second) < 0.95
+
+
+FOUND: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("found.yaml").read_text())
+BEGINNING = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n\n\n"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_once_taken_for_one_network_is_two(name: str) -> None:
+    first, second = (BEGINNING + source for source in FOUND[name])
+    assert behaviour(first, 32) != behaviour(second, 32), "the pair shows nothing"
+    assert normalise(first) != normalise(second)

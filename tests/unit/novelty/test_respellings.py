@@ -18,7 +18,7 @@ from services.novelty.signatures import APPLIED, FUNCTIONS, LAYERS
 from tests.unit.novelty.respellings import OTHER, SAME, Respelling
 from tests.unit.novelty.torch_signatures import TARGET, written
 
-SEEDS, PARTS, DRAWS, K, THRESHOLD = 104, 8, 2, 7, 0.85
+SEEDS, PARTS, DRAWS, K, THRESHOLD = 112, 8, 2, 7, 0.85
 
 
 class Network(NamedTuple):
@@ -108,6 +108,7 @@ DECIDED_SAME = [
     ("x = self.a(x)\nreturn x.mean((2, 3))", "x = self.a(x)\nreturn F.adaptive_avg_pool2d(x, 1).flatten(1)"),
     ("return self.a(x).mean(dim=[2, 3])", "return torch.mean(self.a(x), (2, 3))"),
     ("return self.a(x).view(x.size(0), -1)", "n = x.shape[0]\nreturn self.a(x).view((n, -1))"),
+    ("y = self.a(x)\nreturn y.flatten(1)", "y = self.a(x)\nreturn y.view(y.size(0), -1)"),
     ("return self.a(x.to(self.device))", "return self.a(x)"),
     ("return self.a(x) + x", "return torch.add(self.a(x), x)"),
     ("y = self.a(x)\nz = x * 2\nreturn y - z", "z = x * 2\ny = self.a(x)\nreturn y - z"),
@@ -124,7 +125,6 @@ DECIDED_OTHER = [
     ("return self.a(x) + x", "return x + self.a(x)"),
     ("x = self.a(x)\nx += 1\nreturn x", "x = self.a(x)\nx = x + 1\nreturn x"),
     ("return F.relu(self.a(x))", "return F.relu(self.a(x), inplace=True)"),
-    ("return self.a(x).flatten(1)", "return self.a(x).view(x.size(0), -1)"),
     ("return self.a(self.a(x))", "for _ in range(2):\n    x = self.a(x)\nreturn x"),
 ]
 

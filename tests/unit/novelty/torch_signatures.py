@@ -36,14 +36,34 @@ def collected() -> dict[str, Any]:
     top = {name: list(of) for name, function in _functions(torch) if (of := _function(function)) is not None}
     differing = sorted(name for name in own.keys() & top.keys() if not _alike(own[name], top[name]))
     merged = {**top, **own, **{name: list(_REDUCTION) for name in OVERLOADED}}
-    methods = sorted(n for n, of in merged.items() if of[0][0] in _FIRST and hasattr(torch.Tensor, n))
+    methods = sorted(n for n, of in merged.items() if of[0][0] in _FIRST and _is_method(n))
     return {
+        "attributes": _attributes(),
         "differing": differing,
         "functions": {_called(name): of for name, of in sorted(merged.items())},
         "layers": dict(sorted(layers.items())),
         "members": sorted(n for n in dir(nn.Module) if not n.startswith("__")),
         "methods": [name for name in methods if name not in differing],
     }
+
+
+def _is_method(name: str) -> bool:
+    """Whether torch has it as a function and as a method of tensors, which then are the same."""
+    return hasattr(torch, name) and hasattr(torch.Tensor, name)
+
+
+def _attributes() -> list[str]:
+    """What tensors and layers have, whoever else gives an attribute that name."""
+    layers = {name for _, cls in _layers() for name in (*dir(cls), *_annotated(cls), *_constants(cls))}
+    return sorted(name for name in {*dir(torch.Tensor), *layers} if not name.startswith("__"))
+
+
+def _annotated(cls: type) -> list[str]:
+    return list(getattr(cls, "__annotations__", ()))
+
+
+def _constants(cls: type) -> list[str]:
+    return list(getattr(cls, "__constants__", ()))
 
 
 def _called(name: str) -> str:
