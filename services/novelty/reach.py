@@ -98,7 +98,6 @@ class _Reach:
         self._taken: set[int] = set()
         self._unmentioned: dict[str, list[tuple[Unit, ast.stmt]]] = defaultdict(list)
         self._queue: deque[ast.AST] = deque()
-        self._making: set[str] = set()
 
     def units(self, roots: list[str]) -> dict[str, Unit]:
         for name in roots:
@@ -125,21 +124,30 @@ class _Reach:
                 called = {
                     n.func.attr for n in walk(member) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
                 }
-                if made & (self.facts.attributes.keys() | {"forward"}) or self._making & called:
+                makes = any(
+                    _sets_attributes(m) for n in called for _, m in self._unmentioned.get(n, ()) if n not in RECIPE
+                )
+                if makes or made & (self.facts.attributes.keys() | {"forward"}):
                     self._mention(name)
                     break
 
     def _run(self) -> None:
         see = self.facts.see
         while self._queue:
-            for node in walk(self._queue.popleft()):
+            root = self._queue.popleft()
+            is_later = type(root) is ast.FunctionDef and root.name != "__init__" and id(root) in self._taken
+            for node in walk(root):
                 see(node)
-                if isinstance(node, ast.Name):
-                    self._reach(node.id)
-                elif isinstance(node, ast.Attribute):
-                    self._mention(node.attr)
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    self._mention(node.value)
+                kind = type(node)
+                if kind is ast.Name:
+                    self._reach(node.id)  # type: ignore[attr-defined]
+                elif kind is ast.Attribute:
+                    self._mention(node.attr)  # type: ignore[attr-defined]
+                    if is_later and type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
+                        # Calls of this method may see what other calls left behind.
+                        self.facts.ordered = True
+                elif kind is ast.Constant and type(node.value) is str:  # type: ignore[attr-defined]
+                    self._mention(node.value)  # type: ignore[attr-defined]
 
     def _effects(self) -> None:
         for place, statement in enumerate(self._definitions.effects):
@@ -184,8 +192,6 @@ class _Reach:
         special = any(name in MEMBERS or name.startswith("__") or not is_plain for name in names)
         if not names or special or names & self._mentioned:
             self._take(unit, member)
-        if isinstance(member, FUNCTIONS) and member.name not in RECIPE and _sets_attributes(member):
-            self._making.add(member.name)
         for name in names - self._mentioned:
             self._unmentioned[name].append((unit, member))
 
@@ -198,13 +204,11 @@ class _Reach:
         if id(member) not in self._taken:
             self._taken.add(id(member))
             unit.members.append(member)
-            if isinstance(member, FUNCTIONS) and member.name != "__init__" and _sets_attributes(member):
-                self.facts.ordered = True
             self._queue.append(member)
 
 
-def _sets_attributes(member: Function) -> bool:
-    """Whether calls of a method may see what other calls left behind."""
+def _sets_attributes(member: ast.stmt) -> bool:
+    """Whether a method gives attributes a value."""
     return any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) for n in walk(member))
 
 
