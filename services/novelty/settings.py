@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archloop.ops.settings import S3Settings, config
-from services.novelty.expressions import Sizes
+from services.novelty.constants import Sizes
 
 
 class NoveltySettings(S3Settings):
