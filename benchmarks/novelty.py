@@ -32,6 +32,7 @@ from benchmarks.novelty_sets import PERMUTATIONS, Tokens, entries, programs, tog
 from services.novelty.features import Features
 from services.novelty.index import NoveltyIndex
 from services.novelty.kept import Entry, ListedEntries
+from services.novelty.memory import give_back
 from services.novelty.shingles import Shingles, minhash
 from services.novelty.sqlite import SqliteSignatures
 from services.novelty.store import Arrival
@@ -148,6 +149,7 @@ def by_rensa(stream: Sequence[Entry], truth: NDArray[np.bool_]) -> dict[str, Any
 
 def compared(known: Callable[[int], bool], truth: NDArray[np.bool_]) -> dict[str, Any]:
     """Cost of a decision with sketching, and how often it is brute force's."""
+    give_back()
     before, said = resident(), []
     spent = [timed(lambda number=number: said.append(known(number))) for number in range(len(truth))]
     return {
@@ -175,9 +177,10 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--decisions", type=int, default=2_000)
     parser.add_argument("--stream", type=int, default=20_000)
+    parser.add_argument("--sources", type=int, help="Only so many files.")
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    known = programs(chosen.folder)
+    known = programs(chosen.folder, chosen.sources)
     if chosen.store:
         # Another seed holds other networks back, so that some families are new to the store.
         print(json.dumps(cost(chosen.store, list(islice(entries(known, SEED + 1), chosen.decisions)))))
@@ -188,21 +191,23 @@ def main() -> None:
         "exactness": exactness(stream),
         "datasketch": plain_lsh(stream, truth),
         "rensa": by_rensa(stream, truth),
-        "costs": [measured(chosen.folder, known, count, chosen.decisions) for count in chosen.counts],
+        "costs": [measured(chosen, known, count) for count in chosen.counts],
     }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
-def measured(folder: Path, known: Sequence[Tokens], count: int, decisions: int) -> dict[str, Any]:
+def measured(chosen: argparse.Namespace, known: Sequence[Tokens], count: int) -> dict[str, Any]:
     """Twice: the first start keeps the segments that later ones read."""
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "novelty.sqlite"
         filled(store, entries(known, SEED), count).close()
-        command = [sys.executable, "-m", "benchmarks.novelty", str(folder), "--store", str(store)]
+        command = [sys.executable, "-m", "benchmarks.novelty", str(chosen.folder), "--store", str(store)]
+        command += ["--sources", str(chosen.sources)] if chosen.sources else []
         runs = [
             json.loads(subprocess.run([*command, "--decisions", str(number)], check=True, capture_output=True).stdout)
-            for number in (1, decisions)
+            for number in (1, chosen.decisions)
         ]
         return {**runs[1], "first_start_s": runs[0]["start_s"]}
 

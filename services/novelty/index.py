@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.novelty.kept import Entries, Entry
+from services.novelty.memory import give_back
 from services.novelty.nearest import Comparison, Part
 from services.novelty.search import Query, SegmentSearch
 from services.novelty.segments import Facts, Segment, built, keys_of, merged, unpacked_segment
@@ -105,6 +106,8 @@ class NoveltyIndex:
         """Let a segment, the last, stand instead of those from a place on and of the tail."""
         self._segments[place:] = [segment]
         self._tail = Tail(TAIL, self._permutations)
+        if segment.size >= _MANY:
+            give_back()
         if segment.size == SEGMENT:
             self._entries.keep_segment(place, segment.packed())
 

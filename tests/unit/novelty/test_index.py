@@ -87,14 +87,15 @@ def test_sets_of_any_kind_get_the_verdict_of_brute_force(sets, threshold, spread
             assert (found.similarity >= threshold) == (max(exact) >= threshold) if exact else found is None
 
 
-@pytest.mark.parametrize("families", [8, 25, 60])
-def test_the_nearest_is_within_a_fiftieth_of_the_best_in_99_of_100(small, families):
+# In one dense family hundreds are almost equally near, and signatures of 128 values do not tell them apart.
+@pytest.mark.parametrize(("families", "allowed"), [(1, 0.07), (8, 0.01), (25, 0.01), (60, 0.01)])
+def test_the_nearest_is_within_a_fiftieth_of_the_best_in_most_cases(small, families, allowed):
     whole, entries = Filled(), crowd(450, seed=families, size=120, families=families)
     off = 0
     for number, one in enumerate(entries):
         found = whole.judge(one, 0.85)
         off += number > 0 and max(similarities(one, entries[:number])) - found.similarity > 0.02
-    assert off <= 4
+    assert off <= allowed * len(entries)
 
 
 @pytest.mark.parametrize("count", [0, 63, 64, 200, 512, 700, 1100, 1663])
