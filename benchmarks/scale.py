@@ -178,19 +178,23 @@ async def registry_rate(url: str, folder: Path, candidates: int) -> float:
 def novelty_rate(count: int) -> float:
     """Networks that the novelty service describes, judges and keeps in a second, with so many judged before."""
     from services.novelty.features import features
-    from services.novelty.index import Entry, NoveltyIndex
+    from services.novelty.index import NoveltyIndex
     from services.novelty.judge import check_and_insert
+    from services.novelty.kept import Entry, ListedEntries
     from services.novelty.settings import NoveltySettings
 
     settings = NoveltySettings()
-    index = NoveltyIndex(settings.permutations, 0.85)
+    entries = ListedEntries()
+    index = NoveltyIndex(entries, settings.permutations)
     seconds = []
     for number in range(count):
         started = time.process_time()
         described = features(
             network(random.Random(number)), k=settings.k, permutations=settings.permutations, sizes=settings.sizes
         )
-        check_and_insert(index, Entry(str(number), "run", *described[:3]), threshold=0.85, run_id=None)
+        entry = Entry(str(number), "run", *described[:3])
+        check_and_insert(index, entry, threshold=0.85, run_id=None)
+        entries.append(entry)
         seconds.append(time.process_time() - started)
     return 1 / statistics.fmean(seconds[-100:])
 

@@ -61,11 +61,11 @@ def places(bits: Bits) -> NDArray[np.int64]:
 def totals(digits: Sequence[Bits]) -> NDArray[np.uint32]:
     """All sums."""
     number = np.uint8 if len(digits) <= 8 else np.uint32
-    total = np.zeros(len(digits[0]) * WORD, dtype=number)
+    total: NDArray[np.unsignedinteger] = np.zeros(len(digits[0]) * WORD, dtype=number)
     for weight, digit in enumerate(digits):
         plane = unpacked(digit).astype(number, copy=False)
-        plane <<= number(weight)
-        total += plane
+        np.left_shift(plane, number(weight), out=plane)
+        np.add(total, plane, out=total)
     return total.astype(np.uint32)
 
 
