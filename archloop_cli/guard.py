@@ -37,13 +37,14 @@ class Guard:
             if parked.id not in self.known:
                 raise self._stopped_by(parked)
 
-    def check_disk(self) -> None:
+    def check_disk(self, *, begun: bool = True) -> None:
         """Raises DiskFull while there is still room to write down what is in hand."""
         free = shutil.disk_usage(self.directory).free
         if free < SPARE_BYTES:
+            kept = f"nothing recorded is lost: free some space, then `archloop resume {self.directory}`"
             raise DiskFull(
-                f"{self.directory}: {free / 2**20:.0f} MiB are free, {SPARE_BYTES / 2**20:.0f} MiB are needed; nothing "
-                f"recorded is lost: free some space, then `archloop resume {self.directory}`"
+                f"{self.directory}: {free / 2**20:.0f} MiB are free, {SPARE_BYTES / 2**20:.0f} MiB are needed; "
+                + (kept if begun else "nothing was begun: free some space first")
             )
 
     def _stopped_by(self, parked: Parked) -> StoppedByParked:

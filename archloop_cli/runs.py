@@ -76,7 +76,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
             fetched(spec.base_model)
     with places.begun(directory, unless=MANIFEST), lock.held(directory):
         _refuse_begun(directory)
-        Guard(directory).check_disk()
+        Guard(directory).check_disk(begun=False)
         if lines is not None:
             spec = bootstrap.stored(spec, lines, directory)
         manifests.write(directory, manifest(default_run_id(spec), spec))
