@@ -6,7 +6,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from types import CodeType
@@ -60,12 +60,21 @@ def executed(code: CodeType, seed: int) -> dict[str, Any]:
     return module.__dict__
 
 
+class _Nowhere(io.TextIOBase):
+    """Takes what is written, and keeps nothing."""
+
+    def write(self, text: str) -> int:
+        """Count it."""
+        return len(text)
+
+
 @contextmanager
 def aside() -> Iterator[None]:
-    """Let a module be executed to try something: what is imported under the candidate's name stays the one before."""
+    """Let a module be executed to try something: it says nothing again, and its name stays that of the one before."""
     kept = sys.modules[_NAME]
     try:
-        yield
+        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()):
+            yield
     finally:
         sys.modules[_NAME] = kept
 
