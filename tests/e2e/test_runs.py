@@ -42,7 +42,7 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
     ("arguments", "named"),
     [
         (["--budget", "tokens"], ["--budget", "tokens", "NAME=VALUE"]),
-        (["--budget", "pencils=3"], ["budget.pencils", "not permitted"]),
+        (["--budget", "pencils=3"], ["budget.pencils", "no field of this name"]),
         (["--budget", "tokens=many"], ["budget.tokens", "many"]),
         (["--pairs", "nowhere.jsonl"], ["file of pairs", "nowhere.jsonl"]),
         (["--pairs", "nowhere.jsonl", "--server", "http://127.0.0.1:9"], ["file of pairs", "nowhere.jsonl"]),
