@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
@@ -17,7 +17,7 @@ def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None =
 
     What a delivery binds (run, candidate, message, attempt) is in every line.
     """
-    stream = stream or sys.stderr
+    stream = stream or cast("TextIO", _StandardError())
     rendered: list[structlog.typing.Processor] = (
         [structlog.processors.JSONRenderer()]
         if json
@@ -37,6 +37,22 @@ def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None =
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+
+
+class _StandardError:
+    """Whatever standard error is at the time: it may be another one, or closed, since logging was set up."""
+
+    def write(self, text: str) -> int:
+        """Write there."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Whether somebody watches."""
+        return sys.stderr.isatty()
 
 
 def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
