@@ -85,12 +85,11 @@ class Assignments(Calls):
 
     def _items(self, targets: Sequence[ast.expr], value: Value) -> list[Value]:
         """What a value consists of, where it is not spelt out."""
-        make = self.step if self.facts.ordered else self.pure
         stars = [place for place, target in enumerate(targets) if isinstance(target, ast.Starred)]
         if type(value) is Node and value.parts[0] == "shape" and not stars:
-            return [make(value, "[", place, "]") for place in range(len(targets))]
+            return [self.fixed(value, "[", place, "]") for place in range(len(targets))]
         count = f"{len(targets)}*{stars[0]}" if stars else str(len(targets))
-        return [make("item", count, str(place), value) for place in range(len(targets))]
+        return [self.fixed("item", count, str(place), value) for place in range(len(targets))]
 
     def _do_assign(self, node: ast.Assign) -> None:
         match node:
@@ -145,9 +144,7 @@ class Assignments(Calls):
         made = self.frame.fields.get(owner.attr)
         if type(made) is not Node or made.at >= 0 or made.layer is None or made.layer[0] != "Sequential":
             return False
-        elements = [*made.layer[1], self.value(added)]
-        made.parts, made.layer = ("Sequential", "(", *elements, ")"), ("Sequential", elements)
-        made.portable = all(part.portable for part in elements if type(part) is Node)
+        self.refill(made, [*made.layer[1], self.value(added)])
         return made.portable
 
     def _grow(self, target: ast.Name, added: ast.expr, *, one: bool = False) -> bool:

@@ -64,8 +64,8 @@ class Expressions(Names):
             element = self._element(*base.layer, index)
             if element is not None:
                 return element
-        is_size = type(base) is Node and base.parts[0] == "shape" and not self.facts.ordered
-        return self.pure(base, "[", index, "]") if is_size else self.step(base, "[", index, "]")
+        is_size = type(base) is Node and base.parts[0] == "shape"
+        return (self.fixed if is_size else self.step)(base, "[", index, "]")
 
     @staticmethod
     def _element(kind: str, made: Any, index: Value) -> Value | None:

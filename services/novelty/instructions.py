@@ -15,16 +15,16 @@ class Node:
     """One step: its tokens and what it is computed from.
 
     `at` is its number once it is written. `portable` says that it depends on nothing that can change: it may be written
-    later. `is_cell`: its value changes. `items` are the elements of a list that can still grow; `layer` says what a
-    list, or a layer of torch's, was made of.
+    later. `is_cell`: its value changes. `is_applied`: a layer that was written as what it does. `items` are elements
+    of a list that can still grow; `layer` says what a list, or a layer of torch's, was made of.
     """
 
-    __slots__ = ("at", "home", "is_cell", "items", "layer", "parts", "portable")
+    __slots__ = ("at", "home", "is_applied", "is_cell", "items", "layer", "parts", "portable")
 
     def __init__(self, parts: "Sequence[str | int | Node]", home: "Stream") -> None:
         self.parts, self.home = parts, home
         self.at = -1
-        self.portable = self.is_cell = False
+        self.portable = self.is_cell = self.is_applied = False
         self.items: list[str | int | Node] | None = None
         self.layer: tuple[str, Any] | None = None
 

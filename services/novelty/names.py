@@ -71,9 +71,15 @@ class Names:
 
     def _node(self, parts: Sequence[Value]) -> Node:
         node = Node(parts, self.stream)
-        if self.frame.portable:
-            node.portable = all(_is_settled(part) for part in parts)
+        node.portable = self._is_portable(parts)
         return node
+
+    def _is_portable(self, parts: Sequence[Value]) -> bool:
+        return self.frame.portable and all(_is_settled(part) for part in parts)
+
+    def fixed(self, *parts: Value) -> Node:
+        """A step whose result only steps in place can change."""
+        return self.step(*parts) if self.facts.ordered else self.pure(*parts)
 
     def held(self, value: Value) -> Value:
         """What a place that changes holds now."""
@@ -109,6 +115,12 @@ class Names:
         node.layer = ("display", elements)
         return node
 
+    def one_after_the_other(self, elements: list[Value]) -> Node:
+        """Layers in a `Sequential`."""
+        node = self.pure(*_in_sequence(elements))
+        node.layer = ("Sequential", elements)
+        return node
+
     def _displayed(self, opening: str, elements: list[Value], closing: str) -> Sequence[Value]:
         if not is_table(elements):
             return opening, *elements, closing
@@ -118,11 +130,14 @@ class Names:
         """A list that was read: nothing can be added to it unnoticed any more."""
         assert node.items is not None
         elements, node.items = node.items, None
-        if node.parts[0] == "Sequential":
-            node.parts, node.layer = ("Sequential", "(", *elements, ")"), ("Sequential", elements)
-        else:
-            node.parts, node.layer = self._displayed("[", elements, "]"), ("display", elements)
-        node.portable = self.frame.portable and all(p.portable for p in node.parts if type(p) is Node)
+        self.refill(node, elements)
+
+    def refill(self, node: Node, elements: list[Value]) -> None:
+        """Give a list, or layers one after the other, other elements before it is written."""
+        kind = "Sequential" if node.parts[0] == "Sequential" else "display"
+        node.parts = _in_sequence(elements) if kind == "Sequential" else self._displayed("[", elements, "]")
+        node.layer = (kind, elements)
+        node.portable = self._is_portable(node.parts)
 
     # Names
 
@@ -184,7 +199,7 @@ class Names:
 
     def shape(self, base: Value) -> Node:
         """A tensor's sizes, which nothing changes but steps in place."""
-        return self.step("shape", "(", base, ")") if self.facts.ordered else self.pure("shape", "(", base, ")")
+        return self.fixed("shape", "(", base, ")")
 
     def _own_attribute(self, name: str) -> Value:
         if name in self.frame.fields:
@@ -206,6 +221,10 @@ class Names:
     def bind(self, target: ast.expr, value: Value) -> None:
         """An assignment."""
         raise NotImplementedError
+
+
+def _in_sequence(elements: Sequence[Value]) -> Sequence[Value]:
+    return "Sequential", "(", *elements, ")"
 
 
 def _is_settled(part: Value) -> bool:

@@ -6,7 +6,8 @@ itself names is spelt; see the table in docs/reference/novelty.md. Code that can
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cached_property
 
 from services.novelty.constants import Sizes
 from services.novelty.definitions import Definitions, is_plain
@@ -129,11 +130,12 @@ class _Writer(Definitions):
     def _unused(self) -> None:
         """Attributes that nothing reads are part of the network all the same: they may have parameters."""
         for value in self.frame.fields.values():
-            if isinstance(value, Node) and value.at < 0 and id(value) not in self.applied_layers:
+            if isinstance(value, Node) and value.at < 0 and not value.is_applied:
                 self.mark("unused", value)
 
-    @property
-    def _bases(self) -> Sequence[str]:
+    @cached_property
+    def _bases(self) -> frozenset[str]:
+        """The tokens of classes that others are derived from."""
         classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
         names = (getattr(base, "id", "") for node in classes for base in node.bases)
-        return [self.program.units[name].token for name in names if name in self.program.units]
+        return frozenset(self.program.units[name].token for name in names if name in self.program.units)

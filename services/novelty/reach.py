@@ -118,11 +118,10 @@ class _Reach:
         """What trains the network counts where it makes it: where it sets what the rest reads, or calls what does."""
         for name in RECIPE & self._unmentioned.keys():
             for _, member in self._unmentioned[name]:
-                made = {
-                    n.attr for n in walk(member) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
-                }
+                attributes = [n for n in nodes(member) if isinstance(n, ast.Attribute)]
+                made = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
                 called = {
-                    n.func.attr for n in walk(member) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+                    n.func.attr for n in nodes(member) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
                 }
                 makes = any(
                     _sets_attributes(m) for n in called for _, m in self._unmentioned.get(n, ()) if n not in RECIPE

@@ -128,13 +128,19 @@ class Statements(Assignments):
         """Before a branch or a loop: what it may change becomes a place, lists stay as they are."""
         if self.frame.module:
             return
-        for value in list(self.frame.values.values()):
-            if type(value) is Node and value.items is not None:
-                self.close(value)
-                self.put(value)
+        for made in self._closed():
+            self.put(made)
         self.stream.flush()
         for name in self.frame.changed_in(statement):
             self._cell(name)
+
+    def _closed(self) -> list[Node]:
+        """All lists that could still grow; from now on none of them can."""
+        growing = [v for v in self.frame.values.values() if type(v) is Node and v.items is not None]
+        for made in growing:
+            if made.items is not None:
+                self.close(made)
+        return growing
 
     def _branch(self, *head: Value, body: Sequence[ast.stmt]) -> None:
         self.stream.flush()
@@ -142,9 +148,7 @@ class Statements(Assignments):
         frame, building, portable = self.frame, self.frame.building, self.frame.portable
         frame.depth, frame.building, frame.portable = frame.depth + 1, False, False
         self.block(body)
-        for value in list(frame.values.values()):
-            if type(value) is Node and value.items is not None:
-                self.close(value)
+        self._closed()
         self.stream.flush()
         frame.depth, frame.building, frame.portable = frame.depth - 1, building, portable
         self.mark("}")

@@ -60,7 +60,6 @@ class TorchCalls(Expressions):
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         super().__init__(program, sizes)
-        self.applied_layers: set[int] = set()
         self._applications = 0
 
     def arguments(self, node: ast.Call) -> Arguments:
@@ -94,9 +93,7 @@ class TorchCalls(Expressions):
         if name in TORCH:
             return self._function(name, arguments)
         if name == "Sequential" and not arguments.is_open and not arguments.named:
-            node = self.pure(name, *arguments.parts)
-            node.layer = ("Sequential", arguments.positional)
-            return node
+            return self.one_after_the_other(arguments.positional)
         if name == "list" and not arguments.positional:
             return self.display("[", [], "]")
         known = of_constants(name, arguments.positional) if not arguments.named else None
@@ -151,7 +148,7 @@ class TorchCalls(Expressions):
         if layer is not None and len(arguments.positional) == 1 and not arguments.named and not arguments.is_open:
             value = self._applied_layer(layer, arguments.positional[0])
             if value is not None:
-                self.applied_layers.add(id(callee))
+                callee.is_applied = True  # type: ignore[union-attr]
                 return value
         return self.step(callee, *arguments.parts)
 
@@ -200,7 +197,7 @@ class TorchCalls(Expressions):
         shape = self.shape(base)
         if not dimension:
             return shape
-        return (self.step if self.facts.ordered else self.pure)(shape, "[", dimension[0], "]")
+        return self.fixed(shape, "[", dimension[0], "]")
 
     def _mutation(self, base: Value, name: str, arguments: Arguments) -> Value:
         """After it, what the list was made of is not what it is any more, and what was made of it was made before."""

@@ -162,6 +162,21 @@ def test_without_net_every_module_counts_and_without_modules_everything():
     assert normalise("x + 1\n")
 
 
+@pytest.mark.parametrize("count", [2, 7, 39])
+def test_layers_that_nothing_uses_count_however_many_were_applied_and_forgotten_before(count: int) -> None:
+    """What is kept of the one must not be found at the address of the other."""
+    applied = "        x = nn.ReLU()(x)\n" * 40
+    unused = "".join(f"        self.u{i} = nn.Linear({i + 2}, 7)\n" for i in range(count))
+    source = (
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, a, b, prm, device):\n"
+        "        super().__init__()\n        self.z = Last()\n        self.c = nn.Conv2d(3, 3, 1)\n"
+        f"    def forward(self, x):\n{applied}        return self.z(self.c(x))\n"
+        f"class Last(nn.Module):\n    def __init__(self):\n        super().__init__()\n{unused}"
+        "    def forward(self, x):\n        return x\n"
+    )
+    assert normalise(source).count("unused") == count
+
+
 def _forward(body: str) -> str:
     return f"class Net:\n    def forward(self, x):\n{body}"
 
