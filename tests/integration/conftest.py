@@ -1,12 +1,17 @@
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from services.evaluator.devices import Device
+from services.evaluator.evaluator import Evaluator
+from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import Servers, Stack
+from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +30,14 @@ def stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield stack
     finally:
         stack.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def evaluator() -> AsyncIterator[Evaluator]:
+    """One with a real sandbox, on images of a few bright quadrants."""
+    sandbox = ZygoteSandbox([Device.cpu()])
+    made = Evaluator(sandbox, quadrants, HELDOUT)
+    await sandbox.start()
+    yield made
+    await sandbox.close()
+    await made.close()

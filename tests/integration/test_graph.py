@@ -3,19 +3,14 @@
 import json
 
 import pytest
-import pytest_asyncio
 
 from archloop.contracts.values import Outcome
 from archloop_cli import scoring
-from services.evaluator.devices import Device
-from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.tracing import traced
-from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, quadrants
+from tests.unit.evaluator.support import GOOD, ROOMY
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
-ROOMY = TINY.model_copy(update={"limits": LIMITS.model_copy(update={"memory_bytes": 2**30, "cpu_seconds": 20})})
 FORWARD = "        return self.head(self.features(x).flatten(1))\n"
 RESPELT = (
     GOOD.replace("features", "stem")
@@ -34,16 +29,6 @@ def third(statement: str) -> str:
     counted = f"        built.append(1)\n        if len(built) > 2: {statement}\n"
     held = "import builtins, os\nbuilt = builtins.__dict__.setdefault('built', [])\n"
     return held + GOOD.replace(BUILT, BUILT + counted)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def evaluator():
-    sandbox = ZygoteSandbox([Device.cpu()])
-    made = Evaluator(sandbox, quadrants, HELDOUT)
-    await sandbox.start()
-    yield made
-    await sandbox.close()
-    await made.close()
 
 
 async def test_a_respelling_has_the_graph_of_the_network_and_a_wider_one_has_another(evaluator):

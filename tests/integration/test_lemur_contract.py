@@ -4,18 +4,16 @@ Each kind is a table of networks, in lemur_contract.py.
 """
 
 import pytest
-import pytest_asyncio
 
 from archloop.contracts.values import Outcome
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.integration.lemur_contract import DRAWN, HEAD, TRAINED, WILFUL, changed
-from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, quadrants
+from tests.unit.evaluator.support import GOOD, HELDOUT, ROOMY, TINY, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
-ROOMY = TINY.model_copy(update={"limits": LIMITS.model_copy(update={"memory_bytes": 2**30, "cpu_seconds": 20})})
 WISHES = {
     "float32": TINY,
     "bfloat16": TINY.model_copy(update={"precision": "bfloat16"}),
@@ -23,16 +21,6 @@ WISHES = {
     "both": TINY.model_copy(update={"precision": "bfloat16", "memory_format": "channels_last"}),
 }
 LEARNT = 0.9  # the good network reaches 1.0, chance is 0.25
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def evaluator():
-    sandbox = ZygoteSandbox([Device.cpu()])
-    made = Evaluator(sandbox, quadrants, HELDOUT)
-    await sandbox.start()
-    yield made
-    await sandbox.close()
-    await made.close()
 
 
 @pytest.mark.parametrize("name", TRAINED)

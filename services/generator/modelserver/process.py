@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from archloop.errors import Unavailable
+from archloop.plain import plain
 from services.generator.transport import Admin
 
 _START_S = 120.0
@@ -94,8 +95,7 @@ def _said(sink: BinaryIO, began: int) -> str:
     sink.seek(max(began, sink.seek(0, os.SEEK_END) - _SAID))
     lines = sink.read().decode("utf-8", "replace").strip().splitlines()
     last = lines[-1].strip() if lines else ""
-    shown = last.encode("unicode_escape").decode() if not last.isprintable() else last
-    return f": {shown[:_SHOWN]}" if shown else ""
+    return f": {plain(last)[:_SHOWN]}" if last else ""
 
 
 async def _stop(process: Process) -> None:

@@ -22,6 +22,7 @@ TINY = Protocol(
     batch=16,
     limits=LIMITS,
 )
+ROOMY = TINY.model_copy(update={"limits": LIMITS.model_copy(update={"memory_bytes": 2**30, "cpu_seconds": 20})})
 
 GOOD = """
 import torch

@@ -52,6 +52,15 @@ def test_no_pair_that_fits_is_refused_with_the_length_that_would(base, pairs):
 GOOD = {"prompt": "p", "completion": "c"}
 
 
+def _is_named(path, line):
+    """The second line of a file is refused by its number, in few words that can be read."""
+    path.write_bytes(json.dumps(GOOD).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InvalidInput, match=r"pairs\.jsonl:2: ") as raised:
+        read(path)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -80,12 +89,7 @@ GOOD = {"prompt": "p", "completion": "c"}
     ],
 )
 def test_a_bad_line_is_named_with_its_file(tmp_path, line):
-    path = tmp_path / "pairs.jsonl"
-    path.write_text(json.dumps(GOOD) + "\n" + line + "\n")
-    with pytest.raises(InvalidInput, match=r"pairs\.jsonl:2: ") as raised:
-        read(path)
-    assert str(raised.value).isprintable()
-    assert len(str(raised.value)) < 600
+    _is_named(tmp_path / "pairs.jsonl", line.encode("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +105,7 @@ def test_a_bad_line_is_named_with_its_file(tmp_path, line):
     ],
 )
 def test_bytes_that_are_no_text_or_too_many_are_named_too(tmp_path, line):
-    path = tmp_path / "pairs.jsonl"
-    path.write_bytes(json.dumps(GOOD).encode() + b"\n" + line + b"\n")
-    with pytest.raises(InvalidInput, match=r"pairs\.jsonl:2: ") as raised:
-        read(path)
-    assert str(raised.value).isprintable()
-    assert len(str(raised.value)) < 600
+    _is_named(tmp_path / "pairs.jsonl", line)
 
 
 @pytest.mark.parametrize(
