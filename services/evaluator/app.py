@@ -10,13 +10,14 @@ import structlog
 from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
+from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import EVALUATOR
 from archloop.ops.connecting import broker, needed, patiently
 from archloop.ops.metrics import LEVEL
 from archloop.ops.serve import Served
 from services.evaluator import datasets
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.handlers import EvaluatorHandler, Results
+from services.evaluator.handlers import EvaluatorHandler, Results, rejected
 from services.evaluator.registry import RegistryReader
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.secret import PUBLISHED
@@ -57,7 +58,7 @@ async def running(
     async with evaluator(settings) as judge:
         handler = EvaluatorHandler(judge, results, blobs)
         queue = replace(EVALUATOR, prefetch=len(settings.devices()))
-        subscription = await Consumer(bus, queue, handler, "evaluator").start()
+        subscription = await Consumer(bus, queue, Rejecting(handler, rejected), "evaluator").start()
         try:
             yield EvaluatorApp(judge, subscription)
         finally:

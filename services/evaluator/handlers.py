@@ -11,6 +11,7 @@ from archloop.contracts.messages import (
     CandidateEvaluatedOk,
     CandidateGenerated,
     CandidateSubmitted,
+    EvaluationRejected,
     Message,
 )
 from archloop.contracts.values import Evaluation, SourceCode
@@ -50,8 +51,7 @@ class EvaluatorHandler:
         if evaluation is None or evaluation.heldout_id != self.evaluator.secret.id:
             evaluation = await self._evaluated(message, protocol)
         kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed
-        about = message.model_dump(include={"run_id", "cycle", "index", "submission"})
-        return [kind(**about, code=message.code, novelty=message.novelty, evaluation=evaluation)]
+        return [kind(**message.about(), code=message.code, novelty=message.novelty, evaluation=evaluation)]
 
     async def _evaluated(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
         code = await self._text(message.code)
@@ -71,3 +71,8 @@ class EvaluatorHandler:
         if code.blob.sha256 != code.sha256:
             raise IntegrityError(f"code {code.sha256} refers to a blob with hash {code.blob.sha256}")
         return sources.carried(await self.blobs.get(code.blob))
+
+
+def rejected(message: CandidateGenerated | CandidateSubmitted, reason: str) -> EvaluationRejected:
+    """What is said of a candidate that cannot be evaluated."""
+    return EvaluationRejected(**message.about(), reason=reason)

@@ -4,7 +4,7 @@ import re
 import signal
 from contextlib import suppress
 from itertools import pairwise
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,7 +33,7 @@ _TOLD = frozenset(
         *(Outcome.TRAIN_ERROR, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.FORBIDDEN, Outcome.CRASHED),
     }
 )
-_AS_TOLD = {"parameters", "flops", "activation_bytes", "graph_sha256", "precision", "memory_format"}
+_AS_TOLD = {"parameters", "flops", "activation_bytes", "precision", "memory_format"}
 _PATH = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
 _DETAIL_LIMIT = 200
 
@@ -62,6 +62,7 @@ class Reading(NamedTuple):
     predictions: NDArray[Any] | None = None
 
 
+Word = TypeVar("Word", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -76,48 +77,60 @@ class _Verdict(BaseModel):
     flops: Count | None = None
     activation_bytes: Count | None = None
     uncounted: Annotated[str, Field(max_length=200)] = ""
-    graph_sha256: Sha256 | None = None
-    untraced: Annotated[str, Field(max_length=200)] = ""
     precision: Literal["float32", "bfloat16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     losses: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=LOSS_POINTS)]
+
+
+class _Graph(BaseModel):
+    """What the child says of its graph, once its verdict is told."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    graph_sha256: Sha256 | None
+    untraced: Annotated[str, Field(max_length=200)]
 
 
 class _Sent(NamedTuple):
     stage: str
     predictions: bytes | None = None
     verdict: _Verdict | None = None
+    graph: _Graph | None = None
+    cut: bool = False
 
 
 def read(result: JobResult, limits: Limits, *, count: int | None, classes: int) -> Reading:
-    """The outcome short of scoring; `count` is the number of held-out images, None where none were shown."""
-    sent = _sent(result.frames)
-    if result.killed_by is not None:
-        return Reading(_KILLED_FOR[result.killed_by], sent.stage, _limit(result.killed_by, limits))
-    if result.signal is not None:
-        return Reading(*_by_signal(result.signal, sent.stage))
-    if result.exit != 0 or sent.verdict is None:
-        detail = f"ended with status {result.exit} and without a valid answer"
-        return Reading(Outcome.CRASHED, sent.stage, detail)
-    return _told(sent, sent.verdict, count, classes)
+    """The outcome short of scoring; `count` is the number of held-out images, None where none were shown.
+
+    A verdict settles it: what ends the child after that, while its graph is followed, leaves no graph and no more. But
+    a forbidden system call is one at any time.
+    """
+    sent, ended = _sent(result.frames), _ended(result, limits)
+    if sent.verdict is None or (ended is not None and result.signal == signal.SIGSYS):
+        outcome, detail = ended or (Outcome.CRASHED, "ended without a valid answer")
+        return Reading(outcome, sent.stage, detail)
+    if ended is None and sent.cut:
+        return Reading(Outcome.CRASHED, sent.stage, "ended within an answer")
+    return _told(sent, sent.verdict, ended[1] if ended is not None else "", count, classes)
 
 
 def stage_seconds(result: JobResult) -> dict[str, float]:
     """How long each stage took that began, by the service's clock; `start` is from the order to the first of them.
 
-    A child can announce a stage late or early, and so shift time between stages; their sum it cannot change.
+    The last one lasts until the verdict, or as long as anything came. A child can announce a stage late or early, and so shift time between stages; their sum it cannot change.
     """
-    begun: dict[str, float] = {}
+    begun, settled = dict[str, float](), dict[bytes, float]()
     with suppress(ValueError):
         for frame in frames.unpack(result.frames):
+            seconds = result.seconds_until(frame.end)
             name = frame.payload.decode("ascii", "replace")
-            if frame.kind != frames.STAGE or name not in STAGES or name in begun:
-                continue
-            if (seconds := result.seconds_until(frame.end)) is not None:
-                begun[name] = seconds
+            if seconds is not None and frame.kind == frames.STAGE and name in STAGES:
+                begun.setdefault(name, seconds)
+            elif seconds is not None:
+                settled.setdefault(frame.kind, seconds)
     if not begun:
         return {}
-    ends = [*begun.values(), max(result.arrivals[-1].seconds, *begun.values())]
+    ends = [*begun.values(), max(settled.get(frames.VERDICT, result.arrivals[-1].seconds), *begun.values())]
     durations = zip(("start", *begun), pairwise((0.0, *ends)), strict=True)
     return {name: round(max(0.0, end - start), 6) for name, (start, end) in durations}
 
@@ -128,10 +141,13 @@ def one_line(detail: str) -> str:
     return _PATH.sub("…/", " ".join(printable.split()))[:_DETAIL_LIMIT]
 
 
-def _told(sent: _Sent, verdict: _Verdict, count: int | None, classes: int) -> Reading:
+def _told(sent: _Sent, verdict: _Verdict, died: str, count: int | None, classes: int) -> Reading:
+    """`died` is how the child ended after its verdict, where not by itself."""
+    graph = sent.graph or _Graph(graph_sha256=None, untraced=died)
     known = Measures(
         uncounted=one_line(verdict.uncounted),
-        untraced=one_line(verdict.untraced),
+        graph_sha256=graph.graph_sha256,
+        untraced=one_line(graph.untraced),
         loss_curve=tuple(verdict.losses),
         **verdict.model_dump(include=_AS_TOLD),
     )
@@ -148,19 +164,23 @@ def _told(sent: _Sent, verdict: _Verdict, count: int | None, classes: int) -> Re
 
 
 def _sent(stream: bytes) -> _Sent:
-    """Stages in their order, then predictions, then the verdict, then nothing; or only as much as was right."""
+    """Stages in their order, then predictions, the verdict and the graph; or only as much as was right."""
     sent, expected = _Sent(STAGES[0]), iter(STAGES)
     try:
         for frame in frames.unpack(stream):
-            if sent.verdict is not None:
-                return sent._replace(verdict=None)
             sent = _next(sent, frame, expected)
+    except frames.Cut:
+        return sent._replace(cut=True)
     except (ValueError, StopIteration):
         return sent._replace(verdict=None)
     return sent
 
 
 def _next(sent: _Sent, frame: frames.Frame, expected: Any) -> _Sent:
+    if sent.verdict is not None:
+        if frame.kind != frames.GRAPH or sent.graph is not None:
+            raise ValueError("a frame after the verdict")
+        return sent._replace(graph=_checked(_Graph, frame.payload))
     if frame.kind == frames.STAGE and sent.predictions is None:
         stage = next(expected)
         if frame.payload != stage.encode():
@@ -169,22 +189,29 @@ def _next(sent: _Sent, frame: frames.Frame, expected: Any) -> _Sent:
     if frame.kind == frames.PREDICTIONS and sent.stage == STAGES[-1] and sent.predictions is None:
         return sent._replace(predictions=frame.payload)
     if frame.kind == frames.VERDICT and len(frame.payload) <= frames.VERDICT_LIMIT:
-        return sent._replace(verdict=_verdict(frame.payload))
+        return sent._replace(verdict=_checked(_Verdict, frame.payload))
     raise ValueError("a frame out of order")
 
 
-def _verdict(payload: bytes) -> _Verdict:
+def _checked(model: type[Word], payload: bytes) -> Word:
     try:
-        return _Verdict.model_validate_json(payload)
+        return model.model_validate_json(payload)
     except ValidationError as error:
-        raise ValueError("no valid verdict") from error
+        raise ValueError("nothing valid") from error
 
 
-def _by_signal(number: int, stage: str) -> tuple[Outcome, str, str]:
-    if number == signal.SIGSYS:
-        return Outcome.FORBIDDEN, stage, "made a system call that no network needs"
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return Outcome.CRASHED, stage, f"killed by {name}"
+def _ended(result: JobResult, limits: Limits) -> tuple[Outcome, str] | None:
+    """What the child's end says of it, None where it ended by itself."""
+    if result.killed_by is not None:
+        return _KILLED_FOR[result.killed_by], _limit(result.killed_by, limits)
+    if result.signal == signal.SIGSYS:
+        return Outcome.FORBIDDEN, "made a system call that no network needs"
+    if (number := result.signal) is not None:
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return Outcome.CRASHED, f"killed by {name}"
+    return (
+        None if result.exit == 0 else (Outcome.CRASHED, f"ended with status {result.exit} and without a valid answer")
+    )
 
 
 def _limit(killed_by: KilledBy, limits: Limits) -> str:

@@ -34,8 +34,8 @@ def named(code: str) -> set[str]:
 
 
 def came(output: bytes) -> dict[str, str]:
-    """The marks that a candidate's stdout holds, each with its value."""
-    return {name.decode(): value.decode(errors="replace") for name, value in _CAME.findall(output)}
+    """The marks that a candidate's stdout holds, each with its first value: for its graph it is executed again."""
+    return {name.decode(): value.decode(errors="replace") for name, value in reversed(_CAME.findall(output))}
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The one way from the child to the parent: frames on a pipe, each a kind byte, a length and a payload.
 
-The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one verdict.
+The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one verdict,
+which settles the outcome, then what the graph is if the verdict was ok.
 """
 
 import struct
@@ -8,10 +9,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HEADER = struct.Struct("<cI")
-STAGE, PREDICTIONS, VERDICT = b"S", b"P", b"V"
+STAGE, PREDICTIONS, VERDICT, GRAPH = b"S", b"P", b"V", b"G"
 VERDICT_LIMIT = 16 * 1024
 STAGE_LIMIT = 16
 LOSS_POINTS = 64
+
+
+class Cut(ValueError):
+    """The stream ends within a frame."""
 
 
 class Frame(NamedTuple):
@@ -28,14 +33,14 @@ def pack(kind: bytes, payload: bytes) -> bytes:
 
 
 def unpack(stream: bytes) -> Iterator[Frame]:
-    """The frames of a whole stream. Raises ValueError at the first byte that is not part of a whole frame."""
+    """The frames of a whole stream. Raises Cut at the first byte that is not part of a whole frame."""
     position = 0
     while position < len(stream):
         if len(stream) - position < HEADER.size:
-            raise ValueError("half a frame header")
+            raise Cut("half a frame header")
         kind, length = HEADER.unpack_from(stream, position)
         position += HEADER.size
         if length > len(stream) - position:
-            raise ValueError("a frame longer than the stream")
+            raise Cut("a frame longer than the stream")
         position += length
         yield Frame(kind, stream[position - length : position], position)

@@ -41,16 +41,17 @@ class Stages:
         self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
         self._stage = "parse"
         self._parameters: int | None = None
-        self._cost, self._graph = Cost(), graph.Graph()
+        self._cost = Cost()
         self._conditions: Conditions | None = None
         self._device = CPU
         self._losses = LossTap()
 
     def run(self) -> None:
-        """To the verdict, whatever happens on the way."""
+        """To the verdict, whatever happens on the way. What the graph is follows it, and can change it no more."""
         flaw: Flaw | None = None
+        code: CodeType | None = None
         try:
-            self._all()
+            code = self._all()
         except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, SystemExit too
             flaw = judged(error, _OTHERWISE[self._stage] if isinstance(error, Exception) else "crashed")
         verdict = {
@@ -61,11 +62,12 @@ class Stages:
             "precision": self._conditions.precision if self._conditions else None,
             "memory_format": self._conditions.layout if self._conditions else None,
             **self._cost._asdict(),
-            **self._graph._asdict(),
         }
-        self._emit(frames.VERDICT, json.dumps(verdict, ensure_ascii=True).encode())
+        self._tell(frames.VERDICT, verdict)
+        if code is not None:
+            self._tell(frames.GRAPH, self._traced(code)._asdict())
 
-    def _all(self) -> None:
+    def _all(self) -> CodeType:
         self._begin("parse")
         tree, code = module.parsed(self._source)
         self._begin("contract")
@@ -77,7 +79,7 @@ class Stages:
         self._check_shapes(candidate, code)
         if not self._task.graph_only:
             self._score(candidate, code)
-        self._graph = self._traced(code)
+        return code
 
     def _score(self, candidate: Candidate, code: CodeType) -> None:
         self._begin("train")
@@ -86,7 +88,7 @@ class Stages:
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
 
     def _traced(self, code: CodeType) -> graph.Graph:
-        """Of a network from a module of its own, when nothing that it does can change the score any more."""
+        """Of a network from a module of its own."""
         try:
             with module.aside():
                 return graph.of(self._candidate(code).build(), self._task.shape)
@@ -191,6 +193,9 @@ class Stages:
     def _begin(self, stage: str) -> None:
         self._stage = stage
         self._emit(frames.STAGE, stage.encode())
+
+    def _tell(self, kind: bytes, content: dict[str, Any]) -> None:
+        self._emit(kind, json.dumps(content, ensure_ascii=True).encode())
 
     def _emit(self, kind: bytes, payload: bytes) -> None:
         view = memoryview(frames.pack(kind, payload))

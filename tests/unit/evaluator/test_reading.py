@@ -18,6 +18,10 @@ def verdict(outcome="ok", **changed) -> bytes:
     return frames.pack(frames.VERDICT, json.dumps(content).encode())
 
 
+def graph(sha256: object = "0" * 64, untraced: object = "", **more: object) -> bytes:
+    return frames.pack(frames.GRAPH, json.dumps({"graph_sha256": sha256, "untraced": untraced, **more}).encode())
+
+
 def reading(stream: bytes, **kwargs):
     return read(result(stream, **kwargs), LIMITS, count=4, classes=4)
 
@@ -35,7 +39,7 @@ def test_an_honest_stream_gives_predictions_and_what_the_child_says_of_itself():
 
 @pytest.mark.parametrize("sha256", ["0" * 64, "0123456789abcdef" * 4, None])
 def test_the_hash_of_a_graph_is_taken_as_told_and_why_there_is_none_in_one_line(sha256):
-    told = reading(stages() + predictions() + verdict(graph_sha256=sha256, untraced="so\n\x1b[31mit was")).measures
+    told = reading(stages() + predictions() + verdict() + graph(sha256, "so\n\x1b[31mit was")).measures
     assert (told.graph_sha256, told.untraced) == (sha256, "so [31mit was")
     assert reading(stages() + predictions() + verdict()).measures.graph_sha256 is None
 
@@ -109,14 +113,23 @@ def test_what_only_the_parent_can_know_is_no_childs_to_claim(outcome, stage):
         stages() + predictions() + verdict(accuracy=1.0),
         stages() + predictions() + verdict(parameters=-1),
         stages() + predictions() + verdict(parameters=True),
-        stages() + predictions() + verdict(graph_sha256="f" * 63),
-        stages() + predictions() + verdict(graph_sha256="F" * 64),
-        stages() + predictions() + verdict(graph_sha256="f" * 64 + "\n"),
-        stages() + predictions() + verdict(graph_sha256="x" * 64),
-        stages() + predictions() + verdict(graph_sha256=int("1" * 64)),
-        stages() + predictions() + verdict(graph_sha256=["f" * 64]),
-        stages() + predictions() + verdict(untraced="x" * 201),
-        stages() + predictions() + verdict(untraced=None),
+        stages() + predictions() + verdict() + graph("f" * 63),
+        stages() + predictions() + verdict() + graph("F" * 64),
+        stages() + predictions() + verdict() + graph("f" * 64 + "\n"),
+        stages() + predictions() + verdict() + graph("x" * 64),
+        stages() + predictions() + verdict() + graph(int("1" * 64)),
+        stages() + predictions() + verdict() + graph(["f" * 64]),
+        stages() + predictions() + verdict() + graph(untraced="x" * 201),
+        stages() + predictions() + verdict() + graph(untraced=None),
+        stages() + predictions() + verdict() + graph(accuracy=1.0),
+        stages() + predictions() + verdict() + graph() + graph(),
+        stages() + predictions() + verdict() + graph()[:-1],
+        stages() + predictions() + verdict() + graph() + verdict(),
+        stages() + predictions() + verdict() + stages(up_to="parse"),
+        stages() + predictions() + verdict() + predictions(),
+        stages() + predictions() + graph() + verdict(),
+        stages() + predictions() + graph(),
+        stages() + predictions() + verdict(graph_sha256="f" * 64),
         stages() + predictions() + verdict(losses=[0.0] * 1000),
         stages() + predictions() + verdict(detail="x" * 100_000),
         stages() + predictions() + frames.pack(frames.VERDICT, b"[" * 10_000),
@@ -130,33 +143,42 @@ def test_anything_else_on_the_pipe_is_a_crash(stream):
     assert told.predictions is None
 
 
-@pytest.mark.parametrize(
-    ("killed_by", "outcome"),
-    [
-        ("wall", Outcome.TIMEOUT),
-        ("cpu", Outcome.TIMEOUT),
-        ("memory", Outcome.OUT_OF_MEMORY),
-        ("output", Outcome.FORBIDDEN),
-    ],
-)
-def test_a_limit_outweighs_an_answer_that_was_sent_before(killed_by, outcome):
-    told = reading(stages() + predictions() + verdict(), exit=None, signal=9, killed_by=killed_by)
-    assert told.outcome is outcome
-    assert told.predictions is None
-    assert told.detail.startswith("more than")
+ENDS = {
+    "wall": ({"killed_by": "wall", "signal": 9}, Outcome.TIMEOUT, "more than"),
+    "cpu": ({"killed_by": "cpu", "signal": 9}, Outcome.TIMEOUT, "more than"),
+    "memory": ({"killed_by": "memory", "signal": 9}, Outcome.OUT_OF_MEMORY, "more than"),
+    "output": ({"killed_by": "output", "signal": 9}, Outcome.FORBIDDEN, "more than"),
+    "threads": ({"killed_by": "processes", "signal": 9}, Outcome.FORBIDDEN, "more than"),
+    "a crash": ({"signal": signal.SIGSEGV}, Outcome.CRASHED, "killed by SIGSEGV"),
+    "a status": ({"exit": 3}, Outcome.CRASHED, "ended with status 3"),
+}
 
 
-def test_a_signal_outweighs_an_answer():
-    told = reading(stages() + predictions() + verdict(), exit=None, signal=signal.SIGSEGV)
-    assert (told.outcome, told.detail) == (Outcome.CRASHED, "killed by SIGSEGV")
+@pytest.mark.parametrize(("end", "outcome", "detail"), ENDS.values(), ids=ENDS)
+def test_what_ends_a_child_outweighs_all_but_its_verdict(end, outcome, detail):
+    told = reading(stages() + predictions(), **{"exit": None} | end)
+    assert (told.outcome, told.predictions) == (outcome, None)
+    assert told.detail.startswith(detail)
 
 
-def test_the_filters_signal_is_a_refusal():
-    assert reading(stages(up_to="train"), exit=None, signal=signal.SIGSYS).outcome is Outcome.FORBIDDEN
+@pytest.mark.parametrize("cut", [0, 3, 40])
+@pytest.mark.parametrize(("end", "outcome", "detail"), ENDS.values(), ids=ENDS)
+def test_what_ends_a_child_after_its_verdict_costs_it_the_graph_alone(end, outcome, detail, cut):
+    told = reading(stages() + predictions() + verdict() + graph()[:cut], **{"exit": None} | end)
+    assert (told.outcome, told.predictions.tolist()) == (Outcome.OK, [0, 3, 1, 2])
+    assert told.measures.graph_sha256 is None
+    assert told.measures.untraced.startswith(detail)
 
 
-def test_an_exit_status_outweighs_an_answer():
-    assert reading(stages() + predictions() + verdict(), exit=3).outcome is Outcome.CRASHED
+@pytest.mark.parametrize("stream", [stages(up_to="train"), stages() + predictions() + verdict()])
+def test_the_filters_signal_is_a_refusal_at_any_time(stream):
+    assert reading(stream, exit=None, signal=signal.SIGSYS).outcome is Outcome.FORBIDDEN
+
+
+def test_the_last_stage_ends_with_the_verdict():
+    told = stages(up_to="parse") + verdict("syntax_error")
+    arrivals = (Arrival(len(stages(up_to="parse")), 0.5), Arrival(len(told), 0.75), Arrival(len(told + graph()), 2.0))
+    assert stage_seconds(result(told + graph(), arrivals=arrivals)) == {"start": 0.5, "parse": 0.25}
 
 
 def test_a_detail_is_one_short_line_without_directories():

@@ -1,6 +1,6 @@
 """What torch's layers and functions call their parameters, as novelty's reader has it in `signatures.json`.
 
-    python -m tests.unit.novelty.torch_signatures        # writes the file anew, after a change of torch's version
+    python -m tests.unit.novelty.torch_signatures > services/novelty/signatures.json    # after a change of torch's version
 
 Signatures come from `inspect`, and for what is written in C from the first line of the documentation.
 """
@@ -10,6 +10,7 @@ import builtins
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,4 +162,4 @@ def written() -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(written())
+    sys.stdout.write(written())

@@ -29,7 +29,7 @@ async def test_a_request_on_the_bus_is_answered_with_the_trained_adapter(base_mo
 
 async def test_shutting_down_stops_the_job_in_hand_and_leaves_it_to_be_retried(base_model, blobs, request_for, spec):
     bus = MemoryBus()
-    endless = await request_for(training=spec.model_copy(update={"epochs": 100_000}))
+    endless = await request_for(training=spec.model_copy(update={"epochs": 10_000}))
     settings = TrainerSettings(base_model=base_model, threads=1, grace_s=0.1)
     async with running(settings, bus=bus, blobs=blobs) as app:
         await bus.publish(Envelope.of(endless, source="registry"))

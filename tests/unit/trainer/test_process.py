@@ -29,7 +29,7 @@ def job(tmp_path, base_model, pairs, spec):
 
 @pytest.fixture
 def endless(job, spec):
-    return job.model_copy(update={"training": spec.model_copy(update={"epochs": 100_000})})
+    return job.model_copy(update={"training": spec.model_copy(update={"epochs": 10_000})})
 
 
 async def _forks(tuner: ProcessTuner, wanted: bool) -> list[psutil.Process]:
