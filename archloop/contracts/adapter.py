@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from archloop.contracts.base import Frozen, Sha256
+from archloop.contracts.numbers import Amount, Count, Curve, Measure, Whole
+from archloop.contracts.texts import LongText, Name
 from archloop.contracts.values import BlobRef
 
 
@@ -15,21 +17,21 @@ class Probe(Frozen):
     `tolerance` of `logprob`, and the base model does not.
     """
 
-    prompt: str
-    max_new_tokens: Annotated[int, Field(ge=1)]
-    text: str
-    logprob: float
-    base_text: str
-    base_logprob: float
-    tolerance: float = 0.01
+    prompt: LongText
+    max_new_tokens: Count
+    text: LongText
+    logprob: Measure
+    base_text: LongText
+    base_logprob: Measure
+    tolerance: Amount = 0.01
 
 
 class LoraShape(Frozen):
     """What a server must be able to serve."""
 
-    r: int
-    alpha: int
-    target_modules: tuple[str, ...]
+    r: Count
+    alpha: Count
+    target_modules: Annotated[tuple[Name, ...], Field(max_length=1000)]
 
 
 class BatchShape(Frozen):
@@ -38,32 +40,34 @@ class BatchShape(Frozen):
     Less at once than was asked for after out of memory; 0 is unknown.
     """
 
-    batch_size: int = 0
-    accumulation: int = 1
-    processes: int = 1
+    batch_size: Whole = 0
+    accumulation: Count = 1
+    processes: Count = 1
 
 
 class AdapterManifest(Frozen):
     """Everything needed to verify, serve and reproduce one adapter version.
 
-    `loss_curve` has a point for every few steps, `token_curve` the tokens trained on until then.
+    `loss_curve` has a point for every few steps, `token_curve` the tokens trained on until then. `job_sha256` is of
+    everything that was asked for: equal for the same training, and null where an earlier version wrote the manifest.
     """
 
-    schema_version: int = 1
-    adapter: str
-    base_model: str
+    schema_version: Count = 1
+    adapter: Name
+    base_model: Name
     base_sha256: Sha256
-    parent: str | None = None
+    parent: Name | None = None
     lora: LoraShape
-    files: dict[str, BlobRef]
+    files: Annotated[dict[Name, BlobRef], Field(max_length=100)]
     pairs_sha256: Sha256
-    pair_count: int
-    seed: int
-    epochs: int
-    loss_curve: tuple[float, ...] = ()
-    steps: int = 0
-    token_curve: tuple[int, ...] = ()
-    quantization: str = "none"
+    pair_count: Whole
+    seed: Whole
+    epochs: Whole
+    loss_curve: Curve = ()
+    steps: Whole = 0
+    token_curve: Annotated[tuple[Whole, ...], Field(max_length=100_000)] = ()
+    quantization: Name = "none"
     batch: BatchShape = BatchShape()
-    libraries: dict[str, str] = Field(default_factory=dict)
+    libraries: Annotated[dict[Name, Name], Field(max_length=1000)] = Field(default_factory=dict)
     probe: Probe
+    job_sha256: Sha256 | None = None

@@ -5,9 +5,14 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from archloop.contracts.numbers import Place
+from archloop.contracts.texts import Name
+
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://archloop.dev/messages")
+_ABOUT = {"run_id", "run_uid", "cycle", "index", "submission"}
 
 RunId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+RunUid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -20,13 +25,16 @@ class Frozen(BaseModel):
 class Message(Frozen):
     """A command (imperative or `…requested`) or an event (past tense).
 
-    `name` is the routing key, `version` changes only when old consumers would misread the data.
+    `name` is the routing key, `version` changes only when old consumers would misread the data. A run's name may be
+    given again once the registry has forgotten it: `run_uid` tells the runs of one name apart. The registry makes it,
+    and who answers hands it on; it is null where no run is asked for yet, or none is spoken of.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
     run_id: RunId
+    run_uid: RunUid | None = None
 
     def identity(self) -> tuple[object, ...]:
         """What the message is about; two messages with equal identity are the same message."""
@@ -35,7 +43,12 @@ class Message(Frozen):
     @property
     def id(self) -> str:
         """Derived, never random, so that saying a thing twice is saying it once."""
-        return derived_id(self.name, self.version, self.run_id, *self.identity())
+        run = (self.run_id,) if self.run_uid is None else (self.run_id, self.run_uid)
+        return derived_id(self.name, self.version, *run, *self.identity())
+
+    def about(self) -> dict[str, Any]:
+        """What an answer has in common with what it answers."""
+        return self.model_dump(include=_ABOUT)
 
     @property
     def type(self) -> str:
@@ -53,9 +66,9 @@ class CandidateMessage(Message):
     A submission stands outside the cycles: its cycle and index are 0 and say nothing.
     """
 
-    cycle: Annotated[int, Field(ge=0)] = 0
-    index: Annotated[int, Field(ge=0)] = 0
-    submission: str | None = None
+    cycle: Place = 0
+    index: Place = 0
+    submission: Name | None = None
 
     def identity(self) -> tuple[object, ...]:
         """One step, one candidate."""

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_v
 from archloop.contracts import trace
 from archloop.contracts.base import Frozen, Message, type_of
 from archloop.contracts.messages import CATALOGUE
+from archloop.contracts.numbers import NUMBER
+from archloop.contracts.texts import LongText, Name
 from archloop.errors import ArchloopError
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -24,21 +26,25 @@ class MalformedMessage(ArchloopError):
 
 
 class Envelope(Frozen):
-    """The CloudEvents attributes, with our extension attributes `runid`, `causationid`, `attempt`, `traceparent`."""
+    """The CloudEvents attributes, and our own: `runid`, `causationid`, `attempt`, `traceparent`, `replayed`.
+
+    What somebody `replayed` is handled whatever became of its run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     specversion: Literal["1.0"] = "1.0"
     id: Mirrored
     source: Mirrored
-    type: str
-    subject: str
+    type: Name
+    subject: LongText
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
-    runid: str
-    causationid: str | None = None
-    attempt: int = Field(default=1, ge=1)
+    runid: Name
+    causationid: Name | None = None
+    attempt: Annotated[int, Field(ge=1, le=2**31), NUMBER] = 1
     traceparent: Annotated[str, Field(validate_default=True)] = ""
+    replayed: Literal[True] | None = None
     data: dict[str, Any]
 
     @field_validator("traceparent", mode="before")

@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archloop.contracts.base import CandidateMessage, Message, RunId
+from archloop.contracts.base import CandidateMessage, Message, RunId, Sha256
+from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
+from archloop.contracts.texts import LongText, Name, Remark
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 
-Cycle = Annotated[int, Field(ge=0)]
 BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
-TunedAfter = Annotated[int, Field(ge=BOOTSTRAP)]
+TunedAfter = Annotated[int, Field(ge=BOOTSTRAP, le=2**31), NUMBER]
 
 
 class RunRequested(Message):
@@ -28,7 +29,7 @@ class RunFinished(Message):
     """The run reached its end; nothing more will be asked for it."""
 
     name = "run.finished"
-    reason: str
+    reason: Remark
 
     def identity(self) -> tuple[object, ...]:
         """A run ends once."""
@@ -39,11 +40,11 @@ class CycleClosed(Message):
     """Every candidate of the cycle is settled and the admitted ones are chosen."""
 
     name = "cycle.closed"
-    cycle: Cycle
-    generated: int
-    valid: int
-    novel: int
-    admitted: int
+    cycle: Place
+    generated: Place
+    valid: Place
+    novel: Place
+    admitted: Place
 
     def identity(self) -> tuple[object, ...]:
         """A cycle closes once."""
@@ -54,11 +55,11 @@ class GenerationRequested(CandidateMessage):
     """Command: write one candidate with this base model and adapter (null: the base model alone)."""
 
     name = "generation.requested"
-    seed: int
-    protocol: str
+    seed: Seed
+    protocol: Name
     generation: GenerationSpec
     novelty: NoveltySpec
-    base_model: str
+    base_model: Name
     adapter: AdapterRef | None = None
 
 
@@ -67,11 +68,11 @@ class CandidateGenerated(CandidateMessage):
 
     name = "candidate.generated"
     code: SourceCode
-    prompt: str
-    protocol: str
+    prompt: LongText
+    protocol: Name
     novelty: NoveltySpec = NoveltySpec()
-    adapter: str | None = None
-    problem: str = ""
+    adapter: Name | None = None
+    problem: Remark = ""
     usage: Usage = Usage()
 
 
@@ -82,11 +83,11 @@ class CandidateSubmitted(CandidateMessage):
     """
 
     name = "candidate.submitted"
-    submission: str
+    submission: Name
     code: SourceCode
-    protocol: str
+    protocol: Name
     novelty: NoveltySpec = NoveltySpec(scope="global")
-    submitter: str = ""
+    submitter: Name = ""
 
 
 class _CandidateEvaluated(CandidateMessage):
@@ -108,25 +109,56 @@ class CandidateEvaluatedFailed(_CandidateEvaluated):
 
 
 class CandidateLost(CandidateMessage):
-    """The candidate never answered, was asked for again in vain, and is given up, visibly."""
+    """The step never answered, was asked for again in vain, and the candidate is given up, visibly.
+
+    `reason` is the last one that the step's service gave for its refusal, if it gave any.
+    """
 
     name = "candidate.lost"
     step: Literal["generation", "evaluation", "judgement"]
-    asked: int
+    asked: Place
+    reason: Remark = ""
 
 
 class CandidateJudged(CandidateMessage):
     """The verdict, the nearest earlier candidate and its verified Jaccard similarity, and the structural family.
 
-    `similarity` is to the nearest *earlier* valid candidate in scope, 0.0 if there is none.
+    `similarity` is to the nearest *earlier* valid candidate in scope, 0.0 if there is none. `code_sha256` is of what
+    was judged, which says nothing of a candidate that has other code on record.
     """
 
     name = "candidate.judged"
     verdict: Verdict
-    nearest: str | None = None
-    similarity: Annotated[float, Field(ge=0, le=1)]
-    threshold: float
-    family: str
+    nearest: Name | None = None
+    similarity: Share
+    threshold: Share
+    family: Name
+    code_sha256: Sha256 | None = None
+
+
+class GenerationRejected(CandidateMessage):
+    """The generator cannot write this candidate as it was asked to, for the reason given.
+
+    Of this and every other rejection: the registry asks again after a while, as often as it is set to, in case that the
+    cause is mended; where that was in vain the run, or the candidate alone, comes to its end with the reason.
+    """
+
+    name = "generation.rejected"
+    reason: Remark
+
+
+class EvaluationRejected(CandidateMessage):
+    """The evaluator cannot score this candidate as it was asked to: its code is gone, for instance."""
+
+    name = "evaluation.rejected"
+    reason: Remark
+
+
+class JudgementRejected(CandidateMessage):
+    """The novelty service cannot judge this candidate as it was asked to: its code is gone, for instance."""
+
+    name = "judgement.rejected"
+    reason: Remark
 
 
 class TrainingRequested(Message):
@@ -137,13 +169,13 @@ class TrainingRequested(Message):
 
     name = "training.requested"
     cycle: TunedAfter
-    adapter: str
-    base_model: str
+    adapter: Name
+    base_model: Name
     parent: AdapterRef | None = None
     pairs: BlobRef
-    pair_count: int
+    pair_count: Whole
     training: TrainingSpec
-    seed: int
+    seed: Seed
 
     def identity(self) -> tuple[object, ...]:
         """One adapter per cycle."""
@@ -160,12 +192,27 @@ class AdapterTrained(Message):
     name = "adapter.trained"
     cycle: TunedAfter
     adapter: AdapterRef
-    pair_count: int
-    loss_curve: tuple[float, ...] = ()
-    token_curve: tuple[int, ...] = ()
-    steps: int = 0
-    seconds: float = 0.0
-    tokens_per_second: float = 0.0
+    pair_count: Whole
+    loss_curve: Curve = ()
+    token_curve: Annotated[tuple[Whole, ...], Field(max_length=100_000)] = ()
+    steps: Whole = 0
+    seconds: Amount = 0.0
+    tokens_per_second: Amount = 0.0
+
+    def identity(self) -> tuple[object, ...]:
+        """One adapter per cycle."""
+        return (self.cycle,)
+
+
+class TrainingRejected(Message):
+    """There can be no adapter as it was asked for, for the reason given: the pairs are damaged, memory does not do.
+
+    The registry makes the pairs again and asks once more, and ends the run with the reason where it does so in vain.
+    """
+
+    name = "training.rejected"
+    cycle: TunedAfter
+    reason: Remark
 
     def identity(self) -> tuple[object, ...]:
         """One adapter per cycle."""
@@ -176,8 +223,8 @@ class AdapterActivated(Message):
     """A generator replica proved the adapter by its fingerprint and serves it."""
 
     name = "adapter.activated"
-    adapter: str
-    replica: str
+    adapter: Name
+    replica: Name
 
     def identity(self) -> tuple[object, ...]:
         """Once per replica."""
@@ -188,9 +235,9 @@ class AdapterRejected(Message):
     """A generator replica refused the adapter and keeps what it had."""
 
     name = "adapter.rejected"
-    adapter: str
-    replica: str
-    reason: str
+    adapter: Name
+    replica: Name
+    reason: Remark
 
     def identity(self) -> tuple[object, ...]:
         """Once per replica."""
@@ -208,11 +255,17 @@ CATALOGUE: tuple[type[Message], ...] = (
     CandidateEvaluatedFailed,
     CandidateLost,
     CandidateJudged,
+    GenerationRejected,
+    EvaluationRejected,
+    JudgementRejected,
     TrainingRequested,
     AdapterTrained,
+    TrainingRejected,
     AdapterActivated,
     AdapterRejected,
 )
+
+Rejected = GenerationRejected | EvaluationRejected | JudgementRejected | TrainingRejected
 
 __all__ = [
     "BOOTSTRAP",
@@ -227,11 +280,16 @@ __all__ = [
     "CandidateLost",
     "CandidateSubmitted",
     "CycleClosed",
+    "EvaluationRejected",
+    "GenerationRejected",
     "GenerationRequested",
+    "JudgementRejected",
     "Message",
     "Outcome",
+    "Rejected",
     "RunFinished",
     "RunId",
     "RunRequested",
+    "TrainingRejected",
     "TrainingRequested",
 ]

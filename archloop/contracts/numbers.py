@@ -18,6 +18,7 @@ NUMBER = BeforeValidator(_no_truth)
 _FINITE = Field(allow_inf_nan=False)
 
 Whole = Annotated[int, Field(ge=0, le=2**53), NUMBER]
+Place = Annotated[int, Field(ge=0, le=2**31), NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), NUMBER]
 Count = Annotated[int, Field(ge=1, le=2**31), NUMBER]
 Few = Annotated[int, Field(ge=1, le=10_000), NUMBER]
@@ -25,3 +26,6 @@ Bytes = Annotated[int, Field(ge=1, le=2**44), NUMBER]
 Share = Annotated[float, Field(ge=0, le=1), _FINITE, NUMBER]
 Positive = Annotated[float, Field(gt=0, le=1e15), _FINITE, NUMBER]
 Seconds = Annotated[float, Field(gt=0, le=1e8), _FINITE, NUMBER]
+Amount = Annotated[float, Field(ge=0, le=1e15), _FINITE, NUMBER]
+Measure = Annotated[float, Field(ge=-1e300, le=1e300), _FINITE, NUMBER]
+Curve = Annotated[tuple[Measure, ...], Field(max_length=100_000)]

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from archloop.contracts.base import Frozen
 from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
+from archloop.contracts.texts import Name
 from archloop.contracts.values import AdapterRef, BlobRef
 
 Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
@@ -29,7 +30,7 @@ class GenerationSpec(_Strict):
     Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
     """
 
-    template: str = "brief"
+    template: Name = "brief"
     prompts: Count | None = None
     temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
@@ -175,8 +176,8 @@ class RunSpec(_Strict):
     cycles: Few
     candidates: Candidates
     seed: Seed = 0
-    protocol: str
-    base_model: str = "tiny"
+    protocol: Name
+    base_model: Name = "tiny"
     adapter: AdapterRef | None = None
     bootstrap: BootstrapSpec | None = None
     frozen: bool = False

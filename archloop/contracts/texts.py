@@ -1,8 +1,10 @@
-"""Texts as people and other systems may give them."""
+"""Texts as people and other systems may give them, none without a bound."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_LONGEST_REMARK = 4000
 
 
 def _said(text: str) -> str:
@@ -18,3 +20,15 @@ def _said(text: str) -> str:
 
 
 Said = Annotated[str, AfterValidator(_said)]
+
+
+def _cut(text: object) -> object:
+    """What is said for people to read may come from anywhere, and is worth having in part."""
+    if isinstance(text, str) and len(text) > _LONGEST_REMARK:
+        return f"{text[: _LONGEST_REMARK - 1]}…"
+    return text
+
+
+Name = Annotated[str, Field(max_length=1024)]
+Remark = Annotated[str, BeforeValidator(_cut), Field(max_length=_LONGEST_REMARK)]
+LongText = Annotated[str, Field(max_length=2**22)]

@@ -33,6 +33,19 @@ class Queue:
         return any(_matches(pattern, routing_key) for pattern in self.binds)
 
 
+@dataclass(frozen=True)
+class Log:
+    """What was said on these routing keys, kept for whoever comes later: each reads it from the beginning."""
+
+    name: str
+    binds: tuple[str, ...]
+    max_bytes: int = 16 * 2**20
+
+    def wants(self, routing_key: str) -> bool:
+        """Whether a message with this key is kept here."""
+        return any(_matches(pattern, routing_key) for pattern in self.binds)
+
+
 def parked_name(queue: str) -> str:
     """Where messages of the queue are set aside; the queues of a service's replicas share one place."""
     return f"{queue.partition('.')[0]}.parked"
@@ -51,6 +64,9 @@ REGISTRY = Queue("registry", ("#",), prefetch=100, single_active=True)
 
 QUEUES = (GENERATOR, EVALUATOR, NOVELTY, TRAINER, REGISTRY)
 
+# By which a worker knows, also after a restart, that what waits for it is of a run that is over.
+ENDS = Log("ends", ("run.finished",))
+
 OTHERS = "other systems"
 # By routing key. Where nobody answers, the registry says again what it has on record.
 SENDERS: Mapping[str, tuple[str, ...]] = {
@@ -64,8 +80,12 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "candidate.evaluated.failed": ("evaluator", "registry"),
     "candidate.lost": ("registry",),
     "candidate.judged": ("novelty",),
+    "generation.rejected": ("generator",),
+    "evaluation.rejected": ("evaluator",),
+    "judgement.rejected": ("novelty",),
     "training.requested": ("registry",),
     "adapter.trained": ("trainer",),
+    "training.rejected": ("trainer",),
     "adapter.activated": ("generator",),
     "adapter.rejected": ("generator",),
 }

@@ -7,6 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from archloop.contracts.base import Frozen, Sha256
+from archloop.contracts.numbers import Amount, Curve, Share, Whole
+from archloop.contracts.texts import LongText, Name, Remark
 
 INLINE_CODE_LIMIT = 64 * 1024
 
@@ -14,16 +16,16 @@ INLINE_CODE_LIMIT = 64 * 1024
 class BlobRef(Frozen):
     """A claim check: where the bytes are, and what they must hash to."""
 
-    key: str
+    key: Name
     sha256: Sha256
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Whole
 
 
 class SourceCode(Frozen):
     """Source of one candidate: inline up to 64 KiB of UTF-8, else a blob. Never executed by whoever carries it."""
 
     sha256: Sha256
-    text: str | None = None
+    text: LongText | None = None
     blob: BlobRef | None = None
 
     @model_validator(mode="after")
@@ -45,7 +47,7 @@ class AdapterRef(Frozen):
 
     adapter: Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=63)]
     manifest: BlobRef
-    base_model: str
+    base_model: Name
 
 
 class Outcome(StrEnum):
@@ -103,32 +105,32 @@ class Evaluation(Frozen):
     """
 
     outcome: Outcome
-    stage: str
-    detail: str = ""
-    protocol: str
+    stage: Name
+    detail: Remark = ""
+    protocol: Name
     protocol_sha256: Sha256
     code_sha256: Sha256
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    test_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    parameters: int | None = None
-    flops: int | None = None
-    activation_bytes: int | None = None
-    uncounted: str = ""
+    accuracy: Share | None = None
+    test_accuracy: Share | None = None
+    parameters: Whole | None = None
+    flops: Whole | None = None
+    activation_bytes: Whole | None = None
+    uncounted: Remark = ""
     graph_sha256: Sha256 | None = None
-    untraced: str = ""
-    precision: str | None = None
-    memory_format: str | None = None
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int | None = None
-    stage_seconds: dict[str, float] = Field(default_factory=dict)
-    seconds_per_step: float | None = None
-    batch: int | None = None
-    loss_curve: tuple[float, ...] = ()
+    untraced: Remark = ""
+    precision: Name | None = None
+    memory_format: Name | None = None
+    seconds: Amount = 0.0
+    cpu_seconds: Amount = 0.0
+    peak_memory_bytes: Whole | None = None
+    stage_seconds: Annotated[dict[Name, Amount], Field(max_length=100)] = Field(default_factory=dict)
+    seconds_per_step: Amount | None = None
+    batch: Whole | None = None
+    loss_curve: Curve = ()
     sandbox_level: SandboxLevel
-    device: str = "cpu"
-    device_name: str = ""
-    driver: str = ""
+    device: Name = "cpu"
+    device_name: Name = ""
+    driver: Name = ""
     heldout_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
 
     @property
@@ -140,10 +142,10 @@ class Evaluation(Frozen):
 class Usage(Frozen):
     """What one answer of the model server cost; `cost` is in the currency of the generator's price settings."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    cost: float = 0.0
+    prompt_tokens: Whole = 0
+    completion_tokens: Whole = 0
+    seconds: Amount = 0.0
+    cost: Amount = 0.0
 
     @property
     def tokens(self) -> int:

@@ -8,6 +8,7 @@ from functools import cache, partial
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
+from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import GENERATOR, adapter_queue
 from archloop.models import fingerprint
 from archloop.ops.connecting import broker, bucket, made
@@ -23,7 +24,7 @@ from services.generator.backends.replicated import Replicated, resolved
 from services.generator.backends.rolling import Rolling, Times
 from services.generator.backends.tgi import TgiBackend
 from services.generator.backends.vllm import VllmBackend
-from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
+from services.generator.handlers import AdapterHandler, GenerateHandler, Prices, rejected
 from services.generator.settings import GeneratorSettings
 
 
@@ -50,7 +51,7 @@ async def running(
     try:
         app = GeneratorApp(
             adapters,
-            await Consumer(bus, requests, generate, settings.service).start(),
+            await Consumer(bus, requests, Rejecting(generate, rejected), settings.service).start(),
             await Consumer(bus, adapter_queue(settings.replica), announced, settings.service).start(),
         )
         try:

@@ -13,6 +13,7 @@ from archloop.contracts.messages import (
     AdapterRejected,
     AdapterTrained,
     CandidateGenerated,
+    GenerationRejected,
     GenerationRequested,
 )
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, Usage, sha256_of
@@ -58,10 +59,7 @@ class GenerateHandler:
         if not _encodable(code):
             code, problem = "", _NOT_ENCODABLE
         generated = CandidateGenerated(
-            run_id=message.run_id,
-            cycle=message.cycle,
-            index=message.index,
-            submission=message.submission,
+            **message.about(),
             code=await self._source(code),
             prompt=prompt,
             protocol=message.protocol,
@@ -103,21 +101,25 @@ class AdapterHandler:
 
     def __init__(self, adapters: AdapterManager, replica: str) -> None:
         self._adapters, self._replica = adapters, replica
-        self._newest: dict[str, int] = {}
+        self._newest: dict[tuple[str, str | None], int] = {}
 
     async def handle(self, message: AdapterTrained) -> Sequence[AdapterActivated | AdapterRejected]:
         """An announcement that a newer one of the run has overtaken says nothing any more."""
-        if message.cycle < self._newest.get(message.run_id, message.cycle):
+        run, name = (message.run_id, message.run_uid), message.adapter.adapter
+        if message.cycle < self._newest.get(run, message.cycle):
             return []
-        self._newest[message.run_id] = message.cycle
-        name = message.adapter.adapter
+        self._newest[run] = message.cycle
+        about = {"run_id": message.run_id, "run_uid": message.run_uid, "adapter": name, "replica": self._replica}
         try:
             await self._adapters.ensure(message.adapter)
         except AdapterUnusable as error:
-            return [
-                AdapterRejected(run_id=message.run_id, adapter=name, replica=self._replica, reason=str(error)),
-            ]
-        return [AdapterActivated(run_id=message.run_id, adapter=name, replica=self._replica)]
+            return [AdapterRejected(**about, reason=str(error))]
+        return [AdapterActivated(**about)]
+
+
+def rejected(message: GenerationRequested, reason: str) -> GenerationRejected:
+    """What is said of a request that cannot be met."""
+    return GenerationRejected(**message.about(), reason=reason)
 
 
 async def _within(backend: Backend, prompt: str, decoding: Decoding, seed: int, adapter: str | None) -> Answer:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import Bus, Subscription
+from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import NOVELTY
 from archloop.ops.connecting import broker, bucket, told_as
 from archloop.ops.serve import Served
-from services.novelty.handlers import NoveltyHandler
+from services.novelty.handlers import NoveltyHandler, rejected
 from services.novelty.normalise import VERSION
 from services.novelty.settings import NoveltySettings
 from services.novelty.shingles import SCHEME
@@ -32,7 +33,7 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
         store = SqliteSignatures(settings.store, made_with(settings))
     handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     try:
-        subscription = await Consumer(bus, NOVELTY, handler, settings.service).start()
+        subscription = await Consumer(bus, NOVELTY, Rejecting(handler, rejected), settings.service).start()
         try:
             yield NoveltyApp(handler, subscription)
         finally:

@@ -9,10 +9,11 @@ from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
 from archloop.bus.once import Once
 from archloop.bus.port import Bus, Subscription
+from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import TRAINER
 from archloop.ops.connecting import broker, bucket, made
 from archloop.ops.serve import Served, forever
-from services.trainer.handlers import TrainerHandler
+from services.trainer.handlers import TrainerHandler, rejected
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 
@@ -32,7 +33,7 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
         made(settings.work_dir, settings.variable("work_dir"))
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
-        consumer = Consumer(bus, TRAINER, handler, "trainer")
+        consumer = Consumer(bus, TRAINER, Rejecting(handler, rejected), "trainer")
         once = Once(consumer.on_delivery, settings.once_within_s) if settings.once_within_s else None
         subscription = await consumer.start(once)
         try:

@@ -46,16 +46,28 @@ def forget(checkpoints: Path | None) -> None:
         shutil.rmtree(checkpoints.parent, ignore_errors=True)
 
 
+def job_sha256(message: TrainingRequested, base_sha256: str) -> str:
+    """Of everything that is asked for: equal for the same training."""
+    return _hash_of(_asked(message, base_sha256))
+
+
 def _key(message: TrainingRequested, base_sha256: str) -> str:
-    inputs = {
+    libraries = {name: version(name) for name in _READERS}
+    return _hash_of({**_asked(message, base_sha256), "libraries": libraries})[:16]
+
+
+def _asked(message: TrainingRequested, base_sha256: str) -> dict[str, object]:
+    return {
         "base": [message.base_model, base_sha256],
         "parent": message.parent and message.parent.manifest.sha256,
         "pairs": message.pairs.sha256,
         "training": message.training.model_dump(mode="json"),
         "seed": message.seed,
-        "libraries": {name: version(name) for name in _READERS},
     }
-    return sha256_of(json.dumps(inputs, sort_keys=True))[:16]
+
+
+def _hash_of(inputs: dict[str, object]) -> str:
+    return sha256_of(json.dumps(inputs, sort_keys=True))
 
 
 def _complete(checkpoint: Path) -> bool:

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from archloop.blobs.port import Blobs
 from archloop.contracts.adapter import AdapterManifest
-from archloop.contracts.messages import AdapterTrained, TrainingRequested
+from archloop.contracts.messages import AdapterTrained, TrainingRejected, TrainingRequested
 from archloop.contracts.values import AdapterRef, BlobRef
-from archloop.errors import Conflict, InvalidInput
+from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.models import fingerprint
 from services.trainer import checkpoints, publishing
 from services.trainer.job import Job, Tuned, Tuner
@@ -26,7 +26,10 @@ _NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, AdapterRef.model_fields["ad
 
 
 class TrainerHandler:
-    """Idempotent: an adapter whose manifest is in the object store is announced again, never trained again."""
+    """Idempotent: an adapter that is in the object store, sound, is announced again, never trained again.
+
+    What lies there under the name and is of another training, or damaged, is stepped around: no name is used twice.
+    """
 
     def __init__(self, blobs: Blobs, tuner: Tuner, work_dir: Path | None = None) -> None:
         self._blobs, self._tuner, self._work_dir = blobs, tuner, work_dir
@@ -35,15 +38,34 @@ class TrainerHandler:
         """One adapter. Raises InvalidInput, IntegrityError, Conflict, and what the tuner raises."""
         _check_name(message.adapter)
         started = time.monotonic()
-        published = await publishing.find(self._blobs, message.adapter)
+        base_sha256 = await asyncio.to_thread(fingerprint, message.base_model)
+        job_sha256 = checkpoints.job_sha256(message, base_sha256)
+        name, published = await self._place(message, job_sha256)
         if published is not None:
             return [_announcement(message, published)]
-        published, speed = await self._train(message)
+        message = message.model_copy(update={"adapter": name})
+        published, speed = await self._train(message, base_sha256)
+        if published.manifest.job_sha256 != job_sha256:
+            raise Conflict(f"adapter {name!r} was published at the same time by another training")
         return [_announcement(message, published, time.monotonic() - started, speed)]
 
-    async def _train(self, message: TrainingRequested) -> tuple[Published, float]:
+    async def _place(self, message: TrainingRequested, job_sha256: str) -> tuple[str, Published | None]:
+        """The first name that is free, or is this very training's, sound, which then need not be done."""
+        for name in publishing.names(message.adapter, job_sha256):
+            try:
+                published = await publishing.find(self._blobs, name)
+                if published is None:
+                    return name, None
+                if published.manifest.job_sha256 == job_sha256:
+                    await publishing.verify(self._blobs, published.manifest)
+                    return name, published
+                log.warning("the adapter's name is another training's", adapter=name)
+            except (IntegrityError, NotFound) as error:
+                log.warning("an adapter is damaged", adapter=name, error=str(error))
+        raise Conflict(f"adapter {message.adapter!r}: every name that it could have is taken by damaged ones")
+
+    async def _train(self, message: TrainingRequested, base_sha256: str) -> tuple[Published, float]:
         """The adapter, and the tokens per second of its training."""
-        base_sha256 = await asyncio.to_thread(fingerprint, message.base_model)
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
             job = await self._prepare(message, Path(scratch), base_sha256)
             tuned = await self._tuner.tune(job)
@@ -71,6 +93,11 @@ class TrainerHandler:
             _check_base(parent, message.base_model, base_sha256)
             await publishing.fetch(self._blobs, parent, job.parent)
         return job
+
+
+def rejected(message: TrainingRequested, reason: str) -> TrainingRejected:
+    """What is said of a training that cannot be done."""
+    return TrainingRejected(**message.about(), reason=reason)
 
 
 def _check_name(adapter: str) -> None:
@@ -109,21 +136,16 @@ def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files:
         batch=tuned.shape,
         libraries=tuned.libraries,
         probe=tuned.probe,
+        job_sha256=checkpoints.job_sha256(message, base_sha256),
     )
 
 
 def _announcement(
     message: TrainingRequested, published: Published, seconds: float = 0.0, speed: float = 0.0
 ) -> AdapterTrained:
-    """Raises Conflict where the name belongs to an adapter of other pairs: names are never used twice."""
     manifest = published.manifest
-    if (manifest.pairs_sha256, manifest.base_model) != (message.pairs.sha256, message.base_model):
-        raise Conflict(
-            f"adapter {message.adapter!r} exists, tuned on {manifest.base_model!r} with pairs {manifest.pairs_sha256}"
-        )
     return AdapterTrained(
-        run_id=message.run_id,
-        cycle=message.cycle,
+        **message.about(),
         adapter=published.ref,
         pair_count=manifest.pair_count,
         loss_curve=manifest.loss_curve,

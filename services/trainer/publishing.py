@@ -1,7 +1,7 @@
 """Adapters in the object store: files first, the manifest last, so that an adapter with a manifest is complete."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ from archloop.contracts.values import AdapterRef, BlobRef, sha256_of
 from archloop.errors import Conflict, IntegrityError
 from services.trainer.job import ADAPTER_FILES
 
+_SPARE_NAMES = 9
+_LONGEST_NAME = 63
+
 
 class Published(NamedTuple):
     """A complete adapter and its manifest."""
@@ -21,12 +24,22 @@ class Published(NamedTuple):
     manifest: AdapterManifest
 
 
+def names(adapter: str, job_sha256: str) -> Iterator[str]:
+    """The one that was asked for, and those that a training goes by where it is taken, all of them its own."""
+    yield adapter
+    for number in range(1, _SPARE_NAMES + 1):
+        end = f"-{job_sha256[:8]}" + (f"-{number}" if number > 1 else "")
+        yield adapter[: _LONGEST_NAME - len(end)].rstrip("-") + end
+
+
 async def find(blobs: Blobs, adapter: str) -> Published | None:
     """The adapter of this name, if it is complete. Raises IntegrityError."""
     found = await blobs.find(_key(adapter, "manifest.json"))
     if found is None:
         return None
     manifest = await read_manifest(blobs, found)
+    if manifest.adapter != adapter:
+        raise IntegrityError(f"blob {found.key!r} is the manifest of {manifest.adapter!r}")
     return Published(AdapterRef(adapter=adapter, manifest=found, base_model=manifest.base_model), manifest)
 
 
@@ -50,6 +63,12 @@ async def fetch(blobs: Blobs, manifest: AdapterManifest, folder: Path) -> None:
         if name not in manifest.files:
             raise IntegrityError(f"the manifest of adapter {manifest.adapter!r} does not list {name}")
         (folder / name).write_bytes(await blobs.get(manifest.files[name]))
+
+
+async def verify(blobs: Blobs, manifest: AdapterManifest) -> None:
+    """Read every file. Raises IntegrityError, NotFound."""
+    for ref in manifest.files.values():
+        await blobs.get(ref)
 
 
 async def read_manifest(blobs: Blobs, ref: BlobRef) -> AdapterManifest:

@@ -2,9 +2,11 @@
 
 import gc
 import importlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from archloop.contracts.spec import TrainingSpec
 from archloop.errors import Unavailable
 from archloop.models import locate
 from services.trainer import checkpoints, lora, pairs, plan, probe
+from services.trainer.errors import TrainingRefused
 from services.trainer.job import Job, Point, Progress, Tuned
 from services.trainer.plan import CPU, Machine
 
@@ -76,7 +79,9 @@ def train(
     resumed = checkpoints.step_of(checkpoints.latest(job.checkpoints)) if job.checkpoints else 0
     started = time.monotonic()
     method = importlib.import_module(f"services.trainer.{job.training.method}")
-    points = method.train(model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=report)
+    points = method.train(
+        model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=partial(_reported, report)
+    )
     return Trained(model, base.tokenizer, read, encoded, points, resumed, time.monotonic() - started)
 
 
@@ -102,6 +107,14 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
         seconds=trained.seconds + time.monotonic() - started,
         tokens_per_second=_tokens(steps, trained.resumed) / trained.seconds,
     )
+
+
+def _reported(report: Callable[[Progress], None], progress: Progress) -> None:
+    """Raises TrainingRefused once there is nothing more to learn from."""
+    if not math.isfinite(progress.loss):
+        rate = "lower training.learning_rate"
+        raise TrainingRefused(f"the loss is {progress.loss} after step {progress.step} of {progress.steps}; {rate}")
+    report(progress)
 
 
 def thinned(losses: Sequence[float]) -> tuple[float, ...]:

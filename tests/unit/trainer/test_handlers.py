@@ -2,11 +2,15 @@ import pytest
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.adapter import AdapterManifest
+from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
 from archloop.models import fingerprint
-from services.trainer import tuning
+from services.trainer import publishing, tuning
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import ADAPTER_FILES, WEIGHTS_FILE
+
+UNTIMED = {"seconds": 0.0, "tokens_per_second": 0.0}
+MANIFEST = BlobRef(key="m", sha256="0" * 64, bytes=1)
 
 
 class InlineTuner:
@@ -70,16 +74,65 @@ async def test_the_same_request_again_announces_without_training(handler, tuner,
     (first,) = await handler.handle(message)
     (second,) = await handler.handle(message)
     assert len(tuner.jobs) == 1
-    untimed = {"seconds": 0.0, "tokens_per_second": 0.0}
-    assert second == first.model_copy(update=untimed)
+    assert second == first.model_copy(update=UNTIMED)
     assert second.id == first.id
 
 
-async def test_a_name_is_never_used_for_other_pairs(handler, blobs, request_for):
-    await handler.handle(await request_for())
-    other = await blobs.put("pairs/other.jsonl", b'{"prompt": "p", "completion": "c"}\n')
-    with pytest.raises(Conflict, match="r1-c0"):
-        await handler.handle(await request_for(pairs=other))
+OTHERS = {
+    "pairs": lambda fields: {"pairs": fields["pairs"]},
+    "learning rate": lambda fields: {"training": fields["spec"].model_copy(update={"learning_rate": 2e-3})},
+    "epochs": lambda fields: {"training": fields["spec"].model_copy(update={"epochs": 1})},
+    "rank": lambda fields: {"training": fields["spec"].model_copy(update={"r": 16})},
+    "seed": lambda _: {"seed": 8},
+    "parent": lambda fields: {"parent": fields["parent"]},
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+async def test_what_an_earlier_run_left_under_the_name_is_stepped_around(
+    handler, blobs, tuner, request_for, spec, pairs, what
+):
+    (first,) = await handler.handle(await request_for())
+    other = await blobs.put("pairs/other.jsonl", f"{pairs[0].model_dump_json()}\n".encode())
+    fields = OTHERS[what]({"pairs": other, "spec": spec, "parent": first.adapter})
+    (second,) = await handler.handle(await request_for(**fields))
+    assert second.adapter.adapter.startswith("r1-c0-")
+    assert second.adapter.manifest != first.adapter.manifest
+    assert await handler.handle(await request_for(**fields)) == [second.model_copy(update=UNTIMED)]
+    assert await handler.handle(await request_for()) == [first.model_copy(update=UNTIMED)]
+    assert len(tuner.jobs) == 2
+
+
+@pytest.mark.parametrize("part", ["manifest", "no manifest of ours", "another's manifest", *ADAPTER_FILES, "gone"])
+async def test_a_damaged_adapter_is_trained_anew_under_another_name(tmp_path, handler, blobs, tuner, request_for, part):
+    (first,) = await handler.handle(await request_for())
+    manifest = await _manifest(blobs, first)
+    path = tmp_path / "blobs" / first.adapter.manifest.key
+    match part:
+        case "manifest":
+            path.write_bytes(path.read_bytes()[:-20])
+        case "no manifest of ours":
+            path.write_text("{}")
+        case "another's manifest":
+            path.write_text(manifest.model_copy(update={"adapter": "r2-c0"}).model_dump_json())
+        case "gone":
+            (tmp_path / "blobs" / manifest.files[WEIGHTS_FILE].key).unlink()
+        case _:
+            _corrupt(tmp_path, manifest.files[part])
+    (second,) = await handler.handle(await request_for())
+    assert len(tuner.jobs) == 2
+    assert (second.adapter.adapter == "r1-c0") is False
+    for ref in (await _manifest(blobs, second)).files.values():
+        await blobs.get(ref)
+
+
+@pytest.mark.parametrize("length", [1, 30, 54, 55, 62, 63])
+def test_every_name_that_a_training_may_go_by_is_one_that_servers_take(length):
+    name = ("ab-" * 21)[:length].rstrip("-")
+    known = list(publishing.names(name, "0123456789abcdef" * 4))
+    assert len(set(known)) == len(known) == 10
+    for each in known:
+        AdapterRef(adapter=each, manifest=MANIFEST, base_model="tiny")
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a--b", "-a", "a/../b", "a" * 64])

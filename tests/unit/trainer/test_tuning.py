@@ -1,4 +1,5 @@
 import json
+import math
 import random
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, Unavailable
 from services.trainer import lean, probe, tuning
 from services.trainer.errors import TrainingRefused
-from services.trainer.job import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, Job
+from services.trainer.job import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, Job, Progress
 from services.trainer.pairs import IGNORED, Example, encode, prompt_ids
 from services.trainer.plan import CPU
 
@@ -230,3 +231,12 @@ def test_a_long_loss_curve_is_thinned_to_means():
     assert len(curve) == 64
     assert curve[0] == 4.5
     assert tuning.thinned([3.0, 1.0]) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_ends_the_training_with_what_to_do(loss):
+    heard = []
+    tuning._reported(heard.append, Progress(step=1, steps=9, loss=1.0))
+    with pytest.raises(TrainingRefused, match="learning_rate"):
+        tuning._reported(heard.append, Progress(step=2, steps=9, loss=loss))
+    assert len(heard) == 1
