@@ -15,7 +15,8 @@ CYCLES, CANDIDATES = 3, 10
 
 
 def children_gone(parent: psutil.Process, family: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs([parent, *family], timeout=10)
+    """On a busy machine a process that is about to load torch takes its time to see that nobody is there."""
+    _, alive = psutil.wait_procs([parent, *family], timeout=45)
     return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
 
 
