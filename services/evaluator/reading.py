@@ -117,7 +117,8 @@ def read(result: JobResult, limits: Limits, *, count: int | None, classes: int) 
 def stage_seconds(result: JobResult) -> dict[str, float]:
     """How long each stage took that began, by the service's clock; `start` is from the order to the first of them.
 
-    The last one lasts until the verdict, or as long as anything came. A child can announce a stage late or early, and so shift time between stages; their sum it cannot change.
+    The last one lasts until the verdict, or as long as anything came. A child can announce a stage late or early, and
+    so shift time between stages; their sum it cannot change.
     """
     begun, settled = dict[str, float](), dict[bytes, float]()
     with suppress(ValueError):

@@ -55,7 +55,7 @@ async def test_it_is_the_same_under_other_conditions_and_without_training(evalua
      ("self.forward = lambda x: x.no_such_thing", "AttributeError"),
      ("raise ValueError('\\ud800' * 1000)", "ValueError: ??"),
      ("os._exit(3)", "ended with status 3"),
-     ("while os.write(1, bytes(2**14)): pass", "more than 16384 bytes of output"),
+     ("[os.write(1, bytes(2**14)) for _ in iter(int, 1)]", "more than 16384 bytes of output"),
      ("self.register_forward_hook(lambda net, given, made: made * float(made.mean()))", "the program reads numbers")],
 )  # fmt: skip
 async def test_a_network_that_has_no_graph_is_scored_as_without_one(evaluator, statement, why):

@@ -1,6 +1,7 @@
 """What torch's layers and functions call their parameters, as novelty's reader has it in `signatures.json`.
 
-    python -m tests.unit.novelty.torch_signatures > services/novelty/signatures.json    # after a change of torch's version
+    # after a change of torch's version
+    python -m tests.unit.novelty.torch_signatures > services/novelty/signatures.json
 
 Signatures come from `inspect`, and for what is written in C from the first line of the documentation.
 """
