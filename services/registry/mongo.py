@@ -11,7 +11,7 @@ from pymongo import IndexModel
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
 from services.registry import mongo_rows as rows
-from services.registry.mongo_client import Client, connected, host_of, translated
+from services.registry.mongo_client import Client, connected, host_of, translated, uncut
 from services.registry.mongo_writes import append_event, apply, close_cycle, insert, require_writable
 from services.registry.recording import event_text, in_a_cycle, require_known
 from services.registry.records import (
@@ -42,6 +42,7 @@ _INDEXES = {
 }
 
 
+@uncut
 class MongoStore:
     """See the port. Made by `open`. Times are kept to the millisecond, which is what MongoDB's dates have.
 

@@ -1,8 +1,11 @@
 """The connection to MongoDB: how it is opened, and what its errors are in Archloop's terms."""
 
-from collections.abc import Iterator
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
@@ -15,12 +18,38 @@ URL_SETTING = "ARCHLOOP_REGISTRY_MONGO_URL"
 DATABASE_SETTING = "ARCHLOOP_REGISTRY_MONGO_DATABASE"
 
 Client = AsyncMongoClient[dict[str, Any]]
+T = TypeVar("T")
+_going_on: set[asyncio.Task[Any]] = set()
 
 # UserNotFound, Unauthorized, AuthenticationFailed, and the hosted service's own.
 _REFUSED = {11, 13, 18, 8000}
 # BSONObjectTooLarge, KeyTooLong.
 _TOO_LARGE = {10334, 17280}
 _FORM = "a MongoDB connection string such as mongodb://user:password@host:27017, the password percent-encoded"
+
+
+def uncut(store: type[T]) -> type[T]:
+    """Make a class whose verbs a caller may leave, but not cut short: each goes on in a task that its timeouts bound.
+
+    The driver counts connections under locks that it takes again when it is cancelled. A second cancellation, which a
+    request whose client has gone gets, comes before it has them: the count stays wrong, and once that has happened
+    often enough nobody is given a connection any more.
+    """
+    for name, verb in inspect.getmembers(store, inspect.isfunction):
+        if inspect.iscoroutinefunction(verb) and not name.startswith("_"):
+            setattr(store, name, _shielded(verb))
+    return store
+
+
+def _shielded(verb: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @wraps(verb)
+    async def shielded(*args: Any, **kwargs: Any) -> Any:
+        task = asyncio.create_task(verb(*args, **kwargs))
+        _going_on.add(task)
+        task.add_done_callback(_going_on.discard)
+        return await asyncio.shield(task)
+
+    return shielded
 
 
 def connected(url: str, wait_s: float) -> Client:
