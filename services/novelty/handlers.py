@@ -12,17 +12,17 @@ import structlog
 
 from archloop import sources
 from archloop.blobs.port import Blobs
-from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateJudged, CandidateLost
+from archloop.contracts.messages import CandidateEvaluatedOk, CandidateJudged, CandidateLost, JudgementRejected
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import SourceCode, sha256_of
 from services.novelty.constants import Sizes
 from services.novelty.features import Features, as_text, features
+from services.novelty.identity import Heard, Identity, name_of_run, run_of
 from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
 from services.novelty.store import Arrival, SignatureStore
 
 log = structlog.get_logger(__name__)
-Heard = CandidateEvaluatedOk | CandidateEvaluatedFailed | CandidateLost
 
 
 class NoveltyHandler:
@@ -39,9 +39,9 @@ class NoveltyHandler:
         judged = len(self._index)
         try:
             with self._store.transaction():
-                if self._store.record(arrival):
-                    self._release(arrival, message.id)
-                return self._store.released_by(message.id)
+                if self._store.record(arrival, unless=str(Identity.lost(message))):
+                    self._release(arrival)
+                return self._store.released_by(arrival.candidate)
         except BaseException:
             # What was rolled back in the store must not stay in the index.
             self._index.truncate(judged)
@@ -67,34 +67,43 @@ class NoveltyHandler:
         assert code.blob is not None
         return sources.carried(await self._blobs.get(code.blob))
 
-    def _release(self, arrival: Arrival, message_id: str) -> None:
+    def _release(self, arrival: Arrival) -> None:
         """A submission stands alone; any other candidate moves its cycle's mark as far as it will go."""
         self._index.catch_up()
         if arrival.submission is not None:
-            self._settle(arrival, message_id)
+            self._settle(arrival, arrival)
             return
         while (following := self._store.at_mark(arrival.run_id, arrival.cycle)) is not None:
-            self._settle(following, message_id)
+            self._settle(following, arrival)
 
-    def _settle(self, arrival: Arrival, message_id: str) -> None:
+    def _settle(self, arrival: Arrival, last: Arrival) -> None:
         judged = None if arrival.features is None else self._judge(arrival, arrival.features)
-        self._store.settle(arrival.candidate, released_by=message_id, judged=judged)
+        self._store.settle(arrival.candidate, released_by=last.candidate, judged=judged)
 
     def _judge(self, arrival: Arrival, described: Features) -> CandidateJudged:
         run_id = arrival.run_id if arrival.scope == "run" else None
         judgement = check_and_insert(self._index, arrival.entry, threshold=arrival.threshold, run_id=run_id)
+        known = Identity.read(arrival.candidate)
         log.info(
-            "judged", verdict=judgement.verdict, similarity=round(judgement.similarity, 4), candidate=arrival.candidate
+            "judged", verdict=judgement.verdict, similarity=round(judgement.similarity, 4), candidate=known.candidate_id
         )
         return CandidateJudged(
-            run_id=arrival.run_id,
+            **run_of(arrival.run_id),
             cycle=arrival.cycle,
             index=arrival.index,
             submission=arrival.submission,
             threshold=arrival.threshold,
             family=described.family,
-            **judgement._asdict(),
+            verdict=judgement.verdict,
+            nearest=judgement.nearest and Identity.read(judgement.nearest).candidate_id,
+            similarity=judgement.similarity,
+            code_sha256=known.code_sha256,
         )
+
+
+def rejected(message: Heard, reason: str) -> JudgementRejected:
+    """What is said of a candidate that cannot be judged."""
+    return JudgementRejected(**message.about(), reason=reason)
 
 
 def _arrival(message: Heard, described: Features | None) -> Arrival:
@@ -102,8 +111,8 @@ def _arrival(message: Heard, described: Features | None) -> Arrival:
     evaluation = message.evaluation if isinstance(message, CandidateEvaluatedOk) else None
     scope: Literal["run", "global"] = spec.scope if message.submission is None else "global"
     return Arrival(
-        candidate=message.candidate_id,
-        run_id=message.run_id,
+        candidate=str(Identity.of(message)),
+        run_id=name_of_run(message),
         cycle=message.cycle,
         index=message.index,
         submission=message.submission,

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS arrivals (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS in_order ON arrivals (run_id, cycle, idx) WHERE submission IS NULL;
 CREATE INDEX IF NOT EXISTS settled ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by NOT NULL;
+CREATE INDEX IF NOT EXISTS waiting ON arrivals (run_id, cycle, idx) WHERE submission IS NULL AND released_by IS NULL;
 CREATE INDEX IF NOT EXISTS released ON arrivals (released_by, position);
 CREATE INDEX IF NOT EXISTS identical ON arrivals (tokens_sha256, position) WHERE position NOT NULL;
 CREATE TABLE IF NOT EXISTS sets (position INTEGER PRIMARY KEY, candidate TEXT NOT NULL, shingles BLOB NOT NULL);
@@ -37,9 +38,10 @@ _LATER = {"graph_sha256": "TEXT", "protocol_sha256": "TEXT NOT NULL DEFAULT ''"}
 _AT_MARK = """
 SELECT candidate, run_id, cycle, idx, submission, scope, threshold, tokens_sha256, shingles, signature, family,
     graph_sha256, protocol_sha256
-FROM arrivals WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND idx = (
+FROM arrivals WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND released_by IS NULL AND idx <= (
     SELECT coalesce(max(idx) + 1, 0) FROM arrivals
     WHERE run_id = :run AND cycle = :cycle AND submission IS NULL AND released_by NOT NULL)
+ORDER BY idx, candidate LIMIT 1
 """
 _SETTLE = """
 UPDATE arrivals SET released_by = :by, judged = :judged, position = CASE WHEN :judged IS NULL THEN NULL
@@ -104,8 +106,10 @@ class SqliteSignatures:
         except OverflowError as error:
             raise InvalidInput("number", str(error), "an integer of at most 64 bits") from error
 
-    def record(self, arrival: Arrival) -> bool:
+    def record(self, arrival: Arrival, unless: str = "") -> bool:
         """See the port."""
+        if self._connection.execute("SELECT 1 FROM arrivals WHERE candidate = ?", (unless,)).fetchone():
+            return False
         identity = (arrival.candidate, arrival.run_id, arrival.cycle, arrival.index, arrival.submission)
         values = (*identity, arrival.scope, arrival.threshold, *_packed(arrival.features))
         graph = (arrival.graph_sha256, arrival.protocol_sha256)
@@ -127,10 +131,10 @@ class SqliteSignatures:
         for move in _MOVE:
             self._connection.execute(move.format("candidate = ?"), (candidate,))
 
-    def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
+    def released_by(self, candidate: str) -> Sequence[CandidateJudged]:
         """See the port."""
         rows = self._connection.execute(
-            "SELECT judged FROM arrivals WHERE released_by = ? AND position NOT NULL ORDER BY position", (message_id,)
+            "SELECT judged FROM arrivals WHERE released_by = ? AND position NOT NULL ORDER BY position", (candidate,)
         )
         return [CandidateJudged.model_validate_json(judged) for (judged,) in rows]
 

@@ -12,7 +12,10 @@ from services.novelty.kept import Entries, Entry
 
 @dataclass(frozen=True)
 class Arrival:
-    """What was heard first of a candidate. Only a valid one has features; only it will be judged."""
+    """What was heard of a candidate. Only a valid one has features; only it will be judged.
+
+    `candidate` and `run_id` are names of `identity`, which tell apart what had the same ones at different times.
+    """
 
     candidate: str
     run_id: str
@@ -39,17 +42,20 @@ class SignatureStore(Entries, Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """One writer at a time; durable on leaving. Raises Unavailable, InvalidInput."""
 
-    def record(self, arrival: Arrival) -> bool:
-        """Keep it; False if something was heard of the candidate before, which then stands."""
+    def record(self, arrival: Arrival, unless: str = "") -> bool:
+        """Keep it; False if it was heard before, or what `unless` names was: that then stands."""
 
     def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
-        """The first of the cycle, in index order, that is not settled; None if that one has not arrived."""
+        """The first of the cycle, in index order, that is not settled; None if that one has not arrived.
+
+        Of an index there may be several, and some after it was settled: who is asked twice may answer twice.
+        """
 
     def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
         """The mark moves past it; a judged candidate enters the order of judgement."""
 
-    def released_by(self, message_id: str) -> Sequence[CandidateJudged]:
-        """The verdicts that a message released, in the order of judgement."""
+    def released_by(self, candidate: str) -> Sequence[CandidateJudged]:
+        """The verdicts that an arrival released, in the order of judgement."""
 
     def close(self) -> None:
         """Let go of everything."""

@@ -7,7 +7,6 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import CandidateLost
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import Outcome, SourceCode, Verdict, sha256_of
-from archloop.errors import InvalidInput
 
 # What each index of a cycle turned out to be: a network's seed, a failure, or lost.
 CYCLE = [3, "failed", 3, 5, "lost", 5, 8, 3, "failed", 9]
@@ -173,11 +172,3 @@ async def test_what_was_submitted_with_a_byte_order_mark_is_the_same_network(eva
     told = [await handler.handle(evaluated(0, seed_net(3))), await handler.handle(evaluated(1, "", source=source))]
     told.append(await handler.handle(evaluated(2, code)))
     assert [v.verdict for (v,) in told] == [Verdict.NOVEL, Verdict.EXACT_DUPLICATE, Verdict.EXACT_DUPLICATE]
-
-
-async def test_a_number_that_no_store_holds_is_refused_and_the_next_candidate_judged(evaluated, seed_net, handler_on):
-    handler = handler_on()
-    with pytest.raises(InvalidInput, match="64 bits"):
-        await handler.handle(evaluated(2**63, seed_net(3)))
-    (verdict,) = await handler.handle(evaluated(0, seed_net(3)))
-    assert verdict.verdict is Verdict.NOVEL
