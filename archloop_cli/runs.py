@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archloop import presets, protocols
+from archloop import presets, protocols, templates
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
@@ -21,7 +21,6 @@ from archloop_cli.logfile import logged
 from archloop_cli.model import fetched
 from archloop_cli.outputs import manifest, write_json
 from archloop_cli.progress import Progress, cycle_table
-from services.generator import prompts
 from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.sqlite import SqliteStore
@@ -37,7 +36,7 @@ def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
     chosen = base.model_dump() | {k: v for k, v in overrides.items() if v is not None}
     spec = presets.checked(chosen, source="command line")
     protocols.load(spec.protocol)
-    prompts.known(spec.generation.template)
+    templates.known(spec.generation.template)
     return spec
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from archloop import answers, protocols
 from archloop.blobs.port import Blobs
+from archloop.blobs.sound import put_sound
 from archloop.contracts.messages import (
     AdapterActivated,
     AdapterRejected,
@@ -93,7 +94,7 @@ class GenerateHandler:
         if len(content) <= INLINE_CODE_LIMIT:
             return SourceCode.inline(code)
         sha256 = sha256_of(content)
-        return SourceCode(sha256=sha256, blob=await self._blobs.put(f"code/{sha256}.py", content))
+        return SourceCode(sha256=sha256, blob=await put_sound(self._blobs, f"code/{sha256}.py", content))
 
 
 class AdapterHandler:

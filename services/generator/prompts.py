@@ -2,13 +2,12 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
-from archloop.errors import NotFound
+from archloop import templates
 from archloop.protocols import Protocol
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
@@ -33,9 +32,8 @@ DOWNSAMPLING = ("strided convolution", "max pooling", "average pooling")
 ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish")
 HEADS = ("global average pooling", "global max pooling", "one hidden layer")
 TRICKS = ("Nesterov momentum", "weight decay", "gradient clipping", "label smoothing", "dropout")
-_TEMPLATES = Path(__file__).parent / "templates"
 _ENVIRONMENT = Environment(  # noqa: S701 — plain text
-    loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
+    loader=FileSystemLoader(templates.FOLDER), undefined=StrictUndefined, keep_trailing_newline=True
 )
 
 
@@ -57,17 +55,6 @@ class Prompt(NamedTuple):
     text: str
     family: str
     wishes: Wishes
-
-
-def templates() -> list[str]:
-    """The names of the templates that ship with the project."""
-    return sorted(path.stem for path in _TEMPLATES.glob("*.j2"))
-
-
-def known(template: str) -> None:
-    """Raise NotFound, which names those there are, where it is none of them."""
-    if template not in templates():
-        raise NotFound("prompt template", template, ", ".join(templates()))
 
 
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
@@ -103,7 +90,7 @@ def _text(template: str, protocol: Protocol, family: str, wishes: Wishes) -> str
     try:
         source = _ENVIRONMENT.get_template(f"{template}.j2")
     except TemplateNotFound as error:
-        raise NotFound("prompt template", template, ", ".join(templates())) from error
+        raise templates.unknown(template) from error
     data = protocol.dataset
     return source.render(
         classes=data.classes,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from archloop import answers, briefs, sources
 from archloop.blobs.port import Blobs
+from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, SourceCode, sha256_of
 from services.registry import selection
 from services.registry.records import Architecture, Candidate, Run
@@ -53,13 +54,13 @@ async def text_of(code: SourceCode, blobs: Blobs) -> str:
 async def put_bootstrap(blobs: Blobs, pairs: Sequence[str]) -> BlobRef:
     """Store the lines that a run is to begin with; the same ones once only."""
     content = "".join(f"{line}\n" for line in pairs).encode()
-    return await blobs.put(f"pairs/{sha256_of(content)}.jsonl", content)
+    return await put_sound(blobs, f"pairs/{sha256_of(content)}.jsonl", content)
 
 
 async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Sequence[str]) -> BlobRef:
-    """Store the lines under a key that names their content."""
+    """Store the lines under a key that names their content; whoever asks for a training again makes them again."""
     content = "".join(f"{line}\n" for line in pairs).encode()
-    return await blobs.put(f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
+    return await put_sound(blobs, f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
 
 
 async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int | None) -> str | None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from archloop.contracts.messages import (
@@ -44,6 +45,7 @@ def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
     spec = run.spec
     return GenerationRequested(
         run_id=run.run_id,
+        run_uid=run.uid,
         cycle=cycle.cycle,
         index=index,
         seed=derived_seed("candidate", spec.seed, cycle.cycle, index),
@@ -60,7 +62,7 @@ def evaluation(run: Run, candidate: Candidate, source: Source) -> CandidateGener
     asked = {"protocol": run.spec.protocol, "novelty": run.spec.novelty, "adapter": candidate.adapter}
     answered = {"code": source.code, "prompt": source.prompt or "", "problem": candidate.problem}
     return CandidateGenerated.model_validate(
-        _place(candidate) | asked | answered | {"usage": candidate.usage or Usage()}
+        _place(run, candidate) | asked | answered | {"usage": candidate.usage or Usage()}
     )
 
 
@@ -68,19 +70,20 @@ def judgement(run: Run, candidate: Candidate, source: Source) -> CandidateEvalua
     """Say again what was measured, for the novelty service to answer or to go on."""
     kind = CandidateEvaluatedOk if candidate.valid else CandidateEvaluatedFailed
     measured = {"code": source.code, "novelty": run.spec.novelty, "evaluation": candidate.evaluation}
-    return kind.model_validate(_place(candidate) | measured)
+    return kind.model_validate(_place(run, candidate) | measured)
 
 
-def loss(candidate: Candidate) -> CandidateLost:
+def loss(run: Run, candidate: Candidate) -> CandidateLost:
     """Say again that the candidate was given up."""
     assert candidate.lost is not None
-    return CandidateLost.model_validate(_place(candidate) | dict(candidate.lost))
+    return CandidateLost.model_validate(_place(run, candidate) | dict(candidate.lost))
 
 
 def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pair_count: int) -> TrainingRequested:
     """Ask for the adapter that follows the cycle, or with which the run begins."""
     return TrainingRequested(
         run_id=run.run_id,
+        run_uid=run.uid,
         cycle=cycle,
         adapter=adapter_name(run.run_id, cycle),
         base_model=run.spec.base_model,
@@ -92,17 +95,20 @@ def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pa
     )
 
 
-def closing(cycle: Cycle, candidates: Sequence[Candidate]) -> CycleClosed:
-    """Tell how the cycle ended. Lost candidates count as generated."""
-    return CycleClosed(
-        run_id=cycle.run_id,
-        cycle=cycle.cycle,
-        generated=len(candidates),
-        valid=sum(c.valid for c in candidates),
-        novel=sum(c.novel for c in candidates),
-        admitted=sum(c.admitted for c in candidates),
-    )
+def closing(run: Run, cycle: Cycle, ended: Counter[str]) -> CycleClosed:
+    """Tell how the cycle ended, as `endings` counts it."""
+    names = ("generated", "valid", "novel", "admitted")
+    counts = {name: ended[name] for name in names}
+    return CycleClosed(run_id=run.run_id, run_uid=run.uid, cycle=cycle.cycle, **counts)
 
 
-def _place(candidate: Candidate) -> dict[str, Any]:
-    return {"run_id": candidate.run_id, "cycle": candidate.cycle, "index": candidate.index}
+def endings(candidates: Iterable[Candidate]) -> Counter[str]:
+    """How many ended how. Lost candidates count as generated."""
+    counted: Counter[str] = Counter()
+    for c in candidates:
+        counted.update(generated=1, valid=c.valid, novel=c.novel, admitted=c.admitted)
+    return counted
+
+
+def _place(run: Run, candidate: Candidate) -> dict[str, Any]:
+    return {"run_id": run.run_id, "run_uid": run.uid, "cycle": candidate.cycle, "index": candidate.index}

@@ -1,22 +1,16 @@
 """Trials of adapters: what each is asked to write before one follows the other, and how well it did."""
 
-from typing import NamedTuple
+import asyncio
 
-from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.base import CandidateMessage, Message, candidate_id
 from archloop.contracts.messages import GenerationRequested
 from archloop.contracts.values import AdapterRef
-from services.registry.records import Run
+from services.registry.records import Candidate, Run, Step
 from services.registry.requests import derived_seed
 from services.registry.store import Store
 
 _PREFIX = "trial-"
-
-
-class Standing(NamedTuple):
-    """Of one adapter: what it has yet to write or have evaluated, and the share of valid ones among all."""
-
-    missing: list[GenerationRequested]
-    valid_rate: float
+_AT_ONCE = 100
 
 
 def belongs(message: Message) -> bool:
@@ -24,29 +18,49 @@ def belongs(message: Message) -> bool:
     return isinstance(message, CandidateMessage) and (message.submission or "").startswith(_PREFIX)
 
 
-def requests(run: Run, adapter: AdapterRef | None) -> list[GenerationRequested]:
+def scope(adapter: AdapterRef | None) -> str:
+    """The name of the adapter's trial within the run."""
+    return f"{_PREFIX}{adapter.adapter if adapter else 'base'}"
+
+
+def place(message: CandidateMessage) -> tuple[str, int | None]:
+    """The trial that it belongs to, and its index there."""
+    name, _, index = (message.submission or "").rpartition("-")
+    return name, int(index) if index.isascii() and index.isdigit() and len(index) < 10 else None
+
+
+def request(run: Run, adapter: AdapterRef | None, index: int) -> GenerationRequested:
     """The same prompts and seeds for every adapter of the run, and for the base model."""
     spec = run.spec
-    name = adapter.adapter if adapter else "base"
-    return [
-        GenerationRequested(
-            run_id=run.run_id,
-            index=index,
-            submission=f"{_PREFIX}{name}-{index}",
-            seed=derived_seed("trial", spec.seed, index),
-            protocol=spec.protocol,
-            generation=spec.generation,
-            novelty=spec.novelty,
-            base_model=spec.base_model,
-            adapter=adapter,
-        )
-        for index in range(spec.gate.candidates if spec.gate else 0)
-    ]
+    return GenerationRequested(
+        run_id=run.run_id,
+        run_uid=run.uid,
+        index=index,
+        submission=f"{scope(adapter)}-{index}",
+        seed=derived_seed("trial", spec.seed, index),
+        protocol=spec.protocol,
+        generation=spec.generation,
+        novelty=spec.novelty,
+        base_model=spec.base_model,
+        adapter=adapter,
+    )
 
 
-async def standing(store: Store, run: Run, adapter: AdapterRef | None) -> Standing:
-    """How far the adapter has come."""
-    asked = requests(run, adapter)
-    rows = [await store.candidate(request.candidate_id) for request in asked]
-    missing = [each for each, row in zip(asked, rows, strict=True) if row is None or row.evaluation is None]
-    return Standing(missing, sum(row is not None and row.valid for row in rows) / len(asked))
+async def open_steps(store: Store, run: Run, adapter: AdapterRef | None, below: int) -> dict[int, Step]:
+    """Those with a lower index that were not written and evaluated yet."""
+    rows = await _rows(store, run, adapter, below)
+    return {i: "generation" for i, row in enumerate(rows) if row is None or row.evaluation is None}
+
+
+async def valid_rate(store: Store, run: Run, adapter: AdapterRef | None, count: int) -> float:
+    """The share of valid ones among all."""
+    return sum(row is not None and row.valid for row in await _rows(store, run, adapter, count)) / count
+
+
+async def _rows(store: Store, run: Run, adapter: AdapterRef | None, count: int) -> list[Candidate | None]:
+    rows = []
+    for index in range(count):
+        rows.append(await store.candidate(candidate_id(run.run_id, 0, 0, f"{scope(adapter)}-{index}")))
+        if index % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return rows

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
 from archloop import protocols
+from archloop.blobs.sound import put_sound
 from archloop.contracts.base import Frozen, Message, RunId, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
@@ -18,6 +19,8 @@ from archloop.errors import Conflict, InvalidInput
 from services.registry import pairs
 from services.registry.api.ports import Ports, PortsDep, Traceparent, authorized
 from services.registry.api.problems import responses
+from services.registry.records import Candidate, utc_now
+from services.registry.requesting import check
 
 router = APIRouter(
     tags=["requests"],
@@ -73,13 +76,12 @@ class Accepted(Frozen):
 async def request_run(
     ports: PortsDep, body: RunRequest, response: Response, traceparent: Traceparent = None
 ) -> Accepted:
-    """Ask for a run."""
+    """Ask for a run. It is on record once this is answered, and begins even if nobody hears of it."""
     _check_protocol(body.spec.protocol, "spec.protocol")
+    check(body.spec, ports.base_models)
     await _check_bootstrap(ports, body.spec)
-    run = await ports.store.run(body.run_id)
-    if run is not None and run.spec != body.spec:
-        raise Conflict(f"run_id: {body.run_id!r} is taken by a run with another spec; choose another name")
     message = RunRequested(run_id=body.run_id, spec=body.spec)
+    await ports.store.record(message, utc_now())
     await _publish(ports, message, traceparent)
     return _accepted(response, message.id, f"/runs/{body.run_id}")
 
@@ -98,9 +100,8 @@ async def submit_candidate(
     """Submit a candidate."""
     _check_protocol(body.protocol, "protocol")
     name = candidate_id(body.batch, 0, 0, body.submission)
-    known = await ports.store.candidate(name)
-    if known is not None and known.code_sha256 != sha256_of(body.code):
-        raise Conflict(f"submission: {body.submission!r} of {body.batch!r} is taken by other code; choose another name")
+    digest = sha256_of(body.code)
+    _require_same_code(body, await ports.store.candidate(name), digest)
     message = CandidateSubmitted(
         run_id=body.batch,
         submission=body.submission,
@@ -109,8 +110,16 @@ async def submit_candidate(
         novelty=body.novelty,
         submitter=body.submitter,
     )
+    await ports.store.record(message, utc_now())
+    _require_same_code(body, await ports.store.candidate(name), digest)
     await _publish(ports, message, traceparent)
     return _accepted(response, message.id, f"/candidates/{name}")
+
+
+def _require_same_code(body: SubmissionRequest, known: Candidate | None, sha256: str) -> None:
+    """Raises Conflict where the name is taken by other code."""
+    if known is not None and known.code_sha256 not in {None, sha256}:
+        raise Conflict(f"submission: {body.submission!r} of {body.batch!r} is taken by other code; choose another name")
 
 
 def _check_protocol(name: str, field: str) -> None:
@@ -131,7 +140,7 @@ async def _source_code(ports: Ports, text: str) -> SourceCode:
     if len(content := text.encode()) <= INLINE_CODE_LIMIT:
         return SourceCode.inline(text)
     digest = sha256_of(content)
-    return SourceCode(sha256=digest, blob=await ports.blobs.put(f"code/{digest}.py", content))
+    return SourceCode(sha256=digest, blob=await put_sound(ports.blobs, f"code/{digest}.py", content))
 
 
 async def _publish(ports: Ports, message: Message, traceparent: str | None) -> None:

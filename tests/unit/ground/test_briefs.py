@@ -2,12 +2,12 @@ import random
 
 import pytest
 
-from archloop import protocols
+from archloop import protocols, templates
 from archloop.briefs import truthful
 from services.generator import prompts
 
 
-@pytest.mark.parametrize("template", prompts.templates())
+@pytest.mark.parametrize("template", templates.names())
 def test_every_template_s_budget_is_found_and_corrected_where_the_network_broke_it(template):
     prompt = prompts.render(template, protocol=protocols.load("shapes"), rng=random.Random(3), index=0)
     asked = f"{prompt.wishes.budget:,}"

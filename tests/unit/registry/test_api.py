@@ -227,7 +227,7 @@ async def test_a_submission_is_published_and_says_where_its_result_will_be(clien
 
 async def test_large_code_travels_by_blob(client: httpx.AsyncClient, world: World) -> None:
     code = "#" * (INLINE_CODE_LIMIT + 1)
-    await client.post("/submissions", json=SUBMISSION | {"code": code})
+    await client.post("/submissions", json=SUBMISSION | {"submission": "large", "code": code})
     message = published()
     assert isinstance(message, CandidateSubmitted)
     assert message.code.blob is not None
