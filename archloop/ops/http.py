@@ -9,6 +9,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from archloop.errors import Misconfigured
+from archloop.ops.connections import Impatient, unread_no_longer_than
+from archloop.ops.doors import Doors, Guarded
+
+_GRACE_S = 1
+# Of a burst of clients none is turned away by the kernel.
+_BACKLOG = 4096
 
 
 class _Server(uvicorn.Server):
@@ -18,12 +24,18 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nobody who does not read what we said is waited for."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 @asynccontextmanager
-async def listening(app: ASGIApp, host: str, port: int, setting: str) -> AsyncIterator[str]:
+async def listening(app: ASGIApp, host: str, port: int, setting: str, doors: Doors | None = None) -> AsyncIterator[str]:
     """Yields the URL; port 0 is any free one. Raises Misconfigured that names the setting where it cannot be had."""
     with _bound(host, port, setting) as listener:
-        server = _Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+        server = _Server(_config(Guarded(app, doors or Doors(host))))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://{host}:{listener.getsockname()[1]}"
@@ -32,13 +44,26 @@ async def listening(app: ASGIApp, host: str, port: int, setting: str) -> AsyncIt
             await task
 
 
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Impatient,
+        ws="none",
+        log_config=None,
+        lifespan="off",
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
 def _bound(host: str, port: int, setting: str) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    unread_no_longer_than(listener)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise Misconfigured(setting, f"port {port} of {host} cannot be had ({error.strerror})") from error
-    listener.listen()
+    listener.listen(_BACKLOG)
     return listener

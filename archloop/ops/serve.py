@@ -65,7 +65,10 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
     watched = health.Watched()
     app = _app(settings.service, watched)
     port = settings.own_port if settings.port is None else settings.port
-    async with listening(app, settings.host, port, settings.variable("port")) as url, compose(settings) as served:
+    async with (
+        listening(app, settings.host, port, settings.variable("port"), settings.doors()) as url,
+        compose(settings) as served,
+    ):
         watched.begin(served.subscriptions, served.needs)
         if served.api is not None:
             app.mount("/", served.api)

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from archloop.contracts.numbers import Seconds
 from archloop.errors import Misconfigured
+from archloop.ops.doors import Doors
 
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 
@@ -63,6 +64,10 @@ class ServiceSettings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     broker_url: SecretStr | None = None
     start_patience_s: Seconds = 60.0
+
+    def doors(self) -> Doors:
+        """What the port asks of a request."""
+        return Doors(self.host)
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -157,6 +157,11 @@ class MongoStore:
             where["run_id"] = run_id
         return list(map(rows.event, await self._all("events", where, [("_id", 1)], limit=limit)))
 
+    async def last_event(self) -> int:
+        """See the port."""
+        found = await self._all("events", {}, [("_id", -1)], limit=1, fields={"_id": 1})
+        return int(found[0]["_id"]) if found else 0
+
     async def said(self, message_id: str) -> bool:
         """See the port."""
         return await self._one("events", {"id": message_id}, {"_id": 1}) is not None

@@ -143,6 +143,11 @@ class SqliteStore:
         sql = _EVENTS if run_id is None else _RUN_EVENTS
         return list(map(rows.event, self._rows(sql, {"after": after, "run_id": run_id, "limit": limit})))
 
+    async def last_event(self) -> int:
+        """See the port."""
+        (last,) = self._rows("SELECT coalesce(max(seq), 0) FROM events", {})[0]
+        return int(last)
+
     async def said(self, message_id: str) -> bool:
         """See the port."""
         return bool(self._rows("SELECT 1 FROM events WHERE id = :id", {"id": message_id}))

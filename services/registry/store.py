@@ -73,6 +73,9 @@ class Store(Protocol):
     async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
         """Events with a greater `seq`, in order."""
 
+    async def last_event(self) -> int:
+        """The greatest `seq`; 0 where there are no events."""
+
     async def said(self, message_id: str) -> bool:
         """Whether the event log has this message."""
 

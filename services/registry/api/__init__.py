@@ -4,6 +4,7 @@ Reading is open to whoever reaches the port. Writing publishes messages, as any 
 the token where one is set.
 """
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,11 @@ from archloop import __version__
 from archloop.blobs.port import Blobs
 from archloop.ops import health
 from archloop.ops.health import Watched
+from archloop.ops.problems import Problem
 from services.registry.api import blobs as blobs_api
 from services.registry.api import candidates, problems, queues, requests, runs, streams
+from services.registry.api.entry import Deadline, WritersFirst
+from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish
 from services.registry.counting import Counts
 from services.registry.records import Event
@@ -29,7 +33,7 @@ class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if self.openapi_schema is None:
-            more = (problems.Problem, Event)
+            more = (Problem, Event)
             template = "#/components/schemas/{model}"
             _, schemas = models_json_schema([(model, "serialization") for model in more], ref_template=template)
             document = super().openapi()
@@ -46,6 +50,7 @@ def create(
     read_token: SecretStr | None = None,
     watched: Watched | None = None,
     counts: Counts | None = None,
+    base_models: Collection[str] = (),
 ) -> FastAPI:
     """The app; `publish` puts a message on the bus, `watched` knows how the registry does, `counts` what waits."""
     app = _App(
@@ -57,9 +62,18 @@ def create(
         responses=problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.ports = Ports(store, blobs, publish, counts or Counts(), token, read_token)
+    app.state.ports = Ports(store, blobs, publish, counts or Counts(), token, read_token, base_models)
     app.state.watched = watched or Watched(started=True)
     problems.install(app)
+    app.add_middleware(Deadline)
+    app.add_middleware(WritersFirst, token=token)
+    bounded(app)
     for module in (runs, candidates, blobs_api, queues, streams, requests, health):
         app.include_router(module.router)
     return app
+
+
+def bounded(app: FastAPI, request_s: float = 60.0, followers: int = 500) -> None:
+    """Set how long a request may take, and how many may follow the events."""
+    app.state.request_s = request_s
+    app.state.feed = Feed(app.state.ports.store, followers)

@@ -1,15 +1,16 @@
 """Candidates, their code, and earlier evaluations by hash."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 
 from archloop.contracts.base import Sha256
 from archloop.contracts.values import Evaluation, Outcome, Verdict
 from archloop.errors import NotFound
-from services.registry.api.ports import LARGEST, CandidatePath, Limit, Offset, PortsDep, RunPath, StoreDep
-from services.registry.api.problems import NOT_FOUND
+from services.registry.api.ports import LARGEST, CandidatePath, Limit, Offset, PortsDep, RunPath, StoreDep, reader
+from services.registry.api.problems import NOT_FOUND, responses
 from services.registry.api.runs import existing_run
 from services.registry.pairs import text_of
 from services.registry.records import Candidate, CandidateQuery, Page, Sort
@@ -60,10 +61,8 @@ async def get_candidate(store: StoreDep, candidate_id: CandidatePath) -> Candida
 @router.get(
     "/candidates/{candidate_id}/code",
     response_class=PlainTextResponse,
-    responses={
-        **NOT_FOUND,
-        200: {"content": {"text/plain": {}}, "description": "The code, exactly as it was written."},
-    },
+    dependencies=[Depends(reader)],
+    responses={**_CODE, **responses(HTTPStatus.UNAUTHORIZED)},
 )
 async def get_code(ports: PortsDep, candidate_id: CandidatePath) -> PlainTextResponse:
     """The candidate's code. It was written by an LLM or another system: do not run it outside of a sandbox."""

@@ -1,7 +1,7 @@
 """What the endpoints need, and the parameters that many of them share."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from services.registry.store import Store
 
 Publish = Callable[[Envelope], Awaitable[None]]
 LARGEST = 2**31 - 1
+WRITING = "writing needs the header `Authorization: Bearer <the registry's token>`"
 
 
 class Unauthorized(ArchloopError):
@@ -36,6 +37,7 @@ class Ports:
     counts: Counts
     token: SecretStr | None = None
     read_token: SecretStr | None = None
+    base_models: Collection[str] = ()
 
 
 def _ports(request: Request) -> Ports:
@@ -50,13 +52,20 @@ def _store(request: Request) -> Store:
 _bearer = HTTPBearer(auto_error=False, description="The registry's write token, where one is set.")
 
 
+def bears(token: SecretStr, authorization: str) -> bool:
+    """Whether the header has this token."""
+    scheme, _, given = authorization.partition(" ")
+    same = secrets.compare_digest(given.strip().encode(), token.get_secret_value().encode())
+    return scheme.lower() == "bearer" and same
+
+
 def authorized(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raises Unauthorized where a token is set and the request has another or none."""
     if ports.token is not None and not _is(ports.token, given):
-        raise Unauthorized("writing needs the header `Authorization: Bearer <the registry's token>`")
+        raise Unauthorized(WRITING)
 
 
 def reader(
@@ -66,7 +75,7 @@ def reader(
     """Raises Unauthorized where tokens are set and the request has none of them."""
     tokens = [each for each in (ports.read_token, ports.token) if each is not None]
     if tokens and not any(_is(token, given) for token in tokens):
-        raise Unauthorized("reading blobs needs the header `Authorization: Bearer <a token of the registry>`")
+        raise Unauthorized("reading code and data needs the header `Authorization: Bearer <a token of the registry>`")
 
 
 def _is(token: SecretStr, given: HTTPAuthorizationCredentials | None) -> bool:

@@ -1,6 +1,5 @@
 """Errors as problem details (RFC 9457), with our `code` as an extension member."""
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from archloop.errors import ArchloopError, InvalidInput
+from archloop.ops.problems import Mistake, problem
 
 log = structlog.get_logger(__name__)
 
@@ -20,32 +19,10 @@ _STATUS = {
     "conflict": HTTPStatus.CONFLICT,
     "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "bus_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-_HEADERS = {
-    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
-    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
-}
-
-
-class Mistake(BaseModel):
-    """One wrong field of a request."""
-
-    field: str
-    value: str
-    expected: str
-
-
-class Problem(BaseModel):
-    """What went wrong; `errors` names each wrong field, its value, and what would be right."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: list[Mistake] = []
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -70,25 +47,24 @@ async def _deliberate(_: Request, error: Exception) -> Response:
     mistakes = []
     if isinstance(error, InvalidInput):
         mistakes = [Mistake(field=error.field, value=_short(error.value), expected=error.expected)]
-    return _response(_STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR), str(error), error.code, mistakes)
+    return problem(_STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR), str(error), error.code, mistakes)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     mistakes = [_mistake(each) for each in error.errors()]
     detail = "; ".join(f"{m.field}: {m.value} is not valid; expected {m.expected}" for m in mistakes[:3])
-    return _response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, InvalidInput.code, mistakes)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, InvalidInput.code, mistakes)
 
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).name.lower()
-    return _response(HTTPStatus(error.status_code), str(error.detail), code, headers=error.headers)
+    return problem(HTTPStatus(error.status_code), str(error.detail), headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "an error that should not be; see the log", "internal")
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error that should not be; see the log", "internal")
 
 
 def _mistake(error: Mapping[str, Any]) -> Mistake:
@@ -99,19 +75,3 @@ def _mistake(error: Mapping[str, Any]) -> Mistake:
 def _short(value: object, limit: int = 120) -> str:
     text = ascii(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def _response(
-    status: HTTPStatus,
-    detail: str,
-    code: str,
-    errors: list[Mistake] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    problem = Problem(title=status.phrase, status=status, detail=detail, code=code, errors=errors or [])
-    return Response(
-        json.dumps(problem.model_dump(exclude_defaults=False)),
-        status_code=status,
-        media_type="application/problem+json",
-        headers={**_HEADERS.get(status, {}), **(headers or {})},
-    )

@@ -1,0 +1,124 @@
+"""One source of events for all who follow them: one look at the end of the log, and pages that many share.
+
+A follower has a place in the log and nothing else. Who is at the log's end waits for the next batch, who is behind
+reads a page from the store, and who asks for a page that others ask for gets theirs.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+from archloop.errors import ArchloopError
+from services.registry.api.pieces import Kept, Key, Piece, batch, page
+from services.registry.records import Event
+from services.registry.store import Store
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.3
+_EVENTS = 100
+_READERS = 2
+_WOKEN_AT_ONCE = 16
+
+
+class Busy(ArchloopError):
+    """As many follow the events as may; a place may be free later."""
+
+    code = "busy"
+    retryable = True
+
+
+class Feed:
+    """Looks at the log while anybody follows it."""
+
+    def __init__(self, store: Store, most: int) -> None:
+        self._store, self._most, self.followers = store, most, 0
+        self._pieces, self._asked = Kept(), dict[Key, asyncio.Task[Piece]]()
+        self._readers = asyncio.Semaphore(_READERS)
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._head: int | None = None
+        self._tail: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """By one more. Raises Busy where that is one too many."""
+        if self.followers >= self._most:
+            raise Busy(f"{self._most} clients follow the events already; try again later, or read what is recorded")
+        self.followers += 1
+        self._tail = self._tail or asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            self.followers -= 1
+            if not self.followers:
+                self._rest()
+
+    async def after(self, place: int, run_id: str | None = None) -> Piece:
+        """What comes next, of one run or of all; it may be nothing but a later place. Raises Unavailable."""
+        while self._head is None or place >= self._head:
+            await self._grown()
+        key = Key(run_id, place)
+        found = self._pieces.find(key)
+        return await self._read(key) if found is None else found
+
+    def _rest(self) -> None:
+        assert self._tail is not None
+        self._tail.cancel()
+        self._tail = self._head = None
+        self._pieces = Kept()
+
+    async def _grown(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting[waiting] = None
+        try:
+            await waiting
+        finally:
+            self._waiting.pop(waiting, None)
+
+    async def _read(self, key: Key) -> Piece:
+        """From the store; a reading goes on though who asked first has gone, as others may wait for it too."""
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._page(key))
+            task.add_done_callback(lambda _: self._asked.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _page(self, key: Key) -> Piece:
+        async with self._readers:
+            # What is not in a page that is not full is after this.
+            end = self._head or 0
+            events = await self._store.events(key.after, run_id=key.run_id, limit=_EVENTS)
+        whole, piece = page(events, full=len(events) == _EVENTS, end=end)
+        if not whole:
+            self._pieces.keep(key, piece)
+        return piece
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self._head is None:
+                    self._head = await self._store.last_event()
+                    await self._wake()
+                events = await self._store.events(self._head, limit=_EVENTS)
+                if events:
+                    await self._grow(self._head, events)
+            except ArchloopError as error:
+                log.warning("events cannot be read, will try again", error=str(error))
+                events = []
+            if len(events) < _EVENTS:
+                await asyncio.sleep(_POLL_S)
+
+    async def _grow(self, head: int, events: Sequence[Event]) -> None:
+        self._pieces.keep_batch(head, batch(events))
+        self._head = events[-1].seq
+        await self._wake()
+
+    async def _wake(self) -> None:
+        """A few at a time: a thousand that are woken at once would hold up everybody else."""
+        for number, waiting in enumerate(list(self._waiting), 1):
+            if not waiting.done():
+                waiting.set_result(None)
+            if number % _WOKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
