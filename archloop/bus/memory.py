@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archloop.bus.parking import ParkingLot, fresh
-from archloop.bus.port import Callback, Parked
+from archloop.bus.port import Callback, Listener, Parked
 from archloop.contracts.envelope import Envelope
-from archloop.contracts.topology import Queue
+from archloop.contracts.topology import ENDS, Log, Queue
 
 _PAUSE_S = 0.1
 
@@ -43,8 +43,13 @@ class MemoryDelivery:
     body: bytes
     channel: _Channel
 
-    async def ack(self) -> None:
+    async def ack(self) -> bool:
         """Nothing is left to forget."""
+        return True
+
+    async def lost(self) -> None:
+        """Never: there is nobody else."""
+        await asyncio.Event().wait()
 
     async def release(self) -> None:
         """Back to the head of the queue, as RabbitMQ does, and not in a tight circle."""
@@ -91,11 +96,15 @@ class MemoryBus:
     Within one process nothing takes minutes to come back, so retries wait for `longest_delay_s` at most.
     """
 
+    lasting = False
+
     def __init__(self, parked: Path | None = None, longest_delay_s: float = 2.0) -> None:
         self._channels: dict[str, _Channel] = {}
         self._parking = ParkingLot(parked)
         self._longest_delay_s = longest_delay_s
         self._timers: set[asyncio.TimerHandle] = set()
+        self._logged: dict[Log, list[bytes]] = {ENDS: []}
+        self._listeners: list[tuple[Log, Listener]] = []
 
     async def declare(self, queue: Queue) -> None:
         """Idempotent."""
@@ -104,6 +113,10 @@ class MemoryBus:
     async def publish(self, envelope: Envelope) -> None:
         """Copy to every queue that wants it."""
         body = envelope.encode()
+        for log in (log for log in self._logged if log.wants(envelope.routing_key)):
+            self._logged[log].append(body)
+            for listener in (listener for followed, listener in self._listeners if followed == log):
+                listener(body)
         for channel in self._channels.values():
             if channel.queue.wants(envelope.routing_key):
                 self._put(channel, body)
@@ -115,6 +128,12 @@ class MemoryBus:
         channel.subscribers.append(subscription)
         channel.pump()
         return subscription
+
+    async def follow(self, log: Log, listener: Listener) -> None:
+        """What was said in this process."""
+        for body in self._logged[log]:
+            listener(body)
+        self._listeners.append((log, listener))
 
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
         """A timer instead of a TTL queue."""
@@ -145,6 +164,14 @@ class MemoryBus:
         """Ready plus in hand."""
         channel = self._channels[queue.name]
         return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)
+
+    async def ready(self, queue: Queue) -> int:
+        """What no subscriber has."""
+        return len(self._channels[queue.name].ready)
+
+    async def consumers(self, queue: Queue) -> int:
+        """All of them are in this process."""
+        return len(self._channels[queue.name].subscribers)
 
     async def parked_depth(self, queue: Queue) -> int:
         """What the directory holds for it."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+from archloop.contracts.base import Message
+from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateGenerated
 from archloop.contracts.spec import BudgetSpec
 from services.registry.records import OVER_BUDGET, Candidate
 
@@ -26,6 +28,15 @@ class Spent(NamedTuple):
             cost=sum(usage.cost for usage in usages),
             evaluator_seconds=sum(c.evaluation.seconds for c in written if c.evaluation is not None),
         )
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """What the message tells of, where it is the first to do so."""
+        if isinstance(message, CandidateGenerated):
+            return cls(candidates=1, tokens=message.usage.tokens, cost=message.usage.cost)
+        if isinstance(message, CandidateEvaluatedOk | CandidateEvaluatedFailed):
+            return cls(evaluator_seconds=message.evaluation.seconds)
+        return cls()
 
     def plus(self, other: "Spent") -> "Spent":
         """Both together."""

@@ -11,9 +11,10 @@ from pymongo import IndexModel
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
 from services.registry import mongo_rows as rows
-from services.registry.mongo_client import Client, connected, host_of, translated, uncut
+from services.registry.mongo_client import Client, closed, connected, host_of, reached, translated, uncut
+from services.registry.mongo_control import MongoControl
 from services.registry.mongo_writes import append_event, apply, close_cycle, insert, require_writable
-from services.registry.recording import event_text, in_a_cycle, require_known
+from services.registry.recording import event_text, require_known
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -43,15 +44,15 @@ _INDEXES = {
 
 
 @uncut
-class MongoStore:
+class MongoStore(MongoControl):
     """See the port. Made by `open`. Times are kept to the millisecond, which is what MongoDB's dates have.
 
     A message is one write after the other, its event last: one that was cut short is as if it had not been
     delivered yet, and is delivered again. Messages take turns, so that what is said twice at once has one effect.
     """
 
-    def __init__(self, client: Client, host: str, database: str) -> None:
-        self._client, self._host = client, host
+    def __init__(self, client: Client, url: str, database: str) -> None:
+        self._client, self._url, self._host = client, url, host_of(url)
         self._db = client[database]
         self._turn = asyncio.Lock()
 
@@ -61,11 +62,10 @@ class MongoStore:
 
         Raises Unavailable, Misconfigured, InvalidInput.
         """
-        host = host_of(url)
         client = connected(url, wait_s)
         try:
-            with translated(host):
-                store = cls(client, host, database)
+            with translated(host_of(url)):
+                store = cls(client, url, database)
                 await store._prepare()
         except BaseException:
             await client.close()
@@ -80,7 +80,8 @@ class MongoStore:
                 require_writable(message)
                 changed = await apply(message, self._db, at)
                 logged = await append_event(self._db, message, data, at)
-                return Recorded(new=changed or logged, complete=await self._complete(message))
+                step = await self._step(message)
+                return Recorded(changed or logged, step is None and await self._complete(message), step)
 
     async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
         """See the port."""
@@ -168,12 +169,11 @@ class MongoStore:
 
     async def ping(self) -> None:
         """See the port."""
-        with translated(self._host):
-            await self._client.admin.command("ping")
+        await reached(self._client, self._url)
 
     async def close(self) -> None:
         """See the port."""
-        await self._client.close()
+        await closed(self._client)
 
     async def _prepare(self) -> None:
         await insert(self._db, "meta", "schema", {"version": _VERSION})
@@ -182,17 +182,6 @@ class MongoStore:
         require_known(self._db.name, schema["version"], _VERSION)
         for collection, indexes in _INDEXES.items():
             await self._db[collection].create_indexes(indexes)
-
-    async def _complete(self, message: Message) -> bool:
-        if not in_a_cycle(message):
-            return False
-        key = rows.cycle_key(message.run_id, message.cycle)
-        if not await self._db.cycles.find_one({"_id": key, "closed": None}, projection=["_id"]):
-            return False
-        run = await self._db.runs.find_one({"_id": message.run_id}, projection=["spec.candidates"])
-        where = {"run_id": message.run_id, "settled": True, "cycle": message.cycle}
-        settled: int = await self._db.candidates.count_documents(where)
-        return run is not None and settled >= run["spec"]["candidates"]
 
     async def _settled(self, run_id: str) -> dict[int, int]:
         settled = {"$match": {"run_id": run_id, "settled": True, "cycle": {"$ne": None}}}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archloop.contracts.base import CandidateMessage
-from services.registry.records import Adapter, Architecture, Candidate, CandidateQuery, Cycle, Event, Run, Source
+from services.registry.records import Adapter, Architecture, Candidate, CandidateQuery, Cycle, Event, Run, Source, Step
 
 Document = Mapping[str, Any]
 Order = Sequence[tuple[str, int]]
@@ -55,6 +55,13 @@ def candidate(document: Document) -> Candidate:
     return Candidate.model_validate({**document, "candidate_id": document["_id"], "admitted": admitted})
 
 
+def awaited(document: Document) -> Step:
+    """Of an unsettled one."""
+    if document["generated"] is None:
+        return "generation"
+    return "judgement" if document.get("evaluation") else "evaluation"
+
+
 def source(document: Document) -> Source:
     """From `candidates`."""
     return Source.model_validate({**document, "candidate_id": document["_id"]})
@@ -83,6 +90,9 @@ def candidate_filter(query: CandidateQuery) -> dict[str, Any]:
     where: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if query.min_accuracy is not None:
         where["evaluation.accuracy"] = {"$gte": query.min_accuracy}
+    bounds = {"$gte": query.first, "$lt": query.below}
+    if within := {operator: bound for operator, bound in bounds.items() if bound is not None}:
+        where["index"] = within
     return where
 
 

@@ -1,9 +1,12 @@
-"""What a cycle still waits for, derived from its rows. Pure functions."""
+"""How far a cycle or a trial is: what was asked for, in the order of indices, and what of it is still open."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from services.registry.records import Candidate, Step
+from services.registry.records import Step
+
+NARROW = 16  # candidates under way to begin with where a cycle is too large to be asked for at once
+_CROWDED = 16  # requests that wait for a worker: more would only keep other runs waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,19 +18,66 @@ class Owed:
     blocked: bool
 
 
-def owed(rows: Mapping[int, Candidate], wanted: Iterable[int]) -> list[Owed]:
-    """One entry per unsettled candidate of the wanted indices, in their order; empty when the cycle can close."""
-    result, gap = [], False
-    for index in sorted(wanted):
-        step = rows[index].awaits if index in rows else "generation"
-        if step is not None:
-            result.append(Owed(index, step, blocked=gap and step == "judgement"))
-        gap = gap or step in {"generation", "evaluation"}
-    return result
+@dataclass
+class Front:
+    """The first `asked` were asked for; of these `working` are to be written or evaluated, `judging` to be judged."""
+
+    asked: int = 0
+    working: dict[int, Step] = field(default_factory=dict)
+    judging: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, asked: int, steps: Mapping[int, Step]) -> "Front":
+        """From what the rows say."""
+        front = cls(asked)
+        for index, step in steps.items():
+            front.heard(index, step)
+        return front
+
+    def __len__(self) -> int:
+        return len(self.working) + len(self.judging)
+
+    def heard(self, index: int, step: Step | None) -> None:
+        """What the candidate awaits now."""
+        if index >= self.asked:
+            return
+        self.working.pop(index, None)
+        self.judging.discard(index)
+        if step == "judgement":
+            self.judging.add(index)
+        elif step is not None:
+            self.working[index] = step
+
+    def owed(self) -> Iterator[Owed]:
+        """What is open, in the order of indices."""
+        gap = min(self.working, default=self.asked)
+        steps: dict[int, Step] = {**self.working, **dict.fromkeys(self.judging, "judgement")}
+        return (Owed(i, steps[i], steps[i] == "judgement" and i > gap) for i in sorted(steps))
 
 
-def unjudged(rows: Mapping[int, Candidate], waiting: Sequence[Owed]) -> list[Candidate]:
-    """Whatever novelty needs to have heard of before it can give the last verdict that is owed, in index order."""
-    last = max((o.index for o in waiting if o.step == "judgement"), default=-1)
-    heard_of = (rows[index] for index in range(last + 1) if index in rows)
-    return [c for c in heard_of if c.evaluation is not None or c.lost is not None]
+@dataclass
+class Window:
+    """How many candidates of a run may be under way, so that workers are busy and queues are short.
+
+    What is too large to be asked for at once begins narrow. The window widens while no request waits for a worker,
+    and narrows while many do. Where a budget counts it stays narrow, and what waits for its verdict is under way too.
+    """
+
+    most: int
+    metered: bool = False
+    width: int = NARROW
+
+    def room(self, front: Front, wanted: int) -> int:
+        """How many more to ask for now; none while that would only be a few of many."""
+        left, most = wanted - front.asked, min(self.most, NARROW) if self.metered else self.most
+        under_way = len(front) if self.metered else len(front.working)
+        width = most if under_way + left <= most else min(self.width, most)
+        room = max(0, min(left, width - under_way))
+        return room if room == left or self.metered or room >= width // 4 else 0
+
+    def pace(self, waiting: int) -> None:
+        """So many requests wait for a worker now."""
+        if waiting == 0:
+            self.width = min(self.most, 2 * self.width)
+        elif waiting > _CROWDED:
+            self.width = max(min(NARROW, self.most), self.width // 2)

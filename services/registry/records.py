@@ -1,11 +1,11 @@
 """What the registry knows, as frozen values: the same whichever store they are read from."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, computed_field
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, derived_id
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 
@@ -17,11 +17,20 @@ Status = Literal["running", "finished", "failed"]
 Sort = Literal["index", "-index", "accuracy", "-accuracy", "similarity", "-similarity"]
 
 
+def utc_now() -> datetime:
+    """The registry's clock."""
+    return datetime.now(UTC)
+
+
 class Recorded(NamedTuple):
-    """Effect of one message: whether it changed anything, and whether its open cycle has nothing left to settle."""
+    """Effect of one message: whether it changed anything, and whether its open cycle has nothing left to settle.
+
+    `step` is what its candidate awaits now.
+    """
 
     new: bool
     complete: bool = False
+    step: Step | None = None
 
 
 class Page(Frozen, Generic[Item]):
@@ -39,6 +48,11 @@ class Run(Frozen):
     created: datetime
     finished: datetime | None = None
     reason: str | None = None
+
+    @property
+    def uid(self) -> str:
+        """Tells it from every other run that had its name, in this database or in one before it."""
+        return derived_id("run", self.run_id, round(self.created.timestamp() * 1000))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -72,10 +86,11 @@ class Judgement(Frozen):
 
 
 class Loss(Frozen):
-    """The step that never answered, and how often it was asked."""
+    """The step that never answered, how often it was asked, and why it refused, if it did."""
 
     step: Step
     asked: int
+    reason: str = ""
 
 
 class Candidate(Frozen):
@@ -169,7 +184,10 @@ class Event(Frozen):
 
 
 class CandidateQuery(Frozen):
-    """Which candidates, in which order. Null does not restrict; `limit` null is all."""
+    """Which candidates, in which order, of the indices from `first` and `below`. Null does not restrict.
+
+    `limit` null is all.
+    """
 
     run_id: str | None = None
     cycle: int | None = None
@@ -177,6 +195,8 @@ class CandidateQuery(Frozen):
     verdict: Verdict | None = None
     family: str | None = None
     min_accuracy: float | None = None
+    first: int | None = None
+    below: int | None = None
     sort: Sort = "index"
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None

@@ -14,6 +14,18 @@ CREATE TABLE IF NOT EXISTS cycles (
     settled INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, cycle)
 );
+-- How many were asked for, in the order of their indices; the scope is a cycle or a trial.
+CREATE TABLE IF NOT EXISTS asked (
+    run_id TEXT NOT NULL,
+    scope  TEXT NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (run_id, scope)
+);
+CREATE TABLE IF NOT EXISTS lease (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    holder TEXT NOT NULL,
+    beat   INTEGER NOT NULL
+);
 -- cycle and idx are null for submissions of other systems, which stand outside every run.
 CREATE TABLE IF NOT EXISTS candidates (
     candidate_id TEXT PRIMARY KEY,

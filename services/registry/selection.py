@@ -1,7 +1,9 @@
 """Which candidates are admitted, and which admitted ones the LLM learns from. Pure functions."""
 
+import asyncio
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import quantiles
@@ -9,6 +11,7 @@ from statistics import quantiles
 from archloop.contracts.spec import SelectionSpec
 
 _FEW = 10
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
     return eligible[: max(passed, spec.minimum)]
 
 
+async def admitted_aside(considered: Sequence[Scored], spec: SelectionSpec) -> list[Scored]:
+    """The same, beside the event loop where there are so many that others would wait."""
+    if len(considered) < _MANY:
+        return admitted(considered, spec)
+    return await asyncio.to_thread(admitted, considered, spec)
+
+
 def training(current: Iterable[Scored], earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
     """Of this cycle's admitted the best `quota` per family, then `replay` earlier ones."""
     fresh = [s for family in _families(current) for s in family[: spec.quota]]
@@ -68,13 +78,47 @@ def _by_fronts(eligible: Sequence[Scored], minimum: int) -> list[Scored]:
     return best_first(chosen)
 
 
-def _fronts(scored: Sequence[Scored]) -> Iterator[list[Scored]]:
-    """What nobody beats, then what nobody else beats (non-dominated sorting, Deb et al. 2002)."""
-    left = list(scored)
-    while left:
-        front = [s for s in left if not any(other.beats(s) for other in left)]
-        yield front
-        left = [s for s in left if s not in front]
+def _fronts(scored: Iterable[Scored]) -> list[list[Scored]]:
+    """What nobody beats, then what nobody else beats (non-dominated sorting, Deb et al. 2002).
+
+    In the order of falling accuracy, each goes to the first front that has none that beats it, found by bisection
+    (Zhang et al. 2015): whoever is beaten in one front is beaten in all before it.
+    """
+    fronts: list[tuple[list[Scored], _Staircase]] = []
+    for _, alike in groupby(sorted(scored, key=_cost), key=_cost):
+        members = list(alike)
+        place = members[0].parameters, members[0].flops
+        rank = bisect_left(fronts, True, key=lambda front: not front[1].covers(*place))
+        if rank == len(fronts):
+            fronts.append(([], _Staircase()))
+        fronts[rank][0].extend(members)
+        fronts[rank][1].add(*place)
+    return [members for members, _ in fronts]
+
+
+def _cost(scored: Scored) -> tuple[float, float, float]:
+    return -scored.accuracy, scored.parameters, scored.flops
+
+
+class _Staircase:
+    """Parameters and FLOPs of a front, of those alone that no other one has less of both of."""
+
+    def __init__(self) -> None:
+        self._parameters: list[float] = []
+        self._flops: list[float] = []
+
+    def covers(self, parameters: float, flops: float) -> bool:
+        """Whether one has as little of both."""
+        below = bisect_right(self._parameters, parameters)
+        return below > 0 and self._flops[below - 1] <= flops
+
+    def add(self, parameters: float, flops: float) -> None:
+        """One that is not covered; those that it covers are not needed any more."""
+        start = stop = bisect_left(self._parameters, parameters)
+        while stop < len(self._flops) and self._flops[stop] >= flops:
+            stop += 1
+        self._parameters[start:stop] = [parameters]
+        self._flops[start:stop] = [flops]
 
 
 def _replayed(earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:

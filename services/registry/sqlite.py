@@ -24,10 +24,11 @@ from services.registry.records import (
     Run,
     Source,
 )
-from services.registry.sqlite_writes import apply, log_event
+from services.registry.sqlite_control import SqliteControl
+from services.registry.sqlite_writes import apply, log_event, step_of
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 2
+_VERSION = 3
 _FROM_1 = """
 ALTER TABLE adapters RENAME TO adapters_of_cycles;
 {schema}
@@ -46,7 +47,7 @@ WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
 """
 
 
-class SqliteStore:
+class SqliteStore(SqliteControl):
     """See the port. Statements take microseconds, so they run where they are awaited and never interleave."""
 
     def __init__(self, path: Path, busy_s: float = 1.0) -> None:
@@ -64,7 +65,8 @@ class SqliteStore:
             before = db.total_changes
             log_event(db, message, at)
             apply(message, db, at)
-            return Recorded(new=db.total_changes > before, complete=self._complete(message))
+            new = db.total_changes > before
+            return Recorded(new, self._complete(message), step_of(db, message))
 
     async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
         """See the port."""

@@ -81,6 +81,12 @@ def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
     if query.min_accuracy is not None:
         clauses.append("accuracy >= :min_accuracy")
         values["min_accuracy"] = query.min_accuracy
+    if query.first is not None:
+        clauses.append("idx >= :first")
+        values["first"] = query.first
+    if query.below is not None:
+        clauses.append("idx < :below")
+        values["below"] = query.below
     return " AND ".join(clauses) or "1", values
 
 

@@ -21,7 +21,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
 from archloop.errors import NotFound
 from services.registry.recording import event_text, no_cycle, require_same
-from services.registry.records import Judgement, Loss
+from services.registry.records import Judgement, Loss, Step
 
 _SETTLE = """
 UPDATE candidates SET settled = 1 WHERE candidate_id = ?1 AND settled = 0 AND (
@@ -29,6 +29,10 @@ UPDATE candidates SET settled = 1 WHERE candidate_id = ?1 AND settled = 0 AND (
     OR generated IS NOT NULL AND EXISTS (
         SELECT 1 FROM evaluations LEFT JOIN verdicts USING (candidate_id)
         WHERE candidate_id = ?1 AND (outcome <> 'ok' OR verdict IS NOT NULL)))
+"""
+_STEP = """
+SELECT CASE WHEN settled THEN NULL WHEN generated IS NULL THEN 'generation'
+    WHEN outcome IS NULL THEN 'evaluation' ELSE 'judgement' END FROM candidate_rows WHERE candidate_id = ?
 """
 _ANSWERED = {
     "generation": "SELECT 1 FROM candidates WHERE candidate_id = ? AND generated IS NOT NULL",
@@ -152,6 +156,12 @@ def _(message: AdapterTrained, db: sqlite3.Connection, at: datetime) -> None:
         "INSERT INTO adapters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (message.run_id, message.cycle, at.timestamp(), message.model_dump_json()),
     )
+
+
+def step_of(db: sqlite3.Connection, message: Message) -> Step | None:
+    """What the message's candidate awaits now."""
+    found = isinstance(message, CandidateMessage) and db.execute(_STEP, (message.candidate_id,)).fetchone()
+    return found[0] if found else None
 
 
 def _open(db: sqlite3.Connection, message: CandidateMessage) -> bool:

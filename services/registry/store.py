@@ -11,6 +11,7 @@ from typing import Protocol
 
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.control import Control
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -25,7 +26,7 @@ from services.registry.records import (
 )
 
 
-class Store(Protocol):
+class Store(Control, Protocol):
     """Runs, cycles, candidates and what became of them."""
 
     async def record(self, message: Message, at: datetime) -> Recorded:

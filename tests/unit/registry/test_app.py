@@ -19,11 +19,12 @@ from archloop.contracts.messages import GenerationRequested, RunRequested
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, QUEUES, REGISTRY, TRAINER
 from archloop.errors import Misconfigured
 from archloop.ops.http import listening
-from services.registry.app import RegistryApp, running, tick
+from services.registry.app import RegistryApp, running
+from services.registry.clock import tick
 from services.registry.controller import Controller
 from services.registry.counting import Counts
-from services.registry.handlers import RegistryHandler, utc_now
-from services.registry.records import Recorded
+from services.registry.handlers import RegistryHandler
+from services.registry.records import Recorded, utc_now
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.sqlite import SqliteStore
@@ -100,8 +101,8 @@ async def test_answers_that_wait_are_heard_before_anything_is_asked_again(stage:
     await RegistryHandler(stage.store, controller).handle(RunRequested(run_id=RUN, spec=spec()))
     restarted = Controller(stage.store, stage.blobs)
     consumer = Consumer(stage.bus, REGISTRY, RegistryHandler(stage.store, restarted), "registry")
-    await stage.bus.declare(REGISTRY)
-    await stage.bus.declare(GENERATOR)
+    for queue in QUEUES:
+        await stage.bus.declare(queue)
     await stage.bus.publish(Envelope.of(RunRequested(run_id="other", spec=spec()), source="test"))
     await tick(consumer, restarted, stage.store)
     assert await stage.bus.depth(GENERATOR) == 0

@@ -1,0 +1,87 @@
+"""The part of a registry that speaks: it consumes and looks at runs while this registry leads, and only then."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+
+from archloop.bus.consumer import Consumer
+from archloop.bus.port import BusUnavailable, Subscription
+from archloop.contracts.envelope import Envelope
+from archloop.errors import ArchloopError
+from services.registry.controller import Controller
+from services.registry.leadership import Alone, Leadership
+
+log = structlog.get_logger(__name__)
+
+_LAST_WORDS_S = 4.0
+_BEHIND_S = 60.0
+
+
+@dataclass(frozen=True)
+class Speaker(Consumer):
+    """A consumer that publishes nothing unless its registry leads at that moment."""
+
+    leadership: Leadership = field(default_factory=Alone)
+
+    async def _put(self, envelope: Envelope) -> None:
+        if not self.leadership.leading:
+            raise BusUnavailable("another registry leads")
+        await super()._put(envelope)
+
+
+class Active:
+    """Subscribed while its registry leads. To those who watch over it a standby is as alive as one that leads."""
+
+    def __init__(self, leadership: Leadership, speaker: Callable[[], Speaker], controller: Controller) -> None:
+        self.leadership, self._make, self._controller = leadership, speaker, controller
+        self._subscription: Subscription | None = None
+        self.speaker: Speaker | None = None
+        self._since = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the broker knows its consumer, if it is to have one."""
+        return self._subscription is None or self._subscription.alive
+
+    async def turn(self) -> None:
+        """Renew the lease or try for it; begin or end accordingly. Raises Unavailable, BrokerRefused."""
+        try:
+            await self.leadership.campaign()
+        finally:
+            if self.leadership.leading != (self._subscription is not None):
+                await (self._begin() if self.leadership.leading else self._end())
+
+    async def caught_up(self) -> bool:
+        """Whether all that waited was heard: nothing is left, and no other consumer has any of it in hand."""
+        if self.speaker is None:
+            return False
+        bus, queue = self.speaker.bus, self.speaker.queue
+        alone = await bus.consumers(queue) <= 1
+        return alone and (not await bus.depth(queue) or monotonic() - self._since > _BEHIND_S)
+
+    async def drain(self) -> None:
+        """Stop to lead: what is in hand is finished, and given back where that takes too long."""
+        try:
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._end()
+        except TimeoutError:
+            log.warning("ended with messages in hand, which are delivered again")
+        try:
+            await self.leadership.resign()
+        except ArchloopError as error:
+            log.warning("the lease runs out by itself", error=str(error))
+
+    async def _begin(self) -> None:
+        self._controller.forget()
+        self._controller.caught_up = isinstance(self.leadership, Alone)
+        self.speaker, self._since = self._make(), monotonic()
+        self._subscription = await self.speaker.start()
+
+    async def _end(self) -> None:
+        subscription, self._subscription, self.speaker = self._subscription, None, None
+        if subscription is not None:
+            log.info("this registry consumes no more")
+            await subscription.drain()
