@@ -10,7 +10,7 @@ from archloop.blobs.port import Blobs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import IntegrityError, InvalidInput, NotFound
-from services.generator.errors import AdapterUnusable
+from services.generator.errors import AdapterDamaged, AdapterUnusable
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 
@@ -54,7 +54,7 @@ class AdapterFiles:
         try:
             content = await self.blobs.get(blob)
         except (IntegrityError, NotFound, InvalidInput) as error:
-            raise AdapterUnusable(str(error)) from error
+            raise AdapterDamaged(str(error)) from error
         if len(content) != blob.bytes:
             raise AdapterUnusable(f"blob {blob.key!r}: {len(content)} bytes, expected {blob.bytes}")
         return content

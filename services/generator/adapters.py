@@ -6,15 +6,17 @@ A request pins the version that it begins with. The previous version stays loade
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import structlog
 
+from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.values import AdapterRef
 from archloop.errors import InvalidInput, Unavailable
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapter_policy import check_files, check_manifest
 from services.generator.backends.port import Backend
-from services.generator.errors import AdapterUnusable
+from services.generator.errors import AdapterDamaged, AdapterUnusable
 from services.generator.lifecycle import State, Version
 from services.generator.probing import prove
 
@@ -93,9 +95,7 @@ class AdapterManager:
 
     def _serving(self, ref: AdapterRef) -> bool:
         version = self._active.get(ref.adapter)
-        if version is not None and version.ref != ref:
-            raise AdapterUnusable(f"adapter {ref.adapter!r} is served with another manifest; versions are immutable")
-        return version is not None and version.state is State.ACTIVE
+        return version is not None and version.ref == ref and version.state is State.ACTIVE
 
     async def _bring_up(self, ref: AdapterRef) -> None:
         if ref in self._rejected:
@@ -106,7 +106,8 @@ class AdapterManager:
         except (AdapterUnusable, InvalidInput) as error:
             version.move(State.REJECTED)
             await self._drop(ref)
-            self._rejected[ref] = str(error)
+            if not isinstance(error, AdapterDamaged):
+                self._rejected[ref] = str(error)
             raise AdapterUnusable(str(error)) from error
         except BaseException:
             await self._drop(ref)
@@ -122,27 +123,44 @@ class AdapterManager:
         check_files(folder, manifest)
         version.move(State.VALIDATED)
         await self._make_room()
-        if ref.adapter not in await self._backend.adapters():
-            await self._backend.load(ref.adapter, folder)
-        version.move(State.LOADED)
-        await prove(self._backend, ref.adapter, manifest.probe)
-        version.move(State.PROBED)
+        await self._load(version, folder, manifest)
         await self._backend.adopt(ref.adapter)
         version.move(State.ACTIVE)
 
+    async def _load(self, version: Version, folder: Path, manifest: AdapterManifest) -> None:
+        """What the server has under the name already stays if it is proven: an earlier run's of that name is not."""
+        name = version.ref.adapter
+        if (other := self._active.get(name)) is not None:
+            await self._retire(other)
+        if name in await self._backend.adapters():
+            try:
+                await prove(self._backend, name, manifest.probe)
+            except AdapterUnusable:
+                log.warning("the model server has another adapter of the name", adapter=name)
+                await self._backend.unload(name)
+        if name not in await self._backend.adapters():
+            await self._backend.load(name, folder)
+        version.move(State.LOADED)
+        await prove(self._backend, name, manifest.probe)
+        version.move(State.PROBED)
+
     async def _make_room(self) -> None:
         while len(self._active) >= RESIDENT:
-            oldest = next(iter(self._active.values()))
-            if oldest.state is State.ACTIVE:
-                oldest.move(State.DRAINING)
-            await oldest.drained()
-            await self._backend.unload(oldest.ref.adapter)
-            self._files.forget(oldest.ref)
-            del self._active[oldest.ref.adapter]
-            oldest.move(State.RETIRED)
+            await self._retire(next(iter(self._active.values())))
+
+    async def _retire(self, version: Version) -> None:
+        if version.state is State.ACTIVE:
+            version.move(State.DRAINING)
+        await version.drained()
+        await self._backend.unload(version.ref.adapter)
+        self._files.forget(version.ref)
+        del self._active[version.ref.adapter]
+        version.move(State.RETIRED)
 
     async def _drop(self, ref: AdapterRef) -> None:
         """Undo what a failed bring-up left."""
         self._files.forget(ref)
+        if ref.adapter in self._active:  # another one of the name, which serves on
+            return
         with suppress(Unavailable):
             await self._backend.unload(ref.adapter)

@@ -31,3 +31,7 @@ class AdapterUnusable(ArchloopError):
     """An adapter version that can never be served here; whatever is served goes on being served."""
 
     code = "adapter_unusable"
+
+
+class AdapterDamaged(AdapterUnusable):
+    """An adapter version whose bytes are not there, or are others. Somebody may put them back."""

@@ -212,14 +212,68 @@ async def test_a_server_that_goes_down_while_one_is_retired_is_asked_again(manag
     assert manager.active == ["code-v1", "code-v2"]
 
 
-async def test_a_name_stands_for_one_manifest_only(manager, publisher, backend):
-    ref = await publisher.publish()
-    await manager.ensure(ref)
-    other = await publisher.publish("code-v2", adapter="code-v1")
-    with pytest.raises(AdapterUnusable, match="immutable"):
-        await manager.ensure(other.model_copy(update={"adapter": "code-v1"}))
+async def of_a_later_run(publisher, **wrong):
+    """Another adapter of the name `code-v1`."""
+    other = await publisher.publish("code-v2", adapter="code-v1", **wrong)
+    return other.model_copy(update={"adapter": "code-v1"})
+
+
+async def test_another_run_s_adapter_of_the_name_takes_the_place_of_the_first_once_it_is_unused(
+    manager, publisher, backend
+):
+    first = await publisher.publish()
+    async with manager.pinned(first):
+        folder = backend.loaded["code-v1"]
+        later = asyncio.create_task(manager.ensure(await of_a_later_run(publisher)))
+        await asyncio.sleep(0.02)
+        assert not later.done()
+        assert backend.loaded["code-v1"] == folder
+    await later
+    assert manager.active == ["code-v1"]
+    assert backend.loaded["code-v1"] != folder
+    await manager.ensure(first)
+    assert backend.loaded["code-v1"] == folder
+
+
+@pytest.mark.parametrize("wrong", [{"config": {"r": 12}}, {"base_sha256": "f" * 64}, {"tensors": {}}])
+async def test_one_of_the_name_that_cannot_be_served_leaves_the_first_where_it_is(manager, publisher, backend, wrong):
+    await manager.ensure(await publisher.publish())
+    with pytest.raises(AdapterUnusable):
+        await manager.ensure(await of_a_later_run(publisher, **wrong))
     assert manager.active == ["code-v1"]
     assert backend.loaded.keys() == {"code-v1"}
+
+
+async def test_what_a_server_has_of_an_earlier_run_under_the_name_is_replaced(manager, publisher, backend, tmp_path):
+    backend.loaded["code-v1"] = tmp_path / "of an earlier run"
+    sound = backend.proof
+    backend.proof = replace(sound, text="what the other one says")
+    load = backend.load
+
+    async def loaded(name, path):
+        await load(name, path)
+        backend.proof = sound
+
+    backend.load = loaded
+    await manager.ensure(await publisher.publish())
+    assert backend.loaded["code-v1"] != tmp_path / "of an earlier run"
+
+
+@pytest.mark.parametrize("damage", ["gone", "other bytes", "cut"])
+@pytest.mark.parametrize("file", ["0", "1", "manifest.json"])
+async def test_a_damaged_adapter_is_served_once_its_bytes_are_back(manager, publisher, tmp_path, damage, file):
+    ref = await publisher.publish()
+    path = tmp_path / "blobs/adapters/code-v1" / file
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] + (b"" if damage == "cut" else b"\xff"))
+    for _ in range(2):
+        with pytest.raises(AdapterUnusable, match=f"adapters/code-v1/{file}"):
+            await manager.ensure(ref)
+    path.write_bytes(content)
+    await manager.ensure(ref)
 
 
 async def test_files_that_an_earlier_process_left_are_not_trusted(backend, blobs, cache, publisher):
