@@ -4,15 +4,18 @@ A handler returns what happened and never publishes. At-least-once delivery, der
 handlers together give each effect once (design, section 4).
 """
 
+import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 
+from archloop.bus.keeping import End, Kept, Settled
 from archloop.bus.port import Bus, BusUnavailable, Callback, Delivery, Parked, Subscription
 from archloop.contracts.base import CandidateMessage, Message, derived_id
 from archloop.contracts.envelope import Envelope, MalformedMessage
@@ -24,7 +27,7 @@ from archloop.ops.metrics import DELIVERIES, HANDLING, PUBLISHED
 
 log = structlog.get_logger(__name__)
 
-End = Literal["handled", "retried", "parked", "released"]
+_CONFIRMED_S = 10.0
 
 
 class Handler(Protocol):
@@ -48,15 +51,22 @@ class RetryPolicy:
         return self.delays_s[attempt - 1] if attempt <= len(self.delays_s) else None
 
 
+def nothing_is_over(_: Message) -> bool:
+    """Handle whatever comes."""
+    return False
+
+
 @dataclass(frozen=True)
 class Consumer:
-    """Feeds one queue's messages to one handler."""
+    """Feeds one queue's messages to one handler, but for those of runs that are `over`."""
 
     bus: Bus
     queue: Queue
     handler: Handler
     service: str
     policy: RetryPolicy = RetryPolicy()
+    over: Callable[[Message], bool] = nothing_is_over
+    kept: Kept = field(default_factory=Kept)
 
     async def start(self, callback: Callback | None = None) -> Subscription:
         """Declare the queue and begin; `callback` is what stands before `on_delivery`, if anything does."""
@@ -64,90 +74,97 @@ class Consumer:
         return await self.bus.subscribe(self.queue, callback or self.on_delivery)
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        """Bring one delivery to its end: acknowledged, retried, parked, or given back to the broker."""
+        """Bring one delivery to its end: acknowledged, or back at the broker, with what came of it kept for then."""
         with HANDLING.labels(self.queue.name).time():
             end = await self._ended(delivery)
         DELIVERIES.labels(self.queue.name, end).inc()
 
     async def _ended(self, delivery: Delivery) -> End:
         try:
-            end = await self._settle(delivery)
-        except BusUnavailable as error:
-            log.warning("bus unavailable, delivery given back", queue=self.queue.name, error=str(error))
-            await delivery.release()
-            return "released"
+            settled = self.kept.take(delivery.body) or await self._settle(delivery)
+            said = await settled.said(delivery)
+            if said and await delivery.ack():
+                return settled.end
+            self.kept.keep(delivery.body, settled)
+            if said:
+                return settled.end
         except Exception as error:  # noqa: BLE001 - a mistake of this loop's own must not keep the message for ever
             log.error("delivery given back", queue=self.queue.name, error=repr(error))
-            await delivery.release()
-            return "released"
-        await delivery.ack()
-        return end
+        await delivery.release()
+        return "released"
 
-    async def _settle(self, delivery: Delivery) -> End:
+    async def _settle(self, delivery: Delivery) -> Settled:
         try:
             envelope = Envelope.parse(delivery.body)
         except MalformedMessage as error:
-            return await self._park(delivery.body, error, attempt=1)
+            return self._park(delivery.body, error, attempt=1)
         with structlog.contextvars.bound_contextvars(**_context(envelope)):
             return await self._attempt(delivery, envelope)
 
-    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> End:
+    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> Settled:
         try:
             message = envelope.message()
         except MalformedMessage as error:
-            return await self._failed(delivery, envelope, error)
+            return self._failed(delivery, envelope, error)
         with structlog.contextvars.bound_contextvars(**_candidate(message)):
+            if self.over(message) and not envelope.replayed:
+                log.info("dropped: its run is over", service=self.service)
+                return Settled.of("dropped")
             return await self._handle(delivery, envelope, message)
 
-    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> End:
+    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> Settled:
         try:
             results = await self.handler.handle(message)
-        except BusUnavailable:
-            raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message must not be lost
-            return await self._failed(delivery, envelope, error)
-        await self.emit(results, cause=envelope)
+            return self._failed(delivery, envelope, error)
         log.info("handled", service=self.service, results=[result.name for result in results])
-        return "handled"
+        return Settled.of("handled", [partial(self._put, self._wrapped(result, envelope)) for result in results])
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
-        """Publish what a handler, or the registry's clock, has to say."""
+        """Publish what the registry's clock has to say, however long the broker takes."""
         for result in results:
-            await self.say(Envelope.of(result, source=self.service, cause=cause))
+            await self._put(self._wrapped(result, cause))
 
     async def say(self, envelope: Envelope) -> None:
-        """Publish what has its envelope already."""
+        """Publish what has its envelope already, for one who waits for it. Raises BusUnavailable."""
+        try:
+            async with asyncio.timeout(_CONFIRMED_S):
+                await self._put(envelope)
+        except TimeoutError as error:
+            raise BusUnavailable("the broker took nothing in time: it may be short of memory or disk") from error
+
+    def _wrapped(self, result: Message, cause: Envelope | None) -> Envelope:
+        return Envelope.of(result, source=self.service, cause=cause)
+
+    async def _put(self, envelope: Envelope) -> None:
         await self.bus.publish(envelope)
         PUBLISHED.labels(envelope.routing_key).inc()
 
-    async def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> End:
+    def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> Settled:
         permanent = isinstance(error, ArchloopError) and not error.retryable
         delay = None if permanent else self.policy.delay(envelope.attempt)
         if delay is None:
-            return await self._park(delivery.body, error, envelope.attempt)
+            return self._park(delivery.body, error, envelope.attempt)
         log.warning(
             "handling failed, will retry",
             delay_s=delay,
             error=str(error),
             exc_info=not isinstance(error, ArchloopError),
         )
-        await self.bus.retry(self.queue, envelope.again(), delay)
-        return "retried"
+        return Settled.of("retried", [partial(self.bus.retry, self.queue, envelope.again(), delay)])
 
-    async def _park(self, body: bytes, error: Exception, attempt: int) -> End:
+    def _park(self, body: bytes, error: Exception, attempt: int) -> Settled:
         log.error("message parked", queue=self.queue.name, reason=str(error))
-        await self.bus.park(
-            Parked(
-                id=derived_id("parked", self.queue.name, sha256_of(body)),
-                queue=self.queue.name,
-                reason=f"{getattr(error, 'code', type(error).__name__)}: {error}",
-                stack=_stack(error),
-                attempt=attempt,
-                first_failed=datetime.now(UTC),
-                body=body,
-            )
+        parked = Parked(
+            id=derived_id("parked", self.queue.name, sha256_of(body)),
+            queue=self.queue.name,
+            reason=f"{getattr(error, 'code', type(error).__name__)}: {error}",
+            stack=_stack(error),
+            attempt=attempt,
+            first_failed=datetime.now(UTC),
+            body=body,
         )
-        return "parked"
+        return Settled.of("parked", [partial(self.bus.park, parked)])
 
 
 def _stack(error: Exception) -> str:

@@ -52,9 +52,9 @@ def oldest_first(parked: Iterable[Parked], queue: str | None) -> list[Parked]:
 
 
 def fresh(parked: Parked) -> bytes:
-    """The parked body with its attempt set back to the first, or untouched if it is no envelope."""
+    """The parked body as somebody's wish, its attempt set back to the first; untouched if it is no envelope."""
     try:
-        return Envelope.parse(parked.body).model_copy(update={"attempt": 1}).encode()
+        return Envelope.parse(parked.body).model_copy(update={"attempt": 1, "replayed": True}).encode()
     except MalformedMessage:
         return parked.body
 

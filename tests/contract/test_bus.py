@@ -88,12 +88,17 @@ class Bytes:
 
     def __init__(self, body: bytes) -> None:
         self.body, self.acked = body, False
+        self.channel, self.headers = None, {}
 
-    async def ack(self) -> None:
+    async def ack(self) -> bool:
         self.acked = True
+        return True
 
     async def release(self) -> None:
         raise AssertionError
+
+    async def lost(self) -> None:
+        await asyncio.Event().wait()
 
 
 async def test_a_message_reaches_every_queue_bound_to_its_key_and_no_other(bus: Bus) -> None:

@@ -36,6 +36,12 @@ async def test_a_message_that_no_queue_wants_is_an_error_not_a_loss(bus: AmqpBus
         await bus.publish(envelope(1))
 
 
+async def test_the_same_message_twice_at_once_that_no_queue_wants_is_an_error_both_times(bus: AmqpBus) -> None:
+    await bus.declare(Queue("deaf", ("no.such.key",), prefetch=1))
+    said = await asyncio.gather(*[bus.publish(envelope(1)) for _ in range(5)], return_exceptions=True)
+    assert ["NO_ROUTE" in str(each) for each in said] == [True] * 5
+
+
 async def test_tracers_find_the_trace_context_in_a_header(bus: AmqpBus) -> None:
     await bus.declare(WORK)
     await bus.publish(envelope(1))
@@ -87,7 +93,7 @@ async def test_a_message_that_comes_again_in_the_moment_that_it_is_done_is_ackno
         asyncio.get_running_loop().create_task(subscription._on_message(again))
         await delivery.ack()
 
-    subscription = AmqpSubscription(None, WORK, handle, None)
+    subscription = AmqpSubscription(None, WORK, handle, None, None)
     await subscription._on_message(message)
     await until(lambda: again.acked)
     assert (message.acked, subscription.in_hand) == (True, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.servers.process import ServerMissing, free_ports, required, started, wait_for
 
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CONTROL = _PROGRAM.with_name("rabbitmqctl")
 # Erlang's processes leave their group and outlive it; in a pid namespace of their own they die with its first.
 _WHOLE = ["unshare", "--fork", "--pid", "--kill-child", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 _CONFIG = """
@@ -49,6 +50,18 @@ class RabbitMQ:
     def kill(self) -> None:
         """SIGKILL the whole of it; the data stay."""
         self._running.close()
+
+    def control(self, *arguments: str) -> str:
+        """What an operator does by rabbitmqctl; what it prints."""
+        command = [str(_CONTROL), "--quiet", *arguments]
+        return subprocess.run(command, env=self._env(), capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def alarm(self, resource: str, *, on: bool) -> None:
+        """Short of `memory` or `disk`, as its own monitors would have it."""
+        source = f"{{resource_limit, {resource}, node()}}"
+        self.control(
+            "eval", f"rabbit_alarm:set_alarm({{{source}, []}})." if on else f"rabbit_alarm:clear_alarm({source})."
+        )
 
     def _answers(self) -> bool:
         try:

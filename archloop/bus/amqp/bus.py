@@ -1,18 +1,19 @@
 """The Bus port on RabbitMQ."""
 
-import asyncio
-
 import structlog
 from aio_pika import Message
+from aio_pika.abc import AbstractIncomingMessage
 
 from archloop.bus.amqp import declaring, parking, publisher
+from archloop.bus.amqp.following import AmqpFollower
 from archloop.bus.amqp.link import Link
 from archloop.bus.amqp.publisher import Publisher
 from archloop.bus.amqp.subscription import AmqpSubscription
+from archloop.bus.amqp.topology import Topology
 from archloop.bus.parking import fresh, oldest_first
-from archloop.bus.port import BusUnavailable, Callback, Parked
+from archloop.bus.port import BusUnavailable, Callback, Gone, Listener, Parked
 from archloop.contracts.envelope import Envelope, MalformedMessage
-from archloop.contracts.topology import EXCHANGE, QUEUES, Queue, adapter_queue, parked_name
+from archloop.contracts.topology import ENDS, EXCHANGE, QUEUES, Log, Queue, adapter_queue, parked_name
 from archloop.errors import NotFound
 
 log = structlog.get_logger(__name__)
@@ -22,68 +23,91 @@ _LOOP = tuple(queue.name for queue in (*QUEUES, adapter_queue("any")))
 
 
 class AmqpBus:
-    """Two connections, so that a broker that slows publishers down does not hold up acknowledgements."""
+    """Two connections: a broker short of memory or disk reads nothing from one that publishes, acknowledgements too."""
+
+    lasting = True
 
     def __init__(self, url: str, name: str, timeout_s: float = 10.0, setting: str = "broker_url") -> None:
         self._out = Link(url, f"{name} publish", timeout_s, setting)
         self._in = Link(url, f"{name} consume", timeout_s, setting)
         self._publisher = Publisher(self._out)
+        self._topology = Topology(self._in)
         self._queues: dict[str, Queue] = {}
         self._subscriptions: list[AmqpSubscription] = []
+        self._followers: list[AmqpFollower] = []
 
     async def connect(self) -> None:
-        """Make the loop's topology exist. Raises BrokerRefused, BusUnavailable."""
+        """Make the loop's topology exist, and watch over it. Raises BrokerRefused, BusUnavailable."""
         for queue in QUEUES:
             await self.declare(queue)
+        await self._topology.log(ENDS)
         await self._degrade()
+        self._topology.start()
 
     async def _degrade(self) -> None:
-        version = await self._out.version()
+        version = await self._in.version()
         if version < _PER_QUEUE_TIMEOUT:
             log.warning("one consumer_timeout for all queues: set it above the longest training", rabbitmq=version)
 
     async def ping(self) -> None:
         """See the port."""
-        await self._declare_one(QUEUES[0])
+        if not await self._out.taking():
+            raise BusUnavailable(f"{self._out.shown}: it takes no messages for now, for it is short of memory or disk")
+        async with self._out.briefly():
+            wrong = await self._topology.look()
+        if wrong:
+            raise Gone(f"being made again, or to be mended: {'; '.join(wrong.values())}")
         if self._subscriptions and not self._in.open:
             raise BusUnavailable(f"{self._out.shown}: the consuming connection is down")
 
     async def declare(self, queue: Queue) -> None:
         """See the port. Raises BrokerRefused where it exists with other arguments."""
-        await self._declare_one(queue)
+        await self._topology.declare(queue)
         self._queues[queue.name] = queue
-
-    async def _declare_one(self, queue: Queue) -> None:
-        async with self._out.briefly() as channel, asyncio.timeout(self._out.timeout_s):
-            await declaring.declare(channel, queue)
 
     async def publish(self, envelope: Envelope) -> None:
         """See the port."""
-        await self._publisher.send(publisher.of(envelope), envelope.routing_key, EXCHANGE)
+        await self._send(publisher.of(envelope), envelope.routing_key, EXCHANGE)
 
     async def subscribe(self, queue: Queue, callback: Callback) -> AmqpSubscription:
         """See the port."""
-        subscription = AmqpSubscription(self._in, queue, callback, self._declare_one)
+        subscription = AmqpSubscription(self._in, queue, callback, self._topology.declare, self._renew)
         await subscription.start()
         self._subscriptions.append(subscription)
         return subscription
 
+    async def follow(self, log: Log, listener: Listener) -> None:
+        """See the port."""
+        follower = AmqpFollower(self._in, log, listener, self._topology.log)
+        self._followers.append(follower)
+        await follower.start()
+
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
         """See the port."""
-        async with self._out.briefly() as channel:
-            name = await declaring.declare_delay(channel, queue, round(delay_s * 1000))
-        await self._publisher.send(publisher.of(envelope), name)
+        name = await self._topology.delay(queue, round(delay_s * 1000))
+        await self._send(publisher.of(envelope), name)
 
     async def park(self, parked: Parked) -> None:
         """See the port."""
         queue = self._queues[parked.queue]
-        await self._publisher.send(publisher.raw(parked.body, parking.headers(parked)), queue.parked_name)
+        await self._send(publisher.raw(parked.body, parking.headers(parked)), queue.parked_name)
+
+    async def _send(self, message: Message, routing_key: str, exchange: str = "") -> None:
+        try:
+            await self._publisher.send(message, routing_key, exchange)
+        except BusUnavailable:
+            self._topology.hurry()
+            raise
+
+    async def _renew(self, message: AbstractIncomingMessage, queue: str) -> None:
+        """Put a copy on the queue, which the broker has not delivered yet. Raises BusUnavailable."""
+        await self._publisher.send(publisher.copy(message), queue, timeout_s=self._out.timeout_s)
 
     async def parked(self, queue: str | None = None) -> list[Parked]:
         """See the port. A message that was parked twice is one."""
         found: dict[str, Parked] = {}
         for name in self._parked_queues(queue):
-            async with parking.opened(self._out, name) as held:
+            async with parking.opened(self._in, name) as held:
                 for message in held:
                     parked = parking.read(message, name)
                     found.setdefault(parked.id, parked)
@@ -93,7 +117,7 @@ class AmqpBus:
         """See the port."""
         wanted, replayed = set(parked_ids), set[str]()
         for name in self._parked_queues():
-            async with parking.opened(self._out, name) as held:
+            async with parking.opened(self._in, name) as held:
                 for message in held:
                     parked = parking.read(message, name)
                     if parked.id in wanted:
@@ -106,7 +130,7 @@ class AmqpBus:
     async def _put_back(self, parked: Parked, *, again: bool) -> None:
         """One that was parked twice goes back once."""
         if not again:
-            await self._publisher.send(_fresh(parked), parked.queue)
+            await self._publisher.send(_fresh(parked), parked.queue, timeout_s=self._out.timeout_s)
 
     def _parked_queues(self, queue: str | None = None) -> list[str]:
         """All of the loop's are looked at, whoever declared them."""
@@ -116,17 +140,30 @@ class AmqpBus:
 
     async def depth(self, queue: Queue) -> int:
         """Ready, plus what this process has in hand."""
-        ready, _ = await declaring.counted(self._out, queue.name)
+        ready, _ = await declaring.counted(self._in, queue.name)
         mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
         return ready + mine
 
+    async def ready(self, queue: Queue) -> int:
+        """See the port."""
+        ready, _ = await declaring.counted(self._in, queue.name)
+        return ready
+
+    async def consumers(self, queue: Queue) -> int:
+        """See the port."""
+        _, consumers = await declaring.counted(self._in, queue.name)
+        return consumers
+
     async def parked_depth(self, queue: Queue) -> int:
         """See the port. Queues of a service's replicas share one place, and its number."""
-        waiting, _ = await declaring.counted(self._out, queue.parked_name)
+        waiting, _ = await declaring.counted(self._in, queue.parked_name)
         return waiting
 
     async def close(self) -> None:
         """See the port."""
+        await self._topology.stop()
+        for each in self._followers:
+            await each.stop()
         for subscription in self._subscriptions:
             await subscription.abandon()
         await self._in.close()

@@ -5,7 +5,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractQueue, ExchangeType
 
 from archloop.bus.amqp.link import Link
-from archloop.contracts.topology import EXCHANGE, Queue
+from archloop.contracts.topology import EXCHANGE, Log, Queue
 
 DELIVERY_LIMIT = 20
 _NO_LIMIT = 1_000_000_000
@@ -22,14 +22,45 @@ async def declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     return declared
 
 
-async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -> str:
-    """A queue whose messages go back to `queue` after the delay; its name. One delay each: a head holds up the rest."""
-    name = f"{queue.name}.retry.{delay_ms}"
-    make = _idle() if queue.exclusive else _quorum(limit=_NO_LIMIT)
-    await channel.declare_queue(
-        name, durable=True, arguments={**make, "x-message-ttl": delay_ms, **_dead_letters(queue, queue.name)}
+async def require(channel: AbstractChannel, queue: Queue) -> None:
+    """Everything of the queue that can be asked for is there. Raises what the client does where it is not."""
+    await channel.get_exchange(EXCHANGE, ensure=True)
+    for name in (queue.parked_name, queue.name):
+        await channel.get_queue(name, ensure=True)
+
+
+async def require_named(channel: AbstractChannel, name: str) -> None:
+    """Raises what the client does where there is no such queue."""
+    await channel.get_queue(name, ensure=True)
+
+
+async def declare_log(channel: AbstractChannel, log: Log) -> AbstractQueue:
+    """A stream, which keeps what was consumed."""
+    exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+    declared = await channel.declare_queue(
+        log.name,
+        durable=True,
+        arguments={
+            "x-queue-type": "stream",
+            "x-max-length-bytes": log.max_bytes,
+            "x-stream-max-segment-size-bytes": log.max_bytes // 8,
+        },
     )
-    return name
+    for pattern in log.binds:
+        await declared.bind(exchange, pattern)
+    return declared
+
+
+def delay_name(queue: Queue, delay_ms: int) -> str:
+    """One delay each: a head holds up the rest."""
+    return f"{queue.name}.retry.{delay_ms}"
+
+
+async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -> None:
+    """A queue whose messages go back to `queue` after the delay."""
+    make = _idle() if queue.exclusive else _quorum(limit=_NO_LIMIT)
+    delayed = {"x-message-ttl": delay_ms, **_dead_letters(queue, queue.name)}
+    await channel.declare_queue(delay_name(queue, delay_ms), durable=True, arguments={**make, **delayed})
 
 
 async def counted(link: Link, name: str) -> tuple[int, int]:

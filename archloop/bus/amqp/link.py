@@ -16,6 +16,7 @@ from aiormq.exceptions import (
     AMQPError,
     AuthenticationError,
     ChannelAccessRefused,
+    ChannelNotFoundEntity,
     ChannelPreconditionFailed,
     ConnectionNotAllowed,
     DeliveryError,
@@ -24,13 +25,15 @@ from aiormq.exceptions import (
 )
 from yarl import URL
 
-from archloop.bus.port import BusUnavailable
+from archloop.bus.port import BusUnavailable, Gone
 from archloop.errors import ArchloopError, Misconfigured
 from archloop.places import place_of
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 30
+# A worker that is frozen shows no sign of life for two of these, and its messages go to another.
+HEARTBEAT_S, _LONGEST_HEARTBEAT_S = 30, 300
+_BLOCKED_S = 0.05
 _FORM = "amqp://user:password@host:5672/vhost, or amqps://…, with special characters percent-encoded"
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
 # What the client raises when the broker, the connection or the channel is gone.
@@ -71,6 +74,17 @@ class Link:
             async with await self.channel(publisher_confirms=False) as channel:
                 yield channel
 
+    async def taking(self) -> bool:
+        """Whether the broker takes messages on it; one short of memory or disk says so to those who publish."""
+        connection: Any = self._connection
+        if connection is None or not self.open:
+            return True
+        try:
+            await asyncio.wait_for(connection.transport.connection.ready(), _BLOCKED_S)
+        except TimeoutError:
+            return False
+        return True
+
     async def version(self) -> tuple[int, ...]:
         """The broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
         with self.translated():
@@ -105,6 +119,8 @@ class Link:
             raise BrokerRefused(
                 f"{self.shown}: no access to this virtual host, or there is none of this name"
             ) from error
+        except ChannelNotFoundEntity as error:
+            raise Gone(f"{self.shown}: {_reason(error)}") from error
         except ChannelPreconditionFailed as error:
             raise BrokerRefused(f"{self.shown}: a queue is there with other arguments: {_reason(error)}") from error
         except DeliveryError as error:
@@ -119,7 +135,15 @@ def _checked(url: str, setting: str) -> tuple[URL, str]:
     if parsed is None:
         raise Misconfigured(setting, f"{place_of(url)} is not {_FORM}")
     shown = str(parsed.with_password("***") if parsed.password else parsed)
-    return parsed.update_query(heartbeat=HEARTBEAT_S), f"{setting}: {shown}"
+    return parsed.update_query(heartbeat=_heartbeat_s(parsed, setting)), f"{setting}: {shown}"
+
+
+def _heartbeat_s(url: URL, setting: str) -> int:
+    """Of the URL, or ours: without one a frozen worker would keep its messages for ever."""
+    given = url.query.get("heartbeat", str(HEARTBEAT_S))
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= _LONGEST_HEARTBEAT_S:
+        raise Misconfigured(setting, f"heartbeat={given!r} is not a number of seconds from 1 to {_LONGEST_HEARTBEAT_S}")
+    return int(given)
 
 
 def _parsed(url: str) -> URL | None:

@@ -1,29 +1,56 @@
 """Publishes with confirms: returns when every queue that a message is routed to holds it safely."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from archloop.bus.amqp.link import Link
 from archloop.contracts.envelope import CONTENT_TYPE, Envelope
 
+_NOTED = ("x-delivery-count", "x-acquired-count", "x-death", "x-first-death-exchange", "x-first-death-queue")
+
 
 class Publisher:
-    """One confirming channel, made anew when it is lost. Every call has a timeout: a silent broker is an absent one."""
+    """One confirming channel, made anew when it is lost.
+
+    A broker that is short of memory or disk confirms nothing, keeps what it was sent, and takes it later: who would
+    send it again after a while would have it there as often. So a confirmation is waited for while the connection
+    lives, which heartbeats decide.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._channel: AbstractChannel | None = None
         self._lock = asyncio.Lock()
+        self._under_way: dict[str, asyncio.Event] = {}
 
-    async def send(self, message: Message, routing_key: str, exchange: str = "") -> None:
-        """Publish. Raises BusUnavailable where it was not confirmed or no queue wanted it."""
+    async def send(
+        self, message: Message, routing_key: str, exchange: str = "", timeout_s: float | None = None
+    ) -> None:
+        """Publish. Raises BusUnavailable where it was not confirmed (in `timeout_s`) or no queue wanted it."""
         channel = await self._open()
         with self._link.translated():
             target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-            await target.publish(message, routing_key, mandatory=True, timeout=self._link.timeout_s)
+            async with asyncio.timeout(timeout_s), self._alone(message.message_id):
+                await target.publish(message, routing_key, mandatory=True)
+
+    @asynccontextmanager
+    async def _alone(self, message_id: str | None) -> AsyncIterator[None]:
+        """One at a time of the same id: the client tells by it which of them came back because no queue wanted it."""
+        name = message_id or ""
+        while name and name in self._under_way:
+            await self._under_way[name].wait()
+        over = self._under_way[name] = asyncio.Event()
+        try:
+            yield
+        finally:
+            if self._under_way.get(name) is over:
+                del self._under_way[name]
+            over.set()
 
     async def _open(self) -> AbstractChannel:
         async with self._lock:
@@ -44,6 +71,13 @@ def of(envelope: Envelope) -> Message:
         app_id=envelope.source,
         headers={"traceparent": envelope.traceparent},
     )
+
+
+def copy(message: AbstractIncomingMessage) -> Message:
+    """A message that came, as it was sent; not what the broker noted on it."""
+    headers = {name: value for name, value in message.headers.items() if name not in _NOTED}
+    kept = {name: getattr(message, name) for name in ("content_type", "message_id", "type", "timestamp", "app_id")}
+    return Message(message.body, headers=headers, delivery_mode=DeliveryMode.PERSISTENT, **kept)
 
 
 def raw(body: bytes, headers: dict[str, str]) -> Message:

@@ -1,6 +1,7 @@
 """A consumer on RabbitMQ that notices when it no longer is one, and subscribes again."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,13 +10,19 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from archloop.bus.amqp.declaring import counted
+from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
 from archloop.bus.amqp.link import AWAY, Link
 from archloop.bus.port import BusUnavailable, Callback
 from archloop.contracts.topology import Queue
+from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
 
 log = structlog.get_logger(__name__)
+
+Renew = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
+_PAUSE_S, _LOOK_S, _LAST_WORDS_S = 1.0, 0.5, 3.0
+_RENEWED_AFTER = DELIVERY_LIMIT // 2
+_REMEMBERED = 1024
 
 
 @dataclass
@@ -23,25 +30,41 @@ class AmqpDelivery:
     """A message in hand. Its channel may have died meanwhile: then the broker delivers it again, which is no error."""
 
     message: AbstractIncomingMessage
-    pause_s: float = 1.0
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
     done: bool = field(default=False, init=False)
+    closed: Callable[[], bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The message tells of its channel only while that is open."""
+        self.closed = _closing(self.message)
 
     @property
     def body(self) -> bytes:
         """The bytes as they came."""
         return self.message.body
 
-    async def ack(self) -> None:
+    async def ack(self) -> bool:
         """See the port."""
         self.done = True
-        with suppress(*AWAY):
+        try:
             await self.message.ack()
+        except AWAY:
+            return False
+        return True
 
     async def release(self) -> None:
-        """See the port. After a pause: what could not be published now can hardly be in a millisecond."""
-        await asyncio.sleep(self.pause_s)
+        """See the port. After a pause: what could not be done now can hardly be in a millisecond."""
+        if not self.ending.is_set():
+            await asyncio.sleep(_PAUSE_S)
         with suppress(*AWAY):
             await self.message.nack(requeue=True)
+
+    async def lost(self) -> None:
+        """See the port. A moment later: what is about to be said has been heard by then, or has to wait."""
+        while not self.ending.is_set() and not self.closed():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.ending.wait(), _LOOK_S)
+        await asyncio.sleep(_LAST_WORDS_S)
 
 
 class AmqpSubscription:
@@ -57,14 +80,17 @@ class AmqpSubscription:
         queue: Queue,
         callback: Callback,
         declare: Callable[[Queue], Awaitable[None]],
+        renew: Renew,
         poll_s: float = 0.5,
         check_s: float = 15.0,
         again_s: float = 2.0,
     ) -> None:
-        self._link, self._queue, self._callback, self._declare = link, queue, callback, declare
+        self._link, self._queue, self._callback = link, queue, callback
+        self._declare, self._renew = declare, renew
         self._poll_s, self._check_s, self._again_s = poll_s, check_s, again_s
         self._channel: AbstractChannel | None = None
-        self._tag, self._draining = "", False
+        self._tag, self._ending = "", asyncio.Event()
+        self._met: OrderedDict[str, Callable[[], bool]] = OrderedDict()
         self._consumers: Container[str] = ()
         self._in_hand: dict[asyncio.Task[None], AmqpDelivery] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -94,7 +120,7 @@ class AmqpSubscription:
     async def drain(self) -> None:
         """See the port."""
         channel, self._channel = self._channel, None
-        self._draining = True
+        self._ending.set()
         await self._stop_watching()
         if channel is not None:
             with suppress(*AWAY):
@@ -141,14 +167,37 @@ class AmqpSubscription:
             self._consumers = underlay.consumers
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        if self._draining:
-            await AmqpDelivery(message, pause_s=0).release()
+        delivery = AmqpDelivery(message, self._ending)
+        if self._ending.is_set():
+            await delivery.release()
             return
-        delivery = AmqpDelivery(message)
+        if await self._renewed(delivery):
+            return
         earlier = {task: other for task, other in self._in_hand.items() if other.body == message.body}
         task = asyncio.create_task(self._handle(delivery, earlier))
         self._in_hand[task] = delivery
         task.add_done_callback(self._ended)
+
+    async def _renewed(self, delivery: AmqpDelivery) -> bool:
+        """Whether a copy without a history stands for it now, because it comes often for no fault of its own.
+
+        The broker sets aside what was returned too often, for a message may bring down whoever handles it. One that
+        came to this process before, on a channel that is closed now, did not.
+        """
+        digest = sha256_of(delivery.body)
+        lost = self._met.pop(digest, None)
+        self._met[digest] = delivery.closed
+        if len(self._met) > _REMEMBERED:
+            self._met.popitem(last=False)
+        if lost is None or not lost() or _returns(delivery.message) < _RENEWED_AFTER:
+            return False
+        try:
+            await self._renew(delivery.message, self._queue.name)
+        except ArchloopError as error:
+            log.warning("a message that came often keeps its history", queue=self._queue.name, error=str(error))
+            return False
+        await delivery.ack()
+        return True
 
     async def _handle(self, delivery: AmqpDelivery, earlier: Mapping[asyncio.Task[None], AmqpDelivery]) -> None:
         """A message that comes again while it is in hand, because its channel died, waits for what is under way.
@@ -207,3 +256,18 @@ class AmqpSubscription:
             log.info("subscribed again", queue=self._queue.name)
             return True
         return False
+
+
+def _closing(message: AbstractIncomingMessage) -> Callable[[], bool]:
+    """What tells whether the channel on which it came is closed."""
+    try:
+        channel = message.channel
+    except AWAY:
+        return lambda: True
+    return lambda: channel.is_closed
+
+
+def _returns(message: AbstractIncomingMessage) -> int:
+    """How often a quorum queue got it back."""
+    count = message.headers.get("x-delivery-count")
+    return count if isinstance(count, int) else 0

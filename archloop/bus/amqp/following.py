@@ -1,0 +1,85 @@
+"""Reads a log from its beginning on, and again whenever the connection or the log was lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from archloop.bus.amqp.link import AWAY, Link
+from archloop.bus.port import Listener
+from archloop.contracts.topology import Log
+from archloop.errors import ArchloopError
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 500
+_QUIET_S = 0.3
+_BEGINNING_S = 5.0
+_AGAIN_S = 5.0
+
+
+class AmqpFollower:
+    """A stream has no end to reach: what it held counts as told once nothing has come for a moment."""
+
+    def __init__(
+        self, link: Link, followed: Log, listener: Listener, declare: Callable[[Log], Awaitable[None]]
+    ) -> None:
+        self._link, self._log, self._listener, self._declare = link, followed, listener, declare
+        self._heard = 0
+        self._told = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Return when the beginning is told, or cannot be for now."""
+        self._task = asyncio.create_task(self._forever())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), _BEGINNING_S)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except ArchloopError as error:
+                log.warning("cannot follow", log=self._log.name, error=str(error))
+            self._told.set()
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _follow(self) -> None:
+        """Until the consumer is lost. Raises BusUnavailable, BrokerRefused."""
+        await self._declare(self._log)
+        channel = await self._link.channel(publisher_confirms=False)
+        try:
+            with self._link.translated():
+                tag, consumers = await self._consume(channel)
+            heard = -1
+            while tag in consumers and not channel.is_closed and self._link.open:
+                if heard == self._heard:
+                    self._told.set()
+                heard = self._heard
+                await asyncio.sleep(_QUIET_S)
+        finally:
+            with suppress(*AWAY):
+                await channel.close()
+
+    async def _consume(self, channel: AbstractChannel) -> tuple[str, Container[str]]:
+        async with asyncio.timeout(self._link.timeout_s):
+            await channel.set_qos(prefetch_count=_AT_ONCE)
+            queue = await channel.get_queue(self._log.name, ensure=False)
+            tag = await queue.consume(self._on_message, arguments={"x-stream-offset": "first"})
+            underlay: Any = await channel.get_underlay_channel()
+            return tag, underlay.consumers
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        self._heard += 1
+        self._listener(message.body)
+        with suppress(*AWAY):
+            await message.ack()
