@@ -9,6 +9,7 @@ import structlog
 
 from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
+from archloop.bus.ends import Ends
 from archloop.bus.port import Bus, Subscription
 from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import EVALUATOR
@@ -58,7 +59,8 @@ async def running(
     async with evaluator(settings) as judge:
         handler = EvaluatorHandler(judge, results, blobs)
         queue = replace(EVALUATOR, prefetch=len(settings.devices()))
-        subscription = await Consumer(bus, queue, Rejecting(handler, rejected), "evaluator").start()
+        over = (await Ends.followed(bus)).over
+        subscription = await Consumer(bus, queue, Rejecting(handler, rejected), "evaluator", over=over).start()
         try:
             yield EvaluatorApp(judge, subscription)
         finally:

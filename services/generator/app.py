@@ -7,6 +7,7 @@ from functools import cache, partial
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
+from archloop.bus.ends import Ends
 from archloop.bus.port import Bus, Subscription
 from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import GENERATOR, adapter_queue
@@ -49,10 +50,11 @@ async def running(
     announced = AdapterHandler(adapters, settings.replica)
     requests = replace(GENERATOR, prefetch=settings.concurrency)
     try:
+        over = (await Ends.followed(bus)).over
         app = GeneratorApp(
             adapters,
-            await Consumer(bus, requests, Rejecting(generate, rejected), settings.service).start(),
-            await Consumer(bus, adapter_queue(settings.replica), announced, settings.service).start(),
+            await Consumer(bus, requests, Rejecting(generate, rejected), settings.service, over=over).start(),
+            await Consumer(bus, adapter_queue(settings.replica), announced, settings.service, over=over).start(),
         )
         try:
             yield app

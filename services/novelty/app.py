@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
+from archloop.bus.ends import Ends
 from archloop.bus.port import Bus, Subscription
 from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import NOVELTY
@@ -33,7 +34,8 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
         store = SqliteSignatures(settings.store, made_with(settings))
     handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     try:
-        subscription = await Consumer(bus, NOVELTY, Rejecting(handler, rejected), settings.service).start()
+        over = (await Ends.followed(bus)).over
+        subscription = await Consumer(bus, NOVELTY, Rejecting(handler, rejected), settings.service, over=over).start()
         try:
             yield NoveltyApp(handler, subscription)
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
+from archloop.bus.ends import Ends
 from archloop.bus.once import Once
 from archloop.bus.port import Bus, Subscription
 from archloop.bus.rejecting import Rejecting
@@ -33,7 +34,8 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
         made(settings.work_dir, settings.variable("work_dir"))
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
-        consumer = Consumer(bus, TRAINER, Rejecting(handler, rejected), "trainer")
+        over = (await Ends.followed(bus)).over
+        consumer = Consumer(bus, TRAINER, Rejecting(handler, rejected), "trainer", over=over)
         once = Once(consumer.on_delivery, settings.once_within_s) if settings.once_within_s else None
         subscription = await consumer.start(once)
         try:
