@@ -83,7 +83,7 @@ class RemoteRegistry:
     async def parked(self) -> int:
         """How many messages are set aside."""
         counts = TypeAdapter(list[QueueCount]).validate_json(await self._checked("GET", "/queues"))
-        return sum(count.parked for count in counts)
+        return sum(count.parked or 0 for count in counts)
 
     async def code(self, candidate_id: str) -> str:
         """What was written."""

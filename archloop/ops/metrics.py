@@ -3,7 +3,9 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 DELIVERIES = Counter(
-    "archloop_deliveries_total", "Deliveries by how they ended: handled, retried, parked, released.", ["queue", "end"]
+    "archloop_deliveries_total",
+    "Deliveries by how they ended: handled, dropped, retried, parked, released.",
+    ["queue", "end"],
 )
 HANDLING = Histogram(
     "archloop_handling_seconds",
@@ -16,3 +18,4 @@ OUTCOMES = Counter("archloop_evaluations_total", "Evaluations that this process 
 LEVEL = Gauge("archloop_sandbox_level", "1 for the level at which this process confines candidates.", ["level"])
 WAITING = Gauge("archloop_queue_messages", "Messages that wait in a queue.", ["queue"])
 PARKED = Gauge("archloop_parked_messages", "Messages set aside until a person looks at them.", ["queue"])
+MISSING = Gauge("archloop_queues_missing", "Queues, of a work queue and its parked queue, that are gone.", ["queue"])
