@@ -54,6 +54,10 @@ class Unavailable(ArchloopError):
     retryable = True
 
 
+class Stuck(Unavailable):
+    """A server answers a new connection at once, but not this process over those that it has."""
+
+
 class Misconfigured(ArchloopError):
     """A server refuses us as we are set up, whenever it is asked: names the setting, never a secret's value."""
 

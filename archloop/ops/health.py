@@ -12,13 +12,13 @@ from pydantic import Field
 
 from archloop.bus.port import Subscription
 from archloop.contracts.base import Frozen
-from archloop.errors import ArchloopError
+from archloop.errors import ArchloopError, Stuck, Unavailable
 
 Ping = Callable[[], Awaitable[object]]
 router = APIRouter(tags=["health"])
 
 _PING_S = 5.0
-_CONSUMER_GONE_S = 60.0
+_PATIENCE_S = 60.0
 
 
 class Health(Frozen):
@@ -41,24 +41,29 @@ class Watched:
     needs: Mapping[str, Ping] = field(default_factory=dict)
     started: bool = False
     _gone_since: float | None = None
+    _stuck_since: float | None = None
+    _asking: asyncio.Task[Health] | None = None
 
     def begin(self, subscriptions: Sequence[Subscription], needs: Mapping[str, Ping]) -> None:
         """The service is up."""
         self.subscriptions, self.needs, self.started = subscriptions, needs, True
 
     async def live(self) -> Health:
-        """Failing when a consumer has been gone for a minute though everything that it needs answers.
+        """Failing when for a minute what is wrong has been wrong with this process alone.
 
-        A broker that is away is no reason to be restarted: that would not bring it back.
+        That is a consumer that is gone though everything that it needs answers, or a server that answers others and
+        not us. A server that is away is no reason to be restarted: that would not bring it back.
         """
+        needs = await self._pinged()
         now = time.monotonic()
-        if all(each.alive for each in self.subscriptions):
+        if all(each.alive for each in self.subscriptions) or needs.status != "ok":
             self._gone_since = None
-            return Health()
-        self._gone_since = self._gone_since or now
-        if now - self._gone_since < _CONSUMER_GONE_S or (await self._pinged()).status != "ok":
-            return Health()
-        return Health(status="failing", checks={"consumer": f"gone for {now - self._gone_since:.0f} s"})
+        else:
+            self._gone_since = self._gone_since or now
+        for what, since in (("consumer", self._gone_since), ("connections", self._stuck_since)):
+            if since is not None and now - since >= _PATIENCE_S:
+                return Health(status="failing", checks={**needs.checks, what: f"gone for {now - since:.0f} s"})
+        return Health()
 
     async def ready(self) -> Health:
         """Ok once started, while every consumer is there and everything that is needed answers."""
@@ -70,20 +75,28 @@ class Watched:
         return Health(status="failing", checks={**health.checks, "consumer": "the broker does not know it (any more)"})
 
     async def _pinged(self) -> Health:
-        said = await asyncio.gather(*map(_answer, self.needs.values()))
-        checks = dict(zip(self.needs, said, strict=True))
-        return Health(status="ok" if set(said) <= {"ok"} else "failing", checks=checks)
+        """What all who ask at the same time are told."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Health:
+        errors = await asyncio.gather(*map(_error, self.needs.values()))
+        stuck = any(isinstance(error, Stuck) for error in errors)
+        self._stuck_since = (self._stuck_since or time.monotonic()) if stuck else None
+        checks = {name: str(error or "ok") for name, error in zip(self.needs, errors, strict=True)}
+        return Health(status="failing" if any(errors) else "ok", checks=checks)
 
 
-async def _answer(ping: Ping) -> str:
+async def _error(ping: Ping) -> Exception | None:
     try:
         async with asyncio.timeout(_PING_S):
             await ping()
     except TimeoutError:
-        return f"no answer in {_PING_S:g} s"
+        return Unavailable(f"no answer in {_PING_S:g} s")
     except ArchloopError as error:
-        return str(error)
-    return "ok"
+        return error
+    return None
 
 
 def _watched(request: Request) -> Watched:
@@ -93,7 +106,7 @@ def _watched(request: Request) -> Watched:
 
 @router.get("/livez", responses={503: {"model": Health}})
 async def livez(request: Request, response: Response) -> Health:
-    """The event loop turns, and the consumer is subscribed or about to be."""
+    """The event loop turns, the consumer is subscribed or about to be, and no server answers everybody but us."""
     health = await _watched(request).live()
     response.status_code = health.http_status
     return health

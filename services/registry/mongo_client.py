@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, DocumentTooLarge, InvalidName, OperationFailure, PyMongoError
 
-from archloop.errors import InvalidInput, Misconfigured, Unavailable
+from archloop.errors import InvalidInput, Misconfigured, Stuck, Unavailable
 from archloop.places import place_of
 
 URL_SETTING = "ARCHLOOP_REGISTRY_MONGO_URL"
@@ -19,6 +19,7 @@ DATABASE_SETTING = "ARCHLOOP_REGISTRY_MONGO_DATABASE"
 
 Client = AsyncMongoClient[dict[str, Any]]
 T = TypeVar("T")
+_PING_S = 2.0
 _going_on: set[asyncio.Task[Any]] = set()
 
 # UserNotFound, Unauthorized, AuthenticationFailed, and the hosted service's own.
@@ -50,6 +51,28 @@ def _shielded(verb: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Co
         return await asyncio.shield(task)
 
     return shielded
+
+
+async def reached(client: Client, url: str) -> None:
+    """Return if the server answers. Raises Stuck where it does so only to another client, else what that one says."""
+    with suppress(TimeoutError, PyMongoError):
+        async with asyncio.timeout(_PING_S):
+            await _shielded(client.admin.command)("ping")
+            return
+    place, another = host_of(url), connected(url, _PING_S)
+    try:
+        with translated(place):
+            await another.admin.command("ping")
+    finally:
+        await another.close()
+    raise Stuck(f"{URL_SETTING}: registry database {place} answers a new connection, but not this process any more")
+
+
+async def closed(client: Client) -> None:
+    """Let go of it, without waiting for long where it does not let go."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PING_S):
+            await _shielded(client.close)()
 
 
 def connected(url: str, wait_s: float) -> Client:
