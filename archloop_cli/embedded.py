@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.memory import MemoryBus
-from archloop.bus.port import Bus
+from archloop.bus.port import Bus, Delivery
+from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
-from archloop.contracts.messages import RunRequested
+from archloop.contracts.messages import Rejected, RunRequested
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.topology import QUEUES
+from archloop.contracts.topology import QUEUES, Queue
 from services.evaluator import app as evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.generator import app as generator
@@ -30,14 +32,16 @@ from services.trainer import app as trainer
 from services.trainer.settings import TrainerSettings
 
 REGISTRY_FILE = "registry.sqlite"
+_REJECTIONS = Queue("rejections", tuple(kind.name for kind in get_args(Rejected)), prefetch=100)
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A running closed loop: where to ask for runs, and where to read what became of them."""
+    """A running closed loop: where to ask for runs, where to read what became of them, and what no service can do."""
 
     bus: Bus
     store: Store
+    rejected: list[Message]
 
     async def request(self, run_id: str, spec: RunSpec) -> None:
         """Ask for a run as another system would: by a message."""
@@ -79,6 +83,20 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
             generator.running(settings, bus=bus, blobs=blobs, backend=backend),
             registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
         )
+        rejected = await _rejections(bus)
         for service in services:
             await stack.enter_async_context(service)
-        yield Loop(bus, store)
+        yield Loop(bus, store, rejected)
+
+
+async def _rejections(bus: Bus) -> list[Message]:
+    """All of them, from now on."""
+    heard: list[Message] = []
+
+    async def hear(delivery: Delivery) -> None:
+        heard.append(Envelope.parse(delivery.body).message())
+        await delivery.ack()
+
+    await bus.declare(_REJECTIONS)
+    await bus.subscribe(_REJECTIONS, hear)
+    return heard

@@ -1,4 +1,4 @@
-"""What ends an embedded run early: nobody is there to mend a parked message or a full disk while it goes on."""
+"""What ends an embedded run early: nobody mends a parked message, a damaged file or a full disk while it goes on."""
 
 import shutil
 from dataclasses import dataclass
@@ -23,6 +23,12 @@ class StoppedByParked(ArchloopError):
     code = "parked"
 
 
+class StoppedByRejection(ArchloopError):
+    """A service cannot do some step of the run until the cause is mended."""
+
+    code = "rejected"
+
+
 @dataclass(frozen=True)
 class Guard:
     """Watches one run's directory; messages in `known` were parked before it began."""
@@ -31,11 +37,16 @@ class Guard:
     known: frozenset[str] = frozenset()
 
     async def check(self, loop: Loop) -> None:
-        """Raises DiskFull or StoppedByParked; either way the run can be resumed."""
+        """Raises DiskFull, StoppedByParked or StoppedByRejection; whichever it is, the run can be resumed."""
         self.check_disk()
         for parked in await loop.bus.parked():
             if parked.id not in self.known:
                 raise self._stopped_by(parked)
+        for rejected in loop.rejected:
+            step = rejected.name.partition(".")[0]
+            error = StoppedByRejection(f"{step} is not possible: {rejected.data()['reason']}")
+            error.add_note(f"once mended: archloop resume {self.directory}")
+            raise error
 
     def check_disk(self, *, begun: bool = True) -> None:
         """Raises DiskFull while there is still room to write down what is in hand."""

@@ -3,6 +3,7 @@
 A bound from above is far beyond what is sensible. It keeps out what no library underneath takes, and slips of the hand.
 """
 
+import sys
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -27,5 +28,5 @@ Share = Annotated[float, Field(ge=0, le=1), _FINITE, NUMBER]
 Positive = Annotated[float, Field(gt=0, le=1e15), _FINITE, NUMBER]
 Seconds = Annotated[float, Field(gt=0, le=1e8), _FINITE, NUMBER]
 Amount = Annotated[float, Field(ge=0, le=1e15), _FINITE, NUMBER]
-Measure = Annotated[float, Field(ge=-1e300, le=1e300), _FINITE, NUMBER]
+Measure = Annotated[float, Field(ge=-sys.float_info.max, le=sys.float_info.max), _FINITE, NUMBER]
 Curve = Annotated[tuple[Measure, ...], Field(max_length=100_000)]

@@ -11,6 +11,7 @@ from archloop import shipped
 from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.numbers import NUMBER, Bytes, Count, Few, Seed, Share
+from archloop.contracts.texts import LongText
 from archloop.contracts.values import sha256_of
 
 _FOLDER = Path(__file__).parent
@@ -101,7 +102,7 @@ class Protocol(_Strict):
 
     name: Name
     version: Count = 1
-    description: str
+    description: LongText
     dataset: DatasetSpec
     batch: Annotated[int, Field(ge=1, le=65_536), NUMBER] = 32
     epochs: Few = 1
@@ -113,7 +114,7 @@ class Protocol(_Strict):
     resize: Side | None = None
     normalise: Normalisation | None = None
     seed: Seed = 0
-    below_chance_factor: Annotated[float, Field(ge=1), NUMBER] = 1.2
+    below_chance_factor: Annotated[float, Field(ge=1, le=1_000_000), NUMBER] = 1.2
     suspect_margin: Share | None = None
     limits: Limits = Limits()
 

@@ -13,7 +13,7 @@ from archloop.contracts.base import Frozen, Message, RunId, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
-from archloop.contracts.texts import Said
+from archloop.contracts.texts import Name, Said
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
 from archloop.errors import Conflict, InvalidInput
 from services.registry import pairs
@@ -47,7 +47,7 @@ class SubmissionRequest(_Body):
     batch: RunId
     submission: Annotated[str, Field(min_length=1, max_length=200)]
     code: Annotated[str, Field(max_length=_CODE_LIMIT)]
-    protocol: str
+    protocol: Name
     novelty: NoveltySpec = NoveltySpec(scope="global")
     submitter: Annotated[str, Field(max_length=200)] = ""
 
