@@ -44,19 +44,26 @@ _LONGEST = 4  # times the patience: the wait for an answer doubles with every re
 
 @dataclass
 class Ask:
-    """One request: how often it was made, and how often it was said without coming back to us."""
+    """One request: how often it was made, and how often it was said without coming back to us.
+
+    A rejection is an answer, so it is made again sooner then, as if the cause had been mended meanwhile.
+    """
 
     patience_s: float
     echo_s: float
     count: int = 0
     echoes_missed: int = 0
     published: bool = True
+    rejected: bool = False
 
     @property
     def wait_s(self) -> float:
         """The silence after which it is made again."""
         answer_s = self.patience_s * min(_LONGEST, 2.0 ** max(0, self.count - 1))
-        return answer_s if self.published else min(answer_s, self.echo_s * 2.0 ** min(self.echoes_missed, 30))
+        if self.published and not self.rejected:
+            return answer_s
+        doubled = self.count - 1 if self.rejected else self.echoes_missed
+        return min(answer_s, self.echo_s * 2.0 ** max(0, min(doubled, 30)))
 
 
 @dataclass
@@ -112,7 +119,7 @@ class Conversation:
         if ask := self.asks.get(key_of(message)):
             ask.published, ask.echoes_missed = True, 0
         if isinstance(message, Rejected):
-            self.rejected[_rejected_by(message)] = message.reason
+            self._refused(_rejected_by(message), message.reason)
         if not isinstance(message, _ANSWERS):
             return
         self._answered(message.candidate_id, step)
@@ -131,7 +138,7 @@ class Conversation:
             ask.count += counts
         else:
             ask.echoes_missed += 1
-        ask.published = False
+        ask.published = ask.rejected = False
 
     def waits(self, key: Key, now: datetime) -> None:
         """It was due, and is still waiting to be taken up: that counts, and nothing is said."""
@@ -188,6 +195,11 @@ class Conversation:
     def _open_count(self) -> int:
         fronts = [each.front for each in self.trials.values()]
         return sum(map(len, [*fronts, self.open.front] if self.open else fronts))
+
+    def _refused(self, key: Key, reason: str) -> None:
+        self.rejected[key] = reason
+        if ask := self.asks.get(key):
+            ask.published = ask.rejected = True
 
     def _answered(self, candidate: str, step: Step | None) -> None:
         """Nobody will ask again for what was answered."""

@@ -91,7 +91,8 @@ class Reconciliation:
         return (await self._store.cycles(self._run.run_id))[cycle.cycle]
 
     def _all_lost(self, cycle: Cycle) -> None:
-        self._look.finish(f"cycle {cycle.cycle}: every candidate was lost; is each service running?")
+        reason = next(iter(self._conversation.rejected.values()), "is each service running?")
+        self._look.finish(f"cycle {cycle.cycle}: every candidate was lost; {reason}")
 
     async def _succeed(self, cycle: Cycle) -> Cycle | None:
         """Open the next cycle, with the adapter that this one's pairs made where there is to be one."""

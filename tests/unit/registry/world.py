@@ -62,10 +62,7 @@ class Generator:
         code = f"code {number(message.seed, message.adapter and message.adapter.adapter) % 40}"
         return [
             CandidateGenerated(
-                run_id=message.run_id,
-                cycle=message.cycle,
-                index=message.index,
-                submission=message.submission,
+                **message.about(),
                 code=SourceCode.inline(code),
                 prompt=f"write #{message.index}",
                 protocol=message.protocol,
@@ -84,8 +81,7 @@ class Evaluator:
             return []
         result = evaluation(message.code.text or "")
         kind = CandidateEvaluatedOk if result.valid else CandidateEvaluatedFailed
-        place = message.model_dump(include={"run_id", "cycle", "index", "submission"})
-        return [kind(**place, code=message.code, evaluation=result)]
+        return [kind(**message.about(), code=message.code, evaluation=result)]
 
 
 @dataclass
@@ -121,9 +117,7 @@ class Novelty:
         known = message.code.sha256 in self.accepted
         self.accepted.add(message.code.sha256)
         verdict = CandidateJudged(
-            run_id=message.run_id,
-            cycle=message.cycle,
-            index=message.index,
+            **message.about(),
             verdict=Verdict.EXACT_DUPLICATE if known else Verdict.NOVEL,
             similarity=1.0 if known else 0.5,
             threshold=0.85,
@@ -144,7 +138,7 @@ class Trainer:
             return []
         manifest = BlobRef(key=f"adapters/{message.adapter}/manifest.json", sha256="b" * 64, bytes=1)
         ref = AdapterRef(adapter=message.adapter, manifest=manifest, base_model=message.base_model)
-        return [AdapterTrained(run_id=message.run_id, cycle=message.cycle, adapter=ref, pair_count=message.pair_count)]
+        return [AdapterTrained(**message.about(), adapter=ref, pair_count=message.pair_count)]
 
 
 class World:
