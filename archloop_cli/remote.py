@@ -18,7 +18,7 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
 from archloop.ops.connecting import patiently
-from archloop_cli import bootstrap, lock, places, report, terminal
+from archloop_cli import bootstrap, lock, places, terminal
 from archloop_cli.outputs import write_json
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.runs import refuse_taken
@@ -161,6 +161,8 @@ async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
 
 
 async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:
+    from archloop_cli import report
+
     content = summary.model_dump(mode="json")
     candidates = [candidate.model_dump(mode="json") for candidate in await registry.candidates(summary.run_id)]
     codes = {name: await registry.code(name) for name in report.showcase(candidates)}

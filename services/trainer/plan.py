@@ -5,9 +5,7 @@ Pure functions but for `machine`, so that what only a GPU can run is checked wit
 
 import math
 from importlib.util import find_spec
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any, Literal, NamedTuple
 
 from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
@@ -25,11 +23,11 @@ class Machine(NamedTuple):
     bitsandbytes: bool = False
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of an unquantised base model, and of the computation."""
+    def dtype(self) -> Literal["float32", "bfloat16", "float16"]:
+        """Of an unquantised base model, and of the computation; by name, as the service itself has no need of torch."""
         if not self.gpus:
-            return torch.float32
-        return torch.bfloat16 if self.bf16 else torch.float16
+            return "float32"
+        return "bfloat16" if self.bf16 else "float16"
 
 
 CPU = Machine()
@@ -37,6 +35,8 @@ CPU = Machine()
 
 def machine() -> Machine:
     """Look. It initialises CUDA, so never in a process that will fork."""
+    import torch
+
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return Machine(gpus, bool(gpus) and torch.cuda.is_bf16_supported(), find_spec("bitsandbytes") is not None)
 
@@ -126,8 +126,8 @@ def saving(folder: str, every: int) -> dict[str, Any]:
 def _computation(spec: TrainingSpec, on: Machine) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "gradient_checkpointing": spec.gradient_checkpointing,
-        "bf16": on.dtype == torch.bfloat16,
-        "fp16": on.dtype == torch.float16,
+        "bf16": on.dtype == "bfloat16",
+        "fp16": on.dtype == "float16",
         "use_cpu": not on.gpus,
         "ddp_find_unused_parameters": False,
     }
@@ -142,4 +142,4 @@ def tolerance(on: Machine, tokens: int) -> float:
     In fp32 both compute nearly the same. In half precision a logit is off by up to 0.06 (8 bits, values up to 16), and
     so is a token's log-probability; such errors add up as the root of their number.
     """
-    return 0.01 if on.dtype == torch.float32 else 0.06 * math.sqrt(tokens)
+    return 0.01 if on.dtype == "float32" else 0.06 * math.sqrt(tokens)

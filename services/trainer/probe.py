@@ -42,7 +42,7 @@ def take(model: Any, tokenizer: Any, prompts: Iterable[str], machine: Machine = 
         tuned = greedy(model, ids, ends, MAX_NEW_TOKENS)
         if tuned[0].token in ends or not _tells(_probe(prompt, tokenizer, tuned, base, ends, machine)):
             continue
-        if machine.dtype == torch.float32:
+        if machine.dtype == "float32":
             tuned = greedy(model.merge_and_unload(), ids, ends, MAX_NEW_TOKENS)
         return _probe(prompt, tokenizer, tuned, base, ends, machine)
     raise TrainingRefused(

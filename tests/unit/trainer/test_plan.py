@@ -66,9 +66,9 @@ def test_a_gpu_without_bf16_computes_in_fp16() -> None:
 @pytest.mark.parametrize(
     ("spec", "on", "dtype", "quantised", "device"),
     [
-        (TrainingSpec(), CPU, torch.float32, False, None),
-        (TrainingSpec(method="trl"), AMPERE, torch.bfloat16, False, {"": 2}),
-        (PAPER, AMPERE, torch.bfloat16, True, {"": 2}),
+        (TrainingSpec(), CPU, "float32", False, None),
+        (TrainingSpec(method="trl"), AMPERE, "bfloat16", False, {"": 2}),
+        (PAPER, AMPERE, "bfloat16", True, {"": 2}),
     ],
 )
 def test_each_process_loads_the_model_onto_its_own_device(spec, on, dtype, quantised, device) -> None:
