@@ -161,7 +161,7 @@ class GateSpec(_Strict):
     valid rate must not be lower by more than `margin`. They enter no cycle, and no budget.
     """
 
-    candidates: Candidates = 16
+    candidates: Few = 16
     margin: Share = 0.0
 
 

@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic
+from functools import partial
 
 import structlog
 
 from archloop.bus.consumer import Consumer
-from archloop.bus.port import BusUnavailable, Subscription
+from archloop.bus.port import BusUnavailable, Delivery, Subscription
 from archloop.contracts.envelope import Envelope
 from archloop.errors import ArchloopError
 from services.registry.controller import Controller
 from services.registry.leadership import Alone, Leadership
+from services.registry.records import utc_now
 
 log = structlog.get_logger(__name__)
 
 _LAST_WORDS_S = 4.0
-_BEHIND_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Active:
         self.leadership, self._make, self._controller = leadership, speaker, controller
         self._subscription: Subscription | None = None
         self.speaker: Speaker | None = None
-        self._since = 0.0
+        self._handled = 0
+        self._enough: int | None = None
 
     @property
     def alive(self) -> bool:
@@ -55,12 +56,13 @@ class Active:
                 await (self._begin() if self.leadership.leading else self._end())
 
     async def caught_up(self) -> bool:
-        """Whether all that waited was heard: nothing is left, and no other consumer has any of it in hand."""
+        """Whether all was handled that waited when no other consumer had any of it in hand (any more)."""
         if self.speaker is None:
             return False
         bus, queue = self.speaker.bus, self.speaker.queue
-        alone = await bus.consumers(queue) <= 1
-        return alone and (not await bus.depth(queue) or monotonic() - self._since > _BEHIND_S)
+        if self._enough is None and await bus.consumers(queue) <= 1:
+            self._enough = self._handled + await bus.depth(queue)
+        return self._enough is not None and self._handled >= self._enough
 
     async def drain(self) -> None:
         """Stop to lead: what is in hand is finished, and given back where that takes too long."""
@@ -76,9 +78,16 @@ class Active:
 
     async def _begin(self) -> None:
         self._controller.forget()
-        self._controller.caught_up = isinstance(self.leadership, Alone)
-        self.speaker, self._since = self._make(), monotonic()
-        self._subscription = await self.speaker.start()
+        self._controller.caught_up = False
+        self._controller.horizon = utc_now()
+        self.speaker, self._handled, self._enough = self._make(), 0, None
+        self._subscription = await self.speaker.start(partial(self._counted, self.speaker))
+
+    async def _counted(self, speaker: Speaker, delivery: Delivery) -> None:
+        try:
+            await speaker.on_delivery(delivery)
+        finally:
+            self._handled += 1
 
     async def _end(self) -> None:
         subscription, self._subscription, self.speaker = self._subscription, None, None

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
 
 import structlog
 
@@ -20,7 +19,6 @@ from services.registry.store import Store
 log = structlog.get_logger(__name__)
 
 _ANSWERED_IN: Mapping[Step, Queue] = {"generation": GENERATOR, "evaluation": EVALUATOR, "judgement": NOVELTY}
-_BEHIND_S = 30.0
 _AT_ONCE = 8
 
 
@@ -31,54 +29,43 @@ class Clock:
     active: Active
     controller: Controller
     store: Store
-    _behind_since: float | None = None
 
     async def tick(self) -> None:
-        """Not while messages wait or one is in hand, unless that goes on and on."""
+        """Look at every run that is due."""
         speaker = self.active.speaker
         if speaker is None or not self.active.leadership.leading:
             return
-        if not self.controller.caught_up:
+        if self.controller.lasting and not self.controller.caught_up:
             self.controller.caught_up = await self.active.caught_up()
-        if await self._behind(speaker):
-            return
-        await look_at_all(speaker, self.controller, self.store)
-
-    async def _behind(self, speaker: Consumer) -> bool:
-        if not await speaker.bus.depth(speaker.queue):
-            self._behind_since = None
-            return False
-        self._behind_since = self._behind_since or monotonic()
-        if monotonic() - self._behind_since < _BEHIND_S:
-            return True
-        self._behind_since = None
-        return False
+        await tick(speaker, self.controller, self.store)
 
 
 async def tick(consumer: Consumer, controller: Controller, store: Store) -> None:
-    """Look at every run that is due.
+    """Look at every run that is due, a few at a time, so that a large one does not hold up the others.
 
-    Not while messages wait or one is in hand: what a run seems to lack may be among them, and to ask for it again would
-    only make more of them. A registry that keeps up has a moment without any.
+    While messages wait or one is in hand, what a run seems to lack may be among them, and to ask for it again would
+    only make more of them: it is then as late as when the last message that came back to us was said.
     """
     if not await consumer.bus.depth(consumer.queue):
-        await look_at_all(consumer, controller, store)
-
-
-async def look_at_all(consumer: Consumer, controller: Controller, store: Store) -> None:
-    """A few runs at a time, so that a large one does not hold up the others."""
-    waiting = {step: await _ready(consumer.bus, queue) for step, queue in _ANSWERED_IN.items()}
-    controller.pace(waiting["generation"] + waiting["evaluation"])
-    busy = frozenset(step for step, count in waiting.items() if count)
+        controller.horizon = utc_now()
+        controller.caught_up = controller.caught_up or not controller.lasting
+    now, busy = controller.horizon, await _busy(consumer.bus, controller)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def look(run_id: str) -> None:
         async with turns:
             with logged("look at run", run_id=run_id):
-                await consumer.emit(await controller.look(run_id, utc_now(), busy))
+                await consumer.emit(await controller.look(run_id, now, busy))
 
-    due = [run_id for run_id in await store.unfinished() if controller.quiet(run_id, utc_now())]
+    due = [run_id for run_id in await store.unfinished() if controller.quiet(run_id, now)]
     await asyncio.gather(*map(look, due))
+
+
+async def _busy(bus: Bus, controller: Controller) -> frozenset[Step]:
+    """The steps for which requests wait."""
+    waiting = {step: await _ready(bus, queue) for step, queue in _ANSWERED_IN.items()}
+    controller.pace(waiting["generation"] + waiting["evaluation"])
+    return frozenset(step for step, count in waiting.items() if count)
 
 
 async def _ready(bus: Bus, queue: Queue) -> int:

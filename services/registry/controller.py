@@ -1,9 +1,9 @@
 """The run controller: whenever something may have changed, it derives from the rows what to ask for next."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
@@ -50,16 +50,17 @@ class Controller:
     """Reconciles runs with their rows, each in its turn, many at a time. Holds nothing but what it asked for and heard.
 
     `lasting`: what was published outlives this process. While it is not `caught_up` with what waited for it, it looks
-    at no run for the first time: what that seems to lack may be among what waits.
+    at no run for the first time: what that seems to lack may be among what waits. All that was said before the
+    `horizon` has been heard, for messages come in order.
     """
 
     def __init__(self, store: Store, blobs: Blobs, patience: Patience = Patience(), *, lasting: bool = False) -> None:
-        self._store, self._blobs, self._patience, self._lasting = store, blobs, patience, lasting
+        self._store, self._blobs, self._patience, self.lasting = store, blobs, patience, lasting
         self._conversations: dict[str, Conversation] = {}
         self._uids: dict[str, str] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures = Failures(patience.asks)
-        self.caught_up = True
+        self.caught_up, self.horizon = True, datetime.min.replace(tzinfo=UTC)
 
     async def next(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
         """What to publish now for this run; all that is outstanding if it can have outlived nobody."""
@@ -80,6 +81,9 @@ class Controller:
                 self._conversations.pop(run_id, None)
                 raise
             self._failures.over(run_id)
+            if look.messages and (look.first or look.silent):
+                said = Counter(message.name for message in look.messages)
+                log.info("run looked at", run_id=run_id, first=look.first, silence_s=look.silence_s, said=dict(said))
             return look.messages
 
     async def look(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
@@ -101,8 +105,9 @@ class Controller:
         """A message arrived, and was recorded."""
         if isinstance(message, CandidateMessage) and message.submission is not None and not trial.belongs(message):
             return
-        if conversation := self._conversations.get(message.run_id):
-            conversation.heard(message, recorded.step, now, new=recorded.new)
+        conversation = self._conversations.get(message.run_id)
+        if conversation and (said := conversation.heard(message, recorded.step, now, new=recorded.new)):
+            self.horizon = max(self.horizon, said)
 
     def knows(self, run_id: str) -> bool:
         """Whether this process has looked at the run."""
@@ -138,7 +143,7 @@ class Controller:
     def _look(self, run: Run, now: datetime, busy: frozenset[Step]) -> Look:
         limits, first = self._patience.limits(run), not self.knows(run.run_id)
         conversation = self._conversations.setdefault(run.run_id, self._begun(run, limits, now))
-        circumstances = Circumstances(first and not self._lasting, first and self._lasting, busy)
+        circumstances = Circumstances(first and not self.lasting, first and self.lasting, busy)
         return Look(self._store, self._blobs, run, now, limits, conversation, circumstances)
 
     def _begun(self, run: Run, limits: Limits, now: datetime) -> Conversation:

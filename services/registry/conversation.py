@@ -55,6 +55,7 @@ class Ask:
     echoes_missed: int = 0
     published: bool = True
     rejected: bool = False
+    said: datetime | None = None
 
     @property
     def wait_s(self) -> float:
@@ -113,11 +114,19 @@ class Conversation:
     announced: set[int] = field(default_factory=set)
     sweep: int | None = None
 
-    def heard(self, message: Message, step: Step | None, now: datetime, *, new: bool = True) -> None:
-        """Any message of the run is a sign of life, be it our own coming back; `step` is what its candidate awaits."""
-        self.last = now
+    def heard(self, message: Message, step: Step | None, now: datetime, *, new: bool = True) -> datetime | None:
+        """Any message of the run is a sign of life; `step` is what its candidate awaits.
+
+        Returns when it was said, where it is our own that comes back.
+        """
+        self.last = max(self.last, now)
+        said = None
         if ask := self.asks.get(key_of(message)):
-            ask.published, ask.echoes_missed = True, 0
+            ask.published, ask.echoes_missed, said = True, 0, ask.said
+        self._take_in(message, step, new=new)
+        return said
+
+    def _take_in(self, message: Message, step: Step | None, *, new: bool) -> None:
         if isinstance(message, Rejected):
             self._refused(_rejected_by(message), message.reason)
         if not isinstance(message, _ANSWERS):
@@ -132,8 +141,9 @@ class Conversation:
 
     def said(self, message: Message, now: datetime, *, counts: bool = True, patience_s: float | None = None) -> None:
         """It is about to be published."""
-        self.last = now
+        self.last = max(self.last, now)
         ask = self.asks.setdefault(key_of(message), Ask(patience_s or self.patience_s, self.echo_s))
+        ask.said = now
         if ask.published:
             ask.count += counts
         else:
@@ -142,7 +152,7 @@ class Conversation:
 
     def waits(self, key: Key, now: datetime) -> None:
         """It was due, and is still waiting to be taken up: that counts, and nothing is said."""
-        self.last = now
+        self.last = max(self.last, now)
         self.asks.setdefault(key, Ask(self.patience_s, self.echo_s)).count += 1
 
     def closed(self) -> None:

@@ -40,7 +40,7 @@ class RegistrySettings(S3Settings):
     asks: Annotated[int, Field(ge=1, le=10_000)] = 5
     tick_s: Seconds = 1.0
     window: Annotated[int, Field(ge=1, le=100_000)] = 256
-    lease_s: Seconds = 6.0
+    lease_s: Seconds = 10.0
     token: SecretStr | None = Field(default=None, validate_default=True)
     read_token: SecretStr | None = None
     mongo_url: SecretStr | None = None

@@ -100,6 +100,7 @@ async def test_answers_that_wait_are_heard_before_anything_is_asked_again(stage:
     controller = Controller(stage.store, stage.blobs)
     await RegistryHandler(stage.store, controller).handle(RunRequested(run_id=RUN, spec=spec()))
     restarted = Controller(stage.store, stage.blobs)
+    restarted.caught_up = False
     consumer = Consumer(stage.bus, REGISTRY, RegistryHandler(stage.store, restarted), "registry")
     for queue in QUEUES:
         await stage.bus.declare(queue)
