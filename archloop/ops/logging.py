@@ -9,7 +9,7 @@ import structlog
 from archloop.plain import plain_lines
 
 # They log with a traceback what they also raise, and what our own lines say in one.
-_LOUD = ("aiormq", "aio_pika", "pymongo")
+_LOUD = ("aiormq", "aio_pika", "pymongo", "uvicorn")
 
 
 def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:

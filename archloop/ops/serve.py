@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archloop import __version__
 from archloop.bus.port import Subscription
@@ -63,20 +64,31 @@ def main(settings_class: type[S], compose: Compose[S]) -> int:
 async def _serve(settings: S, compose: Compose[S]) -> None:
     _end_on_signals()
     watched = health.Watched()
-    app = _app(settings.service, watched)
+    front = _Front(_app(settings.service, watched))
     port = settings.own_port if settings.port is None else settings.port
     async with (
-        listening(app, settings.host, port, settings.variable("port"), settings.doors()) as url,
+        listening(front, settings.host, port, settings.variable("port"), settings.doors()) as url,
         compose(settings) as served,
     ):
         watched.begin(served.subscriptions, served.needs)
         if served.api is not None:
-            app.mount("/", served.api)
+            served.api.state.watched = watched
+            front.app = served.api
         log.info("serving", service=settings.service, version=__version__, url=url)
         try:
             await served.over()
         finally:
             log.info("ending: finishing what is in hand", service=settings.service)
+
+
+@dataclass
+class _Front:
+    """Whatever app it has: one for probes until the service is up, then that of the service, which has probes too."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 def _app(service: str, watched: health.Watched) -> FastAPI:

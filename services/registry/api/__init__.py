@@ -73,7 +73,8 @@ def create(
     return app
 
 
-def bounded(app: FastAPI, request_s: float = 60.0, followers: int = 500) -> None:
-    """Set how long a request may take, and how many may follow the events."""
+def bounded(app: FastAPI, request_s: float = 60.0, followers: int = 500) -> Feed:
+    """Set how long a request may take, and how many may follow the events, whose feed is returned."""
     app.state.request_s = request_s
-    app.state.feed = Feed(app.state.ports.store, followers)
+    app.state.feed = feed = Feed(app.state.ports.store, followers)
+    return feed

@@ -5,8 +5,8 @@ reads a page from the store, and who asks for a page that others ask for gets th
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -30,30 +30,50 @@ class Busy(ArchloopError):
     retryable = True
 
 
+class Place:
+    """Of one who follows."""
+
+    def __init__(self, stay: asyncio.Timeout) -> None:
+        self._stay = stay
+
+    def leave(self) -> None:
+        """End what is done there, whatever it waits for."""
+        if not self._stay.expired():
+            self._stay.reschedule(asyncio.get_running_loop().time())
+
+
 class Feed:
     """Looks at the log while anybody follows it."""
 
     def __init__(self, store: Store, most: int) -> None:
-        self._store, self._most, self.followers = store, most, 0
+        self._store, self._most, self.places = store, most, set[Place]()
         self._pieces, self._asked = Kept(), dict[Key, asyncio.Task[Piece]]()
         self._readers = asyncio.Semaphore(_READERS)
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._head: int | None = None
         self._tail: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def followed(self) -> Iterator[None]:
-        """By one more. Raises Busy where that is one too many."""
-        if self.followers >= self._most:
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[Place]:
+        """By one more, until the block is left, or the place is. Raises Busy where that is one too many."""
+        if len(self.places) >= self._most:
             raise Busy(f"{self._most} clients follow the events already; try again later, or read what is recorded")
-        self.followers += 1
-        self._tail = self._tail or asyncio.create_task(self._follow())
-        try:
-            yield
-        finally:
-            self.followers -= 1
-            if not self.followers:
-                self._rest()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as stay:
+                self.places.add(place := Place(stay))
+                self._tail = self._tail or asyncio.create_task(self._follow())
+                try:
+                    yield place
+                finally:
+                    self.places.discard(place)
+                    if not self.places:
+                        self._rest()
+
+    def close(self) -> None:
+        """Let all go, and nobody follow any more."""
+        self._most = 0
+        for place in list(self.places):
+            place.leave()
 
     async def after(self, place: int, run_id: str | None = None) -> Piece:
         """What comes next, of one run or of all; it may be nothing but a later place. Raises Unavailable."""

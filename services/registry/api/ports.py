@@ -40,13 +40,13 @@ class Ports:
     base_models: Collection[str] = ()
 
 
-def _ports(request: Request) -> Ports:
+async def _ports(request: Request) -> Ports:
     ports: Ports = request.app.state.ports
     return ports
 
 
-def _store(request: Request) -> Store:
-    return _ports(request).store
+async def _store(request: Request) -> Store:
+    return (await _ports(request)).store
 
 
 _bearer = HTTPBearer(auto_error=False, description="The registry's write token, where one is set.")
@@ -59,7 +59,7 @@ def bears(token: SecretStr, authorization: str) -> bool:
     return scheme.lower() == "bearer" and same
 
 
-def authorized(
+async def authorized(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
@@ -68,7 +68,7 @@ def authorized(
         raise Unauthorized(WRITING)
 
 
-def reader(
+async def reader(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:

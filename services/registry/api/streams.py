@@ -1,23 +1,26 @@
 """Server-sent events: everything that is recorded, as it is recorded."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import SendTimeoutError
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from archloop.contracts.base import RunId
 from archloop.errors import ArchloopError
-from services.registry.api.feed import Feed
+from services.registry.api.feed import Feed, Place
 from services.registry.api.ports import RunPath, StoreDep
 from services.registry.api.problems import NOT_FOUND
 from services.registry.api.runs import existing_run
 
 router = APIRouter(tags=["events"])
-_SEND_S = 30.0
+_SEND_S, _PING_S = 30.0, 15.0
+_PING = b": so that nobody in between takes it for dead\r\n\r\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LastEventId = Annotated[
     int, Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Go on after this event; 0 is from the first.")
 ]
@@ -28,7 +31,7 @@ _ENDLESS = {
 _STREAM: dict[int | str, dict[str, Any]] = {200: _ENDLESS}
 
 
-def _feed(request: Request) -> Feed:
+async def _feed(request: Request) -> Feed:
     feed: Feed = request.app.state.feed
     return feed
 
@@ -36,29 +39,32 @@ def _feed(request: Request) -> Feed:
 FeedDep = Annotated[Feed, Depends(_feed)]
 
 
-class EventStream(EventSourceResponse):
-    """Follows the feed from a place until the client goes, or reads nothing for too long.
+class EventStream(StreamingResponse):
+    """Follows the feed from a place until the client goes, or takes nothing for too long, or the feed ends."""
 
-    A follower is one from its first byte to its last, however it ends.
-    """
+    media_type = "text/event-stream"
 
     def __init__(self, feed: Feed, after: int, run_id: RunId | None = None) -> None:
-        super().__init__(_events(feed, after, run_id), send_timeout=_SEND_S)
+        super().__init__(_events(feed, after, run_id), headers=_HEADERS)
         self._feed = feed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Raises Busy before anything is said."""
-        with self._feed.followed(), suppress(SendTimeoutError):
-            await super().__call__(scope, receive, send)
+        async with self._feed.followed() as place:
+            watching = asyncio.create_task(_until_gone(receive, place))
+            try:
+                await self.stream_response(_in_time(send))
+            finally:
+                watching.cancel()
 
 
-@router.get("/events", responses=_STREAM, response_class=EventSourceResponse)
+@router.get("/events", responses=_STREAM, response_class=EventStream)
 async def stream_events(feed: FeedDep, last_event_id: LastEventId = 0) -> EventStream:
     """All events from the first, or after Last-Event-ID. Where too many follow already: 503."""
     return EventStream(feed, last_event_id)
 
 
-@router.get("/runs/{run_id}/events", responses=_STREAM | NOT_FOUND, response_class=EventSourceResponse)
+@router.get("/runs/{run_id}/events", responses=_STREAM | NOT_FOUND, response_class=EventStream)
 async def stream_run_events(
     feed: FeedDep, store: StoreDep, run_id: RunPath, last_event_id: LastEventId = 0
 ) -> EventStream:
@@ -71,6 +77,26 @@ async def _events(feed: Feed, after: int, run_id: RunId | None) -> AsyncIterator
     """In the order of their recording; it ends where they cannot be read, and a client asks again after the last."""
     with suppress(ArchloopError):
         while True:
-            data, after = await feed.after(after, run_id)
+            try:
+                async with asyncio.timeout(_PING_S):
+                    data, after = await feed.after(after, run_id)
+            except TimeoutError:
+                data = _PING
             if data:
                 yield data
+
+
+def _in_time(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        async with asyncio.timeout(_SEND_S):
+            await send(message)
+
+    return sent
+
+
+async def _until_gone(receive: Receive, place: Place) -> None:
+    """Whatever else is received is not for us."""
+    with suppress(HTTPException):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    place.leave()

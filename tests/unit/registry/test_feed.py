@@ -74,7 +74,7 @@ async def test_whoever_comes_whenever_hears_everything_once_and_in_order(
     monkeypatch.setattr(feed, "_EVENTS", events)
     await log.say(*runs(before))
     source = Feed(log, 10)
-    with source.followed():
+    async with source.followed():
         early = asyncio.create_task(heard(source, before + 30))
         middle = asyncio.create_task(heard(source, before // 2 + 30, place=before - before // 2))
         for name in runs(30, "later"):
@@ -93,7 +93,7 @@ async def test_who_follows_one_run_hears_its_events_and_no_others(
     monkeypatch.setattr(feed, "_EVENTS", 3)
     await log.say(*runs(7))
     source = Feed(log, 10)
-    with source.followed():
+    async with source.followed():
         hearing = [asyncio.create_task(heard(source, 1, name)) for name in ("run-0", "run-6", "later-0", "later-4")]
         while not source._waiting:
             await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_who_follows_one_run_hears_its_events_and_no_others(
 async def test_a_hundred_followers_cost_one_look_each_time(log: Log) -> None:
     await log.say(*runs(250))
     source = Feed(log, 100)
-    with source.followed():
+    async with source.followed():
         hearing = [asyncio.create_task(heard(source, 251)) for _ in range(100)]
         while len(source._waiting) < 100:
             await asyncio.sleep(0)
@@ -121,7 +121,7 @@ async def test_pieces_are_bounded_though_one_event_is_larger(log: Log, monkeypat
     size = len(pieces.encoded(one))
     monkeypatch.setattr(pieces, "_PIECE_BYTES", 3 * size + 10)
     source = Feed(log, 1)
-    with source.followed():
+    async with source.followed():
         assert len((await source.after(0)).data) <= 3 * size + 10
         assert await heard(source, 20) == list(range(1, 21))
         monkeypatch.setattr(pieces, "_PIECE_BYTES", 1)
@@ -132,7 +132,7 @@ async def test_pieces_are_bounded_though_one_event_is_larger(log: Log, monkeypat
 async def test_one_that_is_left_by_who_asked_first_is_read_for_the_others(log: Log) -> None:
     await log.say(*runs(3))
     source = Feed(log, 10)
-    with source.followed():
+    async with source.followed():
         hearing = [asyncio.create_task(heard(source, 3)) for _ in range(10)]
         while not source._asked:
             await asyncio.sleep(0)
@@ -143,7 +143,7 @@ async def test_one_that_is_left_by_who_asked_first_is_read_for_the_others(log: L
 
 async def test_while_the_store_is_away_who_waits_goes_on_waiting(log: Log) -> None:
     source = Feed(log, 10)
-    with source.followed():
+    async with source.followed():
         hearing = asyncio.create_task(heard(source, 1))
         while not source._waiting:
             await asyncio.sleep(0)
@@ -158,13 +158,13 @@ async def test_while_the_store_is_away_who_waits_goes_on_waiting(log: Log) -> No
 async def test_when_the_last_has_gone_nobody_looks_and_nothing_is_kept(log: Log) -> None:
     source = Feed(log, 2)
     for _ in range(3):
-        with source.followed(), source.followed():
-            with pytest.raises(Busy), source.followed():
-                pass
+        async with source.followed(), source.followed():
+            with pytest.raises(Busy):
+                await source.followed().__aenter__()
             await asyncio.sleep(0.02)
         looks = len(log.looks)
         await asyncio.sleep(0.03)
-        assert (len(log.looks), source.followers, source._waiting) == (looks, 0, {})
+        assert (len(log.looks), source.places, source._waiting) == (looks, set(), {})
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ async def test_one_too_many_is_told_to_come_again_and_has_a_place_once_one_is_fr
                 assert refused.headers["retry-after"]
                 assert (await client.get("/runs")).status_code == 200
             async with asyncio.timeout(20):
-                while app.state.feed.followers:
+                while app.state.feed.places:
                     await asyncio.sleep(0.01)
             async with client.stream("GET", path) as again:
                 assert again.status_code == 200
@@ -200,9 +200,9 @@ async def test_who_reads_nothing_loses_the_place(app: FastAPI, log: Log, monkeyp
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readline()
-        assert app.state.feed.followers == 1
+        assert len(app.state.feed.places) == 1
         async with asyncio.timeout(20):
-            while app.state.feed.followers:
+            while app.state.feed.places:
                 await asyncio.sleep(0.01)
         writer.close()
 
@@ -230,3 +230,38 @@ async def test_what_takes_too_long_is_a_503_and_a_stream_is_not(
             async for line in stream.aiter_lines():
                 if line == "id: 2":
                     break
+
+
+async def test_when_the_feed_ends_so_do_all_who_follow_be_they_reading_or_not(
+    app: FastAPI, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "encoded", lambda event: b"id: %d\n%s\n\n" % (event.seq, b"x" * 2**20))
+    await log.say(*runs(30))
+    async with listening(app, "127.0.0.1", 0, "PORT") as url:
+        port = int(url.rpartition(":")[2])
+        streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for (_, writer), last in zip(streams, (0, 0, 30), strict=True):
+            writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: %d\r\n\r\n" % last)
+        async with asyncio.timeout(20):
+            while len(app.state.feed.places) < 3:
+                await asyncio.sleep(0.01)
+            app.state.feed.close()
+            while app.state.feed.places:
+                await asyncio.sleep(0.01)
+        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+            assert (await client.get("/events")).status_code == 503
+
+
+async def test_who_waits_for_long_is_sent_something_in_between(
+    app: FastAPI, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_PING_S", 0.05)
+    await log.say("run")
+    async with (
+        listening(app, "127.0.0.1", 0, "PORT") as url,
+        httpx.AsyncClient(timeout=20) as client,
+        client.stream("GET", f"{url}/events", headers={"Last-Event-ID": "1"}) as stream,
+    ):
+        async for line in stream.aiter_lines():
+            assert line.startswith(":")
+            break
