@@ -9,6 +9,7 @@ from typing import Any, Self
 from pymongo import IndexModel
 
 from archloop.contracts.base import Message
+from archloop.contracts.messages import RunRequested
 from archloop.contracts.values import AdapterRef, Evaluation
 from services.registry import mongo_rows as rows
 from services.registry.mongo_client import Client, closed, connected, host_of, reached, translated, uncut
@@ -78,6 +79,8 @@ class MongoStore(MongoControl):
         async with self._turn:
             with translated(self._host):
                 require_writable(message)
+                if isinstance(message, RunRequested):  # somebody may have emptied the database, indexes and all
+                    await self._prepare()
                 changed = await apply(message, self._db, at)
                 logged = await append_event(self._db, message, data, at)
                 step = await self._step(message)

@@ -115,7 +115,9 @@ def _(message: CandidateEvaluatedOk | CandidateEvaluatedFailed, at: datetime) ->
 @steps.register
 def _(message: CandidateJudged, at: datetime) -> Sequence[Step]:
     judgement = Judgement.model_validate(message, from_attributes=True).model_dump(mode="json")
-    return (Step({"judgement": None}, {"judgement": judgement, "judged": at}),)
+    # A verdict on other code than the recorded one says nothing of this candidate.
+    of_this = {} if message.code_sha256 is None else {"code_sha256": {"$in": [None, message.code_sha256]}}
+    return (Step({"judgement": None, **of_this}, {"judgement": judgement, "judged": at}),)
 
 
 @steps.register

@@ -125,11 +125,13 @@ def _(message: CandidateJudged, db: sqlite3.Connection, at: datetime) -> None:
     if not _open(db, message):
         return
     judgement = Judgement.model_validate(message, from_attributes=True)
+    # A verdict on other code than the recorded one says nothing of this candidate.
     db.execute(
-        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO verdicts SELECT candidate_id, ?, ?, ?, ?, ? FROM candidates"
+        " WHERE candidate_id = ? AND (? IS NULL OR code_sha256 IS NULL OR code_sha256 = ?) ON CONFLICT DO NOTHING",
         (
-            *(message.candidate_id, message.verdict, message.family, message.similarity),
-            *(judgement.model_dump_json(), at.timestamp()),
+            *(message.verdict, message.family, message.similarity, judgement.model_dump_json(), at.timestamp()),
+            *(message.candidate_id, message.code_sha256, message.code_sha256),
         ),
     )
     _settle(db, message)

@@ -302,6 +302,32 @@ async def test_queries_filter_sort_and_page(store: Store) -> None:
     assert (await store.candidates(CandidateQuery(run_id="other"))).total == 0
 
 
+@pytest.mark.parametrize("about", ["the recorded code", "no code that is told", "other code"])
+async def test_a_verdict_on_other_code_says_nothing(store: Store, about: str) -> None:
+    told = {"the recorded code": SourceCode.inline("code").sha256, "other code": SourceCode.inline("b").sha256}.get(
+        about
+    )
+    await record(store, generated(), evaluated(), judged().model_copy(update={"code_sha256": told}))
+    assert ((await of(store)).judgement is None) is (about == "other code")
+
+
+async def test_two_requests_of_one_name_at_once_leave_one_run(store: Store) -> None:
+    specs = [SPEC.model_copy(update={"seed": seed}) for seed in range(6)]
+    requests = [store.record(RunRequested(run_id="raced", spec=spec), AT) for spec in specs]
+    ended = await asyncio.gather(*requests, return_exceptions=True)
+    run = await store.run("raced")
+    assert run is not None
+    assert [isinstance(end, Conflict) for end in ended] == [spec != run.spec for spec in specs]
+
+
+async def test_the_uid_of_a_run_is_the_same_for_as_long_as_it_is_on_record(opener: Opener, store: Store) -> None:
+    first = await store.run(RUN)
+    again = await (await opener()).run(RUN)
+    assert first is not None
+    assert again is not None
+    assert first.uid == again.uid != first.model_copy(update={"created": AT + timedelta(seconds=1)}).uid
+
+
 async def test_an_evaluation_is_found_by_code_and_protocol(store: Store) -> None:
     await record(store, generated(0), evaluated(0, accuracy=0.5), generated(1), evaluated(1, accuracy=0.6))
     code = SourceCode.inline("code").sha256
