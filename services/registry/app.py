@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -66,8 +66,8 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     try:
         say = Consumer(bus, REGISTRY, handler, settings.service).say
         api = create(store, blobs, say, watched=watched, counts=counts, base_models=settings.served(), **tokens)
-        bounded(api, settings.request_s, settings.followers)
-        yield RegistryApp(store, controller, active, api)
+        with closing(bounded(api, settings.request_s, settings.followers)):
+            yield RegistryApp(store, controller, active, api)
     finally:
         for task in tasks:
             task.cancel()
