@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -88,7 +89,7 @@ class Bytes:
 
     def __init__(self, body: bytes) -> None:
         self.body, self.acked = body, False
-        self.channel, self.headers = None, {}
+        self.channel, self.headers = SimpleNamespace(is_closed=False), {}
 
     async def ack(self) -> bool:
         self.acked = True

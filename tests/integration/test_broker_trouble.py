@@ -50,7 +50,7 @@ def alarm(resource: str, *, on: bool) -> Trouble:
 
 
 async def without_exchange(_: RabbitMQ, bus: AmqpBus) -> None:
-    async with bus._in.briefly() as channel:
+    async with bus._aside.briefly() as channel:
         await channel.exchange_delete(EXCHANGE)
 
 
@@ -63,13 +63,13 @@ async def full(broker: RabbitMQ, bus: AmqpBus) -> None:
 
 
 async def emptied(broker: RabbitMQ, bus: AmqpBus) -> None:
-    async with bus._in.briefly() as channel:
+    async with bus._aside.briefly() as channel:
         await (await channel.get_queue(RESULTS.name)).purge()
     await asyncio.to_thread(broker.control, "clear_policy", "full")
 
 
 async def unbound(_: RabbitMQ, bus: AmqpBus) -> None:
-    async with bus._in.briefly() as channel:
+    async with bus._aside.briefly() as channel:
         await (await channel.get_queue(RESULTS.name)).unbind(EXCHANGE, "run.finished")
 
 
@@ -107,7 +107,7 @@ async def working(
     try:
         yield bus, handler
     finally:
-        async with bus._in.briefly() as channel:
+        async with bus._aside.briefly() as channel:
             for name in (WORK.name, WORK.parked_name, RESULTS.name, RESULTS.parked_name, f"{WORK.name}.retry.10"):
                 await channel.queue_delete(name)
         await bus.close()
@@ -116,7 +116,7 @@ async def working(
 async def said(bus: AmqpBus) -> list[Message]:
     """The results, once there is one and nothing is in hand any more."""
     found: list[Message] = []
-    async with asyncio.timeout(20), bus._in.briefly() as channel:
+    async with asyncio.timeout(20), bus._aside.briefly() as channel:
         source = await channel.get_queue(RESULTS.name)
         while not found or bus._subscriptions[0].in_hand or await bus.depth(RESULTS):
             message = await source.get(no_ack=True, fail=False)

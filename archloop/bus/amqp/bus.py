@@ -1,5 +1,7 @@
 """The Bus port on RabbitMQ."""
 
+import asyncio
+
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
@@ -23,15 +25,20 @@ _LOOP = tuple(queue.name for queue in (*QUEUES, adapter_queue("any")))
 
 
 class AmqpBus:
-    """Two connections: a broker short of memory or disk reads nothing from one that publishes, acknowledgements too."""
+    """Three connections, to publish, to consume, and to look.
+
+    A broker short of memory or disk reads nothing from one that publishes, be it an acknowledgement; and a question
+    that is broken off, because somebody does not wait for the answer, costs the client the connection.
+    """
 
     lasting = True
 
     def __init__(self, url: str, name: str, timeout_s: float = 10.0, setting: str = "broker_url") -> None:
         self._out = Link(url, f"{name} publish", timeout_s, setting)
         self._in = Link(url, f"{name} consume", timeout_s, setting)
+        self._aside = Link(url, f"{name} look", timeout_s, setting)
         self._publisher = Publisher(self._out)
-        self._topology = Topology(self._in)
+        self._topology = Topology(self._aside)
         self._queues: dict[str, Queue] = {}
         self._subscriptions: list[AmqpSubscription] = []
         self._followers: list[AmqpFollower] = []
@@ -45,12 +52,17 @@ class AmqpBus:
         self._topology.start()
 
     async def _degrade(self) -> None:
-        version = await self._in.version()
+        version = await self._aside.version()
         if version < _PER_QUEUE_TIMEOUT:
             log.warning("one consumer_timeout for all queues: set it above the longest training", rabbitmq=version)
 
     async def ping(self) -> None:
         """See the port."""
+        looking = asyncio.ensure_future(self._looked())
+        looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(looking)
+
+    async def _looked(self) -> None:
         if not await self._out.taking():
             raise BusUnavailable(f"{self._out.shown}: it takes no messages for now, for it is short of memory or disk")
         async with self._out.briefly():
@@ -107,7 +119,7 @@ class AmqpBus:
         """See the port. A message that was parked twice is one."""
         found: dict[str, Parked] = {}
         for name in self._parked_queues(queue):
-            async with parking.opened(self._in, name) as held:
+            async with parking.opened(self._aside, name) as held:
                 for message in held:
                     parked = parking.read(message, name)
                     found.setdefault(parked.id, parked)
@@ -117,7 +129,7 @@ class AmqpBus:
         """See the port."""
         wanted, replayed = set(parked_ids), set[str]()
         for name in self._parked_queues():
-            async with parking.opened(self._in, name) as held:
+            async with parking.opened(self._aside, name) as held:
                 for message in held:
                     parked = parking.read(message, name)
                     if parked.id in wanted:
@@ -140,23 +152,23 @@ class AmqpBus:
 
     async def depth(self, queue: Queue) -> int:
         """Ready, plus what this process has in hand."""
-        ready, _ = await declaring.counted(self._in, queue.name)
+        ready, _ = await declaring.counted(self._aside, queue.name)
         mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
         return ready + mine
 
     async def ready(self, queue: Queue) -> int:
         """See the port."""
-        ready, _ = await declaring.counted(self._in, queue.name)
+        ready, _ = await declaring.counted(self._aside, queue.name)
         return ready
 
     async def consumers(self, queue: Queue) -> int:
         """See the port."""
-        _, consumers = await declaring.counted(self._in, queue.name)
+        _, consumers = await declaring.counted(self._aside, queue.name)
         return consumers
 
     async def parked_depth(self, queue: Queue) -> int:
         """See the port. Queues of a service's replicas share one place, and its number."""
-        waiting, _ = await declaring.counted(self._in, queue.parked_name)
+        waiting, _ = await declaring.counted(self._aside, queue.parked_name)
         return waiting
 
     async def close(self) -> None:
@@ -166,8 +178,8 @@ class AmqpBus:
             await each.stop()
         for subscription in self._subscriptions:
             await subscription.abandon()
-        await self._in.close()
-        await self._out.close()
+        for link in (self._in, self._out, self._aside):
+            await link.close()
 
 
 def _fresh(parked: Parked) -> Message:

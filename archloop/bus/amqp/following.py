@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from archloop.bus.amqp.link import AWAY, Link
+from archloop.bus.amqp.link import AWAY, Link, cancelled
 from archloop.bus.port import Listener
 from archloop.contracts.topology import Log
 from archloop.errors import ArchloopError
@@ -41,8 +41,7 @@ class AmqpFollower:
     async def stop(self) -> None:
         """Listen no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled(self._task)
 
     async def _forever(self) -> None:
         while True:

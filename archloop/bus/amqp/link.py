@@ -33,11 +33,18 @@ log = structlog.get_logger(__name__)
 
 # A worker that is frozen shows no sign of life for two of these, and its messages go to another.
 HEARTBEAT_S, _LONGEST_HEARTBEAT_S = 30, 300
-_BLOCKED_S = 0.05
+_BLOCKED_S, _CANCELLED_S, _CLOSED_S = 0.05, 0.5, 2.0
 _FORM = "amqp://user:password@host:5672/vhost, or amqps://…, with special characters percent-encoded"
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
 # What the client raises when the broker, the connection or the channel is gone.
 AWAY = (AMQPError, OSError, RuntimeError)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    """Return when it has ended. The client turns a cancellation into an error of its own now and then."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCELLED_S)
 
 
 class BrokerRefused(ArchloopError):
@@ -71,8 +78,12 @@ class Link:
     async def briefly(self) -> AsyncIterator[AbstractChannel]:
         """A channel for a few requests, closed after them. Raises BusUnavailable, BrokerRefused."""
         with self.translated():
-            async with await self.channel(publisher_confirms=False) as channel:
+            channel = await self.channel(publisher_confirms=False)
+            try:
                 yield channel
+            finally:
+                with suppress(*AWAY):
+                    await asyncio.wait_for(channel.close(), _CLOSED_S)
 
     async def taking(self) -> bool:
         """Whether the broker takes messages on it; one short of memory or disk says so to those who publish."""
@@ -97,7 +108,7 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*AWAY):
-                await asyncio.wait_for(connection.close(), self.timeout_s)
+                await asyncio.wait_for(connection.close(), _CLOSED_S)
 
     async def _connected(self) -> AbstractConnection:
         async with self._lock:

@@ -11,7 +11,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
-from archloop.bus.amqp.link import AWAY, Link
+from archloop.bus.amqp.link import AWAY, Link, cancelled
 from archloop.bus.port import BusUnavailable, Callback
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import sha256_of
@@ -143,8 +143,7 @@ class AmqpSubscription:
     async def _stop_watching(self) -> None:
         watch, self._watch = self._watch, None
         if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            await cancelled(watch)
 
     async def _consume(self) -> None:
         """Whole or not at all: a consumer on a channel that nobody holds would take messages for ever."""

@@ -10,14 +10,14 @@ import structlog
 from aio_pika.abc import AbstractChannel
 
 from archloop.bus.amqp import declaring
-from archloop.bus.amqp.link import BrokerRefused, Link
+from archloop.bus.amqp.link import BrokerRefused, Link, cancelled
 from archloop.bus.port import BusUnavailable, Gone
 from archloop.contracts.topology import Log, Queue
 
 log = structlog.get_logger(__name__)
 
 LOOK_S = 5.0
-_FRESH_S = 0.5
+_FRESH_S, _LAST_LOOK_S = 0.5, 2.0
 _Step = Callable[[AbstractChannel], Awaitable[object]]
 
 
@@ -38,7 +38,7 @@ class Topology:
         self._declared: dict[str, _Declared] = {}
         self._wrong: dict[str, str] = {}
         self._looked: float | None = None
-        self._looking, self._wanted = asyncio.Lock(), asyncio.Event()
+        self._looking, self._wanted, self._ended = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     async def declare(self, queue: Queue) -> None:
@@ -65,6 +65,7 @@ class Topology:
 
     def start(self) -> None:
         """Look every `look_s` seconds from now on."""
+        self._ended.clear()
         self._watch = self._watch or asyncio.create_task(self._forever())
 
     def hurry(self) -> None:
@@ -72,11 +73,13 @@ class Topology:
         self._wanted.set()
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Look no more. A look is ended rather than broken off, which would cost the connection."""
         watch, self._watch = self._watch, None
         if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            self._ended.set()
+            self._wanted.set()
+            await asyncio.wait((watch,), timeout=_LAST_LOOK_S)
+            await cancelled(watch)
 
     async def look(self) -> Mapping[str, str]:
         """What was found wrong, by name, and made again where that is allowed. Raises BusUnavailable."""
@@ -93,11 +96,14 @@ class Topology:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), self._look_s)
             self._wanted.clear()
+            if self._ended.is_set():
+                return
             try:
                 await self.look()
             except BusUnavailable as error:
                 log.warning("cannot look after the queues", error=str(error))
-            await asyncio.sleep(_FRESH_S)
+            with suppress(TimeoutError):  # where much is gone, all ask for a look at once
+                await asyncio.wait_for(self._ended.wait(), _FRESH_S)
 
     async def _seen_to(self, name: str, thing: _Declared) -> str | None:
         """Each by itself, so that one that cannot be mended does not keep the others from it."""
