@@ -130,6 +130,10 @@ class Controller:
         for conversation in self._conversations.values():
             conversation.window.pace(waiting)
 
+    def ended(self, run_id: str) -> None:
+        """The run is over."""
+        self._forget(run_id)
+
     def forget(self) -> None:
         """Others may have led meanwhile: begin from the rows."""
         self._conversations.clear()

@@ -113,6 +113,7 @@ class Conversation:
     costs: dict[int, Spent] = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
     sweep: int | None = None
+    end: str | None = None
 
     def heard(self, message: Message, step: Step | None, now: datetime, *, new: bool = True) -> datetime | None:
         """Any message of the run is a sign of life; `step` is what its candidate awaits.
@@ -182,6 +183,8 @@ class Conversation:
     @property
     def roomy(self) -> bool:
         """Whether more can be asked for, or all of it is there."""
+        if self.end is not None:
+            return False
         if self.open is not None:
             return _roomy(self.window, self.open.front, self.open.wanted)
         return any(t.valid_rate is None and _roomy(self.window, t.front, t.wanted) for t in self.trials.values())

@@ -15,7 +15,7 @@ from services.registry.store import Store
 
 log = structlog.get_logger(__name__)
 
-_TURNS = RunRequested | AdapterTrained | RunFinished
+_TURNS = RunRequested | AdapterTrained
 
 
 class RegistryHandler:
@@ -38,13 +38,16 @@ class RegistryHandler:
         now, run = self._clock(), None
         if isinstance(message, RunRequested):
             check(message.spec, self._base_models)
-        else:
+        elif message.run_uid is not None or isinstance(message, CandidateMessage):
             run = await self._store.run(message.run_id)
             if message.run_uid is not None and (run is None or run.uid != message.run_uid):
                 log.warning("dropped: of a run that is not on record", name=message.name)
                 return []
             _check_place(message, run)
         recorded = await self._store.record(message, now)
+        if isinstance(message, RunFinished):
+            self._controller.ended(message.run_id)
+            return []
         self._controller.heard(message, recorded, now)
         turns = recorded.complete or isinstance(message, _TURNS)
         if turns or _counts(message, run) or self._controller.wants(message.run_id):

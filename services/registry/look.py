@@ -87,5 +87,6 @@ class Look:
         self.messages.append(message)
 
     def finish(self, reason: str) -> None:
-        """The run is over."""
+        """The run is over, whatever is heard until that has come back to us."""
+        self.conversation.end = reason
         self.say(RunFinished(run_id=self.run_id, run_uid=self.run.uid, reason=reason), unasked=True)

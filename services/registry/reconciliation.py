@@ -36,6 +36,9 @@ class Reconciliation:
 
     async def transitions(self) -> None:
         """Make them; what is to be published is in the look then."""
+        if self._conversation.end is not None:
+            self._look.finish(self._conversation.end)
+            return
         cycle = await self._present()
         while cycle is not None:
             cycle = await self._advance(cycle)

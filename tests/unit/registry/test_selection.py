@@ -1,10 +1,13 @@
 """Who is admitted and who is trained on."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archloop.contracts.spec import SelectionSpec
+from services.registry import selection
 from services.registry.selection import Scored, admitted, best_first, training
 
 SPEC = SelectionSpec(threshold=0.5, fallback_threshold=0.3, minimum=3, quota=2, replay=4)
@@ -149,3 +152,27 @@ def test_replay_goes_by_the_order_that_is_set() -> None:
     assert replayed("recent") == [0.7, 0.9]
     assert replayed("families") == [0.9, 0.7]
     assert accuracies(training([], earlier, SPEC.model_copy(update={"replay": 0}))) == []
+
+
+def _naive_fronts(scored: list[Scored]) -> list[set[str]]:
+    left, fronts = list(scored), []
+    while left:
+        front = [s for s in left if not any(other.beats(s) for other in left)]
+        fronts.append({s.candidate_id for s in front})
+        left = [s for s in left if s not in front]
+    return fronts
+
+
+sizes = st.sampled_from([1.0, 2.0, 3.0, 5.0, math.inf])
+cases = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), sizes, sizes), max_size=40)
+
+
+@given(cases)
+def test_fronts_are_those_that_nobody_beats_then_those_that_nobody_else_beats(found) -> None:
+    scored = [Scored(str(i), 0, i, a, "f", p, f) for i, (a, p, f) in enumerate(found)]
+    assert [{s.candidate_id for s in front} for front in selection._fronts(scored)] == _naive_fronts(scored)
+
+
+def test_a_large_cycle_has_its_fronts_in_no_time() -> None:
+    chain = [Scored(str(i), 0, i, 1 - i / 1e5, "f", float(i), float(i)) for i in range(20_000)]
+    assert len(selection._fronts(chain)) == 20_000

@@ -1,0 +1,142 @@
+"""Registries as processes on one broker and one database, amid fakes of the other services that count what is asked."""
+
+import asyncio
+import json
+import sys
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from archloop.bus.amqp import AmqpBus
+from archloop.bus.consumer import Consumer
+from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.messages import CandidateGenerated, GenerationRequested
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
+from tests.servers import S3
+from tests.servers.process import free_ports
+from tests.servers.rabbitmq import RabbitMQ
+from tests.stack.stack import TOKEN, Answer, Process, get
+from tests.support import without_settings
+from tests.unit.registry.world import Evaluator, Generator, Novelty, Trainer
+
+DEADLINE_S = 240.0
+
+
+class Slow:
+    """A worker that takes its time and counts what it was asked, by run and candidate."""
+
+    def __init__(self, worker: Generator | Evaluator, seconds: float) -> None:
+        self._worker, self.seconds = worker, seconds
+        self.asked: Counter[tuple[str, str]] = Counter()
+
+    def of(self, run_id: str) -> Counter[str]:
+        """How often each candidate of the run was asked for."""
+        return Counter({candidate: n for (run, candidate), n in self.asked.items() if run == run_id})
+
+    async def handle(self, message: GenerationRequested | CandidateGenerated) -> Sequence[Message]:
+        assert isinstance(message, CandidateMessage)
+        self.asked[message.run_id, message.candidate_id] += 1
+        await asyncio.sleep(self.seconds)
+        return await self._worker.handle(message)  # type: ignore[arg-type]
+
+
+class Registries:
+    """On a virtual host, a database and a bucket of their own."""
+
+    def __init__(self, folder: Path, broker: RabbitMQ, mongo_url: str, s3: S3, **settings: object) -> None:
+        self.name = f"registries-{uuid.uuid4().hex[:8]}"
+        broker.control("add_vhost", self.name)
+        broker.control("set_permissions", "-p", self.name, "test", ".*", ".*", ".*")
+        self.broker_url = f"{broker.url}{self.name}"
+        own = {
+            "BROKER_URL": self.broker_url,
+            "S3_ENDPOINT": s3.endpoint,
+            "S3_BUCKET": self.name,
+            "S3_ACCESS_KEY": s3.access_key,
+            "S3_SECRET_KEY": s3.secret_key,
+            "MONGO_URL": mongo_url,
+            "MONGO_DATABASE": self.name,
+            "MAKE_BUCKET": "true",
+            "TOKEN": TOKEN,
+            "TICK_S": 0.5,
+            "LEASE_S": 4,
+            **settings,
+        }
+        self._env = without_settings() | {f"ARCHLOOP_REGISTRY_{k}": str(v) for k, v in own.items()}
+        self._folder = folder
+        self.generator, self.evaluator = Slow(Generator(), 0.02), Slow(Evaluator(), 0.0)
+        self.processes: dict[str, Process] = {}
+
+    def url(self, name: str) -> str:
+        """Where one of them answers."""
+        return f"http://127.0.0.1:{self.processes[name].env['ARCHLOOP_REGISTRY_PORT']}"
+
+    async def start(self, name: str) -> Process:
+        """One more, once it is ready."""
+        (port,) = free_ports(1)
+        env = self._env | {"ARCHLOOP_REGISTRY_PORT": str(port)}
+        process = Process(name, [sys.executable, "-m", "services.registry"], env, self._folder)
+        self.processes[name] = process
+        process.start()
+        await until(lambda: get(f"{self.url(name)}/readyz").status == 200)
+        return process
+
+    async def request(self, name: str, run_id: str, spec: RunSpec) -> None:
+        """Ask one of them for a run."""
+        body = json.dumps({"run_id": run_id, "spec": spec.model_dump(mode="json")}).encode()
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url(name)}/runs", body, headers)
+        with await asyncio.to_thread(urllib.request.urlopen, request, timeout=20) as response:
+            assert response.status == 202
+
+    async def read(self, name: str, path: str) -> Answer:
+        """What one of them answers."""
+        return await asyncio.to_thread(get, f"{self.url(name)}{path}")
+
+    async def ended(self, name: str, run_id: str) -> str:
+        """The reason, once there is one."""
+        reason = None
+        began = time.monotonic()
+        while reason is None:
+            assert time.monotonic() - began < DEADLINE_S
+            await asyncio.sleep(0.3)
+            answer = await self.read(name, f"/runs/{run_id}")
+            reason = answer.body["reason"] if answer.status == 200 else None
+        return str(reason)
+
+    def leads(self, name: str) -> int:
+        """How often it began to lead."""
+        return self.processes[name].log.read_text().count("this registry leads now")
+
+    @asynccontextmanager
+    async def others(self) -> AsyncIterator[None]:
+        """The other services."""
+        bus = AmqpBus(self.broker_url, "others")
+        await bus.connect()
+        novelty, trainer = Novelty(), Trainer()
+        for queue, worker in (
+            (GENERATOR, self.generator),
+            (EVALUATOR, self.evaluator),
+            (NOVELTY, novelty),
+            (TRAINER, trainer),
+        ):
+            await Consumer(bus, queue, worker, queue.name).start()
+        try:
+            yield
+        finally:
+            for process in self.processes.values():
+                process.kill()
+            await bus.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once it is so. Raises AssertionError."""
+    began = time.monotonic()
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() - began < DEADLINE_S, "it never came to that"
+        await asyncio.sleep(0.2)
