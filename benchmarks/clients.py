@@ -139,6 +139,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         before, beside = held.memory_info().rss, list[float]()
         with probing(f"{url}/runs", beside):
             asyncio.run(rounds(port, options.clients, options.rounds, options.stay))
+        time.sleep(3)
         after = held.memory_info().rss
         health = [get(f"{url}/{probe}").status for probe in ("runs", "livez", "readyz")]
         return {

@@ -28,11 +28,11 @@ from scipy import sparse
 
 from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Verdict
+from archloop.ops.memory import give_back
 from benchmarks.novelty_sets import PERMUTATIONS, Tokens, entries, programs, together
 from services.novelty.features import Features
 from services.novelty.index import NoveltyIndex
 from services.novelty.kept import Entry, ListedEntries
-from services.novelty.memory import give_back
 from services.novelty.shingles import Shingles, minhash
 from services.novelty.sqlite import SqliteSignatures
 from services.novelty.store import Arrival
@@ -199,7 +199,7 @@ def main() -> None:
 
 
 def measured(chosen: argparse.Namespace, known: Sequence[Tokens], count: int) -> dict[str, Any]:
-    """Twice: the first start keeps the segments that later ones read."""
+    """Twice: the first start keeps the full blocks that later ones read."""
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "novelty.sqlite"
         filled(store, entries(known, SEED), count).close()

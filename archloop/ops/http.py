@@ -13,8 +13,8 @@ from archloop.ops.connections import Impatient, unread_no_longer_than
 from archloop.ops.doors import Doors, Guarded
 
 _GRACE_S = 1
-# Of a burst of clients none is turned away by the kernel.
-_BACKLOG = 4096
+# Of a burst of clients none is turned away by the kernel, and a few are let in at a time, between what others ask.
+_WAITING, _AT_ONCE = 4096, 4
 
 
 class _Server(uvicorn.Server):
@@ -23,6 +23,12 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """More may wait than are let in at once, which for asyncio is one number."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_WAITING)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Nobody who does not read what we said is waited for."""
@@ -51,7 +57,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         log_config=None,
         lifespan="off",
-        backlog=_BACKLOG,
+        backlog=_AT_ONCE,
         timeout_graceful_shutdown=_GRACE_S,
     )
 
@@ -65,5 +71,5 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise Misconfigured(setting, f"port {port} of {host} cannot be had ({error.strerror})") from error
-    listener.listen(_BACKLOG)
+    listener.listen(_WAITING)
     return listener

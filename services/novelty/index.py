@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from archloop.ops.memory import give_back
 from services.novelty.kept import Entries, Entry
-from services.novelty.memory import give_back
 from services.novelty.nearest import Comparison, Part
 from services.novelty.search import Query, SegmentSearch
 from services.novelty.segments import Facts, Segment, built, keys_of, merged, unpacked_segment

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from archloop.errors import ArchloopError
+from archloop.ops.memory import give_back
 from services.registry.api.pieces import Kept, Key, Piece, batch, page
 from services.registry.records import Event
 from services.registry.store import Store
@@ -21,6 +22,8 @@ _POLL_S = 0.3
 _EVENTS = 100
 _READERS = 2
 _WOKEN_AT_ONCE = 16
+# After the last has gone; by then its connection has, too.
+_TRIM_S = 1.0
 
 
 class Busy(ArchloopError):
@@ -88,6 +91,7 @@ class Feed:
         self._tail.cancel()
         self._tail = self._head = None
         self._pieces = Kept()
+        asyncio.get_running_loop().call_later(_TRIM_S, give_back)
 
     async def _grown(self) -> None:
         waiting = asyncio.get_running_loop().create_future()
