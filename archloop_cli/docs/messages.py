@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from archloop.contracts.base import Message, type_of
 from archloop.contracts.messages import CATALOGUE
-from archloop.contracts.topology import EXCHANGE, QUEUES, SENDERS, Queue
+from archloop.contracts.topology import ENDS, EXCHANGE, QUEUES, SENDERS, Queue
 
 
 def text() -> str:
@@ -19,7 +21,8 @@ def _lines() -> Iterator[str]:
     yield f"Durable topic exchange `{EXCHANGE}`. The routing key is the type without `archloop.` and version.\n"
     yield "| queue | binds | consumers | prefetch |\n|---|---|---|---|"
     yield from map(_queue, QUEUES)
-    yield "| `adapters.<replica>` | `adapter.trained` | one generator replica each | 1 |\n"
+    yield "| `adapters.<replica>` | `adapter.trained` | one generator replica each | 1 |"
+    yield f"| `{ENDS.name}`, a stream | `{', '.join(ENDS.binds)}` | every worker reads all of it | |\n"
     yield "Messages are CloudEvents 1.0, JSON, structured mode. `id` is derived from what the message is about.\n"
     yield "[asyncapi.yaml](asyncapi.yaml) has the schemas; [other systems](../how-to/other-systems.md) take part so.\n"
     for message in CATALOGUE:
@@ -38,7 +41,21 @@ def _message(message: type[Message]) -> Iterator[str]:
     yield f"From: {', '.join(SENDERS[message.name])}.\n"
     yield "| field | type | required |\n|---|---|---|"
     for name, field in message.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) if not hasattr(field.annotation, "__args__") else None
-        shown = (kind or str(field.annotation)).replace("archloop.contracts.values.", "").replace("|", "\\|")
+        shown = _kind(field.annotation).replace("|", "\\|")
         yield f"| `{name}` | `{shown}` | {'yes' if field.is_required() else 'no'} |"
     yield ""
+
+
+def _kind(annotation: Any) -> str:
+    """A type as a person writes it, without its bounds, which the schemas have."""
+    if hasattr(annotation, "__metadata__"):
+        return _kind(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_kind(each) for each in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"tuple[{', '.join(_kind(each) for each in get_args(annotation))}]"
+    if annotation is Ellipsis:
+        return "..."
+    if get_origin(annotation) is Literal:
+        return str(annotation)
+    return "None" if annotation is NoneType else getattr(annotation, "__name__", None) or str(annotation)
