@@ -58,13 +58,13 @@ class EventStream(StreamingResponse):
                 watching.cancel()
 
 
-@router.get("/events", responses=_STREAM, response_class=EventStream)
+@router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream)
 async def stream_events(feed: FeedDep, last_event_id: LastEventId = 0) -> EventStream:
     """All events from the first, or after Last-Event-ID. Where too many follow already: 503."""
     return EventStream(feed, last_event_id)
 
 
-@router.get("/runs/{run_id}/events", responses=_STREAM | NOT_FOUND, response_class=EventStream)
+@router.get("/runs/{run_id}/events", status_code=200, responses=_STREAM | NOT_FOUND, response_class=EventStream)
 async def stream_run_events(
     feed: FeedDep, store: StoreDep, run_id: RunPath, last_event_id: LastEventId = 0
 ) -> EventStream:
