@@ -8,6 +8,8 @@ import sys
 from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
 
+_BODY_BYTES = 2**24
+
 
 def main() -> None:
     """Serve until a signal ends it. The port is taken, and told on stdout, before the model is read."""
@@ -32,13 +34,14 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
     import torch
     import uvicorn
 
+    from archloop.ops.doors import Doors, Guarded
     from services.generator.modelserver.app import application
     from services.generator.modelserver.fleet import Fleet
     from services.generator.modelserver.models import load_base
 
     torch.set_num_threads(options.threads)
     fleet = Fleet(load_base(options.model, options.max_total_tokens), options.slots, options.threads)
-    app = application(fleet, options.max_concurrent_requests)
+    app = Guarded(application(fleet, options.max_concurrent_requests), Doors(options.host, body_bytes=_BODY_BYTES))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
 
