@@ -3,10 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from services.registry.records import Candidate, CandidateQuery
+from services.registry.records import Candidate, CandidateQuery, Cycle
 from services.registry.store import Store
 
 PAGE = 500
+
+
+def scope_of(cycle: Cycle) -> str:
+    """Under what the store keeps how many of the cycle were asked for."""
+    return f"c{cycle.cycle}"
 
 
 async def pages(

@@ -1,7 +1,8 @@
 """What a run came to, cycle by cycle. The definitions are in docs/reference/metrics.md."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
@@ -9,8 +10,9 @@ from archloop.contracts.base import Frozen
 from archloop.contracts.spec import RunSpec
 from archloop.errors import NotFound
 from services.registry import measures
+from services.registry.paging import pages, scope_of
 from services.registry.rates import Answer, Rates, answers, rates
-from services.registry.records import Adapter, Candidate, CandidateQuery, Cycle, Status
+from services.registry.records import Adapter, Candidate, Cycle, Status
 from services.registry.store import Store
 
 
@@ -66,11 +68,12 @@ async def summarise(store: Store, run_id: str) -> Summary:
     cycles: list[CycleSummary] = []
     counted: list[Answer] = []
     for cycle in await store.cycles(run_id):
-        own = (await store.candidates(CandidateQuery(run_id=run_id, cycle=cycle.cycle))).items
+        seen, asked = _Seen(), await store.asked(run_id, scope_of(cycle))
+        async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
+            seen.add(page)
         before = cycles[-1].unique_total if cycles else 0
-        given = answers(own)
-        cycles.append(_cycle(cycle, own, rates(given, threshold), trained.get(cycle.cycle), before))
-        counted += given  # all that is kept of a cycle, for a run may be long and is looked at every second
+        cycles.append(_cycle(cycle, seen, rates(seen.answers, threshold), trained.get(cycle.cycle), before))
+        counted += seen.answers
     return Summary(
         **run.model_dump(include={"run_id", "reason", "created", "finished"}),
         status=run.status,
@@ -82,35 +85,57 @@ async def summarise(store: Store, run_id: str) -> Summary:
     )
 
 
-def _cycle(
-    cycle: Cycle, candidates: Sequence[Candidate], own: Rates, trained: Adapter | None, before: int
-) -> CycleSummary:
-    admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
-    families = Counter(judgement.family for judgement in admitted)
+@dataclass
+class _Seen:
+    """All that is kept of a cycle's candidates, for a run may be long and is looked at every second."""
+
+    answers: list[Answer] = field(default_factory=list)
+    evaluated: int = 0
+    judged: int = 0
+    unique: int = 0
+    families: Counter[str] = field(default_factory=Counter)
+    similarities: list[float] = field(default_factory=list)
+    times: dict[str, list[datetime]] = field(default_factory=dict)
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Some more of them."""
+        admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
+        self.answers += answers(candidates)
+        self.evaluated += sum(c.evaluation is not None for c in candidates)
+        self.judged += sum(c.judgement is not None for c in candidates)
+        self.unique += sum(c.admitted and c.novel for c in candidates)
+        self.families.update(judgement.family for judgement in admitted)
+        self.similarities += [judgement.similarity for judgement in admitted]
+        for step in ("generated", "evaluated", "judged"):
+            at = [t for c in candidates if (t := getattr(c, step)) is not None]
+            known = self.times.get(step, []) + at
+            self.times[step] = [min(known), max(known)] if known else []
+
+
+def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, before: int) -> CycleSummary:
     return CycleSummary(
         **dict(own),
         cycle=cycle.cycle,
         closed=cycle.closed is not None,
         adapter=cycle.adapter.adapter if cycle.adapter else None,
-        evaluated=sum(c.evaluation is not None for c in candidates),
-        judged=sum(c.judgement is not None for c in candidates),
-        unique_total=before + sum(c.admitted and c.novel for c in candidates),
-        families=dict(families.most_common()),
-        family_entropy_bits=measures.entropy_bits(families.values()),
-        median_similarity=median(j.similarity for j in admitted) if admitted else None,
+        evaluated=seen.evaluated,
+        judged=seen.judged,
+        unique_total=before + seen.unique,
+        families=dict(seen.families.most_common()),
+        family_entropy_bits=measures.entropy_bits(seen.families.values()),
+        median_similarity=median(seen.similarities) if seen.similarities else None,
         pairs=trained.pair_count if trained else None,
         loss_curve=trained.loss_curve if trained else (),
-        seconds=_seconds(cycle, candidates, trained),
+        seconds=_seconds(cycle, seen.times, trained),
     )
 
 
-def _seconds(cycle: Cycle, candidates: Sequence[Candidate], trained: Adapter | None) -> Seconds:
-    generated = [c.generated for c in candidates]
-    evaluated = [c.evaluated for c in candidates]
+def _seconds(cycle: Cycle, times: Mapping[str, Sequence[datetime]], trained: Adapter | None) -> Seconds:
+    generated, evaluated, judged = (times.get(step, ()) for step in ("generated", "evaluated", "judged"))
     return Seconds(
         generate=_span([cycle.opened], generated),
         evaluate=_span(generated, evaluated),
-        judge=_span(evaluated, [c.judged for c in candidates]),
+        judge=_span(evaluated, judged),
         train=_span([cycle.closed], [trained.trained if trained else None]),
         total=_span([cycle.opened], [cycle.closed, trained.trained if trained else None]),
     )
