@@ -1,7 +1,7 @@
 """The registry over HTTP: read what is recorded, follow it live, ask for runs and submit candidates.
 
-Reading is open to whoever reaches the port. Writing publishes messages, as any other system would, and needs
-the token where one is set.
+Reading is open to whoever reaches the port, but for code and data, which need a token where one is set. Writing
+publishes messages, as any other system would, and needs the token for it where one is set.
 """
 
 from collections.abc import Collection
@@ -25,6 +25,14 @@ from services.registry.api.ports import Ports, Publish
 from services.registry.counting import Counts
 from services.registry.records import Event
 from services.registry.store import Store
+
+_ANYWHERE = (
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 class _App(FastAPI):
@@ -59,7 +67,7 @@ def create(
         description=__doc__,
         docs_url=None,
         redoc_url=None,
-        responses=problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+        responses=problems.responses(*_ANYWHERE),
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.ports = Ports(store, blobs, publish, counts or Counts(), token, read_token, base_models)
