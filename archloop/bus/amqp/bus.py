@@ -66,7 +66,7 @@ class AmqpBus:
         if not await self._out.taking():
             raise BusUnavailable(f"{self._out.shown}: it takes no messages for now, for it is short of memory or disk")
         async with self._out.briefly():
-            wrong = await self._topology.look()
+            wrong = await self._topology.seen()
         if wrong:
             raise Gone(f"being made again, or to be mended: {'; '.join(wrong.values())}")
         if self._subscriptions and not self._in.open:

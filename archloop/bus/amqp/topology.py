@@ -84,12 +84,17 @@ class Topology:
     async def look(self) -> Mapping[str, str]:
         """What was found wrong, by name, and made again where that is allowed. Raises BusUnavailable."""
         async with self._looking:
-            now = asyncio.get_running_loop().time()
-            if self._looked is None or now - self._looked >= _FRESH_S:
-                found = {name: await self._seen_to(name, thing) for name, thing in list(self._declared.items())}
-                self._wrong = {name: problem for name, problem in found.items() if problem is not None}
-                self._looked = asyncio.get_running_loop().time()
+            found = {name: await self._seen_to(name, thing) for name, thing in list(self._declared.items())}
+            self._wrong = {name: problem for name, problem in found.items() if problem is not None}
+            self._looked = asyncio.get_running_loop().time()
             return self._wrong
+
+    async def seen(self) -> Mapping[str, str]:
+        """The same of a look that is not old. Raises BusUnavailable."""
+        now = asyncio.get_running_loop().time()
+        if self._looked is None or now - self._looked > 2 * self._look_s:
+            return await self.look()
+        return self._wrong
 
     async def _forever(self) -> None:
         while True:
@@ -107,24 +112,22 @@ class Topology:
 
     async def _seen_to(self, name: str, thing: _Declared) -> str | None:
         """Each by itself, so that one that cannot be mended does not keep the others from it."""
-        problem = None
         try:
-            await self._do(thing.require)
-        except Gone as error:
-            log.warning("gone from the broker, making it again", queue=name, error=str(error))
-            problem = str(error)
-        except BrokerRefused as error:
-            problem = None if thing.optional else str(error)
-        try:
-            await self._do(thing.make)  # bindings cannot be asked for
+            try:
+                await self._do(thing.require, thing.make)  # bindings, and how it is made, cannot be asked for
+            except Gone as error:
+                log.warning("gone from the broker, making it again", queue=name, error=str(error))
+                await self._do(thing.make)
+                return str(error)
         except BrokerRefused as error:
             return None if thing.optional else str(error)
-        return problem
+        return None
 
     async def _make(self, name: str, thing: _Declared) -> None:
         await self._do(thing.make)
         self._declared[name] = thing
 
-    async def _do(self, step: _Step) -> None:
+    async def _do(self, *steps: _Step) -> None:
         async with self._link.briefly() as channel, asyncio.timeout(self._link.timeout_s):
-            await step(channel)
+            for step in steps:
+                await step(channel)
