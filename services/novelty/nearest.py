@@ -1,24 +1,17 @@
-"""The nearest of the entries that a search offers, compared in the order in which they are likely to be it."""
+"""The nearest entry, compared in the order in which they are likely to be it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
+from services.novelty.blocks import LARGEST, Block
 from services.novelty.kept import Entries, Entry
-from services.novelty.search import Query, Rows, Search
+from services.novelty.search import Query, Scan, ranked
 from services.novelty.shingles import jaccard
 
-_COMPARED = 8
-_AT_ONCE = 32
-_AS_NEAR_AS_CAN_BE = 0.98
-
-
-class Part(NamedTuple):
-    """The search in a stretch of the order of judgement, which begins at a position."""
-
-    base: int
-    search: Search
+_COMPARED = 4
+_AT_ONCE = 16
+_FEW = 1 << 14
+"""So many are looked at all at once."""
 
 
 class Found(NamedTuple):
@@ -30,44 +23,54 @@ class Found(NamedTuple):
 
 
 class Comparison:
-    """Of one entry with those of the parts; none is compared twice."""
+    """Of one entry with those of some blocks; none is compared twice."""
 
-    def __init__(self, entry: Entry, query: Query, parts: Sequence[Part], entries: Entries) -> None:
-        self._entry, self._query, self._parts, self._entries = entry, query, parts, entries
+    def __init__(self, entry: Entry, query: Query, blocks: Sequence[Block], entries: Entries) -> None:
+        self._entry, self._query, self._blocks, self._entries = entry, query, blocks, entries
         self._compared: set[int] = set()
         self._best: Found | None = None
 
     def nearest(self) -> Found | None:
-        """The nearest; at or above the threshold if any entry is. None if there are no entries in scope."""
-        self._compare(self._ranked(lambda search: search.close())[:_COMPARED])
-        if self._best is None or self._best.similarity < _AS_NEAR_AS_CAN_BE:
-            self._compare(self._ranked(lambda search: search.alike())[:_COMPARED])
-        if not self._is_near():
-            self._compare_until_near(self._ranked(lambda search: search.possible()))
-        if self._best is None:
-            self._compare(self._ranked(lambda search: search.first())[:1])
+        """The nearest; at or above the threshold if any entry is. None if there are no entries in scope.
+
+        Sets whose sizes differ by too much are not alike: only if no near copy is found are they looked at, and of
+        these only such as may be nearer than what was found.
+        """
+        threshold = self._query.threshold
+        few = sum(block.length for block in self._blocks) <= _FEW
+        least, most = self._sizes(0 if few else threshold)
+        scans = self._scans(least, most)
+        self._compare(ranked([scan.likely() for scan in scans], self._query)[:_COMPARED])
+        if self._similarity < threshold:
+            self._compare_until_near(ranked([scan.possible() for scan in scans], self._query))
+        if self._similarity < threshold:
+            smallest, largest = self._sizes(self._similarity)
+            scans = [*self._scans(smallest, least), *self._scans(most, largest)]
+            self._compare(ranked([scan.likely() for scan in scans], self._query)[:_COMPARED])
         return self._best
 
-    def _is_near(self) -> bool:
-        return self._best is not None and self._best.similarity >= self._query.threshold
+    @property
+    def _similarity(self) -> float:
+        return self._best.similarity if self._best else 0.0
 
-    def _compare_until_near(self, positions: Sequence[int]) -> None:
-        for start in range(0, len(positions), _AT_ONCE):
-            self._compare(positions[start : start + _AT_ONCE])
-            if self._is_near():
+    def _sizes(self, similarity: float) -> tuple[int, int]:
+        """From which to below which size a set may be as similar."""
+        size = self._query.like.size
+        return int(size * similarity), int(min(size / similarity + 2, LARGEST)) if similarity else LARGEST
+
+    def _scans(self, least: int, most: int) -> list[Scan]:
+        stretches = [block.between(least, most) for block in self._blocks]
+        return [Scan(stretch, self._query) for stretch in stretches if stretch.length]
+
+    def _compare_until_near(self, places: Sequence[int]) -> None:
+        for start in range(0, len(places), _AT_ONCE):
+            self._compare(places[start : start + _AT_ONCE])
+            if self._similarity >= self._query.threshold:
                 break
 
-    def _compare(self, positions: Sequence[int]) -> None:
-        self._compared.update(positions)
-        for kept in self._entries.kept(positions):
+    def _compare(self, places: Sequence[int]) -> None:
+        new = [place for place in places if place not in self._compared]
+        self._compared.update(new)
+        for kept in self._entries.kept(new):
             found = Found(jaccard(kept.shingles, self._entry.shingles), -kept.position, kept.candidate)
             self._best = max(found, self._best or found)
-
-    def _ranked(self, rows_of: Callable[[Search], Rows]) -> list[int]:
-        """Positions that were not compared yet; first where the signatures agree most, of these the earliest."""
-        rows = [rows_of(part.search) for part in self._parts]
-        sketches = [part.search.facts.sketches[found] for part, found in zip(self._parts, rows, strict=True)]
-        differing = np.count_nonzero(np.concatenate(sketches) != self._query.sketch, axis=1)
-        positions = np.concatenate([found + part.base for part, found in zip(self._parts, rows, strict=True)])
-        ranked = positions[np.lexsort((positions, differing))].tolist()
-        return [position for position in ranked if position not in self._compared]

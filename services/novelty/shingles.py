@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 Shingles = NDArray[np.uint64]
 Signature = NDArray[np.uint32]
 Sketch = NDArray[np.uint8]
+Parities = NDArray[np.uint64]
+WORDS = 16
+"""So long is a parity sketch."""
+
+CLASSES = 64 * WORDS
+GLIMPSE = WORDS // 2
+"""So many of its words are looked at in all entries."""
+
 SCHEME = "affine32"
 
+_CLASS = np.uint64(64 - CLASSES.bit_length() + 1)
 _MULTIPLIER = 0x9E3779B97F4A7C15
 
 
@@ -56,6 +65,12 @@ def _empty(permutations: int) -> MinHash:
 def sketch_of(signature: Signature) -> Sketch:
     """A quarter of a signature, for estimates: b-bit MinHash with 8 bits (Li and König, 2010)."""
     return signature.astype(np.uint8)
+
+
+def parities_of(of: Shingles) -> Parities:
+    """Of which classes of shingles the set has an odd number: an odd sketch (Mitzenmacher, Pagh and Pham, 2014)."""
+    counts = np.bincount((of >> _CLASS).astype(np.int64), minlength=CLASSES)
+    return np.packbits(counts.astype(np.uint8) & 1, bitorder="little").view(np.uint64)
 
 
 def _hash(token: str) -> int:
