@@ -17,7 +17,7 @@ from services.registry.records import utc_now
 
 log = structlog.get_logger(__name__)
 
-_LAST_WORDS_S = 4.0
+_LAST_WORDS_S = 3.0
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,11 @@ async def tick(consumer: Consumer, controller: Controller, store: Store) -> None
     While messages wait or one is in hand, what a run seems to lack may be among them, and to ask for it again would
     only make more of them: it is then as late as when the last message that came back to us was said.
     """
-    if not await consumer.bus.depth(consumer.queue):
+    behind = await consumer.bus.depth(consumer.queue)
+    if not behind:
         controller.horizon = utc_now()
         controller.caught_up = controller.caught_up or not controller.lasting
-    now, busy = controller.horizon, await _busy(consumer.bus, controller)
+    now, busy = controller.horizon, await _busy(consumer.bus, controller, behind)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def look(run_id: str) -> None:
@@ -61,10 +62,10 @@ async def tick(consumer: Consumer, controller: Controller, store: Store) -> None
     await asyncio.gather(*map(look, due))
 
 
-async def _busy(bus: Bus, controller: Controller) -> frozenset[Step]:
+async def _busy(bus: Bus, controller: Controller, behind: int) -> frozenset[Step]:
     """The steps for which requests wait."""
     waiting = {step: await _ready(bus, queue) for step, queue in _ANSWERED_IN.items()}
-    controller.pace(waiting["generation"] + waiting["evaluation"])
+    controller.pace(waiting["generation"] + waiting["evaluation"], waiting["judgement"] + behind)
     return frozenset(step for step, count in waiting.items() if count)
 
 

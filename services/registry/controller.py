@@ -125,10 +125,10 @@ class Controller:
         conversation = self._conversations.get(run_id)
         return self.caught_up if conversation is None else conversation.quiet(now)
 
-    def pace(self, waiting: int) -> None:
-        """So many requests wait for a worker: the runs that are too large to be asked for at once go by that."""
+    def pace(self, waiting: int, behind: int) -> None:
+        """Requests wait for workers, and answers for us: runs that are too large to be asked for at once go by that."""
         for conversation in self._conversations.values():
-            conversation.window.pace(waiting)
+            conversation.window.pace(waiting, behind)
 
     def ended(self, run_id: str) -> None:
         """The run is over."""

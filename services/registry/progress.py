@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from services.registry.records import Step
 
 NARROW = 16  # candidates under way to begin with where a cycle is too large to be asked for at once
-_CROWDED = 16  # requests that wait for a worker: more would only keep other runs waiting
+_CROWDED = 16  # messages that wait: more of them would only keep other runs waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class Window:
     """How many candidates of a run may be under way, so that workers are busy and queues are short.
 
     What is too large to be asked for at once begins narrow. The window widens while no request waits for a worker,
-    and narrows while many do. Where a budget counts it stays narrow, and what waits for its verdict is under way too.
+    and narrows while many do, or while the registry itself keeps others waiting. Where a budget counts it stays
+    narrow, and what waits for its verdict is under way too.
     """
 
     most: int
@@ -75,9 +76,9 @@ class Window:
         room = max(0, min(left, width - under_way))
         return room if room == left or self.metered or room >= width // 4 else 0
 
-    def pace(self, waiting: int) -> None:
-        """So many requests wait for a worker now."""
-        if waiting == 0:
-            self.width = min(self.most, 2 * self.width)
-        elif waiting > _CROWDED:
+    def pace(self, waiting: int, behind: int = 0) -> None:
+        """So many requests wait for a worker now, and so many answers wait for novelty and the registry."""
+        if waiting + behind > _CROWDED:
             self.width = max(min(NARROW, self.most), self.width // 2)
+        elif waiting == 0:
+            self.width = min(self.most, 2 * self.width)

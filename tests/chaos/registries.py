@@ -64,7 +64,7 @@ class Registries:
             "MAKE_BUCKET": "true",
             "TOKEN": TOKEN,
             "TICK_S": 0.5,
-            "LEASE_S": 4,
+            "LEASE_S": 6,
             **settings,
         }
         self._env = without_settings() | {f"ARCHLOOP_REGISTRY_{k}": str(v) for k, v in own.items()}

@@ -63,6 +63,13 @@ def test_a_window_widens_while_nothing_waits_and_narrows_while_much_does() -> No
     assert widths == [32, 64, 100, 100, 100, 50, 25, 16, 16, 32]
 
 
+@pytest.mark.parametrize(("waiting", "behind", "width"), [(0, 0, 64), (0, 16, 64), (0, 17, 16), (9, 9, 16), (9, 5, 32)])
+def test_a_registry_that_is_behind_asks_for_less_though_workers_are_idle(waiting: int, behind: int, width: int) -> None:
+    window = Window(256, width=32)
+    window.pace(waiting, behind)
+    assert window.width == width
+
+
 @pytest.mark.parametrize("most", [1, 3, 15, 16, 40])
 def test_no_window_is_wider_than_the_setting_or_nothing(most: int) -> None:
     window = Window(most)
