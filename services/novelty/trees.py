@@ -4,7 +4,6 @@ Contexts, operators and annotations are left out: nobody asks for them, and they
 """
 
 import ast
-from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -35,11 +34,11 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 def walk(root: ast.AST) -> Iterator[ast.AST]:
     """The node and all below it, breadth first."""
-    queue = deque((root,))
-    while queue:
-        node = queue.popleft()
+    queue = [root]
+    for node in queue:
         yield node
-        queue.extend(children(node))
+        if _FIELDS[type(node)]:
+            queue += children(node)
 
 
 @lru_cache(maxsize=128)
@@ -50,23 +49,22 @@ def nodes(root: ast.AST) -> tuple[ast.AST, ...]:
 
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes right below, in order of reading."""
-    found: list[ast.AST] = []
+    found: list[object] = []
     for name in _FIELDS[type(node)]:
         value = getattr(node, name, None)
-        if isinstance(value, ast.AST):
+        if type(value) is list:
+            found += value
+        else:
             found.append(value)
-        elif type(value) is list:
-            found += [part for part in value if isinstance(part, ast.AST)]
-    return found
+    return [part for part in found if isinstance(part, ast.AST)]
 
 
 def statements(root: ast.AST) -> Iterator[ast.AST]:
     """The node and every statement, handler and case below it, breadth first."""
-    queue = deque((root,))
-    while queue:
-        node = queue.popleft()
+    queue = [root]
+    for node in queue:
         yield node
         for name in _BLOCKS:
             block = getattr(node, name, None)
             if type(block) is list:
-                queue.extend(block)
+                queue += block

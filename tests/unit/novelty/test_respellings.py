@@ -25,6 +25,7 @@ SEEDS, PARTS, DRAWS, K, THRESHOLD = 112, 8, 2, 7, 0.85
 
 class Network(NamedTuple):
     source: str
+    dump: str
     tokens: tuple[str, ...]
     shingles: Shingles
 
@@ -34,14 +35,20 @@ def network(seed: int) -> Network:
     families = sorted(FAMILIES)
     source = write(random.Random(seed), families[seed % len(families)], mix=Mix(flawed=0.0)).code
     tokens = normalise(source)
-    return Network(source, tokens, shingles(tokens, K))
+    return Network(source, ast.dump(ast.parse(source)), tokens, shingles(tokens, K))
+
+
+def respelt(respelling: Respelling, seed: int, draw: int) -> str | None:
+    """None where the network gives the program nothing to do."""
+    known = network(seed)
+    source = respelling(ast.parse(known.source), random.Random(1000 * draw + seed))
+    return None if source is None or ast.dump(ast.parse(source)) == known.dump else source
 
 
 def verdicts(respelling: Respelling, seed: int, draw: int) -> str | None:
     """`exact`, `near` or `novel`, by brute force; None where the network gives the program nothing to do."""
-    known = network(seed)
-    source = respelling(ast.parse(known.source), random.Random(1000 * draw + seed))
-    if source is None or ast.dump(ast.parse(source)) == ast.dump(ast.parse(known.source)):
+    known, source = network(seed), respelt(respelling, seed, draw)
+    if source is None:
         return None
     tokens = normalise(source)
     if tokens == known.tokens:
@@ -70,7 +77,7 @@ def test_other_networks_are_no_exact_copies(part: int) -> None:
 
 def test_every_program_found_something_to_do() -> None:
     for respelling in (*SAME, *OTHER):
-        assert any(verdicts(respelling, seed, 0) for seed in range(24)), respelling.__name__
+        assert any(respelt(respelling, seed, 0) for seed in range(24)), respelling.__name__
 
 
 def test_the_table_of_signatures_is_that_of_the_installed_torch() -> None:
