@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 
 import structlog
 
@@ -18,6 +19,7 @@ from services.registry.records import utc_now
 log = structlog.get_logger(__name__)
 
 _LAST_WORDS_S = 3.0
+_HANDOVER_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Active:
         self.leadership, self._make, self._controller = leadership, speaker, controller
         self._subscription: Subscription | None = None
         self.speaker: Speaker | None = None
-        self._handled = 0
+        self._handled, self._began = 0, 0.0
         self._enough: int | None = None
 
     @property
@@ -60,6 +62,8 @@ class Active:
         if self.speaker is None:
             return False
         bus, queue = self.speaker.bus, self.speaker.queue
+        if not self.leadership.first and monotonic() - self._began < _HANDOVER_S:
+            return False  # whoever led has a moment for what is in hand after its consumer has ended
         if self._enough is None and await bus.consumers(queue) <= 1:
             self._enough = self._handled + await bus.depth(queue)
         return self._enough is not None and self._handled >= self._enough
@@ -79,7 +83,7 @@ class Active:
     async def _begin(self) -> None:
         self._controller.forget()
         self._controller.caught_up = False
-        self._controller.horizon = utc_now()
+        self._controller.horizon, self._began = utc_now(), monotonic()
         self.speaker, self._handled, self._enough = self._make(), 0, None
         self._subscription = await self.speaker.start(partial(self._counted, self.speaker))
 

@@ -21,6 +21,10 @@ class Leadership(Protocol):
     def leading(self) -> bool:
         """Now. What is said is said only while that is so."""
 
+    @property
+    def first(self) -> bool:
+        """Whether nobody led before."""
+
     async def campaign(self) -> None:
         """Keep the lease, or take it where nobody keeps it. Raises Unavailable."""
 
@@ -31,7 +35,7 @@ class Leadership(Protocol):
 class Alone:
     """Nobody else can be there, as what is said does not leave this process."""
 
-    leading = True
+    leading = first = True
 
     async def campaign(self) -> None:
         """See the port."""
@@ -52,6 +56,7 @@ class Leased:
         self._name = uuid.uuid4().hex
         self._seen: Lease | None = None
         self._since, self._until = clock(), float("-inf")
+        self.first = False
 
     @property
     def leading(self) -> bool:
@@ -71,6 +76,7 @@ class Leased:
             return
         self._seen, self._until = taken, began + self._lease_s
         if not led:
+            self.first = taken.beat == 1
             log.info("this registry leads now", lease=taken.beat)
 
     async def resign(self) -> None:
