@@ -58,10 +58,10 @@ class InstantTuner:
 
 
 class Writer(Generator):
-    """What it writes can be read by novelty, and told apart."""
+    """What it writes can be read by novelty, and told apart. It does not depend on what an adapter is called."""
 
     async def handle(self, message: GenerationRequested) -> Sequence[Message]:
-        (said,) = await super().handle(message)
+        (said,) = await super().handle(message.model_copy(update={"adapter": None}))
         assert isinstance(said, CandidateGenerated)
         layer = (said.code.text or "").replace(" ", "_")
         lines = "".join(f"        x = self.{layer}_{number}(x)\n" for number in range(8))
