@@ -40,11 +40,15 @@ class RegistryHandler:
             check(message.spec, self._base_models)
         elif message.run_uid is not None or isinstance(message, CandidateMessage):
             run = await self._store.run(message.run_id)
-            if message.run_uid is not None and (run is None or run.uid != message.run_uid):
-                log.warning("dropped: of a run that is not on record", name=message.name)
+            if _is_of_another(message, run):
                 return []
             _check_place(message, run)
-        recorded = await self._store.record(message, now)
+        try:
+            recorded = await self._store.record(message, now)
+        except NotFound:
+            if await self._forgotten(message):  # the database was emptied just now
+                return []
+            raise
         if isinstance(message, RunFinished):
             self._controller.ended(message.run_id)
             return []
@@ -53,6 +57,17 @@ class RegistryHandler:
         if turns or _counts(message, run) or self._controller.wants(message.run_id):
             return await self._controller.look(message.run_id, now)
         return []
+
+    async def _forgotten(self, message: Message) -> bool:
+        return _is_of_another(message, await self._store.run(message.run_id))
+
+
+def _is_of_another(message: Message, run: Run | None) -> bool:
+    """Whether it says that it is of a run that is not on record: the database was emptied since."""
+    if message.run_uid is None or (run is not None and run.uid == message.run_uid):
+        return False
+    log.warning("dropped: of a run that is not on record", name=message.name)
+    return True
 
 
 def _counts(message: Message, run: Run | None) -> bool:
