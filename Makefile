@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run up down test lint types docs clean
+.PHONY: help setup demo run up down test thorough lint types docs clean
 
 help: ## What there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ down: ## Stop the deployment; its data stay
 
 test: $(READY) ## All tests, on two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+thorough: $(READY) ## The tests, and those members of slow kinds that `make test` leaves out
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --thorough
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .

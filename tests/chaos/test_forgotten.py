@@ -64,7 +64,14 @@ OTHERS = {
 
 
 @REAL
-@pytest.mark.parametrize(("other", "when"), [*((other, 8) for other in OTHERS), ("another seed", 2)])
+@pytest.mark.parametrize(
+    ("other", "when"),
+    [
+        ("the same spec", 8),
+        ("another seed", 2),
+        *(pytest.param(other, 8, marks=pytest.mark.thorough) for other in [*OTHERS][1:]),
+    ],
+)
 async def test_a_run_of_the_name_after_the_database_was_emptied_is_as_on_empty_servers(
     made: Callable[[str], Forgetful], other: str, when: int
 ) -> None:
