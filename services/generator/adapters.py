@@ -94,8 +94,11 @@ class AdapterManager:
                 return
 
     def _serving(self, ref: AdapterRef) -> bool:
+        """An adapter is what its manifest's hash says, wherever the manifest lies."""
         version = self._active.get(ref.adapter)
-        return version is not None and version.ref == ref and version.state is State.ACTIVE
+        if version is None or version.state is not State.ACTIVE:
+            return False
+        return version.ref.manifest.sha256 == ref.manifest.sha256
 
     async def _bring_up(self, ref: AdapterRef) -> None:
         if ref in self._rejected:

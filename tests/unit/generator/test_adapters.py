@@ -244,6 +244,22 @@ async def test_one_of_the_name_that_cannot_be_served_leaves_the_first_where_it_i
     assert backend.loaded.keys() == {"code-v1"}
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"manifest": {"key": "elsewhere/adapter.json"}}, {"manifest": {"bytes": 7}}, {"base_model": "another"}],
+    ids=["another key", "other bytes", "another base model"],
+)
+async def test_the_same_manifest_told_otherwise_is_the_adapter_that_is_served(manager, backend, publisher, changed):
+    ref = await publisher.publish("run-c0")
+    await manager.ensure(ref)
+    manifest = ref.manifest.model_copy(update=changed.get("manifest", {}))
+    told = ref.model_copy(update={"base_model": changed.get("base_model", ref.base_model), "manifest": manifest})
+    folder = backend.loaded["run-c0"]
+    await manager.ensure(told)
+    assert told != ref
+    assert (backend.loaded, folder.is_dir()) == ({"run-c0": folder}, True)
+
+
 async def test_what_a_server_has_of_an_earlier_run_under_the_name_is_replaced(manager, publisher, backend, tmp_path):
     backend.loaded["code-v1"] = tmp_path / "of an earlier run"
     sound = backend.proof
