@@ -32,7 +32,7 @@ def killed_after_the_first_tuning(preset: Path, directory: Path) -> None:
 
 def test_a_corrupt_adapter_stops_the_run_by_name_and_hash_and_once_restored_the_run_ends(tmp_path: Path) -> None:
     directory = tmp_path / "run"
-    killed_after_the_first_tuning(small_preset(tmp_path, cycles=3), directory)
+    killed_after_the_first_tuning(small_preset(tmp_path, cycles=2), directory)
     sound = (directory / ADAPTER).read_bytes()
     (directory / ADAPTER).write_bytes(sound[:-1] + bytes([sound[-1] ^ 255]))
     before = recorded(directory)

@@ -177,6 +177,7 @@ def test_one_epoch_is_compared_with_more_and_with_another_seed(run) -> None:
     assert base == {name: recorded_accuracies[name] for name in base}
 
 
+@pytest.mark.thorough
 def test_a_run_done_again_by_another_secret_is_not_held_to_the_digit(run, tmp_path) -> None:
     directory, _ = run
     settings = {HELDOUT_SETTING: "another secret that nobody has published"}
@@ -190,6 +191,7 @@ def test_a_run_done_again_by_another_secret_is_not_held_to_the_digit(run, tmp_pa
     assert json.loads((tmp_path / "again/manifest.json").read_text())["heldout_id"] != HELDOUT.id
 
 
+@pytest.mark.thorough
 def test_a_run_that_goes_on_by_another_secret_says_so(run, tmp_path) -> None:
     directory, _ = run
     shutil.copytree(directory, tmp_path / "moved")
