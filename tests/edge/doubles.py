@@ -34,6 +34,7 @@ class _Loop:
     def __init__(self, directory: Path, store: SqliteStore) -> None:
         self.store, self._lot = store, ParkingLot(directory / "parked")
         self.bus = self
+        self.rejected: list[Any] = []
 
     async def request(self, run_id: str, spec: Any) -> None:
         await self.store.record(RunRequested(run_id=run_id, spec=spec), datetime.now(UTC))
