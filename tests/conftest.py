@@ -1,5 +1,7 @@
 """Options and servers that all tests share. Helpers are in tests/support.py."""
 
+import gc
+
 import pytest
 
 from services.evaluator.secret import PUBLISHED
@@ -28,6 +30,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all that they import are there to stay: no collection of garbage has to look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

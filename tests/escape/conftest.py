@@ -1,6 +1,7 @@
 """The arena that the escape tests share."""
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -45,6 +46,8 @@ async def arena(_secret):
         skip_or_fail(str(error))
     assert sandbox.level.strength >= SandboxLevel.NAMESPACES.strength
     assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
+    gc.collect()
+    gc.freeze()  # each test has the garbage collected, which takes the longer the more there is to look at
     yield Arena(evaluator, sandbox, witness)
     await sandbox.close()
     await evaluator.close()
