@@ -28,8 +28,9 @@ async def main() -> None:
         await exchange.publish(message, "run.requested")
         async for heard in queue.iterator(no_ack=True):
             said = json.loads(heard.body)["data"]
-            if said.pop("run_id") == run:
-                print(heard.routing_key, *(f"{name}={value}" for name, value in said.items()))
+            if said["run_id"] == run:
+                told = [f"{name}={value}" for name, value in said.items() if name not in ("run_id", "run_uid")]
+                print(heard.routing_key, *told)
                 if heard.routing_key == "run.finished":
                     return
 
