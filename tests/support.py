@@ -5,10 +5,12 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import pytest
 
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -23,6 +25,14 @@ protocol: digits
 base_model: tiny
 selection: {{threshold: 0.15, fallback_threshold: 0.12, minimum: 2}}
 """
+
+
+def sampled(members: Iterable[str], every: int) -> list[Any]:
+    """Parameters: every so many of a kind's members, from the first on; the others are for `--thorough`."""
+    return [
+        member if place % every == 0 else pytest.param(member, marks=pytest.mark.thorough)
+        for place, member in enumerate(members)
+    ]
 
 
 def small_preset(folder: Path, *, cycles: int = 2, candidates: int = 8, seed: int = 5) -> Path:

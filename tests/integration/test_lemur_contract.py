@@ -10,6 +10,7 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ZygoteSandbox
 from tests.integration.lemur_contract import DRAWN, HEAD, TRAINED, WILFUL, changed
+from tests.support import sampled
 from tests.unit.evaluator.support import GOOD, HELDOUT, ROOMY, TINY, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -51,7 +52,7 @@ async def test_a_wish_that_suits_is_kept_and_one_that_does_not_is_recorded(evalu
     assert (found.precision, found.memory_format) == kept
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", sampled(DRAWN, 3))
 async def test_the_same_source_scores_the_same_in_every_service(evaluator, name):
     """Each network tells what it drew, as its number of parameters; the services are two fork servers."""
     code = changed(
