@@ -31,11 +31,11 @@ up: .env ## The whole deployment in containers, from this checkout
 down: ## Stop the deployment; its data stay
 	docker compose down
 
-test: $(READY) ## All tests, on two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(READY) ## The tests, on three processes: many of them wait for servers
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 thorough: $(READY) ## The tests, and those members of slow kinds that `make test` leaves out
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --thorough
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --thorough
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .
