@@ -12,7 +12,7 @@ __all__ = ["broker_url", "mongo_url", "mortal_broker", "s3"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=3, help="SIGKILLs in the chaos tests")
+    parser.addoption("--kills", type=int, default=2, help="SIGKILLs in the chaos tests")
     parser.addoption("--away", type=float, default=12, help="seconds without a broker, in the test of the services")
     parser.addoption("--broker-kills", type=int, default=1, help="of the broker, in the chaos test of the services")
     parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")

@@ -12,6 +12,7 @@ from archloop.contracts.spec import RunSpec
 from tests.chaos.forgetful import Forgetful
 from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
+from tests.support import sampled
 from tests.unit.registry.world import RUN, spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -68,7 +69,7 @@ OTHERS = {
     ("other", "when"),
     [
         ("the same spec", 8),
-        ("another seed", 2),
+        pytest.param("another seed", 2, marks=pytest.mark.thorough),
         *(pytest.param(other, 8, marks=pytest.mark.thorough) for other in [*OTHERS][1:]),
     ],
 )
@@ -111,7 +112,7 @@ DAMAGES: dict[str, Callable[[Forgetful], None]] = {
 
 
 @NONE
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", sampled(DAMAGES, 3))
 async def test_damaged_pairs_are_made_again_from_the_rows(made: Callable[[str], Forgetful], damage: str) -> None:
     expected = await undisturbed(made, ASKED)
     stage = made("damaged")

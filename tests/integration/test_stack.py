@@ -51,6 +51,7 @@ def test_every_service_tells_how_it_does(stack: Stack) -> None:
     assert {stack.health(service, "livez").status for service in SERVICES} == {200}
 
 
+@pytest.mark.thorough
 def test_services_sit_out_a_broker_that_is_away_and_go_on_within_seconds(
     stack: Stack, mortal_broker: RabbitMQ, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
