@@ -92,6 +92,7 @@ def test_resuming_a_finished_run_changes_nothing(run) -> None:
     assert recorded(directory) == before
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_candidates_and_scores(run, tmp_path: Path) -> None:
     directory, summary = run
     again = tmp_path / "again"
@@ -152,6 +153,7 @@ def test_what_came_out_otherwise_is_named(run, tmp_path) -> None:
     assert line.startswith("cycle 1, no. 3: candidates ")
 
 
+@pytest.mark.thorough
 def test_architectures_are_scored_under_another_protocol_and_once_only(run) -> None:
     directory, summary = run
     for _ in range(2):
@@ -165,6 +167,7 @@ def test_architectures_are_scored_under_another_protocol_and_once_only(run) -> N
     assert "accuracy under mnist5k" in (directory / "transfer.html").read_text()
 
 
+@pytest.mark.thorough
 def test_one_epoch_is_compared_with_more_and_with_another_seed(run) -> None:
     directory, _ = run
     result = archloop("proxy", directory, "--epochs", 2, "--seed", 1, "--sample", 4)
