@@ -23,7 +23,7 @@ class Asking:
         """How far the cycle is."""
         known = self._conversation.open
         if known is None or known.cycle.cycle != cycle.cycle:
-            front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
+            front = await self._front(cycle, await self._store.asked(self._look.run_id, scope_of(cycle)))
             before = await self.before(cycle)
             known = OpenCycle(cycle, front, self._wanted(before), before, await self.spent(cycle))
             self._conversation.open = known
@@ -150,7 +150,7 @@ class Asking:
         start, room = known.front.asked, self._conversation.window.room(known.front, known.wanted)
         if not room:
             return
-        if not await self._store.claim(self._look.run.uid, scope_of(known.cycle), start, start + room):
+        if not await self._store.claim(self._look.run_id, scope_of(known.cycle), start, start + room):
             raise Unavailable(f"run {self._look.run_id}: another registry has asked for what comes next")
         known.front.asked = start + room
         fresh = dict.fromkeys(range(start, start + room))

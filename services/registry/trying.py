@@ -45,7 +45,7 @@ class Trying:
         scope = trial.scope(adapter)
         known = self._conversation.trials.get(scope)
         if known is None:
-            asked = await self._store.asked(self._look.run.uid, scope)
+            asked = await self._store.asked(self._look.run_id, scope)
             known = self._conversation.trials.setdefault(scope, Trial(Front(asked), wanted))
             await self._check(known, adapter)
         elif self._look.silent and known.valid_rate is None:
@@ -72,7 +72,7 @@ class Trying:
         start, room = known.front.asked, self._conversation.window.room(known.front, known.wanted)
         if not room:
             return
-        if not await self._store.claim(self._look.run.uid, trial.scope(adapter), start, start + room):
+        if not await self._store.claim(self._look.run_id, trial.scope(adapter), start, start + room):
             raise Unavailable(f"run {self._look.run_id}: another registry has asked for what comes next")
         known.front.asked = start + room
         for index in range(start, start + room):
