@@ -35,7 +35,7 @@ test: $(READY) ## The tests, on three processes: many of them wait for servers
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 thorough: $(READY) ## The tests, and those members of slow kinds that `make test` leaves out
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --thorough
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "thorough or not thorough"
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .

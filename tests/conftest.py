@@ -18,18 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
     parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")
-    parser.addoption("--thorough", action="store_true", help="further members of kinds that take minutes, too")
     parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only `--thorough` asks for."""
-    if config.getoption("--thorough"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("thorough")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
 
 
 def pytest_collection_finish() -> None:

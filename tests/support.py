@@ -28,7 +28,7 @@ selection: {{threshold: 0.15, fallback_threshold: 0.12, minimum: 2}}
 
 
 def sampled(members: Iterable[str], every: int) -> list[Any]:
-    """Parameters: every so many of a kind's members, from the first on; the others are for `--thorough`."""
+    """Parameters: every so many of a kind's members, from the first on; the others are for `make thorough`."""
     return [
         member if place % every == 0 else pytest.param(member, marks=pytest.mark.thorough)
         for place, member in enumerate(members)

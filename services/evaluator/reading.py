@@ -106,7 +106,7 @@ def read(result: JobResult, limits: Limits, *, count: int | None, classes: int) 
     a forbidden system call is one at any time.
     """
     sent, ended = _sent(result.frames), _ended(result, limits)
-    if sent.verdict is None or (ended is not None and result.signal == signal.SIGSYS):
+    if sent.verdict is None or result.signal == signal.SIGSYS:
         outcome, detail = ended or (Outcome.CRASHED, "ended without a valid answer")
         return Reading(outcome, sent.stage, detail)
     if ended is None and sent.cut:

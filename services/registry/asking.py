@@ -3,7 +3,6 @@
 from functools import reduce
 
 from archloop.contracts.base import Message
-from archloop.errors import Unavailable
 from services.registry import requests
 from services.registry.budget import Spent, exhausted
 from services.registry.conversation import Key, OpenCycle, key_for, key_of
@@ -92,7 +91,8 @@ class Asking:
         return spec.candidates if allowed is None else max(0, min(spec.candidates, allowed - before.candidates))
 
     async def _again(self, known: OpenCycle) -> None:
-        unsaid = await self._unsaid(known)
+        claimed = (requests.generation(self._look.run, known.cycle, index) for index in known.front.working)
+        unsaid = await self._look.unsaid(claimed)
         for each in known.front.owed():
             if each.step == "generation":
                 message = requests.generation(self._look.run, known.cycle, each.index)
@@ -101,13 +101,6 @@ class Asking:
                 await self._evaluation(known, each)
             elif self._due(known, each):
                 self._conversation.sweep = self._conversation.sweep or 0
-
-    async def _unsaid(self, known: OpenCycle) -> set[str]:
-        """The requests that are claimed, and not known to have been made."""
-        if not self._look.first:
-            return set()
-        ids = [requests.generation(self._look.run, known.cycle, index).id for index in known.front.working]
-        return set(ids) if self._look.circumstances.anew else await self._store.unsaid(ids)
 
     async def _evaluation(self, known: OpenCycle, each: Owed) -> None:
         if not self._due(known, each):
@@ -147,14 +140,12 @@ class Asking:
             self._look.append(message, counts=candidate.index not in blocked)
 
     async def _onwards(self, known: OpenCycle) -> None:
-        start, room = known.front.asked, self._conversation.window.room(known.front, known.wanted)
+        room = self._conversation.window.room(known.front, known.wanted)
         if not room:
             return
-        if not await self._store.claim(self._look.run_id, scope_of(known.cycle), start, start + room):
-            raise Unavailable(f"run {self._look.run_id}: another registry has asked for what comes next")
-        known.front.asked = start + room
-        fresh = dict.fromkeys(range(start, start + room))
-        async for page in pages(self._store, self._look.run_id, known.cycle.cycle, start + room, start):
+        claimed = await self._look.claimed(scope_of(known.cycle), known.front, room)
+        fresh = dict.fromkeys(claimed)
+        async for page in pages(self._store, self._look.run_id, known.cycle.cycle, claimed.stop, claimed.start):
             for candidate in page:
                 fresh.pop(candidate.index or 0)
                 known.front.heard(candidate.index or 0, candidate.awaits)

@@ -70,7 +70,7 @@ async def _busy(bus: Bus, controller: Controller, behind: int) -> frozenset[Step
 
 
 async def _ready(bus: Bus, queue: Queue) -> int:
-    """None where that cannot be told, which must not hold up the runs."""
+    """0 where that cannot be told, which must not hold up the runs."""
     try:
         return await bus.ready(queue)
     except ArchloopError as error:

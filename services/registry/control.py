@@ -1,9 +1,15 @@
 """The part of the store that is the run controller's own: who leads, how far was asked, what is still open."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from services.registry.records import Step
+
+
+def still_open(unsettled: Mapping[int, Step], there: Container[int], below: int) -> dict[int, Step]:
+    """In the order of indices: what is awaited of those that are there, and that the others are written."""
+    missing: dict[int, Step] = {index: "generation" for index in range(below) if index not in there}
+    return dict(sorted({**unsettled, **missing}.items()))
 
 
 class Lease(NamedTuple):

@@ -67,7 +67,7 @@ class Controller:
         async with self._locks[run_id]:
             run = await self._store.run(run_id)
             if run is None or run.finished is not None:
-                self._forget(run_id)
+                self.ended(run_id)
                 return []
             if self._uids.setdefault(run_id, run.uid) != run.uid:
                 self._conversations.pop(run_id, None)
@@ -130,16 +130,13 @@ class Controller:
         for conversation in self._conversations.values():
             conversation.window.pace(waiting, behind)
 
-    def ended(self, run_id: str) -> None:
-        """The run is over."""
-        self._forget(run_id)
-
     def forget(self) -> None:
         """Others may have led meanwhile: begin from the rows."""
         self._conversations.clear()
         self._uids.clear()
 
-    def _forget(self, run_id: str) -> None:
+    def ended(self, run_id: str) -> None:
+        """The run is over."""
         self._conversations.pop(run_id, None)
         self._uids.pop(run_id, None)
         self._failures.over(run_id)

@@ -1,5 +1,6 @@
 """What one look at one run has in hand: the run, what was said of it before, and what is to be said now."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +8,9 @@ from typing import NamedTuple
 from archloop.blobs.port import Blobs
 from archloop.contracts.base import Message
 from archloop.contracts.messages import RunFinished
+from archloop.errors import Unavailable
 from services.registry.conversation import Conversation, Key, key_of
+from services.registry.progress import Front
 from services.registry.records import Run, Step
 from services.registry.store import Store
 
@@ -72,6 +75,21 @@ class Look:
             self.conversation.waits(key, self.now)
         else:
             self.say(message, unasked=unasked)
+
+    async def claimed(self, scope: str, front: Front, room: int) -> range:
+        """So many more are ours to ask for. Raises Unavailable where another registry has asked for them."""
+        start, stop = front.asked, front.asked + room
+        if not await self.store.claim(self.run_id, scope, start, stop):
+            raise Unavailable(f"run {self.run_id}: another registry has asked for what comes next")
+        front.asked = stop
+        return range(start, stop)
+
+    async def unsaid(self, requests: Iterable[Message]) -> set[str]:
+        """The ids of those requests that are claimed, and not known to have been made."""
+        if not self.first:
+            return set()
+        ids = [request.id for request in requests]
+        return set(ids) if self.circumstances.anew else await self.store.unsaid(ids)
 
     def due(self, key: Key, *, unasked: bool) -> bool:
         """Whether it is time."""

@@ -7,7 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from archloop.contracts.base import CandidateMessage, Message
 from services.registry import mongo_rows as rows
-from services.registry.control import Lease
+from services.registry.control import Lease, still_open
 from services.registry.mongo_client import translated
 from services.registry.mongo_writes import Database
 from services.registry.recording import in_a_cycle
@@ -48,9 +48,7 @@ class MongoControl:
         with translated(self._host):
             there = {each["index"] async for each in self._db.candidates.find(place, {"index": 1, "_id": 0})}
             unsettled = await self._db.candidates.find({**place, "settled": False}, _OPEN).to_list()
-        steps: dict[int, Step] = {each["index"]: rows.awaited(each) for each in unsettled}
-        missing: dict[int, Step] = {i: "generation" for i in range(below) if i not in there}
-        return dict(sorted((steps | missing).items()))
+        return still_open({each["index"]: rows.awaited(each) for each in unsettled}, there, below)
 
     async def asked(self, run_id: str, scope: str) -> int:
         """See the port."""

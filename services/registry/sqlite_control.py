@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from services.registry.control import Lease
+from services.registry.control import Lease, still_open
 from services.registry.records import Step
 
 _LEASE = "SELECT holder, beat FROM lease"
@@ -54,9 +54,7 @@ class SqliteControl:
         """See the port."""
         place = {"run_id": run_id, "cycle": cycle, "below": below}
         there = {idx for (idx,) in self._rows(_THERE, place)}
-        steps: dict[int, Step] = dict(map(tuple, self._rows(_OPEN, place)))
-        missing: dict[int, Step] = {i: "generation" for i in range(below) if i not in there}
-        return dict(sorted((steps | missing).items()))
+        return still_open(dict(map(tuple, self._rows(_OPEN, place))), there, below)
 
     async def asked(self, run_id: str, scope: str) -> int:
         """See the port."""

@@ -3,7 +3,6 @@
 import structlog
 
 from archloop.contracts.values import AdapterRef
-from archloop.errors import Unavailable
 from services.registry import trial
 from services.registry.conversation import Trial, key_of
 from services.registry.look import Look
@@ -58,10 +57,7 @@ class Trying:
 
     async def _again(self, known: Trial, adapter: AdapterRef | None) -> None:
         waiting = [trial.request(self._look.run, adapter, index) for index in sorted(known.front.working)]
-        unsaid: set[str] = set()
-        if self._look.first:
-            ids = [request.id for request in waiting]
-            unsaid = set(ids) if self._look.circumstances.anew else await self._store.unsaid(ids)
+        unsaid = await self._look.unsaid(waiting)
         for request in waiting:
             if self._look.unheard(key_of(request)):
                 known.front.heard(request.index, None)
@@ -69,12 +65,9 @@ class Trying:
                 self._look.ask_again(request, "generation", unasked=request.id in unsaid)
 
     async def _onwards(self, known: Trial, adapter: AdapterRef | None) -> None:
-        start, room = known.front.asked, self._conversation.window.room(known.front, known.wanted)
+        room = self._conversation.window.room(known.front, known.wanted)
         if not room:
             return
-        if not await self._store.claim(self._look.run_id, trial.scope(adapter), start, start + room):
-            raise Unavailable(f"run {self._look.run_id}: another registry has asked for what comes next")
-        known.front.asked = start + room
-        for index in range(start, start + room):
+        for index in await self._look.claimed(trial.scope(adapter), known.front, room):
             known.front.heard(index, "generation")
             self._look.say(trial.request(self._look.run, adapter, index), unasked=True)

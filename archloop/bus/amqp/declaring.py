@@ -14,19 +14,15 @@ _IDLE_MS = 600_000
 
 async def declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     """The queue with its bindings and its parked queue; idempotent."""
-    exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     await channel.declare_queue(queue.parked_name, durable=True, arguments=_quorum(limit=_NO_LIMIT))
-    declared = await channel.declare_queue(queue.name, durable=True, arguments=arguments(queue))
-    for pattern in queue.binds:
-        await declared.bind(exchange, pattern)
-    return declared
+    return await _bound(channel, queue, arguments(queue))
 
 
 async def require(channel: AbstractChannel, queue: Queue) -> None:
     """Everything of the queue that can be asked for is there. Raises what the client does where it is not."""
     await channel.get_exchange(EXCHANGE, ensure=True)
     for name in (queue.parked_name, queue.name):
-        await channel.get_queue(name, ensure=True)
+        await require_named(channel, name)
 
 
 async def require_named(channel: AbstractChannel, name: str) -> None:
@@ -36,19 +32,8 @@ async def require_named(channel: AbstractChannel, name: str) -> None:
 
 async def declare_log(channel: AbstractChannel, log: Log) -> AbstractQueue:
     """A stream, which keeps what was consumed."""
-    exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-    declared = await channel.declare_queue(
-        log.name,
-        durable=True,
-        arguments={
-            "x-queue-type": "stream",
-            "x-max-length-bytes": log.max_bytes,
-            "x-stream-max-segment-size-bytes": log.max_bytes // 8,
-        },
-    )
-    for pattern in log.binds:
-        await declared.bind(exchange, pattern)
-    return declared
+    most = {"x-max-length-bytes": log.max_bytes, "x-stream-max-segment-size-bytes": log.max_bytes // 8}
+    return await _bound(channel, log, {"x-queue-type": "stream", **most})
 
 
 def delay_name(queue: Queue, delay_ms: int) -> str:
@@ -87,6 +72,15 @@ def arguments(queue: Queue) -> dict[str, Any]:
         **more,
         "x-consumer-timeout": queue.consumer_timeout_s * 1000,
     }
+
+
+async def _bound(channel: AbstractChannel, queue: Queue | Log, arguments: dict[str, Any]) -> AbstractQueue:
+    """With the exchange that it is bound to."""
+    exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+    declared = await channel.declare_queue(queue.name, durable=True, arguments=arguments)
+    for pattern in queue.binds:
+        await declared.bind(exchange, pattern)
+    return declared
 
 
 def _quorum(limit: int) -> dict[str, Any]:

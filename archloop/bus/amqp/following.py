@@ -1,13 +1,13 @@
 """Reads a log from its beginning on, and again whenever the connection or the log was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
+from archloop.bus.amqp import consuming
 from archloop.bus.amqp.link import AWAY, Link, cancelled
 from archloop.bus.port import Listener
 from archloop.contracts.topology import Log
@@ -55,10 +55,10 @@ class AmqpFollower:
     async def _follow(self) -> None:
         """Until the consumer is lost. Raises BusUnavailable, BrokerRefused."""
         await self._declare(self._log)
-        channel = await self._link.channel(publisher_confirms=False)
+        channel, tag, consumers = await consuming.begun(
+            self._link, self._log.name, self._on_message, _AT_ONCE, {"x-stream-offset": "first"}
+        )
         try:
-            with self._link.translated():
-                tag, consumers = await self._consume(channel)
             heard = -1
             while tag in consumers and not channel.is_closed and self._link.open:
                 if heard == self._heard:
@@ -68,14 +68,6 @@ class AmqpFollower:
         finally:
             with suppress(*AWAY):
                 await channel.close()
-
-    async def _consume(self, channel: AbstractChannel) -> tuple[str, Container[str]]:
-        async with asyncio.timeout(self._link.timeout_s):
-            await channel.set_qos(prefetch_count=_AT_ONCE)
-            queue = await channel.get_queue(self._log.name, ensure=False)
-            tag = await queue.consume(self._on_message, arguments={"x-stream-offset": "first"})
-            underlay: Any = await channel.get_underlay_channel()
-            return tag, underlay.consumers
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         self._heard += 1

@@ -5,11 +5,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from archloop.bus.amqp import consuming
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
 from archloop.bus.amqp.link import AWAY, Link, cancelled
 from archloop.bus.port import BusUnavailable, Callback
@@ -146,24 +146,8 @@ class AmqpSubscription:
             await cancelled(watch)
 
     async def _consume(self) -> None:
-        """Whole or not at all: a consumer on a channel that nobody holds would take messages for ever."""
-        channel = await self._link.channel(publisher_confirms=False)
-        try:
-            with self._link.translated():
-                await self._begin(channel)
-        except BaseException:
-            with suppress(*AWAY):
-                await channel.close()
-            raise
-        self._channel = channel
-
-    async def _begin(self, channel: AbstractChannel) -> None:
-        async with asyncio.timeout(self._link.timeout_s):
-            await channel.set_qos(prefetch_count=self._queue.prefetch)
-            queue = await channel.get_queue(self._queue.name, ensure=False)
-            self._tag = await queue.consume(self._on_message)
-            underlay: Any = await channel.get_underlay_channel()
-            self._consumers = underlay.consumers
+        begun = await consuming.begun(self._link, self._queue.name, self._on_message, self._queue.prefetch)
+        self._channel, self._tag, self._consumers = begun
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         delivery = AmqpDelivery(message, self._ending)

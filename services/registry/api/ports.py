@@ -55,8 +55,7 @@ _bearer = HTTPBearer(auto_error=False, description="The registry's write token, 
 def bears(token: SecretStr, authorization: str) -> bool:
     """Whether the header has this token."""
     scheme, _, given = authorization.partition(" ")
-    same = secrets.compare_digest(given.strip().encode(), token.get_secret_value().encode())
-    return scheme.lower() == "bearer" and same
+    return _is(token, given.strip()) and scheme.lower() == "bearer"
 
 
 async def authorized(
@@ -64,7 +63,7 @@ async def authorized(
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raises Unauthorized where a token is set and the request has another or none."""
-    if ports.token is not None and not _is(ports.token, given):
+    if ports.token is not None and not _gives(given, ports.token):
         raise Unauthorized(WRITING)
 
 
@@ -74,13 +73,16 @@ async def reader(
 ) -> None:
     """Raises Unauthorized where tokens are set and the request has none of them."""
     tokens = [each for each in (ports.read_token, ports.token) if each is not None]
-    if tokens and not any(_is(token, given) for token in tokens):
+    if tokens and not _gives(given, *tokens):
         raise Unauthorized("reading code and data needs the header `Authorization: Bearer <a token of the registry>`")
 
 
-def _is(token: SecretStr, given: HTTPAuthorizationCredentials | None) -> bool:
-    expected = token.get_secret_value().encode()
-    return given is not None and secrets.compare_digest(given.credentials.encode(), expected)
+def _gives(given: HTTPAuthorizationCredentials | None, *tokens: SecretStr) -> bool:
+    return given is not None and any(_is(token, given.credentials) for token in tokens)
+
+
+def _is(token: SecretStr, given: str) -> bool:
+    return secrets.compare_digest(given.encode(), token.get_secret_value().encode())
 
 
 PortsDep = Annotated[Ports, Depends(_ports)]
