@@ -22,7 +22,7 @@ class Asking:
         """How far the cycle is."""
         known = self._conversation.open
         if known is None or known.cycle.cycle != cycle.cycle:
-            front = await self._front(cycle, await self._store.asked(self._look.run_id, scope_of(cycle)))
+            front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
             before = await self.before(cycle)
             known = OpenCycle(cycle, front, self._wanted(before), before, await self.spent(cycle))
             self._conversation.open = known

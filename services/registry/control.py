@@ -34,10 +34,13 @@ class Control(Protocol):
     async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:
         """What each candidate with a lower index awaits, by index; settled ones are left out."""
 
-    async def asked(self, run_id: str, scope: str) -> int:
-        """How many were asked for, always in the order of their indices from 0. The scope is a cycle or a trial."""
+    async def asked(self, run_uid: str, scope: str) -> int:
+        """How many were asked for, always in the order of their indices from 0. The scope is a cycle or a trial.
 
-    async def claim(self, run_id: str, scope: str, start: int, stop: int) -> bool:
+        The run is known by its uid: a look at an earlier run of the name, whose database was emptied, may end late.
+        """
+
+    async def claim(self, run_uid: str, scope: str, start: int, stop: int) -> bool:
         """Whether those from `start` on are the caller's to ask for: only if so far exactly `start` were asked for."""
 
     async def unsaid(self, message_ids: Sequence[str]) -> set[str]:

@@ -79,7 +79,7 @@ class Look:
     async def claimed(self, scope: str, front: Front, room: int) -> range:
         """So many more are ours to ask for. Raises Unavailable where another registry has asked for them."""
         start, stop = front.asked, front.asked + room
-        if not await self.store.claim(self.run_id, scope, start, stop):
+        if not await self.store.claim(self.run.uid, scope, start, stop):
             raise Unavailable(f"run {self.run_id}: another registry has asked for what comes next")
         front.asked = stop
         return range(start, stop)

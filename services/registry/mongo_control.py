@@ -50,16 +50,16 @@ class MongoControl:
             unsettled = await self._db.candidates.find({**place, "settled": False}, _OPEN).to_list()
         return still_open({each["index"]: rows.awaited(each) for each in unsettled}, there, below)
 
-    async def asked(self, run_id: str, scope: str) -> int:
+    async def asked(self, run_uid: str, scope: str) -> int:
         """See the port."""
         with translated(self._host):
-            found = await self._db.asked.find_one({"_id": f"{run_id}/{scope}"})
+            found = await self._db.asked.find_one({"_id": f"{run_uid}/{scope}"})
         return found["count"] if found else 0
 
-    async def claim(self, run_id: str, scope: str, start: int, stop: int) -> bool:
+    async def claim(self, run_uid: str, scope: str, start: int, stop: int) -> bool:
         """See the port."""
         before = {"count": start} if start else None
-        return await self._compared("asked", f"{run_id}/{scope}", before, {"count": stop})
+        return await self._compared("asked", f"{run_uid}/{scope}", before, {"count": stop})
 
     async def unsaid(self, message_ids: Sequence[str]) -> set[str]:
         """See the port."""

@@ -16,10 +16,10 @@ CREATE TABLE IF NOT EXISTS cycles (
 );
 -- How many were asked for, in the order of their indices; the scope is a cycle or a trial.
 CREATE TABLE IF NOT EXISTS asked (
-    run_id TEXT NOT NULL,
-    scope  TEXT NOT NULL,
-    count  INTEGER NOT NULL,
-    PRIMARY KEY (run_id, scope)
+    run_uid TEXT NOT NULL,
+    scope   TEXT NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (run_uid, scope)
 );
 CREATE TABLE IF NOT EXISTS lease (
     one    INTEGER PRIMARY KEY CHECK (one = 1),

@@ -19,9 +19,9 @@ _OPEN = f"""
 SELECT idx, CASE WHEN generated IS NULL THEN 'generation' WHEN outcome IS NULL THEN 'evaluation' ELSE 'judgement' END
 FROM candidate_rows WHERE settled = 0 AND {_PLACE}
 """  # noqa: S608
-_ASKED = "SELECT count FROM asked WHERE run_id = :run_id AND scope = :scope"
+_ASKED = "SELECT count FROM asked WHERE run_uid = :run_uid AND scope = :scope"
 _FIRST_ASKED = "INSERT INTO asked VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_NEXT_ASKED = "UPDATE asked SET count = ? WHERE run_id = ? AND scope = ? AND count = ?"
+_NEXT_ASKED = "UPDATE asked SET count = ? WHERE run_uid = ? AND scope = ? AND count = ?"
 
 
 class SqliteControl:
@@ -56,16 +56,16 @@ class SqliteControl:
         there = {idx for (idx,) in self._rows(_THERE, place)}
         return still_open(dict(map(tuple, self._rows(_OPEN, place))), there, below)
 
-    async def asked(self, run_id: str, scope: str) -> int:
+    async def asked(self, run_uid: str, scope: str) -> int:
         """See the port."""
-        found = self._rows(_ASKED, {"run_id": run_id, "scope": scope})
+        found = self._rows(_ASKED, {"run_uid": run_uid, "scope": scope})
         return int(found[0]["count"]) if found else 0
 
-    async def claim(self, run_id: str, scope: str, start: int, stop: int) -> bool:
+    async def claim(self, run_uid: str, scope: str, start: int, stop: int) -> bool:
         """See the port."""
         if start == 0:
-            return self._changed(_FIRST_ASKED, (run_id, scope, stop))
-        return self._changed(_NEXT_ASKED, (stop, run_id, scope, start))
+            return self._changed(_FIRST_ASKED, (run_uid, scope, stop))
+        return self._changed(_NEXT_ASKED, (stop, run_uid, scope, start))
 
     async def unsaid(self, message_ids: Sequence[str]) -> set[str]:
         """See the port."""

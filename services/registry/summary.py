@@ -68,7 +68,7 @@ async def summarise(store: Store, run_id: str) -> Summary:
     cycles: list[CycleSummary] = []
     counted: list[Answer] = []
     for cycle in await store.cycles(run_id):
-        seen, asked = _Seen(), await store.asked(run_id, scope_of(cycle))
+        seen, asked = _Seen(), await store.asked(run.uid, scope_of(cycle))
         async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
             seen.add(page)
         before = cycles[-1].unique_total if cycles else 0

@@ -44,7 +44,7 @@ class Trying:
         scope = trial.scope(adapter)
         known = self._conversation.trials.get(scope)
         if known is None:
-            asked = await self._store.asked(self._look.run_id, scope)
+            asked = await self._store.asked(self._look.run.uid, scope)
             known = self._conversation.trials.setdefault(scope, Trial(Front(asked), wanted))
             await self._check(known, adapter)
         elif self._look.silent and known.valid_rate is None:

@@ -62,6 +62,22 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+async def test_a_database_that_knew_what_was_asked_by_the_runs_name_is_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    store = SqliteStore(path)
+    await store.record(request("r"), AT)
+    await store.close()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE asked RENAME COLUMN run_uid TO run_id")
+        older.execute("INSERT INTO asked VALUES ('r', 'cycle-0', 5)")
+        older.execute("PRAGMA user_version = 3")
+    brought = SqliteStore(path)
+    run = await brought.run("r")
+    assert run is not None
+    assert await brought.claim(run.uid, "cycle-0", 0, 4)
+    assert await brought.asked(run.uid, "cycle-0") == 4
+
+
 def test_a_database_of_a_newer_archloop_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
     with sqlite3.connect(path) as newer:

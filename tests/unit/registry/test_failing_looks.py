@@ -23,7 +23,8 @@ def failing(world: World, monkeypatch: pytest.MonkeyPatch, verb: str, error: Exc
     real = getattr(target, verb)
 
     async def raises(*arguments: Any, **options: Any) -> Any:
-        if any(run_id in str(each) for each in arguments):
+        run = await world.store.run(run_id)
+        if run is not None and any(name in str(each) for name in (run_id, run.uid) for each in arguments):
             raise error
         return await real(*arguments, **options)
 
