@@ -39,7 +39,8 @@ def registry(folder: Path, mongo_url: str, followers: int) -> Iterator[tuple[sub
     """The process and its port, once it is ready."""
     (port,) = free_ports(1)
     settings = {"MONGO_URL": mongo_url, "PORT": port, "FOLLOWERS": followers, "LOG_LEVEL": "WARNING"}
-    env = without_settings() | {f"ARCHLOOP_REGISTRY_{name}": str(value) for name, value in settings.items()}
+    image = {"PYTHONMALLOC": "malloc"}  # as its image has it
+    env = image | without_settings() | {f"ARCHLOOP_REGISTRY_{name}": str(value) for name, value in settings.items()}
     process = subprocess.Popen([sys.executable, "-m", "tests.servers.registry_alone", str(folder)], env=env)
     try:
         while get(f"http://127.0.0.1:{port}/readyz").status != httpx2.codes.OK:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from archloop.contracts.values import Outcome, SandboxLevel
 from archloop.errors import SandboxUnavailable, Unavailable
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox import cgroup
+from services.evaluator.sandbox import cgroup, conduct, launch
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.sandbox.surroundings import shortcomings
 from tests.escape.arena import SLEEPER
@@ -51,6 +52,48 @@ async def test_a_fork_server_that_dies_is_nobodys_outcome_and_is_replaced(arena)
     await gone([child])
     assert (await arena.evaluator.evaluate(GOOD, TINY)).outcome is Outcome.OK
     await arena.contained(GOOD, Outcome.OK)
+
+
+@pytest.mark.parametrize("frozen", ["launcher", "fork server", "candidate"])
+async def test_one_who_is_frozen_is_nobodys_outcome_and_holds_up_the_slot_for_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch, arena, frozen
+):
+    monkeypatch.setattr(conduct, "_GRACE_S", 1.0)
+    brief = LONG.model_copy(update={"limits": LONG.limits.model_copy(update={"wall_seconds": 1.0})})
+    task = asyncio.create_task(arena.evaluator.evaluate(SLEEP, brief))
+    child = await child_of(arena.sandbox)
+    launcher = psutil.Process(arena.sandbox.pid)
+    held = {"launcher": launcher, "fork server": launcher.children()[0], "candidate": child}[frozen]
+    held.suspend()
+    while held.status() != psutil.STATUS_STOPPED:
+        await asyncio.sleep(0.01)
+    assert not task.done()
+    try:
+        if frozen == "fork server":
+            with pytest.raises(Unavailable, match="does not answer"):
+                await task
+        else:  # the fork server goes by the clock; it needs neither of them to kill the candidate
+            assert (await task).outcome is Outcome.TIMEOUT
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            held.resume()
+    await gone([child])
+    assert (await arena.evaluator.evaluate(GOOD, TINY)).outcome is Outcome.OK
+
+
+async def test_a_fork_server_that_did_not_start_is_started_at_the_next_candidate(monkeypatch: pytest.MonkeyPatch):
+    sandbox = ZygoteSandbox([Device.cpu()])
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
+    await sandbox.start()
+    psutil.Process(sandbox.pid).kill()
+    with monkeypatch.context() as slow:
+        slow.setattr(launch, "_START_TIMEOUT_S", 0)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="not ready"):
+                await evaluator.evaluate(GOOD, TINY)
+    assert (await evaluator.evaluate(GOOD, TINY)).outcome is Outcome.OK
+    await sandbox.close()
+    await evaluator.close()
 
 
 async def test_two_candidates_at_once_are_measured_as_they_are_alone(arena):

@@ -83,10 +83,11 @@ class ZygoteSandbox:
 
     async def _ready(self) -> Zygote:
         async with self._starting:
-            if self._zygote is None or not self._zygote.alive:
-                if self._zygote is not None:
-                    log.warning("the sandbox's fork server died and is started again")
-                    self._zygote.stop()
+            if self._zygote is not None and not self._zygote.alive:
+                log.warning("the sandbox's fork server died and is started again")
+                self._zygote.stop()
+                self._zygote = None
+            if self._zygote is None:
                 self._zygote = await self._launched()
             return self._zygote
 
