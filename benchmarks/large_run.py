@@ -3,7 +3,7 @@
     python benchmarks/large_run.py --stops 5 --small 50
 
 The broker, the database's protocol and the object store are real; generator, evaluator and novelty answer after a
-set time without any work. Writes benchmarks/results/large_run.json.
+set time without any work. Writes benchmarks/results/large_run.json, the figures of docs/results/operations.md.
 """
 
 import argparse
