@@ -10,8 +10,11 @@ from typing import Annotated, Literal
 import typer
 
 from archloop import __version__, presets
-from archloop_cli import data, doctor, environment, lemur, model, outputs, parked, terminal
+from archloop.contracts.spec import RunSpec
+from archloop_cli import data, doctor, environment, lemur, model, parked, terminal
+from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name
+from archloop_lab.run_directory import RunDirectory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
@@ -55,10 +58,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
-    from archloop_cli import planning, remote, reproduction, runs
+    from archloop_cli import planning, remote, runs
+    from archloop_lab import reproduction
 
     spec = runs.spec_of(
-        reproduction.recorded(manifest) if manifest else presets.load(preset),
+        _recorded(manifest) if manifest else presets.load(preset),
         cycles=cycles,
         candidates=candidates,
         seed=seed,
@@ -77,7 +81,10 @@ def run(
     begin(spec, directory, pairs)
     _conclude(directory, as_json)
     if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
-        found.show()
+        for line in found.differing:
+            terminal.say(line, mark="differs", style="red")
+        if not found.differing:
+            terminal.say(str(found))
         raise typer.Exit(int(bool(found.differing)))
 
 
@@ -97,10 +104,11 @@ def study(
     at_once: Annotated[int, typer.Option(min=1, max=256, help="Runs at a time; one keeps two cores busy.")] = 1,
 ) -> None:
     """Run variants with several seeds, and report what differs; an interrupted study goes on."""
-    from archloop_cli import study as studies
+    from archloop_lab.study import studies
 
     directory = out or Path("studies") / Path(file).stem
-    studies.run(file, directory, at_once)
+    with bars() as advance:
+        studies.run(file, directory, at_once, advance)
     terminal.say(f"report: {directory / 'report.html'}")
 
 
@@ -111,9 +119,11 @@ def transfer(
     top: Annotated[int | None, typer.Option(min=1, max=MOST, help="The best so many only.")] = None,
 ) -> None:
     """Score a run's architectures under other protocols."""
-    from archloop_cli import transfer as transfers
+    from archloop_lab import transfer as transfers
 
-    terminal.put(transfers.transfer(directory, protocols.split(","), top))
+    with bars() as advance:
+        page = transfers.transfer(directory, protocols.split(","), top, advance)
+    terminal.put(page)
 
 
 @app.command()
@@ -128,9 +138,11 @@ def proxy(
     sample: Annotated[int, typer.Option(min=4, max=MOST, help="So many of the valid candidates.")] = 32,
 ) -> None:
     """Measure how well one epoch ranks networks: against more epochs, and between seeds."""
-    from archloop_cli import proxy as proxies
+    from archloop_lab import proxy as proxies
 
-    terminal.put(proxies.proxy(directory, epochs, seeds, sample))
+    with bars() as advance:
+        page = proxies.proxy(directory, epochs, seeds, sample, advance)
+    terminal.put(page)
 
 
 @app.command()
@@ -203,5 +215,17 @@ def version() -> None:
 
 def _conclude(directory: Path, as_json: bool) -> None:
     if as_json:
-        terminal.put_json(outputs.read_json(directory / "summary.json"))
+        terminal.put_json(RunDirectory(directory).summary())
     terminal.say(f"report: {directory / 'report.html'}")
+
+
+def _recorded(path: Path) -> RunSpec:
+    """The spec of a manifest's run; what is otherwise here is said."""
+    from archloop_cli import runs
+    from archloop_lab import reproduction
+
+    found = reproduction.recorded(path)
+    for line in found.unlike:
+        terminal.say(line, mark="unlike then", style="yellow")
+    runs.tell_heldout(found.other_images)
+    return found.spec

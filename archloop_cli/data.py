@@ -10,7 +10,7 @@ from archloop_cli import terminal
 from archloop_cli.bars import bars
 
 if TYPE_CHECKING:
-    from services.evaluator.datasets.store import Manifest
+    from services.evaluator.datasets.prepared import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Data sets that do not ship.")
 Root = Annotated[Path | None, typer.Option(help="Where prepared ones are; ARCHLOOP_EVALUATOR_DATA_DIR by default.")]
@@ -48,9 +48,9 @@ def prepare(
 @app.command("list")
 def list_(root: Root = None) -> None:
     """What is prepared: one line each, with the hash of its images and labels."""
-    from services.evaluator.datasets import store
+    from services.evaluator.datasets import prepared
 
-    for manifest in store.prepared(_root(root)):
+    for manifest in prepared.prepared(_root(root)):
         terminal.put(_line(manifest))
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Bus, Delivery
 from archloop.contracts.base import Message
@@ -15,6 +14,7 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import Rejected, RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES, Queue
+from archloop_lab.run_directory import RunDirectory
 from services.evaluator import app as evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.generator import app as generator
@@ -26,12 +26,10 @@ from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
-from services.registry.sqlite import SqliteStore
-from services.registry.store import Store
+from services.registry.stores.port import Store
 from services.trainer import app as trainer
 from services.trainer.settings import TrainerSettings
 
-REGISTRY_FILE = "registry.sqlite"
 _REJECTIONS = Queue("rejections", tuple(kind.name for kind in get_args(Rejected)), prefetch=100)
 
 
@@ -64,8 +62,8 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
     bus = MemoryBus(parked=directory / "parked")
     for queue in QUEUES:
         await bus.declare(queue)
-    blobs = DirectoryBlobs(directory / "blobs")
-    store = SqliteStore(directory / REGISTRY_FILE)
+    run = RunDirectory(directory)
+    blobs, store = run.blobs, run.store()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         stack.push_async_callback(bus.close)

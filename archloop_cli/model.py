@@ -13,7 +13,7 @@ from archloop.models import FETCHED, Fetched, folder_of
 from archloop_cli import terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite
-from archloop_cli.wheels import download, verified
+from archloop_lab.wheels import download, verified
 
 app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
 

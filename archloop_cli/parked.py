@@ -12,7 +12,8 @@ import typer
 from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Bus, Parked
 from archloop.errors import InvalidInput, NotFound
-from archloop_cli import lock, terminal
+from archloop_cli import terminal
+from archloop_lab import lock
 
 app = typer.Typer(no_args_is_help=True, help="Messages that no retry mended.")
 Run = Annotated[
@@ -85,9 +86,9 @@ async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Pa
         async with _broker() as bus:
             await bus.replay(*ids)
         return [(parked, "handed over again") for parked in chosen]
-    from archloop_cli import runs
+    from archloop_lab.run_directory import RunDirectory
 
-    _, spec = runs.stored_run(run)
+    spec = RunDirectory(run).manifest().spec
     with lock.held(run):
         return await _replayed_in(run, spec.base_model, chosen)
 

@@ -11,9 +11,10 @@ from rich.table import Table
 from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.protocols.model import Protocol
-from archloop_cli import bootstrap, estimate, estimate_cpu, terminal
-from archloop_cli.estimate import Estimate
-from services.evaluator.datasets import loading, store
+from archloop_cli import terminal
+from archloop_lab import bootstrap, estimate, estimate_cpu
+from archloop_lab.estimate import Estimate
+from services.evaluator.datasets import loading, prepared
 from services.evaluator.settings import EvaluatorSettings
 
 
@@ -148,4 +149,4 @@ def _how_to_get(name: str) -> str:
 
 def _has_data(protocol: Protocol) -> bool:
     name = protocol.dataset.name
-    return name in loading.names() or store.folder(EvaluatorSettings.load().data_dir, name).is_dir()
+    return name in loading.names() or prepared.folder(EvaluatorSettings.load().data_dir, name).is_dir()

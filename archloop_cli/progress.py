@@ -13,7 +13,7 @@ from rich.table import Table
 from archloop.contracts.spec import RunSpec
 from archloop_cli import terminal
 from archloop_cli.terminal import styled
-from services.registry.summary import CycleSummary, Summary
+from services.registry.statistics.summary import CycleSummary, Summary
 
 
 def percent(value: float | None, digits: int = 0) -> str:

@@ -18,14 +18,16 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
 from archloop.ops.connecting import patiently
-from archloop_cli import bootstrap, lock, places, terminal
-from archloop_cli.outputs import write_json
+from archloop_cli import terminal
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.runs import refuse_taken
 from archloop_cli.settings import CliSettings
+from archloop_lab import bootstrap, folders, lock
+from archloop_lab.files import write_json
+from archloop_lab.run_directory import RunDirectory
 from services.registry.counting import QueueCount
 from services.registry.records import Candidate, Page
-from services.registry.summary import Summary
+from services.registry.statistics.summary import Summary
 
 _POLL_S = 1.0
 _POLL_SHARE = 9
@@ -111,7 +113,7 @@ def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path 
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
     refuse_taken(directory)
     lines = bootstrap.read(pairs) if pairs else None
-    with places.begun(directory, unless="summary.json"), lock.held(directory):
+    with folders.begun(directory, unless="summary.json"), lock.held(directory):
         return asyncio.run(_drive(server, run_id, spec, directory, lines))
 
 
@@ -161,15 +163,16 @@ async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
 
 
 async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:
-    from archloop_cli import report
+    from archloop_lab.report import page, view
 
+    run = RunDirectory(directory)
     content = summary.model_dump(mode="json")
     candidates = [candidate.model_dump(mode="json") for candidate in await registry.candidates(summary.run_id)]
-    codes = {name: await registry.code(name) for name in report.showcase(candidates)}
+    codes = {name: await registry.code(name) for name in view.showcase(candidates)}
     manifest = {"schema_version": 1, "run_id": summary.run_id, "archloop": __version__, "server": server}
-    write_json(directory / "summary.json", content)
+    write_json(run.summary_file, content)
     write_json(directory / "candidates.json", candidates)
-    report.write(content, candidates, directory / "report.html", codes=codes, manifest=manifest)
+    page.write(content, candidates, directory / "report.html", codes=codes, manifest=manifest)
 
 
 def _words(response: httpx2.Response) -> str:

@@ -26,7 +26,7 @@ from archloop import protocols
 from archloop.ops import logging
 from archloop.protocols import Protocol
 from services.evaluator.app import evaluator
-from services.evaluator.datasets import store
+from services.evaluator.datasets import prepared
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--source", help="what the images are; else as the data set says")
     options = parser.parse_args()
     logging.configure(level="WARNING", json=False)
-    manifest = store.manifest(options.data / "cifar10")
+    manifest = prepared.manifest(options.data / "cifar10")
     before = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     known = before["rows"] if before.get("sha256") == manifest.sha256 else []
     result = {

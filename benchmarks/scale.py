@@ -37,9 +37,9 @@ from archloop.contracts.topology import EVALUATOR, REGISTRY, Queue
 from archloop.contracts.values import Evaluation, Outcome, SourceCode
 from services.generator import seeds
 from services.generator.prompts import FAMILIES, wish
-from services.registry.controller import Controller, Patience
+from services.registry.control.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from tests.servers.rabbitmq import rabbitmq_server
 
 RESULT, IMAGE, PAGE = (

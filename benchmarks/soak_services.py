@@ -23,7 +23,7 @@ from archloop.protocols.model import Protocol
 from services.evaluator.handlers import EvaluatorHandler, NoResults
 from services.registry import app as registry
 from services.registry.settings import RegistrySettings
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 NAP_S = 0.05
 

@@ -36,7 +36,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.tracing import traced
 from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 TRACED = Path("benchmarks/results/structural")
 Line = dict[str, Any]

@@ -20,7 +20,7 @@ from archloop.blobs.minio_errors import refusal, translated
 from archloop.blobs.port import checked_key, ref_of, taken, verified
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, Misconfigured, NotFound, Unavailable
-from archloop.places import place_of
+from archloop.redaction import place_of
 
 T = TypeVar("T")
 

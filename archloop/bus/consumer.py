@@ -23,7 +23,7 @@ from archloop.contracts.topology import Queue
 from archloop.contracts.trace import trace_id
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
-from archloop.ops.metrics import DELIVERIES, HANDLING, PUBLISHED
+from archloop.metrics import DELIVERIES, HANDLING, PUBLISHED
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from archloop import checking, shipped
+from archloop import catalogue, checking
 from archloop.checking import parsed
 from archloop.contracts.spec import RunSpec
 
@@ -12,13 +12,13 @@ _FOLDER = Path(__file__).parent
 
 def names() -> list[str]:
     """The presets that ship with the project."""
-    return shipped.names(_FOLDER)
+    return catalogue.names(_FOLDER)
 
 
 @cache
 def load(name: str) -> RunSpec:
     """A shipped preset by name, or any preset file by path. Raises NotFound, InvalidInput naming the field."""
-    path, text = shipped.read("preset", name, _FOLDER)
+    path, text = catalogue.read("preset", name, _FOLDER)
     return checked(parsed(text, path.name), source=path.name)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from archloop import shipped
+from archloop import catalogue
 from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.numbers import NUMBER, Bytes, Count, Few, Seed, Share
@@ -141,11 +141,11 @@ class Protocol(_Strict):
 
 def names() -> list[str]:
     """The protocols that ship with the project."""
-    return shipped.names(_FOLDER)
+    return catalogue.names(_FOLDER)
 
 
 @cache
 def load(name: str) -> Protocol:
     """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
-    path, text = shipped.read("protocol", name, _FOLDER)
+    path, text = catalogue.read("protocol", name, _FOLDER)
     return checked(Protocol, parsed(text, path.name), path.name)

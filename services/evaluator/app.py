@@ -13,13 +13,13 @@ from archloop.bus.ends import Ends
 from archloop.bus.port import Bus, Subscription
 from archloop.bus.rejecting import Rejecting
 from archloop.contracts.topology import EVALUATOR
+from archloop.metrics import LEVEL
 from archloop.ops.connecting import broker, needed, patiently
-from archloop.ops.metrics import LEVEL
 from archloop.ops.serve import Served
 from services.evaluator import datasets
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler, Results, rejected
-from services.evaluator.registry import RegistryReader
+from services.evaluator.registry_client import RegistryReader
 from services.evaluator.sandbox.client import ZygoteSandbox
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.sandbox import cgroup, kernel, landlock
+from services.evaluator.sandbox.container_checks import shortcomings
 from services.evaluator.sandbox.launch import launch, obstacles
-from services.evaluator.sandbox.surroundings import shortcomings
 
 
 class Check(NamedTuple):

@@ -16,7 +16,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.values import Evaluation, SourceCode
 from archloop.errors import IntegrityError
-from archloop.ops.metrics import OUTCOMES
+from archloop.metrics import OUTCOMES
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
 

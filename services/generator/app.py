@@ -18,12 +18,12 @@ from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.backends.cpu import CpuBackend
 from services.generator.backends.kubernetes import KubernetesLauncher
-from services.generator.backends.launching import Launcher, ProcessLauncher
 from services.generator.backends.pace import Pace, Paced
 from services.generator.backends.port import Backend, ServedModel
 from services.generator.backends.replicated import Replicated, resolved
 from services.generator.backends.rolling import Rolling, Times
 from services.generator.backends.tgi import TgiBackend
+from services.generator.backends.tgi_launcher import Launcher, ProcessLauncher
 from services.generator.backends.vllm import VllmBackend
 from services.generator.handlers import AdapterHandler, GenerateHandler, Prices, rejected
 from services.generator.settings import GeneratorSettings

@@ -15,16 +15,16 @@ from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.ops.connecting import broker, bucket, needed, patiently
 from archloop.ops.health import Ping, Watched
 from archloop.ops.serve import Served
-from services.registry.active import Active, Speaker
 from services.registry.api import bounded, create
-from services.registry.clock import Clock, logged
-from services.registry.controller import Controller, Patience
+from services.registry.control.active import Active, Speaker
+from services.registry.control.clock import Clock, logged
+from services.registry.control.controller import Controller, Patience
+from services.registry.control.leadership import Alone, Leased
 from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler
-from services.registry.leadership import Alone, Leased
-from services.registry.mongo import MongoStore
 from services.registry.settings import RegistrySettings
-from services.registry.store import Store
+from services.registry.stores.mongo import MongoStore
+from services.registry.stores.port import Store
 
 _COUNT_S = 15.0
 

@@ -27,9 +27,9 @@ from archloop.blobs.port import Blobs
 from archloop.errors import ArchloopError, Conflict, NotFound
 from archloop.ops import logging
 from archloop.ops.connecting import bucket, needed, patiently
-from services.registry.mongo import MongoStore
-from services.registry.mongo_client import connected, host_of, translated
 from services.registry.settings import RegistrySettings
+from services.registry.stores.mongo import MongoStore
+from services.registry.stores.mongo_client import connected, host_of, translated
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 from archloop.bus.port import Bus, Gone
 from archloop.contracts.base import Frozen
 from archloop.contracts.topology import QUEUES, Queue
-from archloop.ops.metrics import MISSING, PARKED, WAITING
+from archloop.metrics import MISSING, PARKED, WAITING
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ import structlog
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import AdapterTrained, RunFinished, RunRequested
 from archloop.errors import InvalidInput, NotFound
-from services.registry.controller import Controller
+from services.registry.control.controller import Controller
 from services.registry.records import Run, utc_now
 from services.registry.requesting import check
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 log = structlog.get_logger(__name__)
 

@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Sequence
 
-from archloop import answers, briefs, sources
+from archloop import prompting, sources
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, SourceCode, sha256_of
-from services.registry import selection
+from archloop.prompting import briefs
+from services.registry.control import selection
 from services.registry.records import Architecture, Candidate, Run
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 
 def scored(candidate: Candidate) -> selection.Scored:
@@ -67,7 +68,7 @@ async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int |
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
-    completion = answers.render(sources.unmarked(await text_of(source.code, blobs)))
+    completion = prompting.render(sources.unmarked(await text_of(source.code, blobs)))
     prompt = briefs.truthful(source.prompt, parameters)
     return json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
 

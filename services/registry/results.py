@@ -1,7 +1,7 @@
 """What was measured before, for the evaluator's cache."""
 
 from archloop.contracts.values import Evaluation
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 
 class StoreResults:

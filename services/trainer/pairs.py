@@ -20,7 +20,7 @@ _FORM = '{"prompt": text, "completion": text}'
 
 
 class Pair(Frozen):
-    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.answers.render)."""
+    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.prompting.render)."""
 
     prompt: Said
     completion: Said

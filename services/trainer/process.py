@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from services.trainer import launching, plan, shares
+from services.trainer import distributed, plan, shares
 from services.trainer.backoff import backing_off
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
 from services.trainer.job import REPORTS, Failed, Job, Progress, Ready, Tuned
@@ -35,7 +35,7 @@ class ProcessTuner:
 
     async def __aenter__(self) -> Self:
         """Begin to warm up, so that the first job waits less; not where a large base model may be on GPUs instead."""
-        if launching.processes(self._settings) == 1 and not self._settings.gpus:
+        if distributed.processes(self._settings) == 1 and not self._settings.gpus:
             await self._running()
         return self
 
@@ -50,8 +50,8 @@ class ProcessTuner:
 
     async def tune(self, job: Job) -> Tuned:
         """See the port. Cancelling it kills the process."""
-        launched = launching.is_launched(job, self._settings)
-        shape = shares.among(job.training, launching.processes(self._settings) if launched else 1)
+        launched = distributed.is_launched(job, self._settings)
+        shape = shares.among(job.training, distributed.processes(self._settings) if launched else 1)
         if not self._settings.gpus:
             plan.check(job.training, plan.CPU)
         job = job.model_copy(update={"shape": shape, "checkpoint_steps": self._settings.checkpoint_steps})
@@ -79,7 +79,7 @@ class ProcessTuner:
         path = job.out.with_suffix(".job.json")
         path.write_text(job.model_dump_json())
         try:
-            return await _followed(await self._running(launching.launch(path, self._settings)))
+            return await _followed(await self._running(distributed.launch(path, self._settings)))
         finally:
             await self._stop()
 
@@ -87,7 +87,7 @@ class ProcessTuner:
         if self._closed:
             raise TrainingInterrupted("the trainer is shutting down")
         if self._process is None or self._process.returncode is not None:
-            self._process = await _start(command or launching.warm(self._settings))
+            self._process = await _start(command or distributed.warm(self._settings))
         return self._process
 
     async def _stop(self) -> None:

@@ -27,9 +27,9 @@ from archloop.contracts.values import SourceCode
 from services.novelty import app as novelty
 from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
-from services.registry.mongo import MongoStore
 from services.registry.records import CandidateQuery
 from services.registry.settings import RegistrySettings
+from services.registry.stores.mongo import MongoStore
 from services.trainer import pairs
 from services.trainer.handlers import TrainerHandler
 from services.trainer.handlers import rejected as training_rejected

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from archloop.bus.amqp import AmqpBus
-from services.registry.mongo import MongoStore
+from services.registry.stores.mongo import MongoStore
 from tests.servers.proxy import Proxy, proxied
 from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server
 from tests.servers.s3 import SeaweedFS, seaweedfs

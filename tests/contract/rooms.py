@@ -28,9 +28,9 @@ from services.generator.handlers import AdapterHandler, GenerateHandler
 from services.generator.seeds import Mix, write
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.sqlite import SqliteSignatures
-from services.registry.controller import Controller
+from services.registry.control.controller import Controller
 from services.registry.handlers import RegistryHandler
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import ADAPTER_FILES, Tuned
 from services.trainer.job import Job as TrainingJob

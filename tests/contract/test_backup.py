@@ -15,7 +15,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import BlobRef, Evaluation, Outcome, SourceCode, Verdict
 from archloop.errors import Conflict, IntegrityError, NotFound
 from services.registry.backup import Places, restore, save
-from services.registry.mongo import MongoStore
+from services.registry.stores.mongo import MongoStore
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PLACE = {"run_id": "r", "cycle": 0, "index": 0}

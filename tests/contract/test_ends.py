@@ -15,7 +15,7 @@ from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
 from archloop.contracts.topology import ENDS
-from archloop.ops.metrics import DELIVERIES
+from archloop.metrics import DELIVERIES
 from tests.contract.test_bus import WORK, Recording, scrubbed, until
 
 pytestmark = pytest.mark.timeout(120)

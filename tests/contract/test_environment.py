@@ -83,7 +83,7 @@ async def ask():
 """
 READER = """
 async def ask():
-    from services.evaluator.registry import RegistryReader
+    from services.evaluator.registry_client import RegistryReader
     async with RegistryReader.open(url, None) as registry:
         await registry.ping()
 """
@@ -106,7 +106,7 @@ async def ask():
 """
 DOCUMENTS = """
 async def ask():
-    from services.registry.mongo import MongoStore
+    from services.registry.stores.mongo import MongoStore
     await (await MongoStore.open(f"mongodb://a:b@{place}/?directConnection=true", wait_s=2)).close()
 """
 HTTP_CLIENTS = {

@@ -16,7 +16,7 @@ from archloop.errors import InvalidInput, Misconfigured, Unavailable
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.app import backend_of
-from services.generator.backends.launching import rendered
+from services.generator.backends.tgi_launcher import rendered
 from services.generator.errors import AdapterUnusable
 from services.generator.settings import GeneratorSettings
 from tests.servers.double_model import probe_of
@@ -42,7 +42,7 @@ def test_what_tgi_would_read_otherwise_is_refused():
 
 PARENT = """
 import asyncio, sys
-from services.generator.backends.launching import ProcessLauncher
+from services.generator.backends.tgi_launcher import ProcessLauncher
 
 async def main():
     running = await ProcessLauncher(sys.argv[1], 5).start({})

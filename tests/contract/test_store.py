@@ -26,10 +26,10 @@ from archloop.contracts.messages import (
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
 from archloop.errors import Conflict, InvalidInput, NotFound
-from services.registry.mongo import MongoStore
 from services.registry.records import CandidateQuery, Recorded
-from services.registry.sqlite import SqliteStore
-from services.registry.store import Store
+from services.registry.stores.mongo import MongoStore
+from services.registry.stores.port import Store
+from services.registry.stores.sqlite import SqliteStore
 
 RUN = "r1"
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 
 from archloop.contracts.base import Message
 from archloop.contracts.messages import CandidateEvaluatedFailed, RunFinished, RunRequested
-from services.registry.control import Lease
 from services.registry.records import CandidateQuery
-from services.registry.store import Store
+from services.registry.stores.control_port import Lease
+from services.registry.stores.port import Store
 from tests.contract import test_store
 from tests.contract.test_store import AT, RUN, SPEC, evaluated, generated, judged, lost, record
 

@@ -24,8 +24,8 @@ from archloop.contracts.messages import (
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Verdict
 from archloop.errors import InvalidInput, Misconfigured, Unavailable
-from services.registry.mongo import MongoStore
 from services.registry.records import CandidateQuery, Recorded
+from services.registry.stores.mongo import MongoStore
 from tests.servers.mongo import mongo_server
 from tests.servers.process import free_ports, required
 

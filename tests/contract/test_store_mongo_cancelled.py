@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from archloop.errors import Stuck, Unavailable
-from services.registry import mongo_client
-from services.registry.mongo import MongoStore
 from services.registry.records import CandidateQuery
+from services.registry.stores import mongo_client
+from services.registry.stores.mongo import MongoStore
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,7 +10,7 @@ import pytest
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = RunSpec(cycles=1, candidates=1, protocol="digits")

@@ -20,11 +20,11 @@ CLIENTS = {
         "go(MinioBlobs(Bucket(f'https://{place}', 'bucket', 'a', 'b', 'r'), Patience(2, 2, 1)).ping())"
     ),
     "documents": (
-        "from services.registry.mongo import MongoStore;"
+        "from services.registry.stores.mongo import MongoStore;"
         "go(MongoStore.open(f'mongodb://a:b@{place}/?tls=true&directConnection=true', wait_s=2))"
     ),
     "registry": (
-        "from services.evaluator.registry import RegistryReader\n"
+        "from services.evaluator.registry_client import RegistryReader\n"
         "async def ask():\n"
         "    async with RegistryReader.open(f'https://{place}', None) as registry: await registry.ping()\n"
         "go(ask())"

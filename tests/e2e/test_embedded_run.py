@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archloop_cli import manifests
-from archloop_cli.reproduction import compared
+from archloop_lab import manifests
+from archloop_lab.reproduction import compared
 from services.evaluator.secret import PUBLISHED, Secret
 from tests.support import HELDOUT_SETTING, archloop, recorded, small_preset
 
@@ -135,7 +135,7 @@ def test_a_manifest_of_another_protocol_is_refused(run, tmp_path) -> None:
     directory, _ = run
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["protocol"]["sha256"] = "0" * 64
-    manifests.write(tmp_path, manifest)
+    manifests.write(tmp_path / "manifest.json", manifest)
     result = archloop("run", "--from-manifest", tmp_path / "manifest.json", "--out", tmp_path / "again")
     assert result.returncode == 1
     assert "manifest.json: protocol" in result.stderr

@@ -19,11 +19,12 @@ import yaml
 from archloop import protocols
 from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Parked
-from archloop_cli import manifests, outputs, runs
-from archloop_cli.lemur.corpus import Corpus
-from archloop_cli.lemur.importing import into
-from archloop_cli.lemur.sources import opened
-from archloop_cli.study import plan
+from archloop_lab import manifests, run_report
+from archloop_lab.lemur.corpus import Corpus
+from archloop_lab.lemur.importing import into
+from archloop_lab.lemur.sources import opened
+from archloop_lab.run_directory import RunDirectory
+from archloop_lab.study import plan
 from tests.support import SMALL, without_settings
 from tests.unit.lemur import miniature
 from tests.unit.registry.world import RUN, World, spec
@@ -100,7 +101,7 @@ def _world(tmp_path_factory):
     """Made once: a finished run, a study that has ended, a corpus, sources, a preset."""
     folder = tmp_path_factory.mktemp("world")
     asyncio.run(_finished(folder / "exp"))
-    asyncio.run(runs.report_on(folder / "exp"))
+    asyncio.run(run_report.write(RunDirectory(folder / "exp")))
     (folder / "study.yaml").write_text(STUDY)
     for cell in plan.load(str(folder / "study.yaml")).cells():
         shutil.copytree(folder / "exp", folder / "study" / cell.name)
@@ -133,8 +134,10 @@ async def _finished(directory: Path) -> None:
     await world.request(spec(candidates=6, protocol="digits"))
     await world.run_to_end()
     await world.store.close()
-    content = outputs.manifest(RUN, spec(candidates=6, protocol="digits"))
-    manifests.write(directory, content | {"protocol": protocols.load("digits").model_dump(mode="json")})
+    content = manifests.content_of(RUN, spec(candidates=6, protocol="digits"))
+    manifests.write(
+        RunDirectory(directory).manifest_file, content | {"protocol": protocols.load("digits").model_dump(mode="json")}
+    )
 
 
 @pytest.fixture

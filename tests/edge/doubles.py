@@ -10,10 +10,12 @@ from typing import Any
 from archloop.bus.parking import ParkingLot
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.values import Evaluation, sha256_of
-from archloop_cli import embedded, rescoring, runs, scoring
-from archloop_cli.report import figure
+from archloop_cli import embedded, runs, scoring
+from archloop_lab import rescoring
+from archloop_lab.report import figure
+from archloop_lab.run_directory import RunDirectory
 from services.evaluator import doctor
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 
 def install() -> None:
@@ -55,7 +57,7 @@ class _Loop:
 @asynccontextmanager
 async def _composed(directory: Path, base_model: str) -> AsyncIterator[_Loop]:
     assert base_model
-    store = SqliteStore(directory / embedded.REGISTRY_FILE)
+    store = RunDirectory(directory).store()
     try:
         yield _Loop(directory, store)
     finally:

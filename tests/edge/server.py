@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 PRELOADED = (
-    *("commands", "runs", "remote", "reproduction", "planning", "study", "transfer", "proxy", "report", "analysis"),
-    *("scoring", "mishaps", "lemur.importing", "lemur.exporting", "lemur.curating", "lemur.pairs", "lemur.tally"),
+    *(f"archloop_cli.{name}" for name in ("commands", "runs", "remote", "planning", "scoring", "mishaps")),
+    *(f"archloop_lab.{name}" for name in ("reproduction", "study.studies", "transfer", "proxy", "run_report")),
+    *(f"archloop_lab.lemur.{name}" for name in ("importing", "exporting", "curating", "pairs", "tally")),
+    "services.generator.model_build.corpus",
 )
 _CAPABILITIES = 0x20080522
 
@@ -31,8 +33,7 @@ _CAPABILITIES = 0x20080522
 def serve() -> None:
     """One request after the other."""
     for name in PRELOADED:
-        importlib.import_module(f"archloop_cli.{name}")
-    importlib.import_module("services.generator.model_build.corpus")
+        importlib.import_module(name)
     importlib.import_module("tests.edge.doubles").install()
     gc.freeze()  # or collecting in a fork would copy it all
     for line in sys.stdin:
@@ -166,7 +167,7 @@ class Before:
     @staticmethod
     def locked(*paths: str) -> None:
         """By a process of its own that lives as long as this one."""
-        from archloop_cli import lock
+        from archloop_lab import lock
 
         for path in paths:
             if Path(path).is_dir():

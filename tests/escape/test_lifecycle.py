@@ -13,9 +13,9 @@ from archloop.contracts.values import Outcome, SandboxLevel
 from archloop.errors import SandboxUnavailable, Unavailable
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox import cgroup, conduct, launch
+from services.evaluator.sandbox import cgroup, job_runner, launch
 from services.evaluator.sandbox.client import ZygoteSandbox
-from services.evaluator.sandbox.surroundings import shortcomings
+from services.evaluator.sandbox.container_checks import shortcomings
 from tests.escape.arena import SLEEPER
 from tests.unit.evaluator.support import GOOD, HELDOUT, TINY, good, quadrants, unvarying
 
@@ -58,7 +58,7 @@ async def test_a_fork_server_that_dies_is_nobodys_outcome_and_is_replaced(arena)
 async def test_one_who_is_frozen_is_nobodys_outcome_and_holds_up_the_slot_for_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch, arena, frozen
 ):
-    monkeypatch.setattr(conduct, "_GRACE_S", 1.0)
+    monkeypatch.setattr(job_runner, "_GRACE_S", 1.0)
     brief = LONG.model_copy(update={"limits": LONG.limits.model_copy(update={"wall_seconds": 1.0})})
     task = asyncio.create_task(arena.evaluator.evaluate(SLEEP, brief))
     child = await child_of(arena.sandbox)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from archloop.contracts.values import Outcome
-from services.evaluator.sandbox.surroundings import shortcomings
+from services.evaluator.sandbox.container_checks import shortcomings
 from tests.escape.arena import named
 from tests.unit.evaluator.support import GOOD, good
 

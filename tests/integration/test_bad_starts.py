@@ -18,7 +18,7 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.amqp import AmqpBus
 from archloop.ops.http import listening
 from services.registry import api
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from tests.contract.test_bus import scrubbed
 from tests.integration.faults import FAULTS, OF_ONE, WRONG, Fault, Places
 from tests.servers import S3

@@ -37,7 +37,7 @@ from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from tests.contract.test_bus import scrubbed
 from tests.escape.arena import skip_or_fail
 from tests.servers.process import ServerMissing, required

@@ -12,8 +12,8 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.memory import MemoryBus
 from archloop.ops.serve import Served, main
 from services.registry.app import running
-from services.registry.mongo import MongoStore
 from services.registry.settings import RegistrySettings
+from services.registry.stores.mongo import MongoStore
 
 
 @asynccontextmanager

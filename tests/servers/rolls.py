@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 
 from archloop.errors import Unavailable
-from services.generator.backends.launching import ProcessLauncher
 from services.generator.backends.port import Decoding, ServedModel
 from services.generator.backends.rolling import Rolling, Times
 from services.generator.backends.tgi import TgiBackend
+from services.generator.backends.tgi_launcher import ProcessLauncher
 from tests.servers.double_model import answer, fingerprint
 
 ROOT = Path(__file__).parents[2]

@@ -27,7 +27,7 @@ from yarl import URL
 
 from archloop.bus.port import BusUnavailable, Gone
 from archloop.errors import ArchloopError, Misconfigured
-from archloop.places import place_of
+from archloop.redaction import place_of
 
 log = structlog.get_logger(__name__)
 

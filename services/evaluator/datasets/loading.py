@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from archloop.errors import InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
-from services.evaluator.datasets import bundled, shapes, store
+from services.evaluator.datasets import bundled, prepared, shapes
 from services.evaluator.datasets.dataset import Dataset
 from services.evaluator.datasets.stored import stored
 from services.evaluator.secret import Secret
@@ -35,7 +35,7 @@ def load(spec: DatasetSpec, root: Path, secret: Secret) -> Dataset:
 
 
 def _prepared(name: str, root: Path) -> Path:
-    path = store.folder(root, name)
+    path = prepared.folder(root, name)
     if not path.is_dir():
         known = f"{', '.join(names())}, and nothing at {path}: `archloop data prepare {name}` puts it there"
         raise NotFound("dataset", name, known)

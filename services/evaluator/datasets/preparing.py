@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from archloop.contracts.base import Frozen
 from archloop.errors import Conflict, InvalidInput
-from services.evaluator.datasets import store
+from services.evaluator.datasets import prepared
+from services.evaluator.datasets.prepared import Manifest
 from services.evaluator.datasets.sources import Source
-from services.evaluator.datasets.store import Manifest
 
 CHUNK = 1024
 _RECORD = "progress.json"
@@ -36,9 +36,9 @@ def prepare(root: Path, name: str, source: Callable[[], Source], advance: Advanc
     Raises InvalidInput, Conflict while another process prepares it, IntegrityError for a store that was damaged,
     and whatever `source` does.
     """
-    final = store.folder(root, name)
+    final = prepared.folder(root, name)
     if final.exists():
-        return store.verified(final)
+        return prepared.verified(final)
     partial = root / f".{name}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     with _alone(partial):
@@ -57,24 +57,24 @@ class _Decoding:
 
     def run(self, name: str, advance: Advance) -> Manifest:
         """Every split, then the manifest; the record of the progress goes."""
-        for split in store.SPLITS:
+        for split in prepared.SPLITS:
             self._decode(split, advance)
         manifest = Manifest(
             name=name,
             source=self._source.origin,
             classes=self._source.classes,
             shape=self._shape,
-            counts={split: self._source.count(split) for split in store.SPLITS},
-            files={file: store.hash_of(self._folder / file) for file in store.array_files()},
+            counts={split: self._source.count(split) for split in prepared.SPLITS},
+            files={file: prepared.hash_of(self._folder / file) for file in prepared.array_files()},
         )
-        (self._folder / store.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (self._folder / prepared.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
         (self._folder / _RECORD).unlink()
         return manifest
 
     def _decode(self, split: str, advance: Advance) -> None:
         total, done = self._source.count(split), self._done.get(split, 0)
-        images = self._array(store.images_file(split), np.uint8, (total, *self._shape), fresh=not done)
-        labels = self._array(store.labels_file(split), np.int64, (total,), fresh=not done)
+        images = self._array(prepared.images_file(split), np.uint8, (total, *self._shape), fresh=not done)
+        labels = self._array(prepared.labels_file(split), np.int64, (total,), fresh=not done)
         advance(split, done, total)
         while done < total:
             end = min(done + CHUNK, total)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from archloop.errors import InvalidInput, Unavailable
 from services.evaluator.datasets import folders
-from services.evaluator.datasets.store import SPLITS
+from services.evaluator.datasets.prepared import SPLITS
 from services.evaluator.datasets.vision import vision
 
 _DIGITS = tuple("0123456789")

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from archloop.errors import InvalidInput
 from archloop.protocols.model import DatasetSpec
-from services.evaluator.datasets import store
+from services.evaluator.datasets import prepared
 from services.evaluator.datasets.dataset import Dataset, Split, assemble
-from services.evaluator.datasets.store import Manifest
+from services.evaluator.datasets.prepared import Manifest
 from services.evaluator.secret import Secret
 
 
@@ -18,7 +18,7 @@ def stored(spec: DatasetSpec, path: Path, secret: Secret) -> Dataset:
 
     Which of them only the secret knows. Raises InvalidInput, IntegrityError.
     """
-    found = store.opened(path)
+    found = prepared.opened(path)
     _check(spec, found.manifest)
     rng = secret.generator("split", f"{spec.name}/{spec.seed}")
     order = _proportional_order(found.train.labels, rng)

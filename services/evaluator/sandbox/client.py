@@ -12,10 +12,10 @@ from archloop.contracts.values import SandboxLevel
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.devices import Device
 from services.evaluator.sandbox import cgroup
-from services.evaluator.sandbox.conduct import Conductor, Slot
+from services.evaluator.sandbox.container_checks import shortcomings
+from services.evaluator.sandbox.job_runner import Conductor, Slot
 from services.evaluator.sandbox.launch import Zygote, launch, obstacles, require
 from services.evaluator.sandbox.port import Job, JobResult
-from services.evaluator.sandbox.surroundings import shortcomings
 
 log = structlog.get_logger(__name__)
 _SETTING = "ARCHLOOP_EVALUATOR_REQUIRED_LEVEL"

@@ -12,7 +12,7 @@ import structlog
 import yaml
 
 from archloop.errors import Misconfigured, Unavailable
-from services.generator.backends.launching import ENVIRONMENT, NEVER, rendered
+from services.generator.backends.tgi_launcher import ENVIRONMENT, NEVER, rendered
 from services.generator.transport import Admin
 
 log = structlog.get_logger(__name__)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import structlog
 
 from archloop.errors import ArchloopError, Unavailable
-from services.generator.backends.launching import Launcher
 from services.generator.backends.port import Answer, Decoding, ServedModel
 from services.generator.backends.serving import Connect, Server, started
+from services.generator.backends.tgi_launcher import Launcher
 from services.generator.errors import AdapterMissing
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 import structlog
 
 from archloop.errors import Unavailable
-from services.generator.backends.launching import Launcher, Running
 from services.generator.backends.port import Answer, Backend, Decoding
+from services.generator.backends.tgi_launcher import Launcher, Running
 
 log = structlog.get_logger(__name__)
 

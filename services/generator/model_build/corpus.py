@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop import answers, protocols
+from archloop import prompting, protocols
 from services.generator import prompts, seeds
 
 _PROTOCOLS = ("shapes", "shapes", "shapes", "digits", "mnist5k")
@@ -35,4 +35,4 @@ def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, amon
     protocol = protocols.load(rng.choice(among))
     prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
     seed = seeds.write(rng, prompt.family, prompt.wishes, mix)
-    return Example(prompt.text, answers.render(seed.code), seed)
+    return Example(prompt.text, prompting.render(seed.code), seed)

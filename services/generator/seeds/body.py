@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services.generator.seeds.hand import Hand
+from services.generator.seeds.code_style import Hand
 
 Layers = dict[str, list[str]]
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from services.generator.prompts import Wishes
 from services.generator.seeds.body import At, Body, BodyWriter
+from services.generator.seeds.code_style import Hand
 from services.generator.seeds.draft import Draft, assignments, module
-from services.generator.seeds.hand import Hand
-from services.generator.seeds.lapses import Lapse
+from services.generator.seeds.weak_choices import Lapse
 
 _WIDTHS = {30_000: (8, 16), 100_000: (8, 24), 300_000: (16, 32)}
 

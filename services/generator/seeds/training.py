@@ -4,7 +4,7 @@ import random
 
 from services.generator.prompts import Wishes
 from services.generator.seeds.draft import Draft
-from services.generator.seeds.lapses import Lapse
+from services.generator.seeds.weak_choices import Lapse
 
 _CONSTANTS = ("0.01", "0.02", "0.05")
 

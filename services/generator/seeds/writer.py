@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.generator.prompts import Wishes, wish
-from services.generator.seeds import flaws, lapses
+from services.generator.seeds import injected_defects, weak_choices
+from services.generator.seeds.code_style import Hand
 from services.generator.seeds.draft import Draft
 from services.generator.seeds.families import BODIES
-from services.generator.seeds.hand import Hand
-from services.generator.seeds.lapses import Lapse
 from services.generator.seeds.layout import Plan, plan_widths, write_features, write_head
 from services.generator.seeds.training import write_training
+from services.generator.seeds.weak_choices import Lapse
 
 _HELPERS = {
     "plain": "ConvUnit",
@@ -46,7 +46,7 @@ class Mix:
 def write(rng: random.Random, family: str, wishes: Wishes | None = None, mix: Mix = Mix()) -> Seed:
     """One file of this family (see `prompts.FAMILIES`), answering these wishes or drawn ones."""
     wishes = wishes or wish(rng)
-    chosen = lapses.draw(rng) if rng.random() < mix.sloppy else frozenset()
+    chosen = weak_choices.draw(rng) if rng.random() < mix.sloppy else frozenset()
     plan = _plan(rng, family, wishes, chosen)
     draft = Draft()
     write_features(rng, draft, plan)
@@ -55,8 +55,8 @@ def write(rng: random.Random, family: str, wishes: Wishes | None = None, mix: Mi
     code = draft.text()
     if rng.random() >= mix.flawed:
         return Seed(code, family, wishes, chosen, ())
-    flaw = rng.choice(flaws.fitting(code))
-    return Seed(flaws.put(flaw, code, rng), family, wishes, chosen, (flaw,))
+    flaw = rng.choice(injected_defects.fitting(code))
+    return Seed(injected_defects.put(flaw, code, rng), family, wishes, chosen, (flaw,))
 
 
 def _plan(rng: random.Random, family: str, wishes: Wishes, chosen: frozenset[Lapse]) -> Plan:

@@ -24,7 +24,7 @@ from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish
 from services.registry.counting import Counts
 from services.registry.records import Event
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 _ANYWHERE = (
     HTTPStatus.FORBIDDEN,

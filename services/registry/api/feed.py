@@ -14,7 +14,7 @@ from archloop.errors import ArchloopError
 from archloop.ops.memory import give_back
 from services.registry.api.pieces import Kept, Key, Piece, batch, page
 from services.registry.records import Event
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 log = structlog.get_logger(__name__)
 

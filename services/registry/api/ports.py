@@ -14,7 +14,7 @@ from archloop.contracts.base import RunId
 from archloop.contracts.envelope import Envelope
 from archloop.errors import ArchloopError
 from services.registry.counting import Counts
-from services.registry.store import Store
+from services.registry.stores.port import Store
 
 Publish = Callable[[Envelope], Awaitable[None]]
 LARGEST = 2**31 - 1

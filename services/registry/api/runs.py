@@ -9,8 +9,8 @@ from archloop.errors import NotFound
 from services.registry.api.ports import Limit, Offset, RunPath, StoreDep
 from services.registry.api.problems import NOT_FOUND
 from services.registry.records import Adapter, Architecture, Cycle, Page, Run
-from services.registry.store import Store
-from services.registry.summary import Summary, summarise
+from services.registry.statistics.summary import Summary, summarise
+from services.registry.stores.port import Store
 
 router = APIRouter(tags=["runs"])
 

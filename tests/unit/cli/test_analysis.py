@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archloop_cli.analysis import Written, analysed, diversity, nearest_of, similarities
+from archloop_lab.analysis import Written, analysed, diversity, nearest_of, similarities
 from services.novelty.shingles import jaccard
 
 SETS = st.lists(

@@ -5,24 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from archloop import answers
+from archloop import prompting
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop.errors import NotFound
-from archloop_cli import controls, examples
-from archloop_cli.outputs import write_json
+from archloop_lab import training_history
+from archloop_lab.files import write_json
+from archloop_lab.run_directory import RunDirectory
 from services.registry.pairs import put_bootstrap
 from services.registry.records import CandidateQuery
-from services.registry.summary import summarise
+from services.registry.statistics.summary import summarise
 from tests.unit.registry.world import RUN, World, spec
 
-PAIRS = [json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}) for n in range(3)]
+PAIRS = [json.dumps({"prompt": "write", "completion": prompting.render(f"given {n}")}) for n in range(3)]
 
 
 async def pairs_of(world: World) -> list[set[str]]:
     """The code of every training, in order."""
     contents = [await world.blobs.get(message.pairs) for message in world.trainer.requests]
     lines = [[json.loads(line)["completion"] for line in content.splitlines()] for content in contents]
-    return [{answers.extract(completion).code for completion in completions} for completions in lines]
+    return [{prompting.extract(completion).code for completion in completions} for completions in lines]
 
 
 async def test_a_cycle_was_tuned_on_the_pairs_of_its_adapter_and_of_all_that_it_continues(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ async def test_a_cycle_was_tuned_on_the_pairs_of_its_adapter_and_of_all_that_it_
     await world.request(spec(candidates=12))
     await world.run_to_end()
     first, second = await pairs_of(world)
-    found = await examples.by_cycle(world.store, world.blobs, RUN)
+    found = await training_history.by_cycle(world.store, world.blobs, RUN)
     assert {cycle: set(codes) for cycle, codes in found.items()} == {1: first, 2: first | second}
     assert first < first | second
 
@@ -41,7 +42,7 @@ async def test_a_run_that_begins_with_pairs_was_tuned_on_those_from_the_first_cy
     await world.request(spec(candidates=12, bootstrap=given))
     await world.run_to_end()
     start, first, second = await pairs_of(world)
-    found = await examples.by_cycle(world.store, world.blobs, RUN)
+    found = await training_history.by_cycle(world.store, world.blobs, RUN)
     assert start == {f"given {n}\n" for n in range(3)}
     assert {cycle: set(codes) for cycle, codes in found.items()} == {
         0: start,
@@ -57,7 +58,7 @@ async def test_of_an_adapter_that_was_made_elsewhere_nothing_is_claimed(tmp_path
     await world.request(spec(candidates=12, adapter=adapter))
     await world.run_to_end()
     assert len(world.trainer.requests) == 2
-    assert await examples.by_cycle(world.store, world.blobs, RUN) == {}
+    assert await training_history.by_cycle(world.store, world.blobs, RUN) == {}
 
 
 async def test_of_a_cycle_whose_pairs_are_gone_nothing_is_claimed(tmp_path: Path) -> None:
@@ -65,14 +66,14 @@ async def test_of_a_cycle_whose_pairs_are_gone_nothing_is_claimed(tmp_path: Path
     await world.request(spec(candidates=12))
     await world.run_to_end()
     (tmp_path / "blobs" / world.trainer.requests[1].pairs.key).unlink()
-    assert list(await examples.by_cycle(world.store, world.blobs, RUN)) == [1]
+    assert list(await training_history.by_cycle(world.store, world.blobs, RUN)) == [1]
 
 
 async def test_a_frozen_run_of_the_base_model_was_tuned_on_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.request(spec(frozen=True))
     await world.run_to_end()
-    assert await examples.by_cycle(world.store, world.blobs, RUN) == {}
+    assert await training_history.by_cycle(world.store, world.blobs, RUN) == {}
 
 
 async def test_a_control_is_read_with_its_candidates_where_they_are(tmp_path: Path) -> None:
@@ -81,16 +82,16 @@ async def test_a_control_is_read_with_its_candidates_where_they_are(tmp_path: Pa
     await world.run_to_end()
     write_json(tmp_path / "summary.json", (await summarise(world.store, RUN)).model_dump(mode="json"))
     recorded = (await world.store.candidates(CandidateQuery(run_id=RUN))).items
-    beside = await controls.read(tmp_path)
+    beside = await RunDirectory(tmp_path).control()
     assert beside.summary["run_id"] == RUN
     assert beside.candidates == [candidate.model_dump(mode="json") for candidate in recorded]
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (elsewhere / "summary.json").write_bytes((tmp_path / "summary.json").read_bytes())
-    assert (await controls.read(elsewhere)).candidates == []
+    assert (await RunDirectory(elsewhere).control()).candidates == []
     write_json(elsewhere / "candidates.json", beside.candidates)
-    assert await controls.read(elsewhere) == beside
+    assert await RunDirectory(elsewhere).control() == beside
 
 
 async def test_a_control_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"summary\.json"):
-        await controls.read(tmp_path)
+        await RunDirectory(tmp_path).control()

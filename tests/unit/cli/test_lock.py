@@ -9,12 +9,12 @@ import time
 import pytest
 
 from archloop.errors import Conflict, Unavailable
-from archloop_cli import lock
+from archloop_lab import lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from archloop_cli import lock
+from archloop_lab import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     {inside}

@@ -8,9 +8,8 @@ import pytest
 
 from archloop.contracts.messages import RunRequested
 from archloop.errors import ArchloopError, IntegrityError, InvalidInput, NotFound
-from archloop_cli import manifests
-from archloop_cli.embedded import REGISTRY_FILE
-from services.registry.sqlite import SqliteStore
+from archloop_lab import manifests
+from archloop_lab.run_directory import RunDirectory
 from tests.unit.registry.world import RUN, spec
 
 CONTENT = {"schema_version": 1, "run_id": RUN, "spec": spec().model_dump(mode="json"), "protocol": {"name": "digits"}}
@@ -53,7 +52,7 @@ DAMAGED = {
 
 @pytest.fixture
 def run(tmp_path):
-    manifests.write(tmp_path, CONTENT)
+    manifests.write(tmp_path / "manifest.json", CONTENT)
     return tmp_path
 
 
@@ -62,7 +61,7 @@ def test_what_is_not_as_it_was_written_is_refused_by_name(damage, run):
     path = run / "manifest.json"
     path.write_bytes(damage(path.read_text()).encode("utf-8", "surrogateescape"))
     with pytest.raises(ArchloopError, match=r"manifest\.json") as caught:
-        manifests.of(run)
+        RunDirectory(run).manifest()
     assert isinstance(caught.value, IntegrityError | InvalidInput)
     assert "\n" not in str(caught.value)
 
@@ -71,12 +70,12 @@ def test_what_is_not_as_it_was_written_is_refused_by_name(damage, run):
 def test_how_it_is_laid_out_says_nothing(indent, run):
     path = run / "manifest.json"
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items())), indent=indent))
-    assert manifests.of(run).spec == spec()
+    assert RunDirectory(run).manifest().spec == spec()
 
 
 def test_a_directory_without_one_is_no_run(tmp_path):
     with pytest.raises(NotFound, match="run directory"):
-        manifests.of(tmp_path)
+        RunDirectory(tmp_path).manifest()
 
 
 @pytest.mark.parametrize(
@@ -95,12 +94,9 @@ def test_one_without_a_seal_is_held_against_the_registry(changes, wrong, tmp_pat
     (tmp_path / "manifest.json").write_text(json.dumps(CONTENT | changes))
 
     async def looked_at():
-        store = SqliteStore(tmp_path / REGISTRY_FILE)
-        try:
+        async with RunDirectory(tmp_path).opened() as (store, _):
             await store.record(RunRequested(run_id=RUN, spec=spec()), datetime.now(UTC))
-            return await manifests.agreed(tmp_path, store)
-        finally:
-            await store.close()
+            return await RunDirectory(tmp_path).agreed(store)
 
     if wrong is None:
         assert asyncio.run(looked_at()).run_id == RUN

@@ -6,8 +6,8 @@ import pytest
 
 from archloop import protocols
 from archloop.contracts.values import Evaluation, sha256_of
-from archloop_cli import rescoring
-from archloop_cli.rescoring import Network
+from archloop_lab import rescoring
+from archloop_lab.rescoring import Network
 from services.evaluator.secret import Secret
 from tests.unit.evaluator.support import GOOD, HELDOUT
 

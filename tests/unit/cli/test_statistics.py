@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from archloop_cli.statistics import bootstrap, difference
-from services.registry.measures import newcombe
+from archloop_lab.resampling import bootstrap, difference
+from services.registry.statistics.intervals import newcombe
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=2, max_size=40)
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from archloop.plain import plain, plain_lines
 from archloop_cli import terminal
-from archloop_cli.report import html
+from archloop_lab.report import html
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = {
@@ -121,7 +121,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("code", FORBIDDEN.values(), ids=FORBIDDEN)
-@pytest.mark.parametrize("place", ["archloop_cli/new.py", "archloop_cli/report/new.py"])
+@pytest.mark.parametrize("place", ["archloop_cli/new.py", "archloop_lab/report/new.py"])
 def test_no_other_way_gets_past_the_linter(code, place):
     command = [sys.executable, "-m", "ruff", "check", "--select", "T20,TID251", "--stdin-filename", place, "-"]
     done = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True, check=False)

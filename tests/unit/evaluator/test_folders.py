@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from archloop.errors import InvalidInput, Misconfigured
-from services.evaluator.datasets import folders, preparing, sources, store
+from services.evaluator.datasets import folders, prepared, preparing, sources
 from tests.support import archloop
 from tests.torchvision import importable
 from tests.unit.evaluator import miniature
@@ -28,7 +28,7 @@ def noise(size: tuple[int, int], mode: str = "RGB", seed: int = 0) -> Image.Imag
 
 def saved(folder, images: dict[str, Image.Image]):
     """The same images in both splits."""
-    for split in store.SPLITS:
+    for split in prepared.SPLITS:
         for name, image in images.items():
             path = folder / split / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +257,7 @@ def test_a_known_data_set_may_lie_there_as_images_without_torchvision(tmp_path, 
     done = archloop("data", "prepare", name, "--from", files, "--side", 8, "--root", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name}  32 train + 16 test  3 x 8 x 8  4 classes  sha256 ")
-    manifest = store.manifest(tmp_path / "data" / name)
+    manifest = prepared.manifest(tmp_path / "data" / name)
     assert manifest.source.startswith("image folder files as read by pillow ")
 
 

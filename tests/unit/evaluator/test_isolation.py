@@ -10,7 +10,7 @@ from archloop.contracts.values import SandboxLevel
 from archloop.errors import Misconfigured, SandboxUnavailable
 from services.evaluator import isolation
 from services.evaluator.isolation import NotIsolated, nobody_answers
-from services.evaluator.sandbox.surroundings import shortcomings
+from services.evaluator.sandbox.container_checks import shortcomings
 from services.evaluator.settings import EvaluatorSettings
 from tests.escape.arena import skip_or_fail
 

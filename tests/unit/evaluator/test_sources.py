@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from archloop.errors import InvalidInput, Misconfigured, Unavailable
-from services.evaluator.datasets import preparing, sources, store, vision
+from services.evaluator.datasets import prepared, preparing, sources, vision
 from tests.support import archloop as plain_archloop
 from tests.torchvision import importable, side
 from tests.unit.evaluator import miniature
@@ -23,9 +23,9 @@ def torchvision_here():
         yield
 
 
-def prepared(root, name, files, **options):
+def decoded(root, name, files, **options):
     preparing.prepare(root, name, lambda: sources.source(name, files, download=False, **options), lambda *_: None)
-    return store.opened(root / name)
+    return prepared.opened(root / name)
 
 
 def archloop(*arguments, settings=MappingProxyType({})):
@@ -45,7 +45,7 @@ def assert_holds(stored, held):
 @pytest.mark.parametrize(("name", "kind", "classes"), [("cifar10", "CIFAR10", 10), ("cifar100", "CIFAR100", 100)])
 def test_cifar_is_kept_to_the_byte_with_its_class_names(tmp_path, monkeypatch, name, kind, classes):
     held = miniature.cifar(tmp_path / "files", monkeypatch, kind, classes)
-    stored = prepared(tmp_path, name, tmp_path / "files")
+    stored = decoded(tmp_path, name, tmp_path / "files")
     assert_holds(stored, held)
     assert stored.manifest.classes == tuple(f"class {n}" for n in range(classes))
     assert stored.manifest.shape == (3, 32, 32)
@@ -54,14 +54,14 @@ def test_cifar_is_kept_to_the_byte_with_its_class_names(tmp_path, monkeypatch, n
 
 def test_svhn_has_a_zero_where_its_files_say_ten(tmp_path, monkeypatch):
     held = miniature.svhn(tmp_path, monkeypatch)
-    stored = prepared(tmp_path, "svhn", tmp_path)
+    stored = decoded(tmp_path, "svhn", tmp_path)
     assert_holds(stored, held)
     assert stored.manifest.classes == tuple("0123456789")
 
 
 def test_an_image_folder_is_kept_to_the_byte_with_its_folders_as_classes(tmp_path):
     files = miniature.image_folder(tmp_path / "files")
-    stored = prepared(tmp_path, "mine", files)
+    stored = decoded(tmp_path, "mine", files)
     assert stored.manifest.classes == tuple(f"quadrant{n}" for n in range(4))
     assert stored.manifest.counts == {"train": 32, "test": 16}
     third = np.asarray(Image.open(files / "test" / "quadrant3" / "0.png")).transpose(2, 0, 1)
@@ -73,7 +73,7 @@ def test_images_of_a_folder_are_brought_to_one_square(tmp_path):
     files = miniature.image_folder(tmp_path / "files")
     wide = Image.fromarray(np.full((20, 60, 3), 200, np.uint8))
     wide.save(files / "train" / "quadrant0" / "wide.jpg")
-    stored = prepared(tmp_path, "mine", files, side=10)
+    stored = decoded(tmp_path, "mine", files, side=10)
     assert stored.manifest.shape == (3, 10, 10)
     assert stored.manifest.counts["train"] == 33
     assert "10 x 10" in stored.manifest.source
@@ -117,7 +117,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     files = miniature.image_folder(tmp_path / "files")
     (files / "train" / "quadrant2" / "3.png").write_bytes(b"no image")
     with pytest.raises(InvalidInput, match=r"image: .*train/quadrant2/3\.png"):
-        prepared(tmp_path, "mine", files)
+        decoded(tmp_path, "mine", files)
 
 
 def test_a_changed_file_is_another_source(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from archloop.protocols.model import DatasetSpec
 from services.evaluator import datasets
-from services.evaluator.datasets import preparing, store
+from services.evaluator.datasets import prepared, preparing
 from services.evaluator.secret import Secret
 from tests.unit.evaluator.miniature import drawn
 from tests.unit.evaluator.support import HELDOUT
@@ -38,7 +38,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(preparing, "CHUNK", 4)
 
 
-def prepare(root: Path, source=None, name: str = "mine") -> store.Manifest:
+def prepare(root: Path, source=None, name: str = "mine") -> prepared.Manifest:
     return preparing.prepare(root, name, lambda: source or drawn(), lambda *_: None)
 
 
@@ -54,7 +54,7 @@ def spec(**changed) -> DatasetSpec:
 
 
 def test_images_are_mapped_as_they_were_and_nobody_can_write_to_them(path):
-    stored, source = store.opened(path), drawn()
+    stored, source = prepared.opened(path), drawn()
     for split, of in (("train", stored.train), ("test", stored.test)):
         assert isinstance(of.images, np.memmap)
         assert not of.images.flags.writeable
@@ -66,11 +66,11 @@ def test_images_are_mapped_as_they_were_and_nobody_can_write_to_them(path):
 
 
 def test_the_manifest_says_what_is_there(path):
-    manifest = store.manifest(path)
+    manifest = prepared.manifest(path)
     assert (manifest.name, manifest.shape, manifest.classes) == ("mine", (3, 2, 3), ("even", "odd"))
     assert manifest.counts == {"train": 10, "test": 4}
-    assert sorted(manifest.files) == sorted(store.array_files())
-    assert [each.sha256 for each in store.prepared(path.parent)] == [manifest.sha256]
+    assert sorted(manifest.files) == sorted(prepared.array_files())
+    assert [each.sha256 for each in prepared.prepared(path.parent)] == [manifest.sha256]
 
 
 def test_progress_is_told_from_nothing_to_all_of_each_split(tmp_path):
@@ -85,7 +85,7 @@ def test_what_is_prepared_is_not_decoded_again(path):
     def unneeded():
         raise AssertionError
 
-    assert preparing.prepare(path.parent, "mine", unneeded, lambda *_: None) == store.manifest(path)
+    assert preparing.prepare(path.parent, "mine", unneeded, lambda *_: None) == prepared.manifest(path)
 
 
 def test_an_interrupted_preparation_goes_on_and_comes_to_the_same_bytes(path, tmp_path):
@@ -96,9 +96,9 @@ def test_an_interrupted_preparation_goes_on_and_comes_to_the_same_bytes(path, tm
     second = drawn()
     manifest = prepare(root, second)
     assert min(second.splits["train"].asked[1:]) == 4  # after the first image, which tells the shape
-    assert manifest.sha256 == store.manifest(path).sha256
+    assert manifest.sha256 == prepared.manifest(path).sha256
     assert sorted(file.name for file in root.iterdir()) == ["mine"]
-    assert sorted(file.name for file in (root / "mine").iterdir()) == sorted([*store.array_files(), "manifest.json"])
+    assert sorted(file.name for file in (root / "mine").iterdir()) == sorted([*prepared.array_files(), "manifest.json"])
 
 
 def test_a_killed_preparation_goes_on_too(path, tmp_path):
@@ -106,7 +106,7 @@ def test_a_killed_preparation_goes_on_too(path, tmp_path):
     killed = subprocess.run([sys.executable, "-c", KILLED, root], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     second = drawn()
-    assert prepare(root, second).sha256 == store.manifest(path).sha256
+    assert prepare(root, second).sha256 == prepared.manifest(path).sha256
     assert second.splits["train"].asked == [0, 8, 9]
 
 
@@ -115,7 +115,7 @@ def test_another_source_starts_anew_and_so_does_the_first_after_it(path, tmp_pat
     for source in (drawn(fails_at=9), drawn(fails_at=1, seed=5, identity="two")):
         with pytest.raises(KeyboardInterrupt):
             prepare(root, source)
-    assert prepare(root).sha256 == store.manifest(path).sha256
+    assert prepare(root).sha256 == prepared.manifest(path).sha256
 
 
 def test_two_processes_do_not_prepare_the_same(tmp_path):
@@ -140,32 +140,32 @@ def test_an_image_of_another_shape_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", ".hidden", "Mine", "x" * 64])
 def test_a_name_that_is_no_plain_word_never_becomes_a_path(tmp_path, name):
     with pytest.raises(InvalidInput, match="name of a data set"):
-        store.folder(tmp_path, name)
+        prepared.folder(tmp_path, name)
     with pytest.raises(InvalidInput, match="name of a data set"):
         load(spec().model_copy(update={"name": name}), tmp_path)
 
 
-@pytest.mark.parametrize("file", store.array_files())
+@pytest.mark.parametrize("file", prepared.array_files())
 def test_a_flipped_bit_is_found_and_its_file_named(path, file):
     content = bytearray((path / file).read_bytes())
     content[-1] ^= 1
     (path / file).write_bytes(content)
-    for reads in (lambda: store.opened(path), lambda: load(spec(), path.parent), lambda: prepare(path.parent)):
+    for reads in (lambda: prepared.opened(path), lambda: load(spec(), path.parent), lambda: prepare(path.parent)):
         with pytest.raises(IntegrityError, match=f"{file}: sha256 is .*archloop data prepare mine"):
             reads()
 
 
-@pytest.mark.parametrize("file", [*store.array_files(), store.MANIFEST])
+@pytest.mark.parametrize("file", [*prepared.array_files(), prepared.MANIFEST])
 def test_a_missing_file_is_named(path, file):
     (path / file).unlink()
     with pytest.raises(IntegrityError, match=file):
-        store.opened(path)
+        prepared.opened(path)
 
 
 def test_a_manifest_that_is_none_is_named(path):
-    (path / store.MANIFEST).write_text("{}")
+    (path / prepared.MANIFEST).write_text("{}")
     with pytest.raises(IntegrityError, match=r"mine/manifest\.json"):
-        store.opened(path)
+        prepared.opened(path)
 
 
 def test_what_was_not_prepared_is_said_with_the_place_and_the_command(tmp_path):
@@ -204,7 +204,7 @@ def test_labels_stay_with_their_images(tmp_path):
     dataset = load(spec(shape=(3, 2, 3), train=30, validation=10, test=5), tmp_path)
     label = {
         source.pixels(split, n).tobytes(): source.label(split, n)
-        for split in store.SPLITS
+        for split in prepared.SPLITS
         for n in range(source.count(split))
     }
     for images, labels in (
@@ -242,5 +242,5 @@ def test_a_spec_that_cannot_be_met_names_the_field_the_value_and_what_would_be_r
 
 
 def test_a_protocol_can_be_bound_to_what_was_prepared(path):
-    bound = partial(spec, shape=(3, 2, 3), sha256=store.manifest(path).sha256)
+    bound = partial(spec, shape=(3, 2, 3), sha256=prepared.manifest(path).sha256)
     assert len(load(bound(), path.parent).train_labels) == 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.evaluator.sandbox.surroundings import shortcomings
+from services.evaluator.sandbox.container_checks import shortcomings
 
 STATUS = "Name:\tpython\nUid:\t1000\t1000\t1000\t1000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"
 MOUNTS = """\

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from archloop.answers import extract
+from archloop.prompting import extract
 
 DOCSTRING = '''"""Use it so:
 

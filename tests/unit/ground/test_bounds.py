@@ -14,7 +14,7 @@ from archloop import presets, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput, Misconfigured
 from archloop.protocols.model import Protocol
-from archloop_cli.study.plan import load as load_study
+from archloop_lab.study.plan import load as load_study
 from services.evaluator.settings import EvaluatorSettings
 from services.generator.settings import GeneratorSettings
 from services.novelty.settings import NoveltySettings

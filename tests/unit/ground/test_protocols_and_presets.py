@@ -75,7 +75,7 @@ def test_the_papers_protocol_is_the_papers() -> None:
 def test_figures_that_cannot_normalise_are_refused(tmp_path, given: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        protocols.model.shipped.read("protocol", "shapes", protocols.model._FOLDER)[1] + f"normalise: {given}"
+        protocols.model.catalogue.read("protocol", "shapes", protocols.model._FOLDER)[1] + f"normalise: {given}"
     )
     with pytest.raises(InvalidInput, match="normalise"):
         protocols.load(str(path))

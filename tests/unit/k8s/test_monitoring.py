@@ -7,10 +7,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 import services.trainer.metrics  # noqa: F401 - registers its own
+from archloop import metrics  # noqa: F401 - likewise
 from archloop.bus.consumer import End
 from archloop.contracts.topology import QUEUES, SENDERS
 from archloop.contracts.values import Outcome, SandboxLevel
-from archloop.ops import metrics  # noqa: F401 - likewise
 from tests.unit.k8s.manifests import SERVICES, named, of_kind, pods, rendered
 
 # Of DCGM's exporter and of kube-state-metrics.

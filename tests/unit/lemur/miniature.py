@@ -113,7 +113,7 @@ def database(path: Path) -> Path:
 
 
 def _insert(db: sqlite3.Connection, name: str, epoch: int, values: dict[str, object]) -> None:
-    from archloop_cli.lemur.rules import Config, stat_id
+    from archloop_lab.lemur.rules import Config, stat_id
 
     config = Config("img-classification", "cifar-10", "acc", name)
     prm = {key: value for key, value in values.items() if key not in ("uid", "accuracy", "duration")}

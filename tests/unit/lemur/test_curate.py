@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from archloop_cli.lemur import curating, sources
-from archloop_cli.lemur.clusters import clusters
-from archloop_cli.lemur.corpus import Corpus
-from archloop_cli.lemur.curating import EXACT, KEPT, OVER_QUOTA, SAME, UNREADABLE, curate
-from archloop_cli.lemur.importing import into
-from archloop_cli.lemur.tally import as_json
+from archloop_lab.lemur import curating, sources
+from archloop_lab.lemur.clusters import clusters
+from archloop_lab.lemur.corpus import Corpus
+from archloop_lab.lemur.curating import EXACT, KEPT, OVER_QUOTA, SAME, UNREADABLE, curate
+from archloop_lab.lemur.importing import into
+from archloop_lab.lemur.tally import as_json
 from services.novelty.features import Features
 from services.novelty.shingles import jaccard, minhash
 from tests.unit.lemur import miniature

@@ -11,9 +11,9 @@ import pytest
 from archloop import protocols
 from archloop.contracts.values import Evaluation, sha256_of
 from archloop.errors import IntegrityError, InvalidInput, NotFound
-from archloop_cli.lemur import exporting, sources
-from archloop_cli.lemur.corpus import Corpus
-from archloop_cli.lemur.importing import into
+from archloop_lab.lemur import exporting, sources
+from archloop_lab.lemur.corpus import Corpus
+from archloop_lab.lemur.importing import into
 from services.registry.records import CandidateQuery
 from tests.unit.registry.world import RUN, World, spec
 

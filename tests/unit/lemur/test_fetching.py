@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from archloop.errors import IntegrityError
-from archloop_cli.lemur import fetching
-from archloop_cli.wheels import verified
+from archloop_lab.lemur import fetching
+from archloop_lab.wheels import verified
 
 
 def test_a_wheel_that_is_there_is_not_downloaded_again(tmp_path, monkeypatch):

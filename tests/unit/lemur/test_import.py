@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 
 from archloop.errors import IntegrityError, InvalidInput, NotFound
-from archloop_cli.lemur import sources
-from archloop_cli.lemur.corpus import Corpus
-from archloop_cli.lemur.importing import into
+from archloop_lab.lemur import sources
+from archloop_lab.lemur.corpus import Corpus
+from archloop_lab.lemur.importing import into
 from tests.unit.lemur import miniature
 
 FORMS = ("folder", "wheel", "database")

@@ -6,12 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from archloop import answers
+from archloop import prompting
 from archloop.errors import Conflict, NotFound
-from archloop_cli.lemur import pairs, sources, wishes
-from archloop_cli.lemur.corpus import Corpus, Kept
-from archloop_cli.lemur.curating import curate
-from archloop_cli.lemur.importing import into
+from archloop_lab.lemur import brief_inference, pairs, sources
+from archloop_lab.lemur.corpus import Corpus, Kept
+from archloop_lab.lemur.curating import curate
+from archloop_lab.lemur.importing import into
 from services.generator.prompts import Wishes
 from tests.unit.lemur import miniature
 
@@ -50,14 +50,14 @@ def test_what_cannot_be_learnt_from_is_counted_by_reason(kept):
 def test_each_network_gives_a_full_example_and_one_with_forward_to_fill_in(kept):
     found = written(pairs.usable(kept).networks)
     assert len(found) == 6
-    codes = [answers.extract(pair["completion"]) for pair in found]
+    codes = [prompting.extract(pair["completion"]) for pair in found]
     assert all(code.problem == "" for code in codes)
     assert {code.code.rstrip() for code in codes} == {
         code.rstrip() for code in (miniature.PLAIN, miniature.RESIZED, miniature.RESIDUAL)
     }
     for full, infill in zip(found[::2], found[1::2], strict=True):
         assert full["completion"] == infill["completion"]
-        masked = answers.extract(infill["prompt"]).code
+        masked = prompting.extract(infill["prompt"]).code
         ast.parse(masked)
         assert "self.features(x)" not in masked
         assert "    def forward(self, x):\n        ...\n\n    def train_setup" in masked
@@ -65,7 +65,7 @@ def test_each_network_gives_a_full_example_and_one_with_forward_to_fill_in(kept)
 
 def test_the_prompt_is_true_of_the_network(kept):
     for pair in written(pairs.usable(kept).networks)[::2]:
-        prompt, code = pair["prompt"], answers.extract(pair["completion"]).code
+        prompt, code = pair["prompt"], prompting.extract(pair["completion"]).code
         assert f"Family: {'residual' if 'torch.relu' in code else 'plain'}," in prompt
         assert "10 classes, images of shape (3, 32, 32)" in prompt
         assert "Activation: GELU." in prompt
@@ -77,7 +77,7 @@ def test_the_prompt_is_true_of_the_network(kept):
 def test_a_budget_that_the_written_sizes_exceed_is_not_promised():
     code = miniature.PLAIN.replace("48", "4096").replace("24", "2048")
     usable = pairs.usable([Kept("big", code, "plain", "big", classifies=True)])
-    assert wishes.parameters(ast.parse(code)) == int(1.3 * (2048 * 4096 * 9 + 4096))
+    assert brief_inference.parameters(ast.parse(code)) == int(1.3 * (2048 * 4096 * 9 + 4096))
     assert "at most 100,000,000." in written(usable.networks)[0]["prompt"]
 
 
@@ -95,7 +95,7 @@ def test_a_budget_that_the_written_sizes_exceed_is_not_promised():
     ],
 )
 def test_weights_are_counted_where_sizes_are_written_out(layer, weights):
-    assert wishes.parameters(ast.parse(layer)) == int(1.3 * weights)
+    assert brief_inference.parameters(ast.parse(layer)) == int(1.3 * weights)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_weights_are_counted_where_sizes_are_written_out(layer, weights):
     ],
 )
 def test_wishes_are_read_off_the_code(code, field, value):
-    assert getattr(wishes.true_of(code, DRAWN), field) == value
+    assert getattr(brief_inference.true_of(code, DRAWN), field) == value
 
 
 def test_the_split_divides_no_cluster_and_gives_eight_one_one():

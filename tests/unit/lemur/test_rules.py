@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from archloop_cli.lemur.rules import Config, nn_name, nn_prefix, prm_uid, stat_id
+from archloop_lab.lemur.rules import Config, nn_name, nn_prefix, prm_uid, stat_id
 
 NAME = "rl-init1-96852fab37ed2217ab6ecd9451527a05"
 CODE = """import torch

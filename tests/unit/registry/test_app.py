@@ -20,14 +20,14 @@ from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, QUEUES, R
 from archloop.errors import Misconfigured
 from archloop.ops.http import listening
 from services.registry.app import RegistryApp, running
-from services.registry.clock import tick
-from services.registry.controller import Controller
+from services.registry.control.clock import tick
+from services.registry.control.controller import Controller
 from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler
 from services.registry.records import Recorded, utc_now
 from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from tests.unit.registry.world import RUN, Evaluator, Generator, Novelty, Trainer, evaluation, spec
 
 SETTINGS = RegistrySettings(tick_s=0.02)

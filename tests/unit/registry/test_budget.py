@@ -6,7 +6,7 @@ import pytest
 
 from archloop.contracts.messages import CandidateLost, GenerationRequested, RunFinished, TrainingRequested
 from archloop.contracts.spec import BudgetSpec
-from services.registry.budget import Spent, exhausted
+from services.registry.control.budget import Spent, exhausted
 from services.registry.records import CandidateQuery
 from tests.unit.registry.world import RUN, World, spec
 

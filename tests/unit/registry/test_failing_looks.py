@@ -8,7 +8,7 @@ import pytest
 
 from archloop.contracts.messages import RunFinished
 from archloop.errors import Conflict, IntegrityError, Unavailable
-from services.registry.failures import Failures
+from services.registry.control.failures import Failures
 from tests.unit.registry.world import RUN, World, spec
 
 

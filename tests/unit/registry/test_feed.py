@@ -17,7 +17,7 @@ from archloop.ops.http import listening
 from services.registry.api import bounded, create, feed, pieces, streams
 from services.registry.api.feed import Busy, Feed
 from services.registry.records import Event
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 from tests.unit.registry.world import spec
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

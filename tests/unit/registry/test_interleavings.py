@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from archloop.contracts.base import candidate_id
-from services.registry.controller import Patience
+from services.registry.control.controller import Patience
 from services.registry.records import Candidate, CandidateQuery
 from tests.unit.registry.world import RUN, World, spec
 

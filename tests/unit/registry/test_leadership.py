@@ -10,12 +10,12 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import RunFinished
 from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.errors import Unavailable
-from services.registry.active import Active, Speaker
-from services.registry.control import Lease
-from services.registry.controller import Controller
+from services.registry.control.active import Active, Speaker
+from services.registry.control.controller import Controller
+from services.registry.control.leadership import Leased
 from services.registry.handlers import RegistryHandler
-from services.registry.leadership import Leased
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.control_port import Lease
+from services.registry.stores.sqlite import SqliteStore
 from tests.unit.registry.world import World
 
 LEASE_S = 10.0

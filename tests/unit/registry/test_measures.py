@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.registry.measures import entropy_bits, mean_interval, newcombe, share, wilson
+from services.registry.statistics.intervals import entropy_bits, mean_interval, newcombe, share, wilson
 
 COUNTS = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 

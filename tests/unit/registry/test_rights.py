@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from archloop.blobs.directory import DirectoryBlobs
 from services.registry.api import create
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 Role = Literal["anyone", "reader", "writer"]
 # A new operation needs a row.

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archloop.contracts.spec import SelectionSpec
-from services.registry import selection
-from services.registry.selection import Scored, admitted, best_first, training
+from services.registry.control import selection
+from services.registry.control.selection import Scored, admitted, best_first, training
 
 SPEC = SelectionSpec(threshold=0.5, fallback_threshold=0.3, minimum=3, quota=2, replay=4)
 scores = st.lists(

@@ -7,9 +7,9 @@ import pytest
 
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateGenerated
 from archloop.errors import NotFound
-from services.registry.measures import wilson
 from services.registry.records import Candidate, CandidateQuery
-from services.registry.summary import Summary, summarise
+from services.registry.statistics.intervals import wilson
+from services.registry.statistics.summary import Summary, summarise
 from tests.unit.registry.world import RUN, World, spec
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from archloop.contracts.messages import GenerationRequested, TrainingRequested
 from archloop.contracts.values import Outcome
-from services.registry.summary import summarise
+from services.registry.statistics.summary import summarise
 from tests.unit.registry import world as worlds
 from tests.unit.registry.world import RUN, World, evaluation, spec
 

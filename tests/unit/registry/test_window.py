@@ -9,10 +9,10 @@ import pytest
 
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateGenerated, GenerationRequested
 from archloop.errors import Unavailable
-from services.registry.controller import Controller
-from services.registry.conversation import Ask
+from services.registry.control.controller import Controller
+from services.registry.control.conversation import Ask
+from services.registry.control.progress import NARROW, Front, Window
 from services.registry.handlers import RegistryHandler
-from services.registry.progress import NARROW, Front, Window
 from services.registry.records import CandidateQuery
 from tests.unit.registry.world import PATIENCE, RUN, World, spec
 

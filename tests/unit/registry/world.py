@@ -23,9 +23,9 @@ from archloop.contracts.messages import (
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, SourceCode, Usage, Verdict
-from services.registry.controller import Controller, Patience
+from services.registry.control.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
-from services.registry.sqlite import SqliteStore
+from services.registry.stores.sqlite import SqliteStore
 
 RUN = "run-1"
 PATIENCE = Patience(answer_s=100.0, training_s=1000.0, echo_s=10.0, asks=3)

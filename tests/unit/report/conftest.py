@@ -3,7 +3,7 @@ from statistics import fmean, median
 
 import pytest
 
-from services.registry import measures
+from services.registry.statistics import intervals
 
 HOSTILE = "# </code></pre><script>alert(1)</script>\nimport torch\n\n\nclass Net: ...  # <img src=x onerror=alert(2)>\n"
 FAMILIES = ("residual", "dense", "inception", "depthwise", "squeeze_excite", "attention", "gated", "plain")
@@ -54,9 +54,9 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
     families = [c["judgement"]["family"] for c in admitted]
     tally = {name: families.count(name) for name in FAMILIES if name in families}
     verdicts = [c["judgement"]["verdict"] for c in valid]
-    low, high = measures.wilson(len(valid), len(candidates))
-    novelty = measures.wilson(verdicts.count("novel"), len(valid))
-    mean_low, mean_high = measures.mean_interval(accuracies)
+    low, high = intervals.wilson(len(valid), len(candidates))
+    novelty = intervals.wilson(verdicts.count("novel"), len(valid))
+    mean_low, mean_high = intervals.mean_interval(accuracies)
     return {
         "cycle": cycle,
         "closed": True,
@@ -82,7 +82,7 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
         "admitted": len(admitted),
         "unique_total": before + len(admitted),
         "families": tally,
-        "family_entropy_bits": measures.entropy_bits(tally.values()),
+        "family_entropy_bits": intervals.entropy_bits(tally.values()),
         "median_similarity": median(c["judgement"]["similarity"] for c in admitted) if admitted else None,
         "outcomes": {name: outcomes.count(name) for name in set(outcomes)},
         "adapter": candidates[0]["adapter"],

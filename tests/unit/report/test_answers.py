@@ -7,23 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from archloop_cli.report import Beside, answers, paper, tables
-from archloop_cli.report.contrast import contrast, groups
-from archloop_cli.report.marks import Run
-from services.registry.measures import newcombe
+from archloop_lab.report import findings, paper, tables
+from archloop_lab.report.contrast import contrast, groups
+from archloop_lab.report.primitives import Run
+from archloop_lab.report.view import Control
+from services.registry.statistics.intervals import newcombe
 
 
 @pytest.fixture
 def beside(run) -> Run:
     """A run beside its frozen control."""
-    return Run(*run(), control=Beside(*run(1, frozen=True)))
+    return Run(*run(), control=Control(*run(1, frozen=True)))
 
 
 def test_progress_is_told_from_the_first_cycle_to_the_last_with_its_interval(run):
     summary, candidates = run()
     first, last = summary["cycles"][0], summary["cycles"][-1]
     low, high = newcombe(last["valid"], 64, first["valid"], 64)
-    told, *others = answers.progress(Run(summary, candidates))
+    told, *others = findings.progress(Run(summary, candidates))
     assert told.startswith("The valid rate rose from ")
     assert f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})" in told
     assert [other.split(" rose")[0] for other in others] == [
@@ -33,28 +34,28 @@ def test_progress_is_told_from_the_first_cycle_to_the_last_with_its_interval(run
 
 
 def test_a_change_within_its_interval_is_called_chance(run):
-    told = answers.progress(Run(*run(frozen=True)))
+    told = findings.progress(Run(*run(frozen=True)))
     assert told
     assert all("which may be chance" in sentence for sentence in told)
 
 
 def test_one_cycle_is_no_progress(run):
-    assert answers.progress(Run(*run(cycles=2, size=8))) != []
+    assert findings.progress(Run(*run(cycles=2, size=8))) != []
     summary, candidates = run(cycles=2, size=8)
     summary["cycles"][1]["closed"] = False
-    assert answers.progress(Run(summary, candidates)) == []
+    assert findings.progress(Run(summary, candidates)) == []
 
 
 def test_the_last_cycle_that_both_closed_is_compared(beside):
     beside.control.summary["cycles"][-1]["closed"] = False
-    cycle, lines = answers.against_control(beside)
+    cycle, lines = findings.against_control(beside)
     assert cycle == 4
     assert (lines[0].label, lines[0].better) == ("valid rate", True)
     assert "95 % interval +" in lines[0].difference
 
 
 def test_without_the_controls_candidates_shares_have_intervals_and_accuracies_have_none(beside):
-    control = Beside(beside.control.summary)
+    control = Control(beside.control.summary)
     found, other = groups(beside.summary, beside.candidates)[5], groups(*control)[5]
     assert contrast("valid_rate", found, other).interval is not None
     mean = contrast("mean_accuracy", found, other)
@@ -64,25 +65,25 @@ def test_without_the_controls_candidates_shares_have_intervals_and_accuracies_ha
 
 def test_a_control_of_another_seed_or_one_that_is_tuned_is_named_as_such(beside):
     beside.control.summary["spec"]["seed"] = 0
-    assert answers.unlike(beside) == []
+    assert findings.unlike(beside) == []
     beside.control.summary["spec"] |= {"seed": 9, "frozen": False}
-    assert answers.unlike(beside) == ["frozen", "seed"]
+    assert findings.unlike(beside) == ["frozen", "seed"]
 
 
 def test_a_measure_that_an_older_run_lacks_is_unknown(beside):
     del beside.control.summary["cycles"][5]["novelty_rate"]
-    line = next(line for line in answers.against_control(beside)[1] if line.label == "novelty rate")
+    line = next(line for line in findings.against_control(beside)[1] if line.label == "novelty rate")
     assert (line.control, line.difference, line.better) == ("–", "–", None)
 
 
 def test_cost_is_told_in_all_and_for_each_admitted(run):
     summary, candidates = run()
     summary["totals"] |= {"admitted": 100, "tokens": 45_000, "evaluator_seconds": 400.0}
-    tokens, evaluator, *_ = answers.costs(Run(summary, candidates))
+    tokens, evaluator, *_ = findings.costs(Run(summary, candidates))
     assert (tokens.total, tokens.each) == ("45\u2009000", "450")
     assert (evaluator.total, evaluator.each) == ("6 min 40 s", "4.0 s")
     summary["totals"]["admitted"] = 0
-    assert answers.costs(Run(summary, candidates))[0].each == "–"
+    assert findings.costs(Run(summary, candidates))[0].each == "–"
 
 
 def test_the_papers_numbers_stand_beside_the_runs_with_what_differs(run):

@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import pytest
 
 from archloop.contracts.values import Outcome
-from archloop_cli.report import Beside, showcase, view, worked, write
-from archloop_cli.report.marks import Run
+from archloop_lab.report import plots_validity, view
+from archloop_lab.report.page import write
+from archloop_lab.report.primitives import Run
 
 VOID = {"meta", "br", "link", "img"}
 
@@ -63,15 +64,15 @@ def standard(run, manifest, hostile, tmp_path_factory) -> str:
     summary["cycles"][-1]["valid_rate"] = 0.94
     summary["reason"] = summary["spec"]["preset"] = summary["cycles"][2]["adapter"] = hostile
     out = tmp_path_factory.mktemp("standard") / "report.html"
-    codes = dict.fromkeys(showcase(candidates), hostile)
-    write(summary, candidates, out, codes=codes, manifest=manifest, control=Beside(*run(1, frozen=True)))
+    codes = dict.fromkeys(view.showcase(candidates), hostile)
+    write(summary, candidates, out, codes=codes, manifest=manifest, control=view.Control(*run(1, frozen=True)))
     return out.read_text()
 
 
 def test_every_outcome_is_drawn_in_a_colour_of_its_own(run):
     summary, candidates = run(1)
     summary["cycles"][0]["outcomes"] = dict.fromkeys(Outcome, 2)
-    drawn = worked.outcomes(Run(summary, candidates))
+    drawn = plots_validity.outcomes(Run(summary, candidates))
     assert all(f"--c{number})" in drawn for number in range(len(Outcome)))
     assert "suspect" in drawn
 
@@ -211,4 +212,4 @@ def test_the_same_run_gives_the_same_bytes(run, tmp_path):
 
 def test_code_with_lone_surrogates_is_written(run, page):
     summary, candidates = run(cycles=2, size=16)
-    assert "\\xff" in page(summary, candidates, codes={showcase(candidates)[0]: "x = '\udcff'"}).text
+    assert "\\xff" in page(summary, candidates, codes={view.showcase(candidates)[0]: "x = '\udcff'"}).text

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from services.generator import prompts, seeds
-from services.generator.seeds import flaws
-from services.generator.seeds.flaws import FLAWS
-from services.generator.seeds.lapses import Lapse
+from services.generator.seeds import injected_defects
+from services.generator.seeds.injected_defects import FLAWS
+from services.generator.seeds.weak_choices import Lapse
 from tests.unit.seeds.marks import marks, parameters, train_one_step
 
 SOUND = seeds.Mix(sloppy=0, flawed=0)
@@ -46,11 +46,11 @@ def test_budgets_are_kept(family: str) -> None:
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_every_flaw_keeps_a_network_from_training(flaw: str) -> None:
     sound = [seed.code for family in prompts.FAMILIES for seed in _some(family, 2, SOUND)]
-    fitting = [code for code in sound if flaw in flaws.fitting(code)]
+    fitting = [code for code in sound if flaw in injected_defects.fitting(code)]
     assert fitting
     for code in fitting:
         with pytest.raises(Exception):  # noqa: B017, PT011
-            train_one_step(flaws.put(flaw, code, random.Random(code)))
+            train_one_step(injected_defects.put(flaw, code, random.Random(code)))
 
 
 def test_flaws_are_recorded_and_as_frequent_as_asked() -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from archloop.errors import InvalidInput, NotFound
-from archloop_cli.study import plan
+from archloop_lab.study import plan
 
 SMALL = {
     "name": "small",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from archloop import presets, protocols
-from archloop_cli import estimate, estimate_cpu, planning
+from archloop_cli import planning
+from archloop_lab import estimate, estimate_cpu
 
 
 @pytest.fixture

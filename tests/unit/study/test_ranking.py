@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from archloop_cli.ranking import agreement
+from archloop_lab.ranking import agreement
 
 
 @pytest.mark.parametrize("seed", range(10))

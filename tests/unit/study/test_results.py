@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from archloop_cli.study import page, results
-from archloop_cli.study.plan import Study
-from archloop_cli.study.results import METRICS, Result
+from archloop_lab.study import page, results
+from archloop_lab.study.plan import Study
+from archloop_lab.study.results import METRICS, Result
 
 STUDY = Study(
     name="s",

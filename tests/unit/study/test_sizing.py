@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from archloop import presets, protocols
-from archloop_cli import estimate
-from archloop_cli.study.plan import merged
+from archloop_lab import estimate
+from archloop_lab.study.plan import merged
 
 GUIDE = (Path(__file__).parents[3] / "docs/how-to/sizing.md").read_text()
 PAIRS = 1_700

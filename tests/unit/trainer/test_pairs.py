@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from archloop.answers import extract, render
 from archloop.contracts.spec import TrainingSpec
 from archloop.errors import InvalidInput
+from archloop.prompting import extract, render
 from services.trainer.pairs import IGNORED, Pair, encode, read
 
 CHAT = "{% for m in messages %}<s>{{ m.role }}:{{ m.content }}</s>{% endfor %}<s>assistant:"

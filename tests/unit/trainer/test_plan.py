@@ -10,9 +10,9 @@ from archloop import presets
 from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import backoff, metrics, plan, shares
+from services.trainer.distributed import is_launched, launch, processes, warm
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import Failed, Job, Progress
-from services.trainer.launching import is_launched, launch, processes, warm
 from services.trainer.plan import CPU, Machine
 from services.trainer.settings import TrainerSettings
 
@@ -146,7 +146,7 @@ def test_steps_and_warm_up_go_by_what_a_step_sees() -> None:
 def test_several_gpus_are_a_process_each_by_accelerate_launch(tmp_path) -> None:
     command = " ".join(launch(tmp_path / "job.json", TrainerSettings(gpus=4, threads=3)))
     assert "-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 4 " in command
-    assert command.endswith(f"-m services.trainer.launched {tmp_path}/job.json 3")
+    assert command.endswith(f"-m services.trainer.worker {tmp_path}/job.json 3")
     assert "CUDA_VISIBLE_DEVICES" not in command
 
 

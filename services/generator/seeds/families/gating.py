@@ -1,7 +1,7 @@
 """Bodies that weigh features: `squeeze_excite` by channel, `gated` by element, `attention` between places."""
 
 from services.generator.seeds.body import At, Body, BodyWriter, part, times
-from services.generator.seeds.hand import Hand
+from services.generator.seeds.code_style import Hand
 
 
 def _pooled_gate(hand: Hand, at: At) -> Body:

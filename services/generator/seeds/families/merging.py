@@ -1,7 +1,7 @@
 """Bodies that merge paths: `residual` adds, `dense` and `inception` concatenate."""
 
 from services.generator.seeds.body import At, Body, BodyWriter, part, plus
-from services.generator.seeds.hand import Hand
+from services.generator.seeds.code_style import Hand
 
 _GROWTH = 8
 

@@ -1,7 +1,7 @@
 """Bodies without merges: `plain` and `depthwise`."""
 
 from services.generator.seeds.body import At, Body, BodyWriter, part, times
-from services.generator.seeds.hand import Hand
+from services.generator.seeds.code_style import Hand
 
 
 def _single(hand: Hand, at: At) -> Body:

@@ -1,0 +1,123 @@
+"""`archloop lemur`: each command is a few lines: it parses, calls, prints."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from archloop_cli import terminal
+from archloop_cli.bars import bars
+from archloop_cli.options import LARGEST_SEED, MOST, finite
+
+if TYPE_CHECKING:
+    from archloop_lab.lemur.corpus import Corpus
+
+app = typer.Typer(no_args_is_help=True, help="LEMUR, the data set of neural networks, in and out.")
+
+CorpusFile = Annotated[Path, typer.Argument(metavar="CORPUS", help="What `archloop lemur import` wrote.")]
+Sizes = Literal["kept", "bucketed", "ignored"]
+Split = Literal["train", "dev", "test", "all"]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="nn-dataset's wheel, folder or database; or the word nn-dataset, to download it.")
+    ],
+    out: Annotated[Path, typer.Option(help="The corpus, made or added to.")],
+    problems: Annotated[bool, typer.Option("--problems", help="List what was left out, one line each.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read architectures and first epochs into a corpus file. Code is text here: it is never run."""
+    from archloop_lab.lemur import fetching, importing, sources
+    from archloop_lab.lemur.corpus import Corpus
+
+    found = sources.opened(fetching.wheel() if source == fetching.WORD else Path(source))
+    with closing(Corpus(out)) as corpus, bars() as advance:
+        imported = importing.into(corpus, found, advance)
+    if as_json:
+        terminal.put_json(imported.as_json())
+        return
+    for line in imported.lines():
+        terminal.put(line)
+    for problem in imported.problems if problems else ():
+        terminal.put(f"{problem.kind}  {problem.place}  {problem.detail}".rstrip())
+
+
+@app.command()
+def curate(
+    corpus: CorpusFile,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Jaccard similarity from which on two are near-copies.")
+    ] = 0.90,
+    sizes: Annotated[
+        Sizes, typer.Option(help="Whether networks that differ in sizes only count as alike (ignored), or not (kept).")
+    ] = "ignored",
+    quota: Annotated[int, typer.Option(min=1, max=MOST, help="How many near-copies of a cluster are kept.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Choose what is worth learning from; what becomes of each stands in the corpus."""
+    from archloop_lab.lemur import curating, tally
+
+    with _open(corpus) as opened:
+        with bars() as advance:
+            opened.curate(curating.curate(opened.preferred(), threshold, quota, sizes, advance))
+        counts = opened.tally()
+    if as_json:
+        terminal.put_json(tally.as_json(counts))
+    else:
+        terminal.show(tally.table(counts))
+
+
+@app.command()
+def pairs(
+    corpus: CorpusFile,
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines of prompt and completion.")],
+    count: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="At most so many pairs, drawn by the seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw and of the prompts.")] = 0,
+    template: Annotated[str, typer.Option(help="Of the prompts, as in the run.")] = "brief",
+    protocol: Annotated[str, typer.Option(help="Whose images the prompts describe.")] = "cifar10",
+    split: Annotated[Split, typer.Option(help="Which part of the networks.")] = "train",
+) -> None:
+    """Write what was kept as pairs to tune on: a full example and an infill example for each network."""
+    from archloop_lab.lemur import pairs as writing
+
+    with _open(corpus) as opened:
+        usable = writing.usable(opened.kept())
+    for why, left_out in sorted(usable.left_out.items()):
+        terminal.say(f"{left_out} left out: {why}")
+    found = writing.lines(usable.networks, split, seed=seed, template=template, protocol=protocol)
+    lines = list(islice(found, count))
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    terminal.say(f"{len(lines)} pairs")
+    terminal.put(out)
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run, finished or not.")],
+    out: Annotated[Path, typer.Argument(help="Folder for ab/nn/nn and ab/nn/stat/train, made or added to.")],
+    all_: Annotated[bool, typer.Option("--all", help="Every valid candidate, not only what was admitted.")] = False,
+    prefix: Annotated[str, typer.Option(help="Of the names.")] = "unq",
+) -> None:
+    """Write a run's architectures and their first epochs in LEMUR's own file form."""
+    from archloop_lab.lemur import exporting
+
+    written = asyncio.run(exporting.export(directory, out, prefix, everything=all_))
+    terminal.say(f"{written} architectures")
+    terminal.put(out)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator["Corpus"]:
+    from archloop_lab.lemur.corpus import Corpus
+
+    with closing(Corpus.existing(path)) as corpus:
+        yield corpus

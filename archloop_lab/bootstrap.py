@@ -1,0 +1,38 @@
+"""The pairs that a run begins with: read as the trainer reads them, and put where it finds them."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from archloop.blobs.port import Blobs
+from archloop.contracts.spec import BootstrapSpec, RunSpec
+from archloop.contracts.values import BlobRef
+from archloop.errors import InvalidInput, NotFound
+from services.registry import pairs
+from services.trainer import pairs as trained_on
+
+
+def read(path: Path) -> list[str]:
+    """One JSON object a line. Raises NotFound, InvalidInput that names the line."""
+    if not path.exists():  # it may be a pipe
+        raise NotFound("file of pairs", str(path))
+    return [pair.model_dump_json() for pair in trained_on.read(path)]
+
+
+def stored(spec: RunSpec, lines: Sequence[str], blobs: Blobs) -> RunSpec:
+    """Store these pairs, and return the spec of a run that begins with them."""
+    return beginning(spec, asyncio.run(pairs.put_bootstrap(blobs, lines)), len(lines))
+
+
+def beginning(spec: RunSpec, found: BlobRef, count: int) -> RunSpec:
+    """The spec with these pairs, replayed if it says so."""
+    bootstrap = spec.bootstrap or BootstrapSpec()
+    return spec.model_copy(update={"bootstrap": bootstrap.model_copy(update={"pairs": found, "count": count})})
+
+
+def require(spec: RunSpec) -> None:
+    """Raises InvalidInput where the spec wants pairs and has none."""
+    if spec.bootstrap is not None and spec.bootstrap.pairs is None:
+        raise InvalidInput(
+            "--pairs", None, "a file of pairs, as `archloop lemur pairs` and `archloop model pairs` make it"
+        )

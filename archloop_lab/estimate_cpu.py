@@ -1,0 +1,70 @@
+"""About how long a run with a small language model takes on this machine's cores; be ready for a factor of three.
+
+The demo's 384 candidates took 272 to 334 s on two cores, smollm2's 72 half an hour beside other work: from these are
+the figures below.
+"""
+
+from typing import NamedTuple
+
+from archloop.contracts.spec import RunSpec
+from archloop.protocols.model import Protocol
+from archloop_lab import estimate
+
+START_S = 0.25  # of a candidate on a core: checks, building, held-out images
+SECONDS_PER_MEGAPIXEL = 2.1  # a small network's epoch on a core, images of three channels
+VALID = 0.8  # of the candidates train, once the model is tuned
+UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86_400, "days"), (365.25 * 86_400, "years"))
+
+
+class Model(NamedTuple):
+    """Tokens of a prompt and an answer, and seconds of the cores for a token written and for one trained on."""
+
+    prompt: int
+    answer: int
+    written_s: float
+    trained_s: float
+
+
+MODELS = {"tiny": Model(50, 69, 1e-3, 1e-4), "smollm2": Model(300, 530, 1e-2, 5e-3)}
+
+
+class Estimate(NamedTuple):
+    """Tokens read and written, and seconds of each kind of work; writing and evaluating share the cores."""
+
+    tokens: int
+    generate_s: float
+    evaluate_s: float
+    train_s: float
+
+    @property
+    def seconds(self) -> float:
+        """From beginning to end."""
+        return self.generate_s + self.evaluate_s + self.train_s
+
+
+def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> Estimate:
+    """Of a run that begins with so many pairs, where so many candidates are evaluated at a time."""
+    model = MODELS.get(spec.base_model, MODELS["smollm2"])
+    answer = min(model.answer, spec.generation.max_new_tokens)
+    candidates = spec.cycles * spec.candidates
+    asked = candidates + (spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0)
+    steady = min(slots, spec.candidates)  # no cycle begins before the one before it has ended
+    return Estimate(
+        tokens=asked * (model.prompt + answer),
+        generate_s=asked * answer * model.written_s,
+        evaluate_s=candidates * (START_S + VALID * epoch_seconds(protocol)) / steady,
+        train_s=estimate.pair_passes(spec, bootstrap) * (model.prompt + answer) * model.trained_s,
+    )
+
+
+def epoch_seconds(protocol: Protocol) -> float:
+    """Of all epochs of one network, within what the protocol gives it."""
+    channels, height, width = protocol.input_shape
+    megapixels = protocol.epochs * protocol.dataset.train * height * width / 1e6
+    return min(SECONDS_PER_MEGAPIXEL * megapixels * channels / 3, protocol.limits.cpu_seconds)
+
+
+def shown(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    size, unit = next(((size, unit) for size, unit in reversed(UNITS) if seconds >= 2 * size), UNITS[0])
+    return f"{max(1, round(seconds / size)):,} {unit}"

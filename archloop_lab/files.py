@@ -1,0 +1,44 @@
+"""Files that are whole or not there, and what is wrong with one that is damaged."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from archloop.errors import IntegrityError, NotFound
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write whole or not at all: a reader never sees half a file."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """As UTF-8, whole or not at all. Raises OSError that names the file."""
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """What a run left: an object, or another kind of content. Raises NotFound, IntegrityError that names the file."""
+    if not path.is_file():
+        raise NotFound("file", str(path))
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{path} is damaged: byte {error.start} is not valid UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path} is damaged, or was cut off or edited: {error}") from error
+    if not isinstance(content, kind):
+        raise IntegrityError(f"{path} is damaged: it holds no {'object' if kind is dict else kind.__name__} of JSON")
+    return content

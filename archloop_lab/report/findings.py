@@ -1,0 +1,114 @@
+"""What the numbers say, in words: did it work, against the control, against the paper, at what cost."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, contrast, groups
+from archloop_lab.report.primitives import Run
+from archloop_lab.report.view import UNKNOWN, Json, count, duration, number, percent, selection_threshold
+
+_MEASURES = ("valid_rate", "mean_accuracy", "share_ge_threshold_generated")
+_COMPARED = (*SHARES, *ACCURACIES)
+_SAME = ("protocol", "base_model", "candidates", "seed", "generation", "novelty", "adapter")
+
+
+class Line(NamedTuple):
+    """A row of the table of differences from the control."""
+
+    label: str
+    here: str
+    control: str
+    difference: str
+    better: bool | None
+
+
+class Cost(NamedTuple):
+    """Something that was spent, in all and for each admitted architecture."""
+
+    label: str
+    total: str
+    each: str
+
+
+def label(key: str, threshold: float) -> str:
+    """What people call a measure."""
+    good = f"share ≥ {percent(threshold).replace('.0', '')}"
+    names = {
+        "share_ge_threshold_generated": f"{good} of generated",
+        "share_ge_threshold_trained": f"{good} of trained",
+        "mean_accuracy": "mean accuracy of the valid",
+        "median_accuracy": "median accuracy of the valid",
+    }
+    return names.get(key, key.replace("_", " "))
+
+
+def progress(run: Run) -> list[str]:
+    """A sentence on each headline measure, from the first closed cycle to the last; none below two cycles."""
+    found = groups(run.summary, run.candidates)
+    if len(found) < 2:
+        return []
+    first, last = min(found), max(found)
+    threshold = selection_threshold(run.summary)
+    changes = [contrast(key, found[last], found[first]) for key in _MEASURES]
+    return [_sentence(label(c.key, threshold), c, first, last) for c in changes if c.difference is not None]
+
+
+def _sentence(name: str, change: Contrast, first: int, last: int) -> str:
+    went = f"from {change.form(change.other)} in cycle {first} to {change.form(change.value)} in cycle {last}"
+    verb = "rose" if (change.difference or 0) > 0 else "fell"
+    if change.interval is not None and not change.certain:
+        return f"The {name} went {went}: {change.words}, which may be chance."
+    return f"The {name} {verb} {went}: {change.words}."
+
+
+def against_control(run: Run) -> tuple[int, list[Line]]:
+    """The last closed cycle that both have, and the differences in it; none where there is no such cycle."""
+    if run.control is None:
+        return 0, []
+    these, those = groups(run.summary, run.candidates), groups(*run.control)
+    if not (shared := these.keys() & those.keys()):
+        return 0, []
+    last, threshold = max(shared), selection_threshold(run.summary)
+    contrasts = [contrast(key, these[last], those[last]) for key in _COMPARED]
+    return last, [_line(label(c.key, threshold), c) for c in contrasts]
+
+
+def _line(name: str, c: Contrast) -> Line:
+    return Line(name, c.form(c.value), c.form(c.other), c.words, None if not c.certain else (c.difference or 0) > 0)
+
+
+def unlike(run: Run) -> list[str]:
+    """In what the control differs from the run, tuning aside: fields of their specs."""
+    if run.control is None:
+        return []
+    here, there = run.summary.get("spec") or {}, run.control.summary.get("spec") or {}
+    found = [name for name in _SAME if name in here and name in there and here[name] != there[name]]
+    return found if there.get("frozen", True) else ["frozen", *found]
+
+
+def costs(run: Run) -> list[Cost]:
+    """Tokens and seconds, and what came of them."""
+    totals: Json = run.summary.get("totals") or {}
+    admitted = totals.get("admitted") or 0
+    trained = sum(t.get("seconds") or 0 for t in run.trainings.values())
+    spent = [
+        ("tokens read and written by the LLM", totals.get("tokens"), count),
+        ("cost by the token prices", totals.get("cost") or None, lambda value: number(value, 2)),
+        ("evaluator, seconds in which candidates ran", totals.get("evaluator_seconds"), duration),
+        ("trainer, seconds of all trainings", trained or None, duration),
+        ("wall clock, from the request to the end", run.summary.get("seconds"), duration),
+    ]
+    return [
+        Cost(name, form(value), form(value / admitted) if admitted else UNKNOWN)
+        for name, value, form in spent
+        if value is not None
+    ]
+
+
+def stages(candidates: Sequence[Json]) -> dict[str, float]:
+    """Seconds of all evaluations by stage, in the order in which stages are first met."""
+    found: dict[str, float] = {}
+    for candidate in candidates:
+        for stage, seconds in ((candidate.get("evaluation") or {}).get("stage_seconds") or {}).items():
+            found[stage] = found.get(stage, 0) + seconds
+    return found

@@ -1,0 +1,124 @@
+"""The marks that figures are made of: lines, bands, clouds of points, stacked bars."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
+from archloop_lab.report.view import Control, Json, cycles_of
+
+
+class Run(NamedTuple):
+    """What is drawn: a run, its candidates, the frozen control beside it, and its trainings by cycle."""
+
+    summary: Json
+    candidates: Sequence[Json]
+    control: Control | None = None
+    trainings: Mapping[int, Json] = MappingProxyType({})
+
+    @property
+    def cycles(self) -> list[Json]:
+        """Those that are drawn: the closed ones, for of an open one failures and trainings come at different times."""
+        found = cycles_of(self.summary)
+        return [cycle for cycle in found if cycle.get("closed", True)] or found
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the cycles, along the bottom."""
+        return [int(cycle["cycle"]) for cycle in self.cycles]
+
+
+def series(cycles: Sequence[Json], key: str) -> list[float]:
+    """One value a cycle; nan, which matplotlib leaves out, where there is none."""
+    return [float("nan") if cycle.get(key) is None else float(cycle[key]) for cycle in cycles]
+
+
+def line(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
+    """One value a cycle, with its name at the end."""
+    heights = series(run.cycles, key)
+    d.axes.plot(run.numbers, heights, "o-", color=SERIES[colour])
+    _named(d, heights, label, SERIES[colour])
+
+
+def band(d: Drawing, run: Run, low: str, high: str, colour: int = 0, label: str = "95 % interval") -> None:
+    """The interval around a series."""
+    lows, highs = series(run.cycles, low), series(run.cycles, high)
+    d.axes.fill_between(run.numbers, lows, highs, color=SERIES[colour], alpha=0.18, linewidth=0, label=label)
+
+
+def interval(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
+    """A share or a mean with its 95 % interval."""
+    band(d, run, f"{key}_low", f"{key}_high", colour, label=f"95 % interval, {label}")
+    line(d, run, key, label, colour)
+
+
+def control(d: Drawing, run: Run, key: str) -> None:
+    """The frozen control's value, where there is one."""
+    cycles = cycles_of(run.control.summary) if run.control else []
+    if cycles:
+        heights = series(cycles, key)
+        d.axes.plot([int(cycle["cycle"]) for cycle in cycles], heights, "s--", color=MUTED, markersize=3, linewidth=1.3)
+        _named(d, heights, "frozen control", MUTED)
+
+
+def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> None:
+    known = [height for height in heights if not np.isnan(height)]
+    if known:
+        d.end(known[-1], label, colour)
+
+
+def mark(d: Drawing, height: float, label: str) -> None:
+    """A threshold and its name."""
+    d.axes.axhline(height, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+    along = d.axes.get_yaxis_transform()
+    d.axes.text(0.995, height, label, transform=along, color=MUTED, ha="right", va="bottom", fontsize=8, zorder=5)
+
+
+def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[float, str], label: str) -> str:
+    """Every value as a point, the shape of their distribution behind, the median as a bar; nothing without values."""
+    if not any(groups.values()):
+        return ""
+    jitter = np.random.default_rng(0)
+    with drawing(name) as d:
+        shaped = {n: group for n, group in groups.items() if len(set(group)) > 2}
+        if shaped:
+            violins: dict[str, Any] = d.axes.violinplot(
+                list(shaped.values()), list(shaped), widths=0.85, showextrema=False
+            )
+            for body in violins["bodies"]:
+                body.set(facecolor=SERIES[0], edgecolor="none", alpha=0.22)
+        for n, group in groups.items():
+            d.axes.scatter(
+                n + jitter.uniform(-0.16, 0.16, len(group)), group, s=7, color=SERIES[0], alpha=0.65, linewidths=0
+            )
+            if group:
+                d.axes.plot(n, float(np.median(group)), "_", color=INK, markersize=18)
+        mark(d, *threshold)
+        d.axes.set_ylabel(label)
+        d.axes.set_ylim(-0.02, 1.02)
+        d.cycles(list(groups))
+        return d.svg()
+
+
+def stacked(
+    name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], colours: Mapping[str, str], label: str
+) -> str:
+    """Amounts on top of each other; nothing where all are 0."""
+    if not any(tally.get(part) for tally in tallies for part in shown):
+        return ""
+    with drawing(name) as d:
+        floor = np.zeros(len(tallies))
+        for part in shown:
+            heights = np.array([tally.get(part) or 0 for tally in tallies], dtype=float)
+            d.axes.bar(run.numbers, heights, 0.72, bottom=floor, label=words(part), color=colours[part])
+            floor += heights
+        d.axes.set_ylabel(label)
+        d.cycles(run.numbers)
+        return d.svg(columns=4)
+
+
+def words(name: str) -> str:
+    """A name for people."""
+    return name.replace("_", " ")

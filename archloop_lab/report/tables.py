@@ -1,0 +1,70 @@
+"""The report's numbers as CSV (RFC 4180): a header row, a row for each cycle, candidate or architecture.
+
+The columns are documented in docs/reference/metrics.md. No text that a candidate wrote is among them.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from archloop_lab.report.view import Json, ranked
+
+CYCLES = (
+    *("cycle", "closed", "adapter", "generated", "evaluated", "judged", "lost"),
+    *("valid", "valid_rate", "valid_rate_low", "valid_rate_high"),
+    *("mean_accuracy", "mean_accuracy_low", "mean_accuracy_high", "median_accuracy", "best_accuracy"),
+    *("share_ge_threshold_trained", "share_ge_threshold_trained_low", "share_ge_threshold_trained_high"),
+    *("share_ge_threshold_generated", "share_ge_threshold_generated_low", "share_ge_threshold_generated_high"),
+    *("novel", "novelty_rate", "novelty_rate_low", "novelty_rate_high"),
+    *("near_duplicate", "near_duplicate_rate", "near_duplicate_rate_low", "near_duplicate_rate_high"),
+    *("exact_duplicate", "exact_duplicate_rate", "exact_duplicate_rate_low", "exact_duplicate_rate_high"),
+    *("admitted", "unique_total", "family_count", "family_entropy_bits", "median_similarity"),
+    *("diversity_valid", "diversity_admitted", "memorization_low_quartile", "memorization_median"),
+    *("memorization_high_quartile", "memorization_share_ge_threshold", "memorization_untuned_median"),
+    *("tokens", "tokens_per_admitted", "cost", "evaluator_seconds", "evaluator_seconds_per_admitted", "pairs"),
+)
+SECONDS = ("generate", "evaluate", "judge", "train", "total")
+_PLACE = ("candidate_id", "cycle", "index", "adapter", "code_sha256")
+_EVALUATION = ("outcome", "accuracy", "test_accuracy", "parameters", "flops", "seconds", "peak_memory_bytes")
+_JUDGEMENT = ("verdict", "similarity", "nearest", "family")
+_TOKENS = ("prompt_tokens", "completion_tokens")
+CANDIDATES = (*_PLACE, *_TOKENS, *_EVALUATION, *_JUDGEMENT, "memorization", "admitted", "lost")
+ARCHITECTURES = ("rank", *_PLACE, *_EVALUATION[1:], *_JUDGEMENT[1:], "memorization")
+
+
+def write(summary: Json, candidates: Sequence[Json], directory: Path, memorized: Mapping[str, float]) -> None:
+    """Write cycles.csv, candidates.csv and architectures.csv, each whole or not at all."""
+    described = {c["candidate_id"]: _candidate(c, memorized) for c in candidates}
+    best = [{"rank": rank} | described[c["candidate_id"]] for rank, c in enumerate(ranked(candidates), 1)]
+    header = (*CYCLES, *(f"seconds_{step}" for step in SECONDS))
+    _put(directory / "cycles.csv", header, map(_cycle, summary.get("cycles") or ()))
+    _put(directory / "candidates.csv", CANDIDATES, described.values())
+    _put(directory / "architectures.csv", ARCHITECTURES, best)
+
+
+def _cycle(cycle: Json) -> dict[str, Any]:
+    seconds = cycle.get("seconds") or {}
+    return {**cycle, **{f"seconds_{step}": seconds.get(step) for step in SECONDS}}
+
+
+def _candidate(candidate: Json, memorized: Mapping[str, float]) -> dict[str, Any]:
+    parts = [("usage", _TOKENS), ("evaluation", _EVALUATION), ("judgement", _JUDGEMENT)]
+    return {
+        **{name: candidate.get(name) for name in (*_PLACE, "admitted")},
+        **{name: (candidate.get(part) or {}).get(name) for part, names in parts for name in names},
+        "memorization": memorized.get(candidate["candidate_id"]),
+        "lost": (candidate.get("lost") or {}).get("step"),
+    }
+
+
+def _put(path: Path, header: Sequence[str], rows: Iterable[Json]) -> None:
+    """Lines end in CR LF; null is an empty field, and true and false are 1 and 0."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in rows)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
+    partial.replace(path)

@@ -1,0 +1,120 @@
+"""A run's directory: where its files are, and the one place that opens what is recorded in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from archloop.blobs.directory import DirectoryBlobs
+from archloop.errors import IntegrityError, NotFound
+from archloop_lab import files, manifests
+from archloop_lab.manifests import Manifest
+from archloop_lab.report.view import Control
+from services.registry.records import Candidate, CandidateQuery
+from services.registry.stores.port import Store
+from services.registry.stores.sqlite import SqliteStore
+
+
+class Records(NamedTuple):
+    """What a run has on record: rows in the store, code and data as blobs."""
+
+    store: Store
+    blobs: DirectoryBlobs
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The directory at `path`, whether or not there is a run in it."""
+
+    path: Path
+
+    @property
+    def manifest_file(self) -> Path:
+        """What the run was asked to be."""
+        return self.path / "manifest.json"
+
+    @property
+    def summary_file(self) -> Path:
+        """What the run came to, written at its end."""
+        return self.path / "summary.json"
+
+    @property
+    def registry_file(self) -> Path:
+        """The registry's database."""
+        return self.path / "registry.sqlite"
+
+    @property
+    def log_file(self) -> Path:
+        """The log, as JSON lines."""
+        return self.path / "log.jsonl"
+
+    @property
+    def blobs(self) -> DirectoryBlobs:
+        """Code, pairs and adapters."""
+        return DirectoryBlobs(self.path / "blobs")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end, and said so. Raises IntegrityError."""
+        return self.summary_file.exists() and self.summary().get("status") != "running"
+
+    def manifest(self) -> Manifest:
+        """Read the manifest. Raises NotFound, and IntegrityError that names it where it is not whole."""
+        if not self.manifest_file.is_file():
+            raise NotFound("run directory (one with a manifest.json)", str(self.path))
+        return manifests.read(self.manifest_file)
+
+    def summary(self) -> dict[str, Any]:
+        """Read the summary. Raises NotFound, IntegrityError."""
+        summary: dict[str, Any] = files.read_json(self.summary_file)
+        return summary
+
+    def store(self) -> SqliteStore:
+        """Open the registry's database; whoever does closes it. Raises IntegrityError, Unavailable."""
+        return SqliteStore(self.registry_file)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Records]:
+        """Open what is recorded, for as long as the block lasts. Raises IntegrityError, Unavailable."""
+        store = self.store()
+        try:
+            yield Records(store, self.blobs)
+        finally:
+            await store.close()
+
+    async def agreed(self, store: Store) -> Manifest:
+        """Hold the manifest against what the registry beside it recorded. Raises NotFound, IntegrityError."""
+        manifest = self.manifest()
+        recorded = await store.run(manifest.run_id)
+        others = [] if recorded is not None else (await store.runs(limit=1)).items
+        if others:
+            raise IntegrityError(
+                f"{self.manifest_file} names run {manifest.run_id}, the registry beside it {others[0].run_id}"
+            )
+        if recorded is not None and recorded.spec != manifest.spec:
+            then, now = recorded.spec.model_dump(), manifest.spec.model_dump()
+            field = next(key for key, value in then.items() if value != now[key])
+            raise IntegrityError(
+                f"{self.manifest_file}: {field} is not what the registry beside it recorded: {manifests.AGAIN}"
+            )
+        return manifest
+
+    async def candidates(self, run_id: str | None = None) -> tuple[Candidate, ...]:
+        """Read all candidates, of one run or of all."""
+        async with self.opened() as records:
+            return (await records.store.candidates(CandidateQuery(run_id=run_id))).items
+
+    async def control(self) -> Control:
+        """Read it as the frozen run beside a report, made here or at a deployment.
+
+        Its candidates are left out where they are not at hand. Raises NotFound, IntegrityError.
+        """
+        summary = self.summary()
+        if not isinstance(summary.get("run_id"), str) or not isinstance(summary.get("cycles"), list):
+            raise IntegrityError(f"{self.summary_file} is no summary of a run")
+        if self.registry_file.is_file():
+            found = await self.candidates(summary["run_id"])
+            return Control(summary, [candidate.model_dump(mode="json") for candidate in found])
+        listed = self.path / "candidates.json"
+        return Control(summary, files.read_json(listed, list) if listed.is_file() else [])

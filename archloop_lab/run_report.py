@@ -1,0 +1,58 @@
+"""Writes what a run leaves for people: summary.json, and the report with its tables."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from archloop.errors import IntegrityError, NotFound
+from archloop_lab import analysis, files
+from archloop_lab.report import page, view
+from archloop_lab.run_directory import Records, RunDirectory
+from services.registry.pairs import text_of
+from services.registry.records import CandidateQuery
+from services.registry.statistics.summary import Summary, summarise
+
+
+async def write(directory: RunDirectory, control: RunDirectory | None = None) -> Summary:
+    """Write both from what is recorded, finished or not, beside a frozen run where `control` is one.
+
+    Raises NotFound, IntegrityError, Unavailable.
+    """
+    async with directory.opened() as records:
+        run_id, _, content = await directory.agreed(records.store)
+        summary = await summarise(records.store, run_id)
+        found = (await records.store.candidates(CandidateQuery(run_id=run_id))).items
+        candidates = [candidate.model_dump(mode="json") for candidate in found if candidate.submission is None]
+        codes = await _codes(records, view.showcase(candidates))
+        trainings = await _trainings(records, run_id)
+        analysed = await analysis.of_run(records.store, records.blobs, run_id)
+    beside = await control.control() if control else None
+    told = analysed.within(summary.model_dump(mode="json"))
+    files.write_json(directory.summary_file, told)
+    page.write(
+        told,
+        candidates,
+        directory.path / "report.html",
+        codes=codes,
+        manifest=content,
+        control=beside,
+        trainings=trainings,
+        memorized=analysed.nearest,
+    )
+    return summary
+
+
+async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:
+    sources = {name: await records.store.source(name) for name in candidate_ids}
+    return {name: await text_of(source.code, records.blobs) for name, source in sources.items() if source is not None}
+
+
+async def _trainings(records: Records, run_id: str) -> dict[int, dict[str, Any]]:
+    """What the manifests of the run's adapters say, and how long each took; a damaged one says nothing."""
+    found = {}
+    for adapter in await records.store.adapters(run_id):
+        with suppress(NotFound, IntegrityError):
+            manifest = json.loads(await records.blobs.get(adapter.adapter.manifest))
+            found[adapter.cycle] = {**manifest, "seconds": adapter.seconds}
+    return found

@@ -1,0 +1,53 @@
+"""What the LLM had been tuned on when it wrote a cycle: the pairs of its adapter and of all that this one continues."""
+
+import json
+from collections.abc import AsyncIterator, Collection
+
+from archloop import prompting
+from archloop.blobs.port import Blobs
+from archloop.contracts.base import type_of
+from archloop.contracts.messages import TrainingRequested
+from archloop.errors import IntegrityError, NotFound
+from services.registry.records import Cycle
+from services.registry.stores.port import Store
+
+_PAGE = 1000
+
+
+async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collection[str]]:
+    """Their code, by the cycle that was written with it.
+
+    A cycle of the base model is left out, and so is one of an adapter whose pairs are not all at hand, as where the
+    run began with an adapter made elsewhere.
+    """
+    trainings = {message.adapter: message async for message in _requests(store, run_id)}
+    cycles = await store.cycles(run_id)
+    return {c.cycle: found for c in cycles if (found := await _of(c, trainings, blobs))}
+
+
+async def _requests(store: Store, run_id: str) -> AsyncIterator[TrainingRequested]:
+    after = 0
+    while events := await store.events(after, run_id=run_id, limit=_PAGE):
+        for event in events:
+            if event.type == type_of(TrainingRequested):
+                yield TrainingRequested.model_validate(event.data)
+        after = events[-1].seq
+
+
+async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blobs) -> Collection[str]:
+    """Each once, in the order of training; nothing where one of its trainings is not known."""
+    found: dict[str, None] = {}
+    adapter = cycle.adapter
+    while adapter is not None:
+        if (training := trainings.get(adapter.adapter)) is None:
+            return ()
+        try:
+            found = dict.fromkeys(_codes(await blobs.get(training.pairs))) | found
+        except (NotFound, IntegrityError):
+            return ()
+        adapter = training.parent
+    return found
+
+
+def _codes(lines: bytes) -> list[str]:
+    return [prompting.extract(json.loads(line)["completion"]).code for line in lines.splitlines() if line.strip()]

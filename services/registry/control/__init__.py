@@ -1,0 +1,1 @@
+"""Run control: who speaks, what is asked for next, and how a run ends."""

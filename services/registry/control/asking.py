@@ -1,0 +1,165 @@
+"""Asks for the candidates of one cycle: a window of them at a time, and again for what was not answered."""
+
+from functools import reduce
+
+from archloop.contracts.base import Message
+from services.registry.control import requests
+from services.registry.control.budget import Spent, exhausted
+from services.registry.control.conversation import Key, OpenCycle, key_for, key_of
+from services.registry.control.look import Look
+from services.registry.control.progress import Front, Owed
+from services.registry.records import Candidate, Cycle, Source
+from services.registry.stores.paging import pages, scope_of
+
+
+class Asking:
+    """The open cycle in one look. What is known of it is kept, and read from the rows where something is amiss."""
+
+    def __init__(self, look: Look) -> None:
+        self._look, self._conversation, self._store = look, look.conversation, look.store
+
+    async def opened(self, cycle: Cycle) -> OpenCycle:
+        """How far the cycle is."""
+        known = self._conversation.open
+        if known is None or known.cycle.cycle != cycle.cycle:
+            front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
+            before = await self.before(cycle)
+            known = OpenCycle(cycle, front, self._wanted(before), before, await self.spent(cycle))
+            self._conversation.open = known
+        elif self._look.silent:
+            await self.check(known)
+        if known.over is None and (over := await self._over(known)):
+            known.over, known.wanted = over, known.front.asked
+        return known
+
+    async def check(self, known: OpenCycle) -> None:
+        """Bring it to what the rows say."""
+        known.front = await self._front(known.cycle, known.front.asked)
+
+    async def ask(self, known: OpenCycle) -> None:
+        """For what is due again, and for as many more as there is room."""
+        if self._look.first or self._look.silent:
+            await self._again(known)
+        if self._conversation.sweep is not None:
+            await self._sweep(known)
+        await self._onwards(known)
+
+    async def before(self, cycle: Cycle) -> Spent:
+        """What the cycles before this one cost; they are closed and do not change. Nobody asks without a limit."""
+        if not self.metered:
+            return Spent()
+        known = self._conversation.costs
+        for number in range(cycle.cycle):
+            if number not in known:
+                known[number] = await self._cost(number)
+        return reduce(Spent.plus, (known[number] for number in range(cycle.cycle)), Spent())
+
+    async def spent(self, cycle: Cycle) -> Spent:
+        """What this one cost."""
+        return await self._cost(cycle.cycle) if self.metered else Spent()
+
+    def over(self, spent: Spent) -> str | None:
+        """Why the run must end, if it must."""
+        run = self._look.run
+        return exhausted(run.spec.budget, spent, (self._look.now - run.created).total_seconds())
+
+    @property
+    def metered(self) -> bool:
+        """Whether there is a budget."""
+        return bool(self._look.run.spec.budget.limits())
+
+    async def _cost(self, number: int) -> Spent:
+        run, spent = self._look.run, Spent()
+        async for page in pages(self._store, run.run_id, number, run.spec.candidates):
+            spent = spent.plus(Spent.on(page))
+        return spent
+
+    async def _over(self, known: OpenCycle) -> str | None:
+        """What was heard may count a thing twice, so that the rows decide."""
+        if self.over(known.before.plus(known.spent)) is None:
+            return None
+        known.spent = await self.spent(known.cycle)
+        return self.over(known.before.plus(known.spent))
+
+    async def _front(self, cycle: Cycle, asked: int) -> Front:
+        return Front.of(asked, await self._store.open_steps(cycle.run_id, cycle.cycle, asked))
+
+    def _wanted(self, before: Spent) -> int:
+        """The candidates of a cycle; of the last one only as many as the budget allows."""
+        spec = self._look.run.spec
+        allowed = spec.budget.candidates
+        return spec.candidates if allowed is None else max(0, min(spec.candidates, allowed - before.candidates))
+
+    async def _again(self, known: OpenCycle) -> None:
+        claimed = (requests.generation(self._look.run, known.cycle, index) for index in known.front.working)
+        unsaid = await self._look.unsaid(claimed)
+        for each in known.front.owed():
+            if each.step == "generation":
+                message = requests.generation(self._look.run, known.cycle, each.index)
+                self._look.ask_again(message, "generation", unasked=message.id in unsaid)
+            elif each.step == "evaluation":
+                await self._evaluation(known, each)
+            elif self._due(known, each):
+                self._conversation.sweep = self._conversation.sweep or 0
+
+    async def _evaluation(self, known: OpenCycle, each: Owed) -> None:
+        if not self._due(known, each):
+            return
+        candidate = await self._store.candidate(str(self._key(known, each)[1]))
+        if candidate is not None and candidate.awaits == "evaluation":
+            message = requests.evaluation(self._look.run, candidate, await self._source(candidate))
+            self._look.ask_again(message, "evaluation", unasked=self._look.circumstances.anew)
+
+    async def _sweep(self, known: OpenCycle) -> None:
+        """Tell novelty once more of all that it needs to have heard of before the last verdict that is owed.
+
+        A part at a time: the next one when this one has come back to us.
+        """
+        start = self._conversation.sweep or 0
+        last = max(known.front.judging, default=-1)
+        stop = min(last + 1, start + self._conversation.window.most)
+        blocked = {each.index for each in known.front.owed() if each.blocked}
+        async for page in pages(self._store, self._look.run_id, known.cycle.cycle, stop, start):
+            for candidate in page:
+                await self._remind(candidate, blocked, known)
+        self._conversation.sweep = stop if stop <= last else None
+
+    async def _remind(self, candidate: Candidate, blocked: set[int], known: OpenCycle) -> None:
+        message: Message | None = None
+        if candidate.lost:
+            message = requests.loss(self._look.run, candidate)
+        elif candidate.evaluation is not None:
+            message = requests.judgement(self._look.run, candidate, await self._source(candidate))
+        if message is None:
+            return
+        if candidate.index not in known.front.judging:
+            self._look.messages.append(message)
+        elif "judgement" in self._look.circumstances.busy and not self._look.first:
+            self._conversation.waits(key_of(message), self._look.now)
+        else:
+            self._look.append(message, counts=candidate.index not in blocked)
+
+    async def _onwards(self, known: OpenCycle) -> None:
+        room = self._conversation.window.room(known.front, known.wanted)
+        if not room:
+            return
+        claimed = await self._look.claimed(scope_of(known.cycle), known.front, room)
+        fresh = dict.fromkeys(claimed)
+        async for page in pages(self._store, self._look.run_id, known.cycle.cycle, claimed.stop, claimed.start):
+            for candidate in page:
+                fresh.pop(candidate.index or 0)
+                known.front.heard(candidate.index or 0, candidate.awaits)
+        for index in fresh:
+            known.front.heard(index, "generation")
+            self._look.say(requests.generation(self._look.run, known.cycle, index), unasked=True)
+
+    def _due(self, known: OpenCycle, each: Owed) -> bool:
+        return self._look.due(self._key(known, each), unasked=self._look.circumstances.anew)
+
+    def _key(self, known: OpenCycle, each: Owed) -> Key:
+        return key_for(self._look.run_id, known.cycle.cycle, each.index, each.step)
+
+    async def _source(self, candidate: Candidate) -> Source:
+        source = await self._store.source(candidate.candidate_id)
+        assert source is not None
+        return source

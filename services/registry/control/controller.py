@@ -1,0 +1,160 @@
+"""The run controller: whenever something may have changed, it derives from the rows what to ask for next."""
+
+import asyncio
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from archloop import protocols
+from archloop.blobs.port import Blobs
+from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.messages import RunFinished
+from archloop.errors import ArchloopError, NotFound
+from services.registry.control import trial
+from services.registry.control.conversation import Conversation
+from services.registry.control.failures import Failures
+from services.registry.control.look import Circumstances, Limits, Look
+from services.registry.control.progress import Window
+from services.registry.control.reconciliation import Reconciliation
+from services.registry.records import Recorded, Run, Step
+from services.registry.stores.port import Store
+
+log = structlog.get_logger(__name__)
+
+NOBODY_BUSY: frozenset[Step] = frozenset()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds of a run's silence before a candidate's or the trainer's answer is asked for again, and how often.
+
+    The longest evaluation that the run's protocol allows is added to `answer_s`. With every request the patience
+    doubles, up to four times. A request of our own that does not come back to us within `echo_s` is taken for
+    unpublished. `asks` is also how often a look at a run may fail. At most `window` candidates of a run are under way.
+    """
+
+    answer_s: float = 120.0
+    training_s: float = 7200.0
+    echo_s: float = 10.0
+    asks: int = 5
+    window: int = 256
+
+    def limits(self, run: Run) -> Limits:
+        """The patience with one run."""
+        return Limits(self.answer_s + _longest_evaluation_s(run.spec.protocol), self.training_s, self.asks)
+
+
+class Controller:
+    """Reconciles runs with their rows, each in its turn, many at a time. Holds nothing but what it asked for and heard.
+
+    `lasting`: what was published outlives this process. While it is not `caught_up` with what waited for it, it looks
+    at no run for the first time: what that seems to lack may be among what waits. All that was said before the
+    `horizon` has been heard, for messages come in order.
+    """
+
+    def __init__(self, store: Store, blobs: Blobs, patience: Patience = Patience(), *, lasting: bool = False) -> None:
+        self._store, self._blobs, self._patience, self.lasting = store, blobs, patience, lasting
+        self._conversations: dict[str, Conversation] = {}
+        self._uids: dict[str, str] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._failures = Failures(patience.asks)
+        self.caught_up, self.horizon = True, datetime.min.replace(tzinfo=UTC)
+
+    async def next(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
+        """What to publish now for this run; all that is outstanding if it can have outlived nobody."""
+        async with self._locks[run_id]:
+            run = await self._store.run(run_id)
+            if run is None or run.finished is not None:
+                self.ended(run_id)
+                return []
+            if self._uids.setdefault(run_id, run.uid) != run.uid:
+                self._conversations.pop(run_id, None)
+                self._uids[run_id] = run.uid
+            if not self.caught_up and not self.knows(run_id):
+                return []
+            look = self._look(run, now, busy)
+            try:
+                await Reconciliation(look).transitions()
+            except BaseException:
+                self._conversations.pop(run_id, None)
+                raise
+            self._failures.over(run_id)
+            if look.messages and (look.first or look.silent):
+                said = Counter(message.name for message in look.messages)
+                log.info("run looked at", run_id=run_id, first=look.first, silence_s=look.silence_s, said=dict(said))
+            return look.messages
+
+    async def look(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
+        """The same, and a look that fails is taken again later; the run ends with the reason where that is in vain.
+
+        That the database or another server is away counts for nothing: a look can be taken when it is back.
+        """
+        try:
+            return await self.next(run_id, now, busy)
+        except ArchloopError as error:
+            log.warning("look failed, will be taken again", run_id=run_id, error=str(error))
+            failed = self._failures.add(run_id, error, now) if not error.retryable else None
+        except Exception as error:
+            log.exception("look failed, will be taken again", run_id=run_id)
+            failed = self._failures.add(run_id, error, now)
+        return [RunFinished(run_id=run_id, run_uid=self._uids.get(run_id), reason=failed)] if failed else []
+
+    def heard(self, message: Message, recorded: Recorded, now: datetime) -> None:
+        """A message arrived, and was recorded."""
+        if isinstance(message, CandidateMessage) and message.submission is not None and not trial.belongs(message):
+            return
+        conversation = self._conversations.get(message.run_id)
+        if conversation and (said := conversation.heard(message, recorded.step, now, new=recorded.new)):
+            self.horizon = max(self.horizon, said)
+
+    def knows(self, run_id: str) -> bool:
+        """Whether this process has looked at the run."""
+        return run_id in self._conversations
+
+    def wants(self, run_id: str) -> bool:
+        """Whether there is room for more candidates of the run, or none is missing any more."""
+        conversation = self._conversations.get(run_id)
+        return conversation is not None and conversation.roomy
+
+    def quiet(self, run_id: str, now: datetime) -> bool:
+        """Whether the run should be looked at although nothing happened: it is unknown, or silent for too long."""
+        if not self._failures.due(run_id, now):
+            return False
+        conversation = self._conversations.get(run_id)
+        return self.caught_up if conversation is None else conversation.quiet(now)
+
+    def pace(self, waiting: int, behind: int) -> None:
+        """Requests wait for workers, and answers for us: runs that are too large to be asked for at once go by that."""
+        for conversation in self._conversations.values():
+            conversation.window.pace(waiting, behind)
+
+    def forget(self) -> None:
+        """Others may have led meanwhile: begin from the rows."""
+        self._conversations.clear()
+        self._uids.clear()
+
+    def ended(self, run_id: str) -> None:
+        """The run is over."""
+        self._conversations.pop(run_id, None)
+        self._uids.pop(run_id, None)
+        self._failures.over(run_id)
+
+    def _look(self, run: Run, now: datetime, busy: frozenset[Step]) -> Look:
+        limits, first = self._patience.limits(run), not self.knows(run.run_id)
+        conversation = self._conversations.setdefault(run.run_id, self._begun(run, limits, now))
+        circumstances = Circumstances(first and not self.lasting, first and self.lasting, busy)
+        return Look(self._store, self._blobs, run, now, limits, conversation, circumstances)
+
+    def _begun(self, run: Run, limits: Limits, now: datetime) -> Conversation:
+        budget = run.spec.budget
+        window = Window(self._patience.window, metered=bool(budget.limits()))
+        return Conversation(limits.answer_s, self._patience.echo_s, now, window, run.created, budget.wall_seconds)
+
+
+def _longest_evaluation_s(protocol: str) -> float:
+    try:
+        return protocols.load(protocol).limits.wall_seconds
+    except NotFound:
+        return 0.0

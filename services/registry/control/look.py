@@ -1,0 +1,110 @@
+"""What one look at one run has in hand: the run, what was said of it before, and what is to be said now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from archloop.blobs.port import Blobs
+from archloop.contracts.base import Message
+from archloop.contracts.messages import RunFinished
+from archloop.errors import Unavailable
+from services.registry.control.conversation import Conversation, Key, key_of
+from services.registry.control.progress import Front
+from services.registry.records import Run, Step
+from services.registry.stores.port import Store
+
+
+class Limits(NamedTuple):
+    """Seconds of silence before an answer is asked for again, and how often it is before it is given up."""
+
+    answer_s: float
+    training_s: float
+    asks: int
+
+
+class Circumstances(NamedTuple):
+    """Under which a look is taken.
+
+    `anew`: nothing that was asked before has outlived it, so that all is to be asked for again. `resumed`: others went
+    on meanwhile, but what the process before had claimed and not said is to be said. `busy` are the steps for which
+    requests wait to be taken up: one more would change nothing.
+    """
+
+    anew: bool = False
+    resumed: bool = False
+    busy: frozenset[Step] = frozenset()
+
+
+@dataclass
+class Look:
+    """Collects messages. Where something has waited too long (`silent`), rows count, and not what was heard."""
+
+    store: Store
+    blobs: Blobs
+    run: Run
+    now: datetime
+    limits: Limits
+    conversation: Conversation
+    circumstances: Circumstances
+    messages: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.silence_s = self.conversation.silence_s(self.now)
+        self.silent = self.conversation.silent(self.now)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.run.run_id
+
+    @property
+    def first(self) -> bool:
+        """Whether this process has not looked at the run before."""
+        return self.circumstances.anew or self.circumstances.resumed
+
+    def say(self, message: Message, *, unasked: bool, counts: bool = True) -> None:
+        """Unless it was said, and there is time left to answer."""
+        if self.due(key_of(message), unasked=unasked):
+            self.append(message, counts=counts)
+
+    def ask_again(self, message: Message, step: Step, *, unasked: bool) -> None:
+        """Likewise; what still waits in its queue is only counted."""
+        key = key_of(message)
+        if step in self.circumstances.busy and not unasked and self.due(key, unasked=False):
+            self.conversation.waits(key, self.now)
+        else:
+            self.say(message, unasked=unasked)
+
+    async def claimed(self, scope: str, front: Front, room: int) -> range:
+        """So many more are ours to ask for. Raises Unavailable where another registry has asked for them."""
+        start, stop = front.asked, front.asked + room
+        if not await self.store.claim(self.run.uid, scope, start, stop):
+            raise Unavailable(f"run {self.run_id}: another registry has asked for what comes next")
+        front.asked = stop
+        return range(start, stop)
+
+    async def unsaid(self, requests: Iterable[Message]) -> set[str]:
+        """The ids of those requests that are claimed, and not known to have been made."""
+        if not self.first:
+            return set()
+        ids = [request.id for request in requests]
+        return set(ids) if self.circumstances.anew else await self.store.unsaid(ids)
+
+    def due(self, key: Key, *, unasked: bool) -> bool:
+        """Whether it is time."""
+        return self.conversation.due(key, self.silence_s, unasked=unasked)
+
+    def unheard(self, key: Key) -> bool:
+        """Whether it was asked for as often as it is."""
+        return self.silent and self.conversation.spent(key, self.silence_s, self.limits.asks)
+
+    def append(self, message: Message, *, counts: bool = True, patience_s: float | None = None) -> None:
+        """It is to be said."""
+        self.conversation.said(message, self.now, counts=counts, patience_s=patience_s)
+        self.messages.append(message)
+
+    def finish(self, reason: str) -> None:
+        """The run is over, whatever is heard until that has come back to us."""
+        self.conversation.end = reason
+        self.say(RunFinished(run_id=self.run_id, run_uid=self.run.uid, reason=reason), unasked=True)

@@ -1,0 +1,142 @@
+"""How many of some candidates are valid, novel, admitted, and at what cost: of a cycle, or of a whole run."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.values import Outcome, Verdict
+from services.registry.control.budget import Spent
+from services.registry.records import Candidate
+from services.registry.statistics import intervals
+
+
+class Rates(Frozen):
+    """How many were written, how many are valid, how accurate those are, what all of it took. Null where undefined.
+
+    `…_low` and `…_high` are 95 % intervals. Rates of verdicts are of the valid.
+    """
+
+    generated: int
+    valid: int
+    lost: int
+    valid_rate: float | None
+    valid_rate_low: float | None
+    valid_rate_high: float | None
+    mean_accuracy: float | None
+    mean_accuracy_low: float | None
+    mean_accuracy_high: float | None
+    median_accuracy: float | None
+    best_accuracy: float | None
+    share_ge_threshold_trained: float | None
+    share_ge_threshold_trained_low: float | None = None
+    share_ge_threshold_trained_high: float | None = None
+    share_ge_threshold_generated: float | None
+    share_ge_threshold_generated_low: float | None = None
+    share_ge_threshold_generated_high: float | None = None
+    novel: int
+    near_duplicate: int
+    exact_duplicate: int
+    novelty_rate: float | None = None
+    novelty_rate_low: float | None = None
+    novelty_rate_high: float | None = None
+    near_duplicate_rate: float | None = None
+    near_duplicate_rate_low: float | None = None
+    near_duplicate_rate_high: float | None = None
+    exact_duplicate_rate: float | None = None
+    exact_duplicate_rate_low: float | None = None
+    exact_duplicate_rate_high: float | None = None
+    admitted: int
+    family_count: int = 0
+    outcomes: dict[str, int]
+    tokens: int = 0
+    tokens_per_admitted: float | None = None
+    cost: float = 0.0
+    evaluator_seconds: float = 0.0
+    evaluator_seconds_per_admitted: float | None = None
+
+
+class Answer(NamedTuple):
+    """What is counted of one candidate. `accuracy` and `verdict` of a valid one only, `family` of an admitted one."""
+
+    outcome: Outcome | None
+    accuracy: float | None
+    verdict: Verdict | None
+    family: str | None
+    admitted: bool
+    lost: bool
+    spent: Spent
+
+
+def answers(candidates: Iterable[Candidate]) -> list[Answer]:
+    """Of those that were answered, or given up."""
+    return [
+        Answer(
+            outcome=c.evaluation.outcome if c.evaluation else None,
+            accuracy=c.evaluation.accuracy or 0.0 if c.evaluation and c.valid else None,
+            verdict=c.judgement.verdict if c.valid and c.judgement else None,
+            family=c.judgement.family if c.admitted and c.judgement else None,
+            admitted=c.admitted,
+            lost=c.lost is not None,
+            spent=Spent.on([c]),
+        )
+        for c in candidates
+        if c.code_sha256 is not None or c.lost is not None
+    ]
+
+
+def rates(given: Sequence[Answer], threshold: float) -> Rates:
+    """Pooled over all of these answers; `threshold` is the accuracy that counts as good."""
+    accuracies = [a.accuracy for a in given if a.accuracy is not None]
+    passed, valid = sum(accuracy >= threshold for accuracy in accuracies), len(accuracies)
+    mean_low, mean_high = intervals.mean_interval(accuracies) or (None, None)
+    return Rates(
+        generated=len(given),
+        valid=valid,
+        lost=sum(a.lost for a in given),
+        **_share("valid_rate", valid, len(given)),
+        mean_accuracy=fmean(accuracies) if accuracies else None,
+        mean_accuracy_low=mean_low,
+        mean_accuracy_high=mean_high,
+        median_accuracy=median(accuracies) if accuracies else None,
+        best_accuracy=max(accuracies, default=None),
+        **_share("share_ge_threshold_trained", passed, valid),
+        **_share("share_ge_threshold_generated", passed, len(given)),
+        **_verdicts(given, valid),
+        outcomes=dict(Counter(a.outcome.value for a in given if a.outcome).most_common()),
+        **_spent(given),
+    )
+
+
+def _share(name: str, part: int, whole: int) -> dict[str, Any]:
+    low, high = intervals.wilson(part, whole) or (None, None)
+    return {name: intervals.share(part, whole), f"{name}_low": low, f"{name}_high": high}
+
+
+def _verdicts(given: Sequence[Answer], valid: int) -> dict[str, Any]:
+    verdicts = Counter(a.verdict for a in given)
+    novel, near, exact = (verdicts[v] for v in (Verdict.NOVEL, Verdict.NEAR_DUPLICATE, Verdict.EXACT_DUPLICATE))
+    return {
+        "novel": novel,
+        "near_duplicate": near,
+        "exact_duplicate": exact,
+        **_share("novelty_rate", novel, valid),
+        **_share("near_duplicate_rate", near, valid),
+        **_share("exact_duplicate_rate", exact, valid),
+    }
+
+
+def _spent(given: Sequence[Answer]) -> dict[str, Any]:
+    spent = reduce(Spent.plus, (a.spent for a in given), Spent())
+    admitted = sum(a.admitted for a in given)
+    return {
+        "admitted": admitted,
+        "family_count": len({a.family for a in given} - {None}),
+        "tokens": spent.tokens,
+        "tokens_per_admitted": intervals.share(spent.tokens, admitted),
+        "cost": spent.cost,
+        "evaluator_seconds": spent.evaluator_seconds,
+        "evaluator_seconds_per_admitted": intervals.share(spent.evaluator_seconds, admitted),
+    }

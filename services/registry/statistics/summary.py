@@ -1,0 +1,148 @@
+"""What a run came to, cycle by cycle. The definitions are in docs/reference/metrics.md."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+
+from archloop.contracts.base import Frozen
+from archloop.contracts.spec import RunSpec
+from archloop.errors import NotFound
+from services.registry.records import Adapter, Candidate, Cycle, Status
+from services.registry.statistics import intervals
+from services.registry.statistics.rates import Answer, Rates, answers, rates
+from services.registry.stores.paging import pages, scope_of
+from services.registry.stores.port import Store
+
+
+class Seconds(Frozen):
+    """Wall seconds from the first to the last event of each step; steps overlap."""
+
+    generate: float | None = None
+    evaluate: float | None = None
+    judge: float | None = None
+    train: float | None = None
+    total: float | None = None
+
+
+class CycleSummary(Rates):
+    """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it."""
+
+    cycle: int
+    closed: bool
+    adapter: str | None
+    evaluated: int
+    judged: int
+    unique_total: int
+    families: dict[str, int]
+    family_entropy_bits: float | None
+    median_similarity: float | None
+    pairs: int | None
+    loss_curve: tuple[float, ...]
+    seconds: Seconds
+
+
+class Summary(Frozen):
+    """A whole run. `totals` pools every candidate of it."""
+
+    run_id: str
+    status: Status
+    reason: str | None
+    created: datetime
+    finished: datetime | None
+    spec: RunSpec
+    totals: Rates
+    unique_total: int
+    seconds: float | None
+    cycles: tuple[CycleSummary, ...]
+
+
+async def summarise(store: Store, run_id: str) -> Summary:
+    """Of a run in any state. Raises NotFound."""
+    run = await store.run(run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    trained = {a.cycle: a for a in await store.adapters(run_id)}
+    threshold = run.spec.selection.threshold
+    cycles: list[CycleSummary] = []
+    counted: list[Answer] = []
+    for cycle in await store.cycles(run_id):
+        seen, asked = _Seen(), await store.asked(run.uid, scope_of(cycle))
+        async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
+            seen.add(page)
+        before = cycles[-1].unique_total if cycles else 0
+        cycles.append(_cycle(cycle, seen, rates(seen.answers, threshold), trained.get(cycle.cycle), before))
+        counted += seen.answers
+    return Summary(
+        **run.model_dump(include={"run_id", "reason", "created", "finished"}),
+        status=run.status,
+        spec=run.spec,
+        totals=rates(counted, threshold),
+        unique_total=cycles[-1].unique_total if cycles else 0,
+        seconds=_span([run.created], [run.finished]),
+        cycles=tuple(cycles),
+    )
+
+
+@dataclass
+class _Seen:
+    """All that is kept of a cycle's candidates, for a run may be long and is looked at every second."""
+
+    answers: list[Answer] = field(default_factory=list)
+    evaluated: int = 0
+    judged: int = 0
+    unique: int = 0
+    families: Counter[str] = field(default_factory=Counter)
+    similarities: list[float] = field(default_factory=list)
+    times: dict[str, list[datetime]] = field(default_factory=dict)
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Some more of them."""
+        admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
+        self.answers += answers(candidates)
+        self.evaluated += sum(c.evaluation is not None for c in candidates)
+        self.judged += sum(c.judgement is not None for c in candidates)
+        self.unique += sum(c.admitted and c.novel for c in candidates)
+        self.families.update(judgement.family for judgement in admitted)
+        self.similarities += [judgement.similarity for judgement in admitted]
+        for step in ("generated", "evaluated", "judged"):
+            at = [t for c in candidates if (t := getattr(c, step)) is not None]
+            known = self.times.get(step, []) + at
+            self.times[step] = [min(known), max(known)] if known else []
+
+
+def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, before: int) -> CycleSummary:
+    return CycleSummary(
+        **dict(own),
+        cycle=cycle.cycle,
+        closed=cycle.closed is not None,
+        adapter=cycle.adapter.adapter if cycle.adapter else None,
+        evaluated=seen.evaluated,
+        judged=seen.judged,
+        unique_total=before + seen.unique,
+        families=dict(seen.families.most_common()),
+        family_entropy_bits=intervals.entropy_bits(seen.families.values()),
+        median_similarity=median(seen.similarities) if seen.similarities else None,
+        pairs=trained.pair_count if trained else None,
+        loss_curve=trained.loss_curve if trained else (),
+        seconds=_seconds(cycle, seen.times, trained),
+    )
+
+
+def _seconds(cycle: Cycle, times: Mapping[str, Sequence[datetime]], trained: Adapter | None) -> Seconds:
+    generated, evaluated, judged = (times.get(step, ()) for step in ("generated", "evaluated", "judged"))
+    return Seconds(
+        generate=_span([cycle.opened], generated),
+        evaluate=_span(generated, evaluated),
+        judge=_span(evaluated, judged),
+        train=_span([cycle.closed], [trained.trained if trained else None]),
+        total=_span([cycle.opened], [cycle.closed, trained.trained if trained else None]),
+    )
+
+
+def _span(starts: Iterable[datetime | None], ends: Iterable[datetime | None]) -> float | None:
+    """Seconds from the first start to the last end."""
+    first = min((t for t in starts if t is not None), default=None)
+    last = max((t for t in ends if t is not None), default=None)
+    return None if first is None or last is None else max(0.0, (last - first).total_seconds())

@@ -1,0 +1,230 @@
+"""The store on MongoDB: one document per run, cycle, candidate, adapter and event."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from pymongo import IndexModel
+
+from archloop.contracts.base import Message
+from archloop.contracts.messages import RunRequested
+from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.records import (
+    Adapter,
+    Architecture,
+    Candidate,
+    CandidateQuery,
+    Cycle,
+    Event,
+    Page,
+    Recorded,
+    Run,
+    Source,
+)
+from services.registry.stores import mongo_rows as rows
+from services.registry.stores.mongo_client import Client, closed, connected, host_of, reached, translated, uncut
+from services.registry.stores.mongo_control import MongoControl
+from services.registry.stores.mongo_writes import append_event, apply, close_cycle, insert, require_writable
+from services.registry.stores.recording import event_text, require_known
+
+_VERSION = 1
+_INDEXES = {
+    "runs": [IndexModel([("finished", 1)])],
+    "cycles": [IndexModel([("run_id", 1), ("cycle", 1)], unique=True)],
+    "candidates": [
+        IndexModel([("run_id", 1), ("cycle", 1), ("index", 1)]),
+        IndexModel([("run_id", 1), ("settled", 1), ("cycle", 1)]),
+        IndexModel([("code_sha256", 1), ("evaluation.protocol_sha256", 1), ("evaluated", 1)]),
+        IndexModel([("admitted", 1)], partialFilterExpression={"admitted": {"$type": "date"}}),
+    ],
+    "adapters": [IndexModel([("run_id", 1), ("cycle", 1)], unique=True)],
+    "events": [IndexModel([("id", 1)], unique=True), IndexModel([("run_id", 1), ("_id", 1)])],
+}
+
+
+@uncut
+class MongoStore(MongoControl):
+    """See the port. Made by `open`. Times are kept to the millisecond, which is what MongoDB's dates have.
+
+    A message is one write after the other, its event last: one that was cut short is as if it had not been
+    delivered yet, and is delivered again. Messages take turns, so that what is said twice at once has one effect.
+    """
+
+    def __init__(self, client: Client, url: str, database: str) -> None:
+        self._client, self._url, self._host = client, url, host_of(url)
+        self._db = client[database]
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, url: str, database: str = "archloop", *, wait_s: float = 5.0) -> Self:
+        """Connect and make the indexes. `wait_s` is how long a server is looked for before it is Unavailable.
+
+        Raises Unavailable, Misconfigured, InvalidInput.
+        """
+        client = connected(url, wait_s)
+        try:
+            with translated(host_of(url)):
+                store = cls(client, url, database)
+                await store._prepare()
+        except BaseException:
+            await client.close()
+            raise
+        return store
+
+    async def record(self, message: Message, at: datetime) -> Recorded:
+        """See the port."""
+        data = json.loads(event_text(message))
+        async with self._turn:
+            with translated(self._host):
+                require_writable(message)
+                if isinstance(message, RunRequested):  # somebody may have emptied the database, indexes and all
+                    await self._prepare()
+                changed = await apply(message, self._db, at)
+                logged = await append_event(self._db, message, data, at)
+                step = await self._step(message)
+                return Recorded(changed or logged, step is None and await self._complete(message), step)
+
+    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
+        """See the port."""
+        written_by = adapter.model_dump(mode="json") if adapter else None
+        opened = {"run_id": run_id, "cycle": cycle, "adapter": written_by, "opened": at}
+        with translated(self._host):
+            key = rows.cycle_key(run_id, cycle)
+            await insert(self._db, "cycles", key, {**opened, "closed": None, "decision": None})
+
+    async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
+        """See the port."""
+        with translated(self._host):
+            await close_cycle(self._db, rows.cycle_key(run_id, cycle), admitted, at)
+
+    async def run(self, run_id: str) -> Run | None:
+        """See the port."""
+        found = await self._one("runs", {"_id": run_id})
+        return rows.run(found) if found else None
+
+    async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
+        """See the port."""
+        where = {"finished": None} if unfinished else {}
+        total, found = await self._page("runs", where, [("created", -1), ("_id", 1)], offset, limit)
+        return Page(total=total, items=tuple(map(rows.run, found)))
+
+    async def cycles(self, run_id: str) -> list[Cycle]:
+        """See the port."""
+        found = await self._all("cycles", {"run_id": run_id}, [("cycle", 1)])
+        settled = await self._settled(run_id)
+        return [rows.cycle(each, settled.get(each["cycle"], 0)) for each in found]
+
+    async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
+        """See the port."""
+        with translated(self._host):
+            total = await self._db.candidates.count_documents(rows.candidate_filter(query))
+        found = await self._aggregated(rows.candidate_page(query))
+        return Page(total=total, items=tuple(map(rows.candidate, found)))
+
+    async def candidate(self, candidate_id: str) -> Candidate | None:
+        """See the port."""
+        found = await self._one("candidates", {"_id": candidate_id}, rows.WITHOUT_TEXT)
+        return rows.candidate(found) if found else None
+
+    async def source(self, candidate_id: str) -> Source | None:
+        """See the port."""
+        found = await self._one("candidates", {"_id": candidate_id, "code": {"$ne": None}}, {"code": 1, "prompt": 1})
+        return rows.source(found) if found else None
+
+    async def architectures(
+        self, run_id: str | None = None, *, offset: int = 0, limit: int | None = None
+    ) -> Page[Architecture]:
+        """See the port."""
+        where: dict[str, Any] = {"admitted": {"$type": "date"}}
+        if run_id is not None:
+            where["run_id"] = run_id
+        total, found = await self._page("candidates", where, rows.BEST_FIRST, offset, limit, rows.WITHOUT_TEXT)
+        return Page(total=total, items=tuple(map(rows.architecture, found)))
+
+    async def adapters(self, run_id: str | None = None) -> list[Adapter]:
+        """See the port."""
+        where = {} if run_id is None else {"run_id": run_id}
+        return list(map(rows.adapter, await self._all("adapters", where, [("run_id", 1), ("cycle", 1)])))
+
+    async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        """See the port."""
+        where = {"code_sha256": code_sha256, "evaluation.protocol_sha256": protocol_sha256}
+        found = await self._all("candidates", where, [("evaluated", 1), ("_id", 1)], limit=1, fields={"evaluation": 1})
+        return Evaluation.model_validate(found[0]["evaluation"]) if found else None
+
+    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
+        """See the port."""
+        where: dict[str, Any] = {"_id": {"$gt": after}}
+        if run_id is not None:
+            where["run_id"] = run_id
+        return list(map(rows.event, await self._all("events", where, [("_id", 1)], limit=limit)))
+
+    async def last_event(self) -> int:
+        """See the port."""
+        found = await self._all("events", {}, [("_id", -1)], limit=1, fields={"_id": 1})
+        return int(found[0]["_id"]) if found else 0
+
+    async def said(self, message_id: str) -> bool:
+        """See the port."""
+        return await self._one("events", {"id": message_id}, {"_id": 1}) is not None
+
+    async def ping(self) -> None:
+        """See the port."""
+        await reached(self._client, self._url)
+
+    async def close(self) -> None:
+        """See the port."""
+        await closed(self._client)
+
+    async def _prepare(self) -> None:
+        await insert(self._db, "meta", "schema", {"version": _VERSION})
+        schema = await self._db.meta.find_one({"_id": "schema"})
+        assert schema is not None
+        require_known(self._db.name, schema["version"], _VERSION)
+        for collection, indexes in _INDEXES.items():
+            await self._db[collection].create_indexes(indexes)
+
+    async def _settled(self, run_id: str) -> dict[int, int]:
+        settled = {"$match": {"run_id": run_id, "settled": True, "cycle": {"$ne": None}}}
+        counted = await self._aggregated([settled, {"$group": {"_id": "$cycle", "count": {"$sum": 1}}}])
+        return {each["_id"]: each["count"] for each in counted}
+
+    async def _one(
+        self, collection: str, where: rows.Document, fields: Mapping[str, int] | None = None
+    ) -> rows.Document | None:
+        with translated(self._host):
+            return await self._db[collection].find_one(where, fields)
+
+    async def _all(
+        self,
+        collection: str,
+        where: rows.Document,
+        order: rows.Order,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        fields: Mapping[str, int] | None = None,
+    ) -> Sequence[rows.Document]:
+        if limit == 0:  # MongoDB takes it for no limit.
+            return []
+        with translated(self._host):
+            return await self._db[collection].find(where, fields, offset, limit or 0, sort=order).to_list()
+
+    async def _page(
+        self,
+        collection: str,
+        where: rows.Document,
+        order: rows.Order,
+        offset: int,
+        limit: int | None,
+        fields: Mapping[str, int] | None = None,
+    ) -> tuple[int, Sequence[rows.Document]]:
+        with translated(self._host):
+            total = await self._db[collection].count_documents(where)
+        return total, await self._all(collection, where, order, offset=offset, limit=limit, fields=fields)
+
+    async def _aggregated(self, pipeline: Sequence[Mapping[str, Any]]) -> Sequence[rows.Document]:
+        with translated(self._host):
+            return await (await self._db.candidates.aggregate(pipeline)).to_list()

@@ -1,0 +1,107 @@
+"""Who leads, how far was asked and what is still open, on MongoDB. See the port."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from archloop.contracts.base import CandidateMessage, Message
+from services.registry.records import Step
+from services.registry.stores import mongo_rows as rows
+from services.registry.stores.control_port import Lease, still_open
+from services.registry.stores.mongo_client import translated
+from services.registry.stores.mongo_writes import Database
+from services.registry.stores.recording import in_a_cycle
+
+_LEASE = "registry"
+_OPEN = {"index": 1, "generated": 1, "evaluation.outcome": 1}
+
+
+class MongoControl:
+    """Each write names what it was made from, so that of two at once one has no effect."""
+
+    _db: Database
+    _host: str
+
+    async def lease(self) -> Lease | None:
+        """See the port."""
+        with translated(self._host):
+            found = await self._db.leases.find_one({"_id": _LEASE})
+        return Lease(found["holder"], found["beat"]) if found else None
+
+    async def take(self, seen: Lease | None, holder: str) -> Lease | None:
+        """See the port."""
+        own = Lease(holder, 1 if seen is None else seen.beat + 1)
+        taken = await self._compared("leases", _LEASE, seen and seen._asdict(), own._asdict())
+        return own if taken else None
+
+    async def unfinished(self) -> list[str]:
+        """See the port."""
+        order = [("created", 1), ("_id", 1)]
+        with translated(self._host):
+            found = await self._db.runs.find({"finished": None}, {"_id": 1}, sort=order).to_list()
+        return [each["_id"] for each in found]
+
+    async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:
+        """See the port."""
+        place = {"run_id": run_id, "cycle": cycle, "index": {"$lt": below}}
+        with translated(self._host):
+            there = {each["index"] async for each in self._db.candidates.find(place, {"index": 1, "_id": 0})}
+            unsettled = await self._db.candidates.find({**place, "settled": False}, _OPEN).to_list()
+        return still_open({each["index"]: rows.awaited(each) for each in unsettled}, there, below)
+
+    async def asked(self, run_uid: str, scope: str) -> int:
+        """See the port."""
+        with translated(self._host):
+            found = await self._db.asked.find_one({"_id": f"{run_uid}/{scope}"})
+        return found["count"] if found else 0
+
+    async def claim(self, run_uid: str, scope: str, start: int, stop: int) -> bool:
+        """See the port."""
+        before = {"count": start} if start else None
+        return await self._compared("asked", f"{run_uid}/{scope}", before, {"count": stop})
+
+    async def unsaid(self, message_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        with translated(self._host):
+            found = self._db.events.find({"id": {"$in": list(message_ids)}}, {"id": 1, "_id": 0})
+            said = {each["id"] async for each in found}
+        return set(message_ids) - said
+
+    async def _step(self, message: Message) -> Step | None:
+        if not isinstance(message, CandidateMessage):
+            return None
+        unsettled = {"_id": message.candidate_id, "settled": False}
+        found = await self._db.candidates.find_one(unsettled, {"generated": 1, "evaluation.outcome": 1})
+        return rows.awaited(found) if found else None
+
+    async def _complete(self, message: Message) -> bool:
+        """Counts last, which takes long for a large cycle: not while the last one is missing, or one is open."""
+        if not in_a_cycle(message):
+            return False
+        key = rows.cycle_key(message.run_id, message.cycle)
+        if not await self._db.cycles.find_one({"_id": key, "closed": None}, projection=["_id"]):
+            return False
+        run = await self._db.runs.find_one({"_id": message.run_id}, projection=["spec.candidates"])
+        wanted: int = run["spec"]["candidates"] if run else 0
+        cycle = {"run_id": message.run_id, "cycle": message.cycle}
+        if not await self._db.candidates.find_one({**cycle, "index": wanted - 1}, projection=["_id"]):
+            return False
+        if await self._db.candidates.find_one({**cycle, "settled": False}, projection=["_id"]):
+            return False
+        settled: int = await self._db.candidates.count_documents({**cycle, "settled": True})
+        return settled >= wanted
+
+    async def _compared(
+        self, collection: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]
+    ) -> bool:
+        """Whether the document was as before, or not there, and now is as after."""
+        with translated(self._host):
+            if before is not None:
+                changed = await self._db[collection].update_one({"_id": key, **before}, {"$set": after})
+                return changed.modified_count > 0
+            try:
+                await self._db[collection].insert_one({"_id": key, **after})
+            except DuplicateKeyError:
+                return False
+        return True

@@ -1,0 +1,26 @@
+"""A cycle's candidates a page at a time: however many there are, others have their turn in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from services.registry.records import Candidate, CandidateQuery, Cycle
+from services.registry.stores.port import Store
+
+PAGE = 500
+
+
+def scope_of(cycle: Cycle) -> str:
+    """Under what the store keeps how many of the cycle were asked for."""
+    return f"c{cycle.cycle}"
+
+
+async def pages(
+    store: Store, run_id: str, cycle: int, stop: int, start: int = 0
+) -> AsyncIterator[tuple[Candidate, ...]]:
+    """Those of the indices from `start` and below `stop`, in order."""
+    for first in range(start, stop, PAGE):
+        below = min(stop, first + PAGE)
+        page = await store.candidates(CandidateQuery(run_id=run_id, cycle=cycle, first=first, below=below))
+        if page.items:
+            yield page.items
+        await asyncio.sleep(0)

@@ -1,0 +1,87 @@
+"""The store port: what the registry needs of a database, and no more.
+
+Every write is keyed by what it is about, and the first one wins: saying a thing again, late or differently never
+changes what is recorded. A write that fails has no effect, or one that the same write completes when it is made again.
+All verbs raise Unavailable (retryable) where the database is locked, full or away.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from archloop.contracts.base import Message
+from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.records import (
+    Adapter,
+    Architecture,
+    Candidate,
+    CandidateQuery,
+    Cycle,
+    Event,
+    Page,
+    Recorded,
+    Run,
+    Source,
+)
+from services.registry.stores.control_port import Control
+
+
+class Store(Control, Protocol):
+    """Runs, cycles, candidates and what became of them."""
+
+    async def record(self, message: Message, at: datetime) -> Recorded:
+        """Append the message to the event log and take in what it says.
+
+        Raises NotFound where it is about a run or cycle that there is not, Conflict where a run is requested
+        under a name that another spec has.
+        """
+
+    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
+        """Begin a cycle, written by this adapter."""
+
+    async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
+        """End a cycle and make these candidates of it architectures, all at once."""
+
+    async def run(self, run_id: str) -> Run | None:
+        """One run."""
+
+    async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
+        """Latest first."""
+
+    async def cycles(self, run_id: str) -> list[Cycle]:
+        """In order."""
+
+    async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
+        """Candidates without their text; ties in cycle and index order."""
+
+    async def candidate(self, candidate_id: str) -> Candidate | None:
+        """One candidate."""
+
+    async def source(self, candidate_id: str) -> Source | None:
+        """A candidate's code and prompt; null until there is code."""
+
+    async def architectures(
+        self, run_id: str | None = None, *, offset: int = 0, limit: int | None = None
+    ) -> Page[Architecture]:
+        """Best first; ties by run, cycle and index."""
+
+    async def adapters(self, run_id: str | None = None) -> list[Adapter]:
+        """By run, in cycle order."""
+
+    async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        """The first evaluation recorded of this code under this protocol."""
+
+    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
+        """Events with a greater `seq`, in order."""
+
+    async def last_event(self) -> int:
+        """The greatest `seq`; 0 where there are no events."""
+
+    async def said(self, message_id: str) -> bool:
+        """Whether the event log has this message."""
+
+    async def ping(self) -> None:
+        """Return if the database answers."""
+
+    async def close(self) -> None:
+        """Let go of it."""

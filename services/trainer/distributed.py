@@ -1,0 +1,52 @@
+"""How a training is started that is not the warm process's: on a GPU, or spread over several processes."""
+
+import sys
+from pathlib import Path
+
+from services.trainer.job import Job
+from services.trainer.settings import TrainerSettings
+
+_ENTRY = "services.trainer.worker"
+
+
+def is_launched(job: Job, settings: TrainerSettings) -> bool:
+    """Whether the job gets processes of its own; `lean` is for small models, which the warm process trains."""
+    return job.training.method == "trl" and (settings.gpus > 0 or settings.processes > 1)
+
+
+def processes(settings: TrainerSettings) -> int:
+    """One for each GPU, if there are any."""
+    return settings.gpus or settings.processes
+
+
+def warm(settings: TrainerSettings) -> list[str]:
+    """The warm process, which sees no GPU: CUDA does not survive its forks.
+
+    OpenMP's threads wait asleep: where they spin and the cores are shared, training was seen to take 7 times as long.
+    """
+    python = ["env", "OMP_WAIT_POLICY=passive", "CUDA_VISIBLE_DEVICES=", sys.executable, "-P"]
+    return [*python, "-m", "services.trainer.child", settings.base_model, str(settings.threads)]
+
+
+def launch(job_file: Path, settings: TrainerSettings) -> list[str]:
+    """A process for one job; more than one by `accelerate launch`, on this machine's GPUs or, without any, its cores.
+
+    `--multi_gpu` is what spreads a job in both cases: with `--cpu` accelerate starts one process, whatever is asked.
+    It also keeps the user's own `accelerate config` out.
+    """
+    entry = ["-m", _ENTRY, str(job_file), str(settings.threads), *([] if settings.gpus else ["--cpu"])]
+    count = processes(settings)
+    if count == 1:
+        return [*_python(settings), *entry]
+    return [
+        *_python(settings),
+        *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes", str(count)),
+        *("--main_process_port", "0", "--num_cpu_threads_per_process", str(settings.threads)),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *entry,
+    ]
+
+
+def _python(settings: TrainerSettings) -> list[str]:
+    hidden = [] if settings.gpus else ["CUDA_VISIBLE_DEVICES="]
+    return ["env", "OMP_WAIT_POLICY=passive", "PYTHONSAFEPATH=1", *hidden, sys.executable]
