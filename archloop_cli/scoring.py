@@ -12,7 +12,7 @@ from archloop.sources import UndecodableSource
 from archloop_cli import terminal, walking
 from archloop_cli.bars import bars
 from archloop_cli.walking import Found, Skipped
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.tracing import traced
@@ -30,8 +30,8 @@ async def evaluate(files: list[Path], protocol_name: str, *, as_json: bool) -> N
     """Score every file on all slots; lines come in the order of the files."""
     protocol = protocols.load(protocol_name)
     read = [(path, _text(walking.read(path))) for path in files]
-    async with evaluator(EvaluatorSettings.load()) as judge:
-        tasks = [asyncio.ensure_future(_evaluation(judge, text, protocol)) for _, text in read]
+    async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
+        tasks = [asyncio.ensure_future(_evaluation(evaluator, text, protocol)) for _, text in read]
         try:
             with bars(transient=True) as advance:
                 for done, ((path, _), task) in enumerate(zip(read, tasks, strict=True), 1):
@@ -62,11 +62,11 @@ def novelty(paths: list[Path], threshold: float, protocol_name: str | None = Non
 async def _graphs(files: Sequence[tuple[str, str | UndecodableSource]], protocol: Protocol) -> dict[str, str | None]:
     """The hashes of the graphs of those that can be built, by name."""
     found: dict[str, str | None] = {}
-    async with evaluator(EvaluatorSettings.load()) as judge:
+    async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
         with bars(transient=True) as advance:
             for done, (name, text) in enumerate(files, 1):
                 if isinstance(text, str):
-                    found[name] = (await traced(judge.sandbox, text, protocol)).measures.graph_sha256
+                    found[name] = (await traced(evaluator.sandbox, text, protocol)).measures.graph_sha256
                 advance("building", done, len(files))
     return found
 
@@ -85,10 +85,10 @@ def _text(content: bytes) -> str | UndecodableSource:
         return error
 
 
-async def _evaluation(judge: Evaluator, text: str | UndecodableSource, protocol: Protocol) -> Evaluation:
+async def _evaluation(evaluator: Evaluator, text: str | UndecodableSource, protocol: Protocol) -> Evaluation:
     if isinstance(text, str):
-        return await judge.evaluate(text, protocol)
-    return judge.rejected(str(text), protocol, sha256_of(text.content), Outcome.SYNTAX_ERROR)
+        return await evaluator.evaluate(text, protocol)
+    return evaluator.rejected(str(text), protocol, sha256_of(text.content), Outcome.SYNTAX_ERROR)
 
 
 def _record(path: Path, evaluation: Evaluation) -> dict[str, Any]:

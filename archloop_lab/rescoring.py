@@ -11,7 +11,7 @@ from archloop.contracts.values import Evaluation, sha256_of
 from archloop.errors import NotFound
 from archloop.protocols.model import Protocol
 from archloop_lab.run_directory import Records, RunDirectory
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.registry.pairs import text_of
 from services.registry.records import Candidate, CandidateQuery
@@ -44,11 +44,11 @@ async def networks(directory: Path, *, admitted: bool) -> list[Network]:
 
 async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: Path, advance: Advance) -> Scores:
     """Each under each, on all slots; what the log has already is not done again. Raises Unavailable, NotFound."""
-    async with evaluator(EvaluatorSettings.load()) as judge:
-        known = _logged(log, judge.secret.id)
+    async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
+        known = _logged(log, evaluator.secret.id)
         for protocol in protocols:
             missing = [n for n in chosen if (sha256_of(n.code), protocol.sha256) not in known]
-            tasks = [asyncio.create_task(judge.evaluate(n.code, protocol)) for n in missing]
+            tasks = [asyncio.create_task(evaluator.evaluate(n.code, protocol)) for n in missing]
             for done, task in enumerate(asyncio.as_completed(tasks), 1):
                 evaluation = await task
                 known[_key(evaluation)] = evaluation

@@ -25,7 +25,7 @@ from scipy.stats import t
 from archloop import protocols
 from archloop.ops import logging
 from archloop.protocols import Protocol
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.datasets import prepared
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
@@ -76,16 +76,16 @@ async def measure(data: Path, seeds: Sequence[int], known: Iterable[Row]) -> lis
     """A row for every network, condition and seed."""
     found = {(one["net"], one["condition"], one["seed"]): one for one in known}
     cells = list(product(SOURCES, NAMES, seeds))
-    async with evaluator(EvaluatorSettings(data_dir=data, heldout_secret=PUBLISHED)) as judge:
-        fresh = await asyncio.gather(*(row(judge, *cell) for cell in cells if cell not in found))
+    async with opened_evaluator(EvaluatorSettings(data_dir=data, heldout_secret=PUBLISHED)) as evaluator:
+        fresh = await asyncio.gather(*(row(evaluator, *cell) for cell in cells if cell not in found))
     found |= {(one["net"], one["condition"], one["seed"]): one for one in fresh}
     return [found[cell] for cell in cells]
 
 
-async def row(judge: Evaluator, net: str, condition: str, seed: int) -> Row:
+async def row(evaluator: Evaluator, net: str, condition: str, seed: int) -> Row:
     precision, layout = CONDITIONS[NAMES.index(condition)]
     changed = protocol().model_copy(update={"precision": precision, "memory_format": layout, "seed": seed})
-    told = await judge.evaluate(SOURCES[net], changed)
+    told = await evaluator.evaluate(SOURCES[net], changed)
     kept = {"outcome", "detail", "accuracy", "test_accuracy", "precision", "memory_format", "cpu_seconds", "parameters"}
     found = {"net": net, "condition": condition, "seed": seed, **told.model_dump(include=kept)}
     print(*found.values(), flush=True)

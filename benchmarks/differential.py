@@ -31,7 +31,7 @@ from benchmarks import differential_page
 from benchmarks.differential_modes import MODES, export
 from benchmarks.differential_pairs import Line, affordable, failed_in_training, read
 from services.evaluator import datasets
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -91,13 +91,13 @@ async def plain(folder: Path, seed: int) -> AsyncIterator[Work]:
         await process.wait()
 
 
-def ours(judge: Evaluator, protocol: Protocol) -> Work:
+def ours(evaluator: Evaluator, protocol: Protocol) -> Work:
     """The evaluator's answer; a failure of the sandbox is one too, which the comparison shows."""
 
     async def work(path: Path) -> Line:
         code = path.read_bytes().decode("utf-8", "surrogateescape")
         try:
-            told = await judge.evaluate(code, protocol)
+            told = await evaluator.evaluate(code, protocol)
         except Exception as error:  # noqa: BLE001 - a failure of ours is to be counted, not to end an hour's work
             return {"name": named(path), "outcome": "failed", "detail": str(error)}
         return {"name": named(path), **told.model_dump(mode="json", include=set(FIELDS))}
@@ -159,13 +159,13 @@ class Run:
 
         await asyncio.gather(*(worker() for _ in range(self.workers)))
 
-    async def ours(self, paths: Sequence[Path], judge: Evaluator) -> None:
+    async def ours(self, paths: Sequence[Path], evaluator: Evaluator) -> None:
         """Through the evaluator, but for those that need a package that neither side has."""
         log, reference = Log(self.folder / "ours.jsonl"), Log(self.folder / "plain-0.jsonl").lines
         names = {name for name, line in reference.items() if "missing" not in line}
         missing = [path for path in paths if named(path) in names and named(path) not in log.lines]
         progress = Progress("ours", missing, self.minutes)
-        jobs, work = iter(progress), ours(judge, self.protocol)
+        jobs, work = iter(progress), ours(evaluator, self.protocol)
         await asyncio.gather(*(pull(jobs, work, log, progress.told) for _ in range(self.workers)))
 
 
@@ -190,8 +190,8 @@ async def compare(options: argparse.Namespace) -> None:
         for seed in range(options.seeds):
             await run.plain(paths, seed)
     if options.side != "plain":
-        async with evaluator(settings) as judge:
-            await run.ours(paths, judge)
+        async with opened_evaluator(settings) as evaluator:
+            await run.ours(paths, evaluator)
 
 
 def arguments() -> argparse.Namespace:

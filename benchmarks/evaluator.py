@@ -108,7 +108,7 @@ class Watched:
 class Bench:
     """An evaluator that is warm."""
 
-    judge: Evaluator
+    evaluator: Evaluator
     watched: Watched
 
     @classmethod
@@ -116,19 +116,19 @@ class Bench:
     async def of(cls, slots: int) -> AsyncIterator["Bench"]:
         """With this many slots, its fork server started and its data loaded."""
         watched = Watched(ZygoteSandbox([Device.cpu()] * slots))
-        judge = Evaluator(watched, partial(datasets.load, root=Path(), secret=HELDOUT), HELDOUT)
+        evaluator = Evaluator(watched, partial(datasets.load, root=Path(), secret=HELDOUT), HELDOUT)
         try:
             await watched.inner.start()
-            await judge.evaluate(BROKEN, SHAPES)
-            yield cls(judge, watched)
+            await evaluator.evaluate(BROKEN, SHAPES)
+            yield cls(evaluator, watched)
         finally:
             await watched.inner.close()
-            await judge.close()
+            await evaluator.close()
 
     async def clocked(self, code: str, protocol: Protocol = SHAPES) -> tuple[float, Evaluation]:
         """Seconds as whoever asks sees them, and the answer."""
         began = time.perf_counter()
-        evaluation = await self.judge.evaluate(code, protocol)
+        evaluation = await self.evaluator.evaluate(code, protocol)
         return time.perf_counter() - began, evaluation
 
     def environment(self) -> dict[str, str]:
@@ -208,7 +208,7 @@ async def start(options: argparse.Namespace, _: Path) -> list[dict[str, list[flo
 async def _starts(bench: Bench, count: int) -> dict[str, list[float]]:
     seen: dict[str, list[float]] = {"first line": [], "evaluation": [], "job": [], "child": []}
     for _ in range(count):
-        told = await bench.judge.evaluate(FIRST_LINE, SHAPES)
+        told = await bench.evaluator.evaluate(FIRST_LINE, SHAPES)
         ran = re.search(r"[\d.]+", told.detail)
         assert ran is not None
         seen["first line"].append(1000 * (float(ran[0]) - bench.watched.ordered))
@@ -264,7 +264,7 @@ async def slots(options: argparse.Namespace, _: Path) -> list[dict[str, float]]:
 
 async def _pace(bench: Bench, code: str, count: int) -> float:
     began = time.perf_counter()
-    told = await asyncio.gather(*(bench.judge.evaluate(code, SHAPES) for _ in range(count)))
+    told = await asyncio.gather(*(bench.evaluator.evaluate(code, SHAPES) for _ in range(count)))
     assert {one.outcome for one in told} == {Outcome.OK}
     return 60 * count / (time.perf_counter() - began)
 

@@ -118,7 +118,7 @@ class Trial:
     good: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
-    async def judge(self, name: str) -> None:
+    async def evaluate(self, name: str) -> None:
         """Evaluate a candidate by its name. What the sandbox itself fails at is kept, and goes on."""
         try:
             told = await self.evaluator.evaluate(BAD.get(name, GOOD), FAST)
@@ -217,7 +217,7 @@ async def _watched(trial: Trial, order: Sequence[str], size: int) -> list[Sample
 
 
 async def _batch(trial: Trial, order: Sequence[str]) -> None:
-    await asyncio.gather(*map(trial.judge, order))
+    await asyncio.gather(*map(trial.evaluate, order))
 
 
 def slope(samples: Sequence[Sample], key: str) -> float:

@@ -24,7 +24,7 @@ from archloop.contracts.values import Evaluation, Outcome
 from archloop.ops import logging
 from archloop.protocols import Protocol
 from archloop_cli.bars import bars
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -84,11 +84,11 @@ def shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
     return taken
 
 
-async def score(judge: Evaluator, path: Path, protocol: Protocol) -> Line:
+async def score(evaluator: Evaluator, path: Path, protocol: Protocol) -> Line:
     """One line of the result; a failure of the sandbox is one too, and is tried again by the next run."""
     code = path.read_bytes().decode("utf-8", "surrogateescape")
     try:
-        told: Evaluation = await judge.evaluate(code, protocol)
+        told: Evaluation = await evaluator.evaluate(code, protocol)
     except Exception as error:  # noqa: BLE001 - a failure of ours is to be counted, not to end an hour's work
         return {"name": path.stem, "family": family(path.stem), "outcome": "failed", "detail": str(error)}
     values = told.model_dump(mode="json", include=set(FIELDS))
@@ -98,8 +98,8 @@ async def score(judge: Evaluator, path: Path, protocol: Protocol) -> Line:
 async def evaluate(paths: Sequence[Path], protocol: Protocol, slots: int, result: Path) -> None:
     """Append a line for every network as it ends."""
     result.parent.mkdir(parents=True, exist_ok=True)
-    async with evaluator(EvaluatorSettings(slots=slots, heldout_secret=PUBLISHED)) as judge:
-        tasks = [score(judge, path, protocol) for path in paths]
+    async with opened_evaluator(EvaluatorSettings(slots=slots, heldout_secret=PUBLISHED)) as evaluator:
+        tasks = [score(evaluator, path, protocol) for path in paths]
         with result.open("a") as out, bars() as advance:
             for done, task in enumerate(asyncio.as_completed(tasks), 1):
                 out.write(json.dumps(await task) + "\n")

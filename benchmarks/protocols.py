@@ -25,7 +25,7 @@ from archloop import protocols
 from archloop.contracts.values import Evaluation
 from archloop.ops import logging
 from archloop.protocols import Protocol
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -54,10 +54,10 @@ def _network(turn: int, place: int) -> Network:
     return Network(family, write(rng, family, mix=Mix(LAPSES[turn % len(LAPSES)], flawed=0)).code)
 
 
-async def evaluate(judge: Evaluator, protocol: Protocol, nets: Sequence[Network], seed: int) -> list[Evaluation]:
+async def evaluate(evaluator: Evaluator, protocol: Protocol, nets: Sequence[Network], seed: int) -> list[Evaluation]:
     """Every network under the protocol with another training seed; as many at a time as the sandbox has slots."""
     seeded = protocol.model_copy(update={"seed": seed})
-    return await asyncio.gather(*(judge.evaluate(net.code, seeded) for net in nets))
+    return await asyncio.gather(*(evaluator.evaluate(net.code, seeded) for net in nets))
 
 
 def summary(nets: Sequence[Network], rounds: Sequence[Sequence[Evaluation]], chance: float) -> dict[str, Any]:
@@ -92,10 +92,10 @@ def agreement(accuracy: NDArray[np.float64]) -> float:
 async def study(names: Iterable[str], count: int, seeds: Sequence[int]) -> dict[str, Any]:
     """Results by protocol, with what is needed to judge and repeat them."""
     nets, results = networks(count), {}
-    async with evaluator(EvaluatorSettings(heldout_secret=PUBLISHED)) as judge:
+    async with opened_evaluator(EvaluatorSettings(heldout_secret=PUBLISHED)) as evaluator:
         for name in names:
             protocol = protocols.load(name)
-            rounds = [await evaluate(judge, protocol, nets, seed) for seed in seeds]
+            rounds = [await evaluate(evaluator, protocol, nets, seed) for seed in seeds]
             figures = summary(nets, rounds, protocol.below_chance_factor / protocol.dataset.classes)
             rows = [[one.model_dump(include={"outcome", "accuracy", "cpu_seconds"}) for one in many] for many in rounds]
             results[name] = {"protocol_sha256": protocol.sha256, **figures, "evaluations": rows}

@@ -29,7 +29,7 @@ from archloop.protocols import Protocol
 from benchmarks.lemur import family, read, shares
 from benchmarks.structural_judge import Judged, Network, chosen, judged
 from benchmarks.structural_page import FOLDER, PAGE, page
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.sandbox.port import Sandbox
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -72,10 +72,10 @@ async def trace(sources: Mapping[str, str], protocol: Protocol, result: Path) ->
     """Append a line for each network that has none yet."""
     result.parent.mkdir(parents=True, exist_ok=True)
     known = read(result)
-    async with evaluator(EvaluatorSettings(slots=1, heldout_secret=PUBLISHED)) as judge:
+    async with opened_evaluator(EvaluatorSettings(slots=1, heldout_secret=PUBLISHED)) as evaluator:
         with result.open("a") as out:
             for name in (name for name in sources if name not in known):
-                out.write(json.dumps(await _traced(judge.sandbox, name, sources[name], protocol)) + "\n")
+                out.write(json.dumps(await _traced(evaluator.sandbox, name, sources[name], protocol)) + "\n")
                 out.flush()
 
 

@@ -36,19 +36,19 @@ class EvaluatorApp:
 
 
 @asynccontextmanager
-async def evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
+async def opened_evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
     """Score code without a bus. Raises SandboxUnavailable below the required level."""
     sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
     secret = settings.secret()
     load = partial(datasets.load, root=settings.data_dir, secret=secret)
-    judge = Evaluator(sandbox, load, secret, settings.threads, settings.gpu_memory_fraction)
+    evaluator = Evaluator(sandbox, load, secret, settings.threads, settings.gpu_memory_fraction)
     try:
         await sandbox.start()
         LEVEL.labels(sandbox.level).set(1)
-        yield judge
+        yield evaluator
     finally:
         await sandbox.close()
-        await judge.close()
+        await evaluator.close()
 
 
 @asynccontextmanager
@@ -56,13 +56,13 @@ async def running(
     settings: EvaluatorSettings, *, bus: Bus, blobs: Readable, results: Results
 ) -> AsyncIterator[EvaluatorApp]:
     """Consume until the context ends; then finish what is in hand."""
-    async with evaluator(settings) as judge:
-        handler = EvaluatorHandler(judge, results, blobs)
+    async with opened_evaluator(settings) as evaluator:
+        handler = EvaluatorHandler(evaluator, results, blobs)
         queue = replace(EVALUATOR, prefetch=len(settings.devices()))
         over = (await Ends.followed(bus)).over
         subscription = await Consumer(bus, queue, Rejecting(handler, rejected), "evaluator", over=over).start()
         try:
-            yield EvaluatorApp(judge, subscription)
+            yield EvaluatorApp(evaluator, subscription)
         finally:
             await subscription.drain()
 

@@ -15,7 +15,7 @@ import structlog
 
 from archloop.errors import ArchloopError, Misconfigured
 from archloop.ops import logging
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.settings import EvaluatorSettings
 
 log = structlog.get_logger(__name__)
@@ -38,8 +38,8 @@ class Address(NamedTuple):
 async def check(settings: EvaluatorSettings) -> None:
     """Raises NotIsolated, SandboxUnavailable; Misconfigured where a name is not known, so that nothing can be said."""
     await nobody_answers(settings)
-    async with evaluator(settings) as judge:
-        log.info("isolated", level=judge.sandbox.level, out_of_reach=settings.out_of_reach)
+    async with opened_evaluator(settings) as evaluator:
+        log.info("isolated", level=evaluator.sandbox.level, out_of_reach=settings.out_of_reach)
 
 
 async def nobody_answers(settings: EvaluatorSettings) -> None:

@@ -101,8 +101,10 @@ async def adapters(folder: Path) -> Room:
 
 
 async def evaluator(folder: Path) -> Room:
-    judge = Evaluator(Sandbox(), quadrants, HELDOUT)
-    return Room(EVALUATOR, EvaluatorHandler(judge, NoResults(), DirectoryBlobs(folder)), _generated, judge.close)
+    evaluator = Evaluator(Sandbox(), quadrants, HELDOUT)
+    return Room(
+        EVALUATOR, EvaluatorHandler(evaluator, NoResults(), DirectoryBlobs(folder)), _generated, evaluator.close
+    )
 
 
 async def novelty(folder: Path) -> Room:

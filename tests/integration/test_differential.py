@@ -97,14 +97,14 @@ def written(folder: Path) -> dict[str, Path]:
 
 async def compared(run, paths):
     sandbox = ZygoteSandbox([Device.cpu()] * run.workers)
-    judge = Evaluator(sandbox, quadrants, HELDOUT)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     try:
         await run.plain(paths, 0)
-        await run.ours(paths, judge)
+        await run.ours(paths, evaluator)
     finally:
         await sandbox.close()
-        await judge.close()
+        await evaluator.close()
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ async def test_the_same_source_scores_the_same_in_every_service(evaluator, name)
     await other.start()
     again = Evaluator(other, quadrants, HELDOUT)
     try:
-        found = [await judge.evaluate(code, TINY) for judge in (evaluator, again)]
+        found = [await each.evaluate(code, TINY) for each in (evaluator, again)]
     finally:
         await other.close()
         await again.close()

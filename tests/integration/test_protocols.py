@@ -13,7 +13,7 @@ import torch
 from archloop import protocols
 from archloop.contracts.values import Evaluation, Outcome
 from archloop.protocols import Protocol
-from services.evaluator.app import evaluator
+from services.evaluator.app import opened_evaluator
 from services.evaluator.datasets import preparing
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
@@ -42,14 +42,14 @@ NOISE, MEAN_NOISE = 0.2, 0.08
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def judge(tmp_path_factory):
+async def evaluator(tmp_path_factory):
     """The evaluator as it ships, on two slots."""
     root = tmp_path_factory.mktemp("data")
     for name, classes in PREPARED.items():
         source = miniature.banded_source(classes, train=2200, test=128)
         preparing.prepare(root, name, lambda source=source: source, lambda *_: None)
-    async with evaluator(EvaluatorSettings(data_dir=root, slots=2)) as judge:
-        yield judge
+    async with opened_evaluator(EvaluatorSettings(data_dir=root, slots=2)) as evaluator:
+        yield evaluator
 
 
 def reduced(name: str, **changed: object) -> Protocol:
@@ -59,9 +59,9 @@ def reduced(name: str, **changed: object) -> Protocol:
     return protocol.model_copy(update={"dataset": dataset, **changed})
 
 
-async def scored(judge: Evaluator, protocol: Protocol) -> dict[str, Evaluation]:
+async def scored(evaluator: Evaluator, protocol: Protocol) -> dict[str, Evaluation]:
     """All five networks, by name."""
-    told = await asyncio.gather(*(judge.evaluate(code, protocol) for code in SOURCES.values()))
+    told = await asyncio.gather(*(evaluator.evaluate(code, protocol) for code in SOURCES.values()))
     assert_learnt(found := dict(zip(SOURCES, told, strict=True)), protocol)
     return found
 
@@ -104,31 +104,31 @@ SHIPPED = [pytest.param(name, marks=pytest.mark.thorough) if name in LONG else n
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-async def test_known_good_networks_learn_as_it_ships_and_under_the_opposite_conditions(judge, name):
+async def test_known_good_networks_learn_as_it_ships_and_under_the_opposite_conditions(evaluator, name):
     protocol = reduced(name)
-    assert_same(await scored(judge, protocol), await scored(judge, reduced(name, **opposite(protocol))))
+    assert_same(await scored(evaluator, protocol), await scored(evaluator, reduced(name, **opposite(protocol))))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "digits"])
-async def test_neither_precision_nor_memory_format_matters_alone(judge, name):
+async def test_neither_precision_nor_memory_format_matters_alone(evaluator, name):
     precise = reduced(name, precision=None, memory_format="channels_last")
     coarse = reduced(name, precision="bfloat16", memory_format=None)
-    assert_same(await scored(judge, precise), await scored(judge, coarse))
+    assert_same(await scored(evaluator, precise), await scored(evaluator, coarse))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "digits"])
 @pytest.mark.parametrize("net", SOURCES)
-async def test_both_slots_tell_the_same_to_the_last_digit(judge, name, net):
-    told = await asyncio.gather(*(judge.evaluate(SOURCES[net], reduced(name)) for _ in range(2)))
+async def test_both_slots_tell_the_same_to_the_last_digit(evaluator, name, net):
+    told = await asyncio.gather(*(evaluator.evaluate(SOURCES[net], reduced(name)) for _ in range(2)))
     assert told[0].outcome is Outcome.OK
     assert unvarying(told[0]) == unvarying(told[1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 @pytest.mark.parametrize("name", ["cifar10", "digits", "paper-cifar10"])
-async def test_a_gpu_tells_what_the_cpu_tells(judge, name):
-    settings = EvaluatorSettings(data_dir=judge.load.keywords["root"], gpus="0")
-    async with evaluator(settings) as on_gpu:
+async def test_a_gpu_tells_what_the_cpu_tells(evaluator, name):
+    settings = EvaluatorSettings(data_dir=evaluator.load.keywords["root"], gpus="0")
+    async with opened_evaluator(settings) as on_gpu:
         found = await scored(on_gpu, reduced(name))
     assert {one.device for one in found.values()} == {"cuda:0"}
-    assert_same(await scored(judge, reduced(name)), found)
+    assert_same(await scored(evaluator, reduced(name)), found)

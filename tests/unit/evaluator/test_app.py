@@ -12,7 +12,7 @@ from archloop.contracts.topology import Queue
 from archloop.contracts.values import SourceCode
 from archloop.errors import Misconfigured, SandboxUnavailable
 from archloop.protocols import load
-from services.evaluator.app import evaluator, running, served
+from services.evaluator.app import opened_evaluator, running, served
 from services.evaluator.handlers import NoResults
 from services.evaluator.secret import Secret
 from services.evaluator.settings import EvaluatorSettings
@@ -85,11 +85,11 @@ async def test_within_another_process_a_users_own_is_made_and_scores_are_by_it(t
     monkeypatch.delenv(HELDOUT_SETTING)
     settings = EvaluatorSettings(slots=1, data_dir=tmp_path / "data")
     try:
-        async with evaluator(settings) as judge:
-            scored = await judge.evaluate("x = (", load("digits"))
+        async with opened_evaluator(settings) as evaluator:
+            scored = await evaluator.evaluate("x = (", load("digits"))
     except SandboxUnavailable as error:
         skip_or_fail(str(error))
-    assert scored.heldout_id == judge.secret.id == Secret.kept(tmp_path / "data").id
+    assert scored.heldout_id == evaluator.secret.id == Secret.kept(tmp_path / "data").id
 
 
 def candidate(index: int, source: str, protocol: str) -> CandidateGenerated:
