@@ -1,6 +1,7 @@
 """Requests that end while the database is asked, as those of clients that go: the driver's pool stays whole."""
 
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -83,3 +84,24 @@ async def test_a_driver_that_gives_nobody_a_connection_is_told_from_a_server_tha
     with pytest.raises(Unavailable) as away:
         await mongo_client.reached(lost, "mongodb://127.0.0.1:1/")
     assert not isinstance(away.value, Stuck)
+
+
+async def test_what_fails_after_its_caller_has_left_is_nobodys_news() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    failing = asyncio.Event()
+
+    async def fails() -> None:
+        await failing.wait()
+        raise Unavailable("the database is away")
+
+    asked = asyncio.create_task(mongo_client._shielded(fails)())
+    await asyncio.sleep(0)
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+    failing.set()
+    while mongo_client._going_on:
+        await asyncio.sleep(0)
+    gc.collect()
+    assert told == []

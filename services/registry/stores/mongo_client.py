@@ -47,10 +47,16 @@ def _shielded(verb: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Co
     async def shielded(*args: Any, **kwargs: Any) -> Any:
         task = asyncio.create_task(verb(*args, **kwargs))
         _going_on.add(task)
-        task.add_done_callback(_going_on.discard)
+        task.add_done_callback(_done)
         return await asyncio.shield(task)
 
     return shielded
+
+
+def _done(task: asyncio.Task[Any]) -> None:
+    _going_on.discard(task)
+    if not task.cancelled():
+        task.exception()  # who waits is told of it; where nobody does any more, asyncio would tell the log
 
 
 async def reached(client: Client, url: str) -> None:
