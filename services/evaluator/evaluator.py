@@ -1,4 +1,4 @@
-"""Code in, measured outcome out."""
+"""Evaluation of a candidate: its code in, the measured outcome out."""
 
 import asyncio
 import math
@@ -29,7 +29,7 @@ SOURCE_LIMIT = 192 * 1024
 
 @dataclass(frozen=True)
 class _Material:
-    """A data set, and its training part where children can map it."""
+    """Data set, and its training part where children can map it."""
 
     dataset: Dataset
     train: tuple[SharedArray, SharedArray]
@@ -41,7 +41,7 @@ class _Material:
 
 @dataclass(frozen=True)
 class _Heldout:
-    """The held-out images as one job is shown them: `images` where its child can map them, in this order."""
+    """Held-out images as one job sees them: `images` where its child can map them, in this order."""
 
     dataset: Dataset
     order: Order
@@ -61,7 +61,7 @@ class Evaluator:
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def evaluate(self, code: str, protocol: Protocol) -> Evaluation:
-        """Never fails because of the candidate.
+        """Evaluate code under a protocol; whatever the candidate does is part of the evaluation.
 
         Raises Unavailable when the sandbox failed, NotFound or InvalidInput for the protocol's data set.
         """
@@ -87,7 +87,7 @@ class Evaluator:
     def rejected(
         self, problem: str, protocol: Protocol, code_sha256: str, outcome: Outcome = Outcome.CONTRACT_ERROR
     ) -> Evaluation:
-        """The evaluation of an answer that holds no code to run, or of a file that is no text."""
+        """Return the evaluation of an answer without code to run, or of a file that is no text."""
         return self._evaluation(Reading(outcome, STAGES[0], problem), protocol, code_sha256)
 
     async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int, limits: Limits) -> Evaluation:
@@ -105,7 +105,10 @@ class Evaluator:
         return evaluation.model_copy(update={"batch": batch, "seconds_per_step": per_step})
 
     def _heldout(self, dataset: Dataset, protocol: Protocol, code_sha256: str) -> _Heldout:
-        """In an order, and of what is public under changes, that only this side knows: its own for each job."""
+        """Shuffle the held-out images for one job and, if they are public, change each slightly.
+
+        Order and changes derive from the secret, so that only this side knows them.
+        """
         job = f"{code_sha256}/{protocol.sha256}"
         order = self.secret.generator("order", job).permutation(len(dataset.heldout_labels))
         images = dataset.heldout_images[order]
@@ -130,7 +133,7 @@ class Evaluator:
             ),
             arrays=(*material.train, heldout.images),
             limits=limits,
-            result_bytes=4 * len(heldout.order) + 2 * frames.VERDICT_LIMIT,
+            result_bytes=4 * len(heldout.order) + 2 * frames.OUTCOME_LIMIT,
         )
 
     def _measured(
@@ -170,12 +173,15 @@ class Evaluator:
 
 
 def steps(protocol: Protocol, batch: int) -> int:
-    """How many batches the protocol trains on."""
+    """Return the number of batches that the protocol trains on."""
     return protocol.epochs * math.ceil(protocol.dataset.train / batch)
 
 
 def _wished(reading: Reading, protocol: Protocol) -> Reading:
-    """The child may have given up the protocol's precision or memory format; others it cannot have trained with."""
+    """Check that the reading claims only a precision and memory format that the child can have used.
+
+    The child may have given up those of the protocol, but has been given no others.
+    """
     told = (reading.measures.precision, reading.measures.memory_format)
     known = ((None, "float32", protocol.precision), (None, "contiguous", protocol.memory_format))
     if all(word in words for word, words in zip(told, known, strict=True)):
@@ -184,7 +190,7 @@ def _wished(reading: Reading, protocol: Protocol) -> Reading:
 
 
 def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
-    """The outcome that follows from the accuracies."""
+    """Return the reading with the outcome that follows from the accuracies."""
     dataset, margin = protocol.dataset, protocol.suspect_margin
     if differ(found, dataset.validation, dataset.test, MARGIN if margin is None else margin):
         detail = f"accuracy {found.validation:.3f} on the validation split, {found.test:.3f} on the test split"
@@ -196,7 +202,7 @@ def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
 
 
 def unreadable(code: str) -> Reading | None:
-    """What is wrong with the text before anyone parses it; parsing is left to the sandbox."""
+    """Return what is wrong with the text itself, None if nothing is; parsing it is left to the sandbox."""
     stage = STAGES[0]
     try:
         size = len(code.encode())

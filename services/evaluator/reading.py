@@ -1,4 +1,4 @@
-"""From what the sandbox measured and the child sent to an outcome. What the child sent is hostile until checked."""
+"""From what the sandbox measured and the child sent to an outcome. The child's data is hostile until checked."""
 
 import re
 import signal
@@ -39,7 +39,7 @@ _DETAIL_LIMIT = 200
 
 
 class Measures(NamedTuple):
-    """The child's word on its network: advisory."""
+    """Advisory figures on its network that the child sent."""
 
     parameters: int | None = None
     flops: int | None = None
@@ -53,7 +53,7 @@ class Measures(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What became of a job; `predictions` (N,) only where the outcome is ok so far."""
+    """Outcome of a job; `predictions` (N,) are class numbers, and there only while the outcome is ok."""
 
     outcome: Outcome
     stage: str
@@ -66,7 +66,7 @@ Word = TypeVar("Word", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-class _Verdict(BaseModel):
+class _OutcomeFrame(BaseModel):
     """The child's word, in the only form that is listened to."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -83,7 +83,7 @@ class _Verdict(BaseModel):
 
 
 class _Graph(BaseModel):
-    """What the child says of its graph, once its verdict is told."""
+    """What the child says of its graph, after its outcome."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -94,31 +94,32 @@ class _Graph(BaseModel):
 class _Sent(NamedTuple):
     stage: str
     predictions: bytes | None = None
-    verdict: _Verdict | None = None
+    outcome: _OutcomeFrame | None = None
     graph: _Graph | None = None
     cut: bool = False
 
 
 def read(result: JobResult, limits: Limits, *, count: int | None, classes: int) -> Reading:
-    """The outcome short of scoring; `count` is the number of held-out images, None where none were shown.
+    """Return the outcome of a job before scoring.
 
-    A verdict settles it: what ends the child after that, while its graph is followed, leaves no graph and no more. But
-    a forbidden system call is one at any time.
+    `count` is the number of held-out images, None where none were shown. A valid outcome from the child decides: what
+    ends the child after that, while its graph is followed, only costs the graph. A forbidden system call counts at any
+    time.
     """
     sent, ended = _sent(result.frames), _ended(result, limits)
-    if sent.verdict is None or result.signal == signal.SIGSYS:
+    if sent.outcome is None or result.signal == signal.SIGSYS:
         outcome, detail = ended or (Outcome.CRASHED, "ended without a valid answer")
         return Reading(outcome, sent.stage, detail)
     if ended is None and sent.cut:
         return Reading(Outcome.CRASHED, sent.stage, "ended within an answer")
-    return _told(sent, sent.verdict, ended[1] if ended is not None else "", count, classes)
+    return _told(sent, sent.outcome, ended[1] if ended is not None else "", count, classes)
 
 
 def stage_seconds(result: JobResult) -> dict[str, float]:
-    """How long each stage took that began, by the service's clock; `start` is from the order to the first of them.
+    """Return the seconds that each begun stage took, by the service's clock.
 
-    The last one lasts until the verdict, or as long as anything came. A child can announce a stage late or early, and
-    so shift time between stages; their sum it cannot change.
+    `start` is from the order to the first stage; the last stage lasts until the outcome, or as long as anything came. A
+    child can announce a stage late or early, and so shift time between stages; their sum it cannot change.
     """
     begun, settled = dict[str, float](), dict[bytes, float]()
     with suppress(ValueError):
@@ -131,33 +132,36 @@ def stage_seconds(result: JobResult) -> dict[str, float]:
                 settled.setdefault(frame.kind, seconds)
     if not begun:
         return {}
-    ends = [*begun.values(), max(settled.get(frames.VERDICT, result.arrivals[-1].seconds), *begun.values())]
+    ends = [*begun.values(), max(settled.get(frames.OUTCOME, result.arrivals[-1].seconds), *begun.values())]
     durations = zip(("start", *begun), pairwise((0.0, *ends)), strict=True)
     return {name: round(max(0.0, end - start), 6) for name, (start, end) in durations}
 
 
 def one_line(detail: str) -> str:
-    """Short, printable, and without directories of this machine."""
+    """Make a text short, printable, and free of directories of this machine."""
     printable = "".join(c if c.isprintable() else " " for c in detail)
     return _PATH.sub("…/", " ".join(printable.split()))[:_DETAIL_LIMIT]
 
 
-def _told(sent: _Sent, verdict: _Verdict, died: str, count: int | None, classes: int) -> Reading:
-    """`died` is how the child ended after its verdict, where not by itself."""
+def _told(sent: _Sent, word: _OutcomeFrame, died: str, count: int | None, classes: int) -> Reading:
+    """Return the reading of a child that sent an outcome.
+
+    `died` says how the child ended after that, empty where it ended by itself.
+    """
     graph = sent.graph or _Graph(graph_sha256=None, untraced=died)
     known = Measures(
-        uncounted=one_line(verdict.uncounted),
+        uncounted=one_line(word.uncounted),
         graph_sha256=graph.graph_sha256,
         untraced=one_line(graph.untraced),
-        loss_curve=tuple(verdict.losses),
-        **verdict.model_dump(include=_AS_TOLD),
+        loss_curve=tuple(word.losses),
+        **word.model_dump(include=_AS_TOLD),
     )
     try:
-        outcome = Outcome(verdict.outcome)
+        outcome = Outcome(word.outcome)
         if outcome not in _TOLD:
             raise ValueError(f"claims to be {outcome}, which it cannot know")
         if outcome is not Outcome.OK:
-            return Reading(outcome, sent.stage, one_line(verdict.detail), known)
+            return Reading(outcome, sent.stage, one_line(word.detail), known)
         predictions = None if count is None else answers(sent.predictions or b"", count, classes)
     except ValueError as error:
         return Reading(Outcome.CRASHED, sent.stage, one_line(str(error)))
@@ -165,7 +169,7 @@ def _told(sent: _Sent, verdict: _Verdict, died: str, count: int | None, classes:
 
 
 def _sent(stream: bytes) -> _Sent:
-    """Stages in their order, then predictions, the verdict and the graph; or only as much as was right."""
+    """Collect the child's frames: stages in their order, then predictions, outcome and graph, as far as they are valid."""
     sent, expected = _Sent(STAGES[0]), iter(STAGES)
     try:
         for frame in frames.unpack(stream):
@@ -173,14 +177,14 @@ def _sent(stream: bytes) -> _Sent:
     except frames.Cut:
         return sent._replace(cut=True)
     except (ValueError, StopIteration):
-        return sent._replace(verdict=None)
+        return sent._replace(outcome=None)
     return sent
 
 
 def _next(sent: _Sent, frame: frames.Frame, expected: Any) -> _Sent:
-    if sent.verdict is not None:
+    if sent.outcome is not None:
         if frame.kind != frames.GRAPH or sent.graph is not None:
-            raise ValueError("a frame after the verdict")
+            raise ValueError("a frame after the outcome")
         return sent._replace(graph=_checked(_Graph, frame.payload))
     if frame.kind == frames.STAGE and sent.predictions is None:
         stage = next(expected)
@@ -189,8 +193,8 @@ def _next(sent: _Sent, frame: frames.Frame, expected: Any) -> _Sent:
         return sent._replace(stage=stage)
     if frame.kind == frames.PREDICTIONS and sent.stage == STAGES[-1] and sent.predictions is None:
         return sent._replace(predictions=frame.payload)
-    if frame.kind == frames.VERDICT and len(frame.payload) <= frames.VERDICT_LIMIT:
-        return sent._replace(verdict=_checked(_Verdict, frame.payload))
+    if frame.kind == frames.OUTCOME and len(frame.payload) <= frames.OUTCOME_LIMIT:
+        return sent._replace(outcome=_checked(_OutcomeFrame, frame.payload))
     raise ValueError("a frame out of order")
 
 
@@ -202,7 +206,7 @@ def _checked(model: type[Word], payload: bytes) -> Word:
 
 
 def _ended(result: JobResult, limits: Limits) -> tuple[Outcome, str] | None:
-    """What the child's end says of it, None where it ended by itself."""
+    """Return what the child's end says about it; None where it ended by itself."""
     if result.killed_by is not None:
         return _KILLED_FOR[result.killed_by], _limit(result.killed_by, limits)
     if result.signal == signal.SIGSYS:

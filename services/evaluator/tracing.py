@@ -1,4 +1,4 @@
-"""The graph of a network that is built in the sandbox, and neither trained nor scored."""
+"""The graph of a network that is built in the sandbox, but neither trained nor scored."""
 
 import numpy as np
 
@@ -12,16 +12,17 @@ from services.evaluator.sandbox.shared import SharedArray
 
 
 async def traced(sandbox: Sandbox, code: str, protocol: Protocol) -> Reading:
-    """What is seen of it at the protocol's input shape; `ok` says only that it was built and its shapes are right.
+    """Build the network in the sandbox, and return what is known about it at the protocol's input shape.
 
-    Raises Unavailable when the sandbox failed.
+    The outcome `ok` says only that it could be built and its shapes are right. Raises Unavailable when the sandbox
+    failed.
     """
     flaw = unreadable(code)
     if flaw is not None:
         return flaw
     nothing = [SharedArray.of(np.zeros(1, np.uint8)) for _ in range(3)]
     try:
-        job = Job(code.encode(), _task(protocol), nothing, protocol.limits, result_bytes=2 * frames.VERDICT_LIMIT)
+        job = Job(code.encode(), _task(protocol), nothing, protocol.limits, result_bytes=2 * frames.OUTCOME_LIMIT)
         return read(await sandbox.run(job), protocol.limits, count=None, classes=protocol.dataset.classes)
     finally:
         for array in nothing:

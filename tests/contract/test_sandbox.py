@@ -76,11 +76,11 @@ async def run(sandbox):
     await evaluator.close()
 
 
-async def test_an_honest_network_ends_with_predictions_a_verdict_and_its_graph(run):
+async def test_an_honest_network_ends_with_predictions_an_outcome_and_its_graph(run):
     told = await run(GOOD)
     kinds = [frame.kind for frame in frames.unpack(told.frames)]
     assert (told.exit, told.signal, told.killed_by) == (0, None, None)
-    assert kinds == [frames.STAGE] * 6 + [frames.PREDICTIONS, frames.VERDICT, frames.GRAPH]
+    assert kinds == [frames.STAGE] * 6 + [frames.PREDICTIONS, frames.OUTCOME, frames.GRAPH]
 
 
 async def test_the_parent_measures_time_and_memory(run):

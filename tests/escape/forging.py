@@ -1,6 +1,6 @@
 """Tools of a candidate that has read the harness, as its own source."""
 
-# What a candidate that has read the harness would send: every stage, the answers, a verdict; then leave.
+# What a candidate that has read the harness would send: every stage, the answers, an outcome; then leave.
 FRAMES = """
 import json, os, struct
 def frame(kind, payload):
@@ -8,8 +8,8 @@ def frame(kind, payload):
 def say(predictions, stages=("build", "shape", "train", "predict"), **more):
     data = b"".join(frame(b"S", stage) for stage in map(str.encode, stages))
     data += frame(b"P", struct.pack("<%di" % len(predictions), *predictions))
-    verdict = {"outcome": "ok", "detail": "", "parameters": 1, "losses": [], **more}
-    return data + frame(b"V", json.dumps(verdict).encode())
+    outcome = {"outcome": "ok", "detail": "", "parameters": 1, "losses": [], **more}
+    return data + frame(b"O", json.dumps(outcome).encode())
 """
 FORGE = f"""{FRAMES}
 def send(data):

@@ -8,25 +8,25 @@ from tests.unit.evaluator.support import good
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# What the child's side of the answer could hold instead of what belongs there: verdicts and predictions as bytes.
-VERDICT = '{"outcome": "ok", "detail": "", "parameters": 1, "losses": %s}'
-HONEST = f"({VERDICT!r} % '[]').encode()"
+# What the child's side of the answer could hold instead of what belongs there: outcomes and predictions as bytes.
+OUTCOME = '{"outcome": "ok", "detail": "", "parameters": 1, "losses": %s}'
+HONEST = f"({OUTCOME!r} % '[]').encode()"
 
 
 @pytest.mark.parametrize(
     "payload",
     ["b'[' * 16000",
      "b'{\"a\":' * 3000",
-     f"({VERDICT!r} % '[NaN]').encode()",
-     f"({VERDICT!r} % '[1e999]').encode()",
-     f"({VERDICT!r} % ('[' + '1,' * 70 + '1]')).encode()",
-     f"({VERDICT!r} % '[true]').encode()",
-     f"({VERDICT!r} % '[]').encode() + b' ' * 17000",
-     f"({VERDICT!r} % '[]').encode('utf-16')",
+     f"({OUTCOME!r} % '[NaN]').encode()",
+     f"({OUTCOME!r} % '[1e999]').encode()",
+     f"({OUTCOME!r} % ('[' + '1,' * 70 + '1]')).encode()",
+     f"({OUTCOME!r} % '[true]').encode()",
+     f"({OUTCOME!r} % '[]').encode() + b' ' * 17000",
+     f"({OUTCOME!r} % '[]').encode('utf-16')",
      "pickle.dumps(Bomb())",
      "b'null'"],
 )  # fmt: skip
-async def test_a_verdict_of_another_form_is_a_crash(arena, payload):
+async def test_an_outcome_of_another_form_is_a_crash(arena, payload):
     told = await arena.contained(answering("bytes(480)", payload), Outcome.CRASHED)
     assert told.accuracy is None
 
@@ -44,7 +44,7 @@ async def test_the_same_in_the_right_form_is_scored(arena):
     assert told.accuracy == 0.25
 
 
-def answering(predictions: str, verdict: str) -> str:
+def answering(predictions: str, outcome: str) -> str:
     """A candidate that answers with these bytes, given as expressions, and leaves."""
     tools = """
 pickle = __import__("pickle")
@@ -53,5 +53,5 @@ class Bomb:
         return print, ("boom",)
 """
     stages = "b''.join(frame(b'S', s) for s in (b'shape', b'train', b'predict'))"
-    answer = f"{stages} + frame(b'P', {predictions}) + frame(b'V', {verdict})"
+    answer = f"{stages} + frame(b'P', {predictions}) + frame(b'O', {outcome})"
     return good(before=f"{FORGE}\n{tools}\nsend({answer}); os._exit(0)")

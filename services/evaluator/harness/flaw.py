@@ -27,7 +27,7 @@ class Flaw(Exception):
         self.outcome, self.detail = outcome, detail
 
 
-def judged(error: BaseException, otherwise: str) -> Flaw:
+def flaw_of(error: BaseException, otherwise: str) -> Flaw:
     """The flaw behind an exception: memory and refusals by their own names, anything else as the stage has it."""
     if isinstance(error, Flaw):
         return error

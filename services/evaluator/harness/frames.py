@@ -1,7 +1,7 @@
 """The one way from the child to the parent: frames on a pipe, each a kind byte, a length and a payload.
 
-The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one verdict,
-which settles the outcome, then what the graph is if the verdict was ok.
+The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one outcome,
+which settles it, then what the graph is if the outcome was ok.
 """
 
 import struct
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HEADER = struct.Struct("<cI")
-STAGE, PREDICTIONS, VERDICT, GRAPH = b"S", b"P", b"V", b"G"
-VERDICT_LIMIT = 16 * 1024
+STAGE, PREDICTIONS, OUTCOME, GRAPH = b"S", b"P", b"O", b"G"
+OUTCOME_LIMIT = 16 * 1024
 STAGE_LIMIT = 16
 LOSS_POINTS = 64
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from services.evaluator.harness import accelerator, contract, frames, graph, module
 from services.evaluator.harness.conditions import PLAIN, Conditions, same_output
-from services.evaluator.harness.flaw import Flaw, judged
+from services.evaluator.harness.flaw import Flaw, flaw_of
 from services.evaluator.harness.loader import Epoch, Normalise
 from services.evaluator.harness.losses import LossTap
 from services.evaluator.harness.measures import Cost
@@ -47,14 +47,14 @@ class Stages:
         self._losses = LossTap()
 
     def run(self) -> None:
-        """To the verdict, whatever happens on the way. What the graph is follows it, and can change it no more."""
+        """To the outcome, whatever happens on the way. What the graph is follows it, and can change it no more."""
         flaw: Flaw | None = None
         code: CodeType | None = None
         try:
             code = self._all()
         except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, SystemExit too
-            flaw = judged(error, _OTHERWISE[self._stage] if isinstance(error, Exception) else "crashed")
-        verdict = {
+            flaw = flaw_of(error, _OTHERWISE[self._stage] if isinstance(error, Exception) else "crashed")
+        outcome = {
             "outcome": flaw.outcome if flaw else "ok",
             "detail": flaw.detail[:_DETAIL_LIMIT] if flaw else "",
             "parameters": self._parameters,
@@ -63,7 +63,7 @@ class Stages:
             "memory_format": self._conditions.layout if self._conditions else None,
             **self._cost._asdict(),
         }
-        self._tell(frames.VERDICT, verdict)
+        self._tell(frames.OUTCOME, outcome)
         if code is not None:
             self._tell(frames.GRAPH, self._traced(code)._asdict())
 
@@ -129,7 +129,7 @@ class Stages:
         try:
             return self._answers(candidate, self._conditions)
         except Exception as error:
-            if self._conditions.plain or judged(error, "train_error").outcome not in _PERHAPS_OF_CONDITIONS:
+            if self._conditions.plain or flaw_of(error, "train_error").outcome not in _PERHAPS_OF_CONDITIONS:
                 raise
         self._conditions = PLAIN
         return self._answers(self._candidate(code), PLAIN)
@@ -204,7 +204,7 @@ class Stages:
 
 
 def perform(task: Task, source: bytes, arrays: list[Array], result: int) -> None:
-    """All stages, and the verdict."""
+    """All stages, and the outcome."""
     Stages(task, source, arrays, result).run()
 
 

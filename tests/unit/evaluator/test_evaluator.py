@@ -17,9 +17,9 @@ DATA = quadrants(TINY.dataset)
 
 
 def answer(predicted) -> bytes:
-    verdict = {"outcome": "ok", "detail": "", "parameters": 5, "losses": [1.5, 0.5]}
+    outcome = {"outcome": "ok", "detail": "", "parameters": 5, "losses": [1.5, 0.5]}
     payload = frames.pack(frames.PREDICTIONS, np.asarray(predicted, "<i4").tobytes())
-    return stages() + payload + frames.pack(frames.VERDICT, json.dumps(verdict).encode())
+    return stages() + payload + frames.pack(frames.OUTCOME, json.dumps(outcome).encode())
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import resource
 import pytest
 import torch
 
-from services.evaluator.harness.flaw import Flaw, judged
+from services.evaluator.harness.flaw import Flaw, flaw_of
 from services.evaluator.harness.network import CPU, METHODS, Candidate, parameters
 from tests.unit.evaluator.support import good
 from tests.unit.evaluator.test_loader import task
@@ -162,10 +162,10 @@ def test_what_is_built_must_be_a_network_with_every_method(code, said):
     ],
 )
 def test_memory_and_refusals_have_their_own_outcomes(error, outcome):
-    assert judged(error, "train_error").outcome == outcome
+    assert flaw_of(error, "train_error").outcome == outcome
     wrapped = RuntimeError("while training")
     wrapped.__cause__ = error
-    assert judged(wrapped, "train_error").outcome == outcome
+    assert flaw_of(wrapped, "train_error").outcome == outcome
 
 
 @pytest.mark.parametrize("attempt", [
@@ -181,7 +181,7 @@ def test_an_attempt_to_start_processes_is_named_whatever_stood_in_its_way(attemp
         monkeypatch.setattr(place, missing, raising=False)
     with pytest.raises(OSError, match="No such file") as caught:
         exec(f"import multiprocessing, subprocess\n{attempt}", {})
-    told = judged(caught.value, "train_error")
+    told = flaw_of(caught.value, "train_error")
     assert told.outcome == "forbidden"
     assert "processes" in told.detail
 
@@ -190,4 +190,4 @@ def test_a_detail_names_the_candidates_own_line():
     with pytest.raises(AttributeError) as caught:
         candidate(good(init="self.nothing")).build()
     line = good(init="self.nothing").splitlines().index("        self.nothing") + 1
-    assert judged(caught.value, "build_error").detail.endswith(f"(line {line})")
+    assert flaw_of(caught.value, "build_error").detail.endswith(f"(line {line})")

@@ -20,7 +20,7 @@ SIGN = 1 << 64
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86-64")
 
 
-def verdict(name: str, *arguments: int, may_write: bool = True, on_gpu: bool = False) -> int:
+def filtered(name: str, *arguments: int, may_write: bool = True, on_gpu: bool = False) -> int:
     """What the filter says of one call, as the kernel would run it (classic BPF)."""
     number = libseccomp.resolve_syscall(libseccomp.Arch.NATIVE, name)
     assert number >= 0, name
@@ -69,12 +69,12 @@ HONEST = [
 
 @pytest.mark.parametrize("call", HONEST, ids=str)
 def test_what_networks_need_goes_through(call):
-    assert verdict(*call) == ALLOW
+    assert filtered(*call) == ALLOW
 
 
 @pytest.mark.parametrize("call", HONEST, ids=str)
 def test_and_on_a_gpu_too(call):
-    assert verdict(*call, on_gpu=True) == ALLOW
+    assert filtered(*call, on_gpu=True) == ALLOW
 
 
 O_DIRECT, O_ASYNC, O_NOATIME, O_PATH = 0x4000, 0x2000, 0x40000, 0x200000
@@ -127,7 +127,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("call", COMMANDS.values(), ids=COMMANDS)
 def test_commands_that_no_network_needs_are_refused(call):
-    assert verdict(*call) == EPERM
+    assert filtered(*call) == EPERM
 
 
 OF_DRIVERS = ("ioctl", "madvise 10")
@@ -136,7 +136,7 @@ STILL_REFUSED = {name: call for name, call in COMMANDS.items() if call[0] not in
 
 @pytest.mark.parametrize("call", STILL_REFUSED.values(), ids=STILL_REFUSED)
 def test_and_on_a_gpu(call):
-    assert verdict(*call, on_gpu=True) == EPERM
+    assert filtered(*call, on_gpu=True) == EPERM
 
 
 WHOLE_CALLS = """
@@ -151,18 +151,18 @@ WHOLE_CALLS = """
 
 @pytest.mark.parametrize("name", WHOLE_CALLS.split())
 def test_calls_that_no_network_needs_are_refused(name):
-    assert verdict(name) == EPERM
+    assert filtered(name) == EPERM
 
 
 @pytest.mark.parametrize("name", calls.ATTACKS.split())
 def test_calls_of_attacks_kill(name):
-    assert verdict(name) == KILL
+    assert filtered(name) == KILL
 
 
 @pytest.mark.parametrize("name", [*calls.PRETENDED.split(), *calls.UNSUPPORTED.split(), "clone3"])
 def test_some_are_answered_without_being_done(name):
     code = {"clone3": errno.ENOSYS}.get(name, errno.EOPNOTSUPP if name in calls.UNSUPPORTED else 0)
-    assert verdict(name) == 0x00050000 | code
+    assert filtered(name) == 0x00050000 | code
 
 
 CHANGES = [("openat", 0, 0, flag) for flag in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_TMPFILE)]
@@ -172,8 +172,8 @@ CHANGES = [("openat", 0, 0, flag) for flag in (os.O_WRONLY, os.O_RDWR, os.O_CREA
     "call", [*CHANGES, *((name,) for name in calls.CHANGES_FILES.split()), ("fallocate",)], ids=str
 )
 def test_without_files_of_its_own_it_changes_none(call):
-    assert verdict(*call) == ALLOW
-    assert verdict(*call, may_write=False) == EPERM
+    assert filtered(*call) == ALLOW
+    assert filtered(*call, may_write=False) == EPERM
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,12 @@ def test_without_files_of_its_own_it_changes_none(call):
      (0x5452, EPERM), (0x5412, EPERM), (200, EPERM), (0x40049409, EPERM), (0xC0186201, EPERM)],
 )  # fmt: skip
 def test_the_drivers_requests_are_told_from_others(request_number, expected):
-    assert verdict("ioctl", 3, request_number, on_gpu=True) == expected
+    assert filtered("ioctl", 3, request_number, on_gpu=True) == expected
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(0, ALLOW), (3, ALLOW), (4, EPERM), (5, EPERM), (1 << 26 | 4, EPERM)])
 def test_memory_files_have_no_huge_pages(flags, expected):
-    assert verdict("memfd_create", 0, flags, on_gpu=True) == expected
+    assert filtered("memfd_create", 0, flags, on_gpu=True) == expected
 
 
 def test_no_call_is_in_two_lists():

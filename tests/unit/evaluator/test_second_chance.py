@@ -15,9 +15,9 @@ from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, FakeSandbo
 GENEROUS = TINY.model_copy(update={"on_out_of_memory": "half_batch"})
 
 
-def verdict(outcome: str) -> bytes:
+def outcome_frame(outcome: str) -> bytes:
     told = {"outcome": outcome, "detail": "", "parameters": 5, "losses": []}
-    return frames.pack(frames.VERDICT, json.dumps(told).encode())
+    return frames.pack(frames.OUTCOME, json.dumps(told).encode())
 
 
 class Starving(FakeSandbox):
@@ -32,7 +32,7 @@ class Starving(FakeSandbox):
         answers = frames.pack(frames.PREDICTIONS, np.zeros(120, "<i4").tobytes())
         begun = stages(up_to=self.stage) if starved else stages()
         self.killed_by = None if starved or self.later == "ok" else self.later
-        told = verdict("out_of_memory") if starved else answers + verdict("ok")
+        told = outcome_frame("out_of_memory") if starved else answers + outcome_frame("ok")
         self.frames = begun + (b"" if self.killed_by else told)
         self.exit = None if self.killed_by else 0
         told = await super().run(job)
