@@ -34,7 +34,7 @@ class Handler(Protocol):
     """One step of the loop. Idempotent: the same message twice has the effect of once."""
 
     async def handle(self, message: Any) -> Sequence[Message]:
-        """Do the step; return the messages that say what happened."""
+        """Do the step and return the messages that say what happened."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class RetryPolicy:
     delays_s: tuple[float, ...] = (5.0, 5.0, 30.0, 30.0, 300.0, 300.0)
 
     def delay(self, attempt: int) -> float | None:
-        """The wait after this failed attempt, or None when it was the last."""
+        """Return the seconds to wait after this failed attempt (counted from 1), or None where it was the last."""
         return self.delays_s[attempt - 1] if attempt <= len(self.delays_s) else None
 
 
 def nothing_is_over(_: Message) -> bool:
-    """Handle whatever comes."""
+    """Return False: no run is over, and every message is handled."""
     return False
 
 
 @dataclass(frozen=True)
 class Consumer:
-    """Feeds one queue's messages to one handler, but for those of runs that are `over`."""
+    """Feeds one queue's messages to one handler, and drops those that belong to runs that are `over`."""
 
     bus: Bus
     queue: Queue
@@ -69,12 +69,17 @@ class Consumer:
     kept: Kept = field(default_factory=Kept)
 
     async def start(self, callback: Callback | None = None) -> Subscription:
-        """Declare the queue and begin; `callback` is what stands before `on_delivery`, if anything does."""
+        """Declare the queue and subscribe.
+
+        Args:
+            callback: What gets each delivery in place of `on_delivery`; it is expected to pass deliveries on to it.
+
+        """
         await self.bus.declare(self.queue)
         return await self.bus.subscribe(self.queue, callback or self.on_delivery)
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        """Bring one delivery to its end: acknowledged, or back at the broker, with what came of it kept for then."""
+        """Handle one delivery until it is acknowledged or released; keep what is left to publish for its return."""
         with HANDLING.labels(self.queue.name).time():
             end = await self._ended(delivery)
         DELIVERIES.labels(self.queue.name, end).inc()
@@ -121,12 +126,12 @@ class Consumer:
         return Settled.of("handled", [partial(self._put, self._wrapped(result, envelope)) for result in results])
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
-        """Publish what the registry's clock has to say, however long the broker takes."""
+        """Publish messages that answer no delivery, such as the registry's clock has, however long the broker takes."""
         for result in results:
             await self._put(self._wrapped(result, cause))
 
     async def say(self, envelope: Envelope) -> None:
-        """Publish what has its envelope already, for one who waits for it. Raises BusUnavailable."""
+        """Publish an envelope for a caller who waits. Raises BusUnavailable where the broker confirms nothing soon."""
         try:
             async with asyncio.timeout(_CONFIRMED_S):
                 await self._put(envelope)
@@ -168,7 +173,10 @@ class Consumer:
 
 
 def _stack(error: Exception) -> str:
-    """Python parses source lines for it, which fails where another thread parses at the same time (CPython 106905)."""
+    """Format the traceback, or the error alone where that fails.
+
+    Python parses source lines for it, which fails where another thread parses at the same time (CPython 106905).
+    """
     with suppress(SystemError):
         return "".join(traceback.format_exception(error))
     return "".join(traceback.format_exception_only(error))

@@ -1,4 +1,4 @@
-"""Which runs are over, so that what still waits for them is dropped at the door."""
+"""Which runs are over, so that messages which still wait for them are dropped unhandled."""
 
 from typing import Self
 
@@ -9,20 +9,20 @@ from archloop.contracts.topology import ENDS
 
 
 class Ends:
-    """What the log of ends tells. A run is known by its name and its birth: of a name given again, nothing is over."""
+    """The runs that the log of ends says are over, by name and uid: a new run under an old name is not over."""
 
     def __init__(self) -> None:
         self._over: set[tuple[str, str]] = set()
 
     @classmethod
     async def followed(cls, bus: Bus) -> Self:
-        """As far as it is known now, and from now on."""
+        """Read what the log holds now, and go on listening to it."""
         ends = cls()
         await bus.follow(ENDS, ends.listen)
         return ends
 
     def listen(self, body: bytes) -> None:
-        """Take in what the log holds; what cannot be read there says nothing."""
+        """Take in one message of the log; one that cannot be read is ignored."""
         try:
             message = Envelope.parse(body).message()
         except MalformedMessage:
@@ -31,5 +31,5 @@ class Ends:
             self._over.add((message.run_id, message.run_uid))
 
     def over(self, message: Message) -> bool:
-        """Whether nobody waits for an answer any more. A submission is of no run, and always waited for."""
+        """Return whether the message's run is over. A submission belongs to no run, and is never over."""
         return message.run_uid is not None and (message.run_id, message.run_uid) in self._over

@@ -1,4 +1,4 @@
-"""What a handled message has yet to put on the bus: kept until the broker takes it, so that nothing is done twice."""
+"""What is still to publish for a handled message: kept until the broker takes it, so that no work is done twice."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -22,18 +22,18 @@ PAUSES_S = (1.0, 2.0, 5.0, 15.0)
 
 @dataclass
 class Settled:
-    """How a message ends, and what is to be on the bus before the broker may forget it."""
+    """How a message ends, and what has to be published before it may be acknowledged."""
 
     end: End
     words: deque[Word]
 
     @classmethod
     def of(cls, end: End, words: Iterable[Word] = ()) -> "Settled":
-        """With these words, in order."""
+        """Make one that publishes these words in their order."""
         return cls(end, deque(words))
 
     async def said(self, delivery: Delivery) -> bool:
-        """Say what is left; False where the delivery was lost before that.
+        """Publish what is left; return False where the delivery was lost before that.
 
         A broker that is away, full or refuses is tried again for as long as the delivery is ours: the trouble is not
         the message's, and giving it back would have it handled anew and, in the end, set aside.
@@ -58,24 +58,24 @@ class Settled:
 
 @dataclass
 class Kept:
-    """The last `limit` messages that were settled and could not be ended, by their bytes: they will come again."""
+    """The last `limit` messages settled but not acknowledged, by their bytes: the broker delivers them again."""
 
     limit: int = 256
     _settled: OrderedDict[str, Settled] = field(default_factory=OrderedDict)
 
     def keep(self, body: bytes, settled: Settled) -> None:
-        """For when it comes again; the oldest makes room, and would be handled anew."""
+        """Keep how the message ends for its next delivery. The oldest makes room, and would be handled anew."""
         self._settled[sha256_of(body)] = settled
         while len(self._settled) > self.limit:
             self._settled.popitem(last=False)
 
     def take(self, body: bytes) -> Settled | None:
-        """What became of it, if it is known."""
+        """Remove and return how the message ends; None where it is not known."""
         return self._settled.pop(sha256_of(body), None)
 
 
 async def _unless_lost(work: Awaitable[None], delivery: Delivery) -> bool:
-    """Whether the work was done. Raises what it raises."""
+    """Return whether the work was done before the delivery was lost. Raises what the work raises."""
     doing, losing = asyncio.ensure_future(work), asyncio.ensure_future(delivery.lost())
     try:
         await asyncio.wait((doing, losing), return_when=asyncio.FIRST_COMPLETED)

@@ -9,8 +9,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from typing_extensions import override
+
 from archloop.bus.parking import ParkingLot, fresh
-from archloop.bus.port import Callback, Listener, Parked
+from archloop.bus.port import Bus, Callback, Listener, Parked, Subscription
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import ENDS, Log, Queue
 
@@ -38,39 +40,40 @@ class _Channel:
 
 @dataclass
 class MemoryDelivery:
-    """A message in a consumer's hand."""
+    """A message that a consumer has in hand."""
 
     body: bytes
     channel: _Channel
 
     async def ack(self) -> bool:
-        """Nothing is left to forget."""
+        """Return True: the message left the queue when it was delivered."""
         return True
 
     async def lost(self) -> None:
-        """Never: there is nobody else."""
+        """Wait for ever: within one process a delivery is never taken back."""
         await asyncio.Event().wait()
 
     async def release(self) -> None:
-        """Back to the head of the queue, as RabbitMQ does, and not in a tight circle."""
+        """Put the message back at the head of the queue, as RabbitMQ does, after a pause so that it does not spin."""
         await asyncio.sleep(_PAUSE_S)
         self.channel.ready.appendleft(self.body)
 
 
-class MemorySubscription:
-    """A consumer with up to `prefetch` tasks in hand."""
+class MemorySubscription(Subscription):
+    """A consumer that handles up to `prefetch` messages at once, each in a task."""
 
     def __init__(self, channel: _Channel, callback: Callback, prefetch: int) -> None:
         self._channel, self._callback, self.prefetch = channel, callback, prefetch
         self.in_hand: set[asyncio.Task[None]] = set()
 
     @property
+    @override
     def alive(self) -> bool:
-        """Subscribed, and not drained."""
+        """Whether it is subscribed, and not drained."""
         return self in self._channel.subscribers
 
     def deliver(self, body: bytes) -> None:
-        """Start handling one message."""
+        """Start to handle one message."""
         task = asyncio.ensure_future(self._callback(MemoryDelivery(body, self._channel)))
         self.in_hand.add(task)
         task.add_done_callback(self._done)
@@ -81,8 +84,8 @@ class MemorySubscription:
             task.result()
         self._channel.pump()
 
+    @override
     async def drain(self) -> None:
-        """Take nothing new; return when the hands are empty."""
         if self.alive:
             self._channel.subscribers.remove(self)
             self._channel.pump()
@@ -90,7 +93,7 @@ class MemorySubscription:
             await asyncio.wait(self.in_hand)
 
 
-class MemoryBus:
+class MemoryBus(Bus):
     """Topic-bound queues as deques. Not thread-safe: everything happens on one event loop.
 
     Within one process nothing takes minutes to come back, so retries wait for `longest_delay_s` at most.
@@ -106,12 +109,12 @@ class MemoryBus:
         self._logged: dict[Log, list[bytes]] = {ENDS: []}
         self._listeners: list[tuple[Log, Listener]] = []
 
+    @override
     async def declare(self, queue: Queue) -> None:
-        """Idempotent."""
         self._channels.setdefault(queue.name, _Channel(queue))
 
+    @override
     async def publish(self, envelope: Envelope) -> None:
-        """Copy to every queue that wants it."""
         body = envelope.encode()
         for log in (log for log in self._logged if log.wants(envelope.routing_key)):
             self._logged[log].append(body)
@@ -121,22 +124,23 @@ class MemoryBus:
             if channel.queue.wants(envelope.routing_key):
                 self._put(channel, body)
 
+    @override
     async def subscribe(self, queue: Queue, callback: Callback) -> MemorySubscription:
-        """Further consumers of a single-active queue wait for the first to leave."""
+        """Subscribe; further consumers of a single-active queue wait for the first to leave."""
         channel = self._channels[queue.name]
         subscription = MemorySubscription(channel, callback, queue.prefetch)
         channel.subscribers.append(subscription)
         channel.pump()
         return subscription
 
+    @override
     async def follow(self, log: Log, listener: Listener) -> None:
-        """What was said in this process."""
         for body in self._logged[log]:
             listener(body)
         self._listeners.append((log, listener))
 
+    @override
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
-        """A timer instead of a TTL queue."""
         loop = asyncio.get_running_loop()
 
         def due() -> None:
@@ -146,40 +150,42 @@ class MemoryBus:
         timer = loop.call_later(min(delay_s, self._longest_delay_s), due)
         self._timers.add(timer)
 
+    @override
     async def park(self, parked: Parked) -> None:
-        """Keep it in the directory."""
         self._parking.put(parked)
 
+    @override
     async def parked(self, queue: str | None = None) -> list[Parked]:
-        """What the directory holds."""
         return self._parking.list(queue)
 
+    @override
     async def replay(self, *parked_ids: str) -> None:
-        """Back on their queues, with a first attempt again."""
         for parked_id in parked_ids:
             parked = self._parking.take(parked_id)
             self._put(self._channels[parked.queue], fresh(parked))
 
+    @override
     async def depth(self, queue: Queue) -> int:
-        """Ready plus in hand."""
         channel = self._channels[queue.name]
         return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)
 
+    @override
     async def ready(self, queue: Queue) -> int:
-        """What no subscriber has."""
         return len(self._channels[queue.name].ready)
 
+    @override
     async def consumers(self, queue: Queue) -> int:
-        """All of them are in this process."""
         return len(self._channels[queue.name].subscribers)
 
+    @override
     async def parked_depth(self, queue: Queue) -> int:
-        """What the directory holds for it."""
         return len(self._parking.list(queue.name))
 
+    @override
     async def ping(self) -> None:
-        """It is this process."""
+        """Return at once: the bus is this process."""
 
+    @override
     async def close(self) -> None:
         """Cancel the timers and the work in hand."""
         for timer in self._timers:

@@ -9,7 +9,7 @@ from archloop.bus.port import Callback, Delivery
 
 @dataclass
 class Once:
-    """Hands the first delivery to `callback`; those after it go back to the broker, for somebody else.
+    """Hands the first delivery to `callback`, and releases those after it for other consumers.
 
     It is over after that one, or where none came in `within_s` seconds.
     """
@@ -20,7 +20,7 @@ class Once:
     _ended: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def __call__(self, delivery: Delivery) -> None:
-        """See Callback."""
+        """Handle the delivery if it is the first, else release it."""
         if self._taken.is_set():
             await delivery.release()
             return
@@ -31,7 +31,7 @@ class Once:
             self._ended.set()
 
     async def over(self) -> None:
-        """Return when it is."""
+        """Return when the one delivery is handled, or none came in time."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._taken.wait(), self.within_s)
         if self._taken.is_set():

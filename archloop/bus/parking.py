@@ -11,7 +11,7 @@ from archloop.errors import IntegrityError, NotFound
 
 
 class ParkingLot:
-    """A directory of parked messages, or memory where there is none."""
+    """Parked messages in a directory, or in memory where there is none."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
@@ -23,7 +23,7 @@ class ParkingLot:
                 self._parked[parked.id] = parked
 
     def put(self, parked: Parked) -> None:
-        """Keep it; the first failure's time stands if it was parked before."""
+        """Keep the message; one that was parked before keeps the time of its first failure."""
         if parked.id in self._parked:
             return
         self._parked[parked.id] = parked
@@ -34,11 +34,11 @@ class ParkingLot:
             draft.replace(path)
 
     def list(self, queue: str | None = None) -> list[Parked]:
-        """Oldest first."""
+        """Return the parked messages of one queue, or of all, oldest first."""
         return oldest_first(self._parked.values(), queue)
 
     def take(self, parked_id: str) -> Parked:
-        """Remove and return. Raises NotFound."""
+        """Remove the message and return it. Raises NotFound."""
         if parked_id not in self._parked:
             raise NotFound("parked message", parked_id)
         if self._directory is not None:
@@ -47,12 +47,12 @@ class ParkingLot:
 
 
 def oldest_first(parked: Iterable[Parked], queue: str | None) -> list[Parked]:
-    """Those of one queue, or of all, by when they first failed."""
+    """Return the messages of one queue, or of all, by when they first failed."""
     return sorted((p for p in parked if queue in (None, p.queue)), key=lambda p: p.first_failed)
 
 
 def fresh(parked: Parked) -> bytes:
-    """The parked body as somebody's wish, its attempt set back to the first; untouched if it is no envelope."""
+    """Return the body to replay: its envelope marked as replayed, at the first attempt; other bytes as they are."""
     try:
         return Envelope.parse(parked.body).model_copy(update={"attempt": 1, "replayed": True}).encode()
     except MalformedMessage:

@@ -18,13 +18,13 @@ class BusUnavailable(Unavailable):
 
 
 class Gone(BusUnavailable):
-    """The broker answers, and has no such queue or exchange."""
+    """The broker answers, but has no such queue or exchange."""
 
     code = "gone"
 
 
 class Parked(Frozen):
-    """A message that no retry will mend, kept with the reason until a person replays or drops it."""
+    """A message that no retry will mend, kept with the reason until a person replays it."""
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -45,10 +45,10 @@ class Delivery(Protocol):
         """The bytes as they came."""
 
     async def ack(self) -> bool:
-        """Done: the broker may forget it. Whether it could be told; otherwise it delivers the message again."""
+        """Let the broker forget the message. Return False where it cannot be told, and so will deliver it again."""
 
     async def release(self) -> None:
-        """Not done: the broker gives it to somebody again."""
+        """Give the message back unhandled, so that the broker delivers it again."""
 
     async def lost(self) -> None:
         """Return when the broker has taken it back, or the consumer is to end without it."""
@@ -66,7 +66,7 @@ class Subscription(Protocol):
         """Whether the broker still knows this consumer."""
 
     async def drain(self) -> None:
-        """Take nothing new, wait for what is in hand."""
+        """Take no new message, and wait until those in hand are handled."""
 
 
 class Bus(Protocol):
@@ -74,10 +74,10 @@ class Bus(Protocol):
 
     @property
     def lasting(self) -> bool:
-        """Whether what waits outlives this process."""
+        """Whether waiting messages outlive this process."""
 
     async def declare(self, queue: Queue) -> None:
-        """Make the queue, its bindings, its retry and its parked queue exist."""
+        """Make the queue exist, with its bindings, its delay queues and its parked queue."""
 
     async def publish(self, envelope: Envelope) -> None:
         """Return once every queue bound to it holds the message safely.
@@ -87,37 +87,40 @@ class Bus(Protocol):
         """
 
     async def subscribe(self, queue: Queue, callback: Callback) -> Subscription:
-        """Deliver up to `queue.prefetch` messages at a time."""
+        """Deliver messages to `callback`, up to `queue.prefetch` at a time."""
 
     async def follow(self, log: Log, listener: Listener) -> None:
-        """Tell what the log holds, which may be nothing where it cannot be had, then what comes, some of it twice."""
+        """Pass the log's messages to `listener`: those that it holds, then those that come, some of them twice.
+
+        Where the log cannot be read for now, it is tried again and listened to from then on.
+        """
 
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
-        """Put the envelope back on this one queue after the delay."""
+        """Put the envelope back on this one queue after the delay in seconds."""
 
     async def park(self, parked: Parked) -> None:
-        """Set a message aside."""
+        """Set the message aside until a person replays it."""
 
     async def parked(self, queue: str | None = None) -> list[Parked]:
-        """What is set aside, oldest first."""
+        """Return the messages set aside for one queue, or for all, oldest first."""
 
     async def replay(self, *parked_ids: str) -> None:
-        """Put parked messages back on their queues, their attempts forgotten. Raises NotFound."""
+        """Put parked messages back on their queues, at their first attempt. Raises NotFound."""
 
     async def depth(self, queue: Queue) -> int:
-        """Messages ready or in hand. Raises Gone, BusUnavailable."""
+        """Count the messages that are ready or in hand. Raises Gone, BusUnavailable."""
 
     async def ready(self, queue: Queue) -> int:
-        """Messages that nobody has in hand. Raises Gone, BusUnavailable."""
+        """Count the messages that no consumer has in hand. Raises Gone, BusUnavailable."""
 
     async def consumers(self, queue: Queue) -> int:
-        """Those that are subscribed, the ones that wait for their turn among them. Raises Gone, BusUnavailable."""
+        """Count the subscribed consumers, those that wait for their turn included. Raises Gone, BusUnavailable."""
 
     async def parked_depth(self, queue: Queue) -> int:
-        """How many messages are set aside for the queue. Raises Gone, BusUnavailable."""
+        """Count the messages set aside for the queue. Raises Gone, BusUnavailable."""
 
     async def ping(self) -> None:
         """Return if messages can be published and consumed, and every queue is there. Raises BusUnavailable."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close connections, and release or cancel what is in hand."""

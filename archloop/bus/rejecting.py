@@ -1,4 +1,4 @@
-"""What a service cannot do for a run is said to the run, which asks again or ends with the reason."""
+"""Tells a run what a service cannot do for it, so that the run asks again or ends with the reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ _OUR_OWN_TROUBLE = (Misconfigured, SandboxUnavailable)
 
 @dataclass(frozen=True)
 class Rejecting:
-    """Answers with a rejection where the handler raises what no retry mends.
+    """Answers with a rejection where the handler raises an error that no retry mends.
 
     Only where a run waits for the answer, and so asks again, and only where it is the request that cannot be met.
-    Anything else goes on being raised, and is parked: nobody else would ever hear of it.
+    Any other error is raised on, and the message is parked: nobody else would ever hear of it.
     """
 
     handler: Handler
     rejected: Callable[[Any, str], Rejected]
 
     async def handle(self, message: Any) -> Sequence[Message]:
-        """See the handler."""
+        """Let the handler handle the message; return a rejection where it cannot be done."""
         try:
             return await self.handler.handle(message)
         except ArchloopError as error:

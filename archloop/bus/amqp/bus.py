@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
+from typing_extensions import override
 
 from archloop.bus.amqp import declaring, parking, publisher
 from archloop.bus.amqp.following import AmqpFollower
@@ -13,7 +14,7 @@ from archloop.bus.amqp.publisher import Publisher
 from archloop.bus.amqp.subscription import AmqpSubscription
 from archloop.bus.amqp.topology import Topology
 from archloop.bus.parking import fresh, oldest_first
-from archloop.bus.port import BusUnavailable, Callback, Gone, Listener, Parked
+from archloop.bus.port import Bus, BusUnavailable, Callback, Gone, Listener, Parked
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import ENDS, EXCHANGE, QUEUES, Log, Queue, adapter_queue, parked_name
 from archloop.errors import NotFound
@@ -24,8 +25,8 @@ _PER_QUEUE_TIMEOUT = (3, 12)
 _LOOP = tuple(queue.name for queue in (*QUEUES, adapter_queue("any")))
 
 
-class AmqpBus:
-    """Three connections, to publish, to consume, and to look.
+class AmqpBus(Bus):
+    """A bus with three connections: to publish, to consume, and to inspect.
 
     A broker short of memory or disk reads nothing from one that publishes, be it an acknowledgement; and a question
     that is broken off, because somebody does not wait for the answer, costs the client the connection.
@@ -56,8 +57,8 @@ class AmqpBus:
         if version < _PER_QUEUE_TIMEOUT:
             log.warning("one consumer_timeout for all queues: set it above the longest training", rabbitmq=version)
 
+    @override
     async def ping(self) -> None:
-        """See the port."""
         looking = asyncio.ensure_future(self._looked())
         looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(looking)
@@ -72,35 +73,36 @@ class AmqpBus:
         if self._subscriptions and not self._in.open:
             raise BusUnavailable(f"{self._out.shown}: the consuming connection is down")
 
+    @override
     async def declare(self, queue: Queue) -> None:
-        """See the port. Raises BrokerRefused where it exists with other arguments."""
+        """Make the queue exist. Raises BrokerRefused where it exists with other arguments."""
         await self._topology.declare(queue)
         self._queues[queue.name] = queue
 
+    @override
     async def publish(self, envelope: Envelope) -> None:
-        """See the port."""
         await self._send(publisher.of(envelope), envelope.routing_key, EXCHANGE)
 
+    @override
     async def subscribe(self, queue: Queue, callback: Callback) -> AmqpSubscription:
-        """See the port."""
         subscription = AmqpSubscription(self._in, queue, callback, self._topology.declare, self._renew)
         await subscription.start()
         self._subscriptions.append(subscription)
         return subscription
 
+    @override
     async def follow(self, log: Log, listener: Listener) -> None:
-        """See the port."""
         follower = AmqpFollower(self._in, log, listener, self._topology.log)
         self._followers.append(follower)
         await follower.start()
 
+    @override
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
-        """See the port."""
         name = await self._topology.delay(queue, round(delay_s * 1000))
         await self._send(publisher.of(envelope), name)
 
+    @override
     async def park(self, parked: Parked) -> None:
-        """See the port."""
         queue = self._queues[parked.queue]
         await self._send(publisher.raw(parked.body, parking.headers(parked)), queue.parked_name)
 
@@ -115,8 +117,9 @@ class AmqpBus:
         """Put a copy on the queue, which the broker has not delivered yet. Raises BusUnavailable."""
         await self._publisher.send(publisher.copy(message), queue, timeout_s=self._out.timeout_s)
 
+    @override
     async def parked(self, queue: str | None = None) -> list[Parked]:
-        """See the port. A message that was parked twice is one."""
+        """List parked messages; one that was parked twice is listed once."""
         found: dict[str, Parked] = {}
         for name in self._parked_queues(queue):
             async with parking.opened(self._aside, name) as held:
@@ -125,8 +128,8 @@ class AmqpBus:
                     found.setdefault(parked.id, parked)
         return oldest_first(found.values(), queue)
 
+    @override
     async def replay(self, *parked_ids: str) -> None:
-        """See the port."""
         wanted, replayed = set(parked_ids), set[str]()
         for name in self._parked_queues():
             async with parking.opened(self._aside, name) as held:
@@ -140,39 +143,41 @@ class AmqpBus:
             raise NotFound("parked message", ", ".join(sorted(missing)))
 
     async def _put_back(self, parked: Parked, *, again: bool) -> None:
-        """One that was parked twice goes back once."""
+        """Replay the message, but not `again` where it was parked twice."""
         if not again:
             await self._publisher.send(_fresh(parked), parked.queue, timeout_s=self._out.timeout_s)
 
     def _parked_queues(self, queue: str | None = None) -> list[str]:
-        """All of the loop's are looked at, whoever declared them."""
+        """Return the parked queue's name, or those of all queues of the loop, whoever declared them."""
         return sorted(
             {parked_name(name) for name in (*_LOOP, *self._queues)} if queue is None else {parked_name(queue)}
         )
 
+    @override
     async def depth(self, queue: Queue) -> int:
-        """Ready, plus what this process has in hand."""
+        """Count the messages that are ready, and those that this process has in hand."""
         ready, _ = await declaring.counted(self._aside, queue.name)
         mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
         return ready + mine
 
+    @override
     async def ready(self, queue: Queue) -> int:
-        """See the port."""
         ready, _ = await declaring.counted(self._aside, queue.name)
         return ready
 
+    @override
     async def consumers(self, queue: Queue) -> int:
-        """See the port."""
         _, consumers = await declaring.counted(self._aside, queue.name)
         return consumers
 
+    @override
     async def parked_depth(self, queue: Queue) -> int:
-        """See the port. Queues of a service's replicas share one place, and its number."""
+        """Count the parked messages; queues of a service's replicas share one parked queue, and its number."""
         waiting, _ = await declaring.counted(self._aside, queue.parked_name)
         return waiting
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         await self._topology.stop()
         for each in self._followers:
             await each.stop()

@@ -1,4 +1,4 @@
-"""Begins to consume a queue or a log, on a channel of its own."""
+"""How a consumer of a queue or a log begins, on a channel of its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Mapping
@@ -25,9 +25,17 @@ async def begun(
     prefetch: int,
     arguments: Mapping[str, Any] | None = None,
 ) -> Consuming:
-    """Whole or not at all: a consumer on a channel that nobody holds would take messages for ever.
+    """Subscribe to the queue, and close the channel again if that fails halfway.
 
-    Raises BusUnavailable, BrokerRefused.
+    A consumer on a channel that nobody holds would take messages for ever. Raises BusUnavailable, BrokerRefused.
+
+    Args:
+        link: The connection to consume on.
+        name: The queue's name.
+        on_message: Called with each message.
+        prefetch: How many messages may be unacknowledged at once.
+        arguments: The consumer's arguments for the broker, such as a stream's offset.
+
     """
     channel = await link.channel(publisher_confirms=False)
     try:

@@ -13,43 +13,46 @@ _IDLE_MS = 600_000
 
 
 async def declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
-    """The queue with its bindings and its parked queue; idempotent."""
+    """Make the queue exist with its bindings and its parked queue; once more changes nothing."""
     await channel.declare_queue(queue.parked_name, durable=True, arguments=_quorum(limit=_NO_LIMIT))
     return await _bound(channel, queue, arguments(queue))
 
 
 async def require(channel: AbstractChannel, queue: Queue) -> None:
-    """Everything of the queue that can be asked for is there. Raises what the client does where it is not."""
+    """Check that exchange, queue and parked queue are there. Raises what the client does where one is not."""
     await channel.get_exchange(EXCHANGE, ensure=True)
     for name in (queue.parked_name, queue.name):
         await require_named(channel, name)
 
 
 async def require_named(channel: AbstractChannel, name: str) -> None:
-    """Raises what the client does where there is no such queue."""
+    """Check that the queue is there. Raises what the client does where it is not."""
     await channel.get_queue(name, ensure=True)
 
 
 async def declare_log(channel: AbstractChannel, log: Log) -> AbstractQueue:
-    """A stream, which keeps what was consumed."""
+    """Make the log exist as a stream, which keeps what was consumed."""
     most = {"x-max-length-bytes": log.max_bytes, "x-stream-max-segment-size-bytes": log.max_bytes // 8}
     return await _bound(channel, log, {"x-queue-type": "stream", **most})
 
 
 def delay_name(queue: Queue, delay_ms: int) -> str:
-    """One delay each: a head holds up the rest."""
+    """Return the name of the queue's delay queue for this delay.
+
+    Each delay has a queue of its own: a message expires only at the head, so a longer delay would hold up the rest.
+    """
     return f"{queue.name}.retry.{delay_ms}"
 
 
 async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -> None:
-    """A queue whose messages go back to `queue` after the delay."""
+    """Make the queue exist whose messages go back to `queue` after the delay."""
     make = _idle() if queue.exclusive else _quorum(limit=_NO_LIMIT)
     delayed = {"x-message-ttl": delay_ms, **_dead_letters(queue, queue.name)}
     await channel.declare_queue(delay_name(queue, delay_ms), durable=True, arguments={**make, **delayed})
 
 
 async def counted(link: Link, name: str) -> tuple[int, int]:
-    """How many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable."""
+    """Return how many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable."""
     async with link.briefly() as channel:
         found = await channel.declare_queue(name, passive=True, timeout=link.timeout_s)
     result = found.declaration_result
@@ -57,7 +60,7 @@ async def counted(link: Link, name: str) -> tuple[int, int]:
 
 
 def arguments(queue: Queue) -> dict[str, Any]:
-    """A work queue's make.
+    """Return the arguments with which a work queue is declared.
 
     A replica's own queue is a classic one that goes ten minutes after its consumer. The others are quorum queues that
     hand on to the parked queue what they delivered too often without ever seeing an end.
@@ -75,7 +78,7 @@ def arguments(queue: Queue) -> dict[str, Any]:
 
 
 async def _bound(channel: AbstractChannel, queue: Queue | Log, arguments: dict[str, Any]) -> AbstractQueue:
-    """With the exchange that it is bound to."""
+    """Declare the queue, or the log, and bind it to the exchange."""
     exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     declared = await channel.declare_queue(queue.name, durable=True, arguments=arguments)
     for pattern in queue.binds:

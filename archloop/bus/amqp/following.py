@@ -22,7 +22,10 @@ _AGAIN_S = 5.0
 
 
 class AmqpFollower:
-    """A stream has no end to reach: what it held counts as told once nothing has come for a moment."""
+    """Tells a listener every message of a log.
+
+    A stream has no end to reach: what it held counts as told once nothing has come for a moment.
+    """
 
     def __init__(
         self, link: Link, followed: Log, listener: Listener, declare: Callable[[Log], Awaitable[None]]
@@ -33,13 +36,13 @@ class AmqpFollower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return when the beginning is told, or cannot be for now."""
+        """Return when the log's messages so far are told, or cannot be for now."""
         self._task = asyncio.create_task(self._forever())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._told.wait(), _BEGINNING_S)
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._task is not None:
             await cancelled(self._task)
 
@@ -53,7 +56,7 @@ class AmqpFollower:
             await asyncio.sleep(_AGAIN_S)
 
     async def _follow(self) -> None:
-        """Until the consumer is lost. Raises BusUnavailable, BrokerRefused."""
+        """Listen until the consumer is lost. Raises BusUnavailable, BrokerRefused."""
         await self._declare(self._log)
         channel, tag, consumers = await consuming.begun(
             self._link, self._log.name, self._on_message, _AT_ONCE, {"x-stream-offset": "first"}

@@ -41,14 +41,14 @@ AWAY = (AMQPError, OSError, RuntimeError)
 
 
 async def cancelled(task: "asyncio.Task[None]") -> None:
-    """Return when it has ended. The client turns a cancellation into an error of its own now and then."""
+    """Cancel the task until it has ended: now and then the client turns a cancellation into an error of its own."""
     while not task.done():
         task.cancel()
         await asyncio.wait((task,), timeout=_CANCELLED_S)
 
 
 class BrokerRefused(ArchloopError):
-    """The broker is there and says no: wrong password, virtual host, permission, or a queue of another make."""
+    """The broker answers and refuses: wrong password, virtual host or permission, or a queue with other arguments."""
 
     code = "broker_refused"
 
@@ -68,7 +68,7 @@ class Link:
         return self._connection is not None and self._connection.connected.is_set()
 
     async def channel(self, **options: Any) -> AbstractChannel:
-        """A new channel. Raises BusUnavailable, BrokerRefused."""
+        """Open a new channel. Raises BusUnavailable, BrokerRefused."""
         with self.translated():
             connection = await self._connected()
             async with asyncio.timeout(self.timeout_s):
@@ -76,7 +76,7 @@ class Link:
 
     @asynccontextmanager
     async def briefly(self) -> AsyncIterator[AbstractChannel]:
-        """A channel for a few requests, closed after them. Raises BusUnavailable, BrokerRefused."""
+        """Open a channel for a few requests, and close it after them. Raises BusUnavailable, BrokerRefused."""
         with self.translated():
             channel = await self.channel(publisher_confirms=False)
             try:
@@ -86,7 +86,7 @@ class Link:
                     await asyncio.wait_for(channel.close(), _CLOSED_S)
 
     async def taking(self) -> bool:
-        """Whether the broker takes messages on it; one short of memory or disk says so to those who publish."""
+        """Return whether the broker takes messages; one short of memory or disk tells connections that publish."""
         connection: Any = self._connection
         if connection is None or not self.open:
             return True
@@ -97,14 +97,14 @@ class Link:
         return True
 
     async def version(self) -> tuple[int, ...]:
-        """The broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
+        """Return the broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
         with self.translated():
             connection: Any = await self._connected()
             text = connection.transport.connection.server_properties.get("version", b"0")
             return tuple(int(part) for part in _text(text).split("-")[0].split(".") if part.isdigit())
 
     async def close(self) -> None:
-        """Let go; what was unacknowledged goes back to its queue."""
+        """Close the connection; what was unacknowledged goes back to its queue."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*AWAY):
@@ -121,7 +121,7 @@ class Link:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Whatever the client raises, as an error of ours that names the broker without its password."""
+        """Raise the client's errors as Archloop's own, which name the broker without its password."""
         try:
             yield
         except _REFUSED as error:
@@ -141,7 +141,7 @@ class Link:
 
 
 def _checked(url: str, setting: str) -> tuple[URL, str]:
-    """What to connect to, and the same for people: which setting says so, and where that is."""
+    """Return the URL to connect to, and how messages show it: with its setting and without its password."""
     parsed = _parsed(url)
     if parsed is None:
         raise Misconfigured(setting, f"{place_of(url)} is not {_FORM}")
@@ -150,7 +150,7 @@ def _checked(url: str, setting: str) -> tuple[URL, str]:
 
 
 def _heartbeat_s(url: URL, setting: str) -> int:
-    """Of the URL, or ours: without one a frozen worker would keep its messages for ever."""
+    """Return the URL's heartbeat, or the default: without one a frozen worker would keep its messages for ever."""
     given = url.query.get("heartbeat", str(HEARTBEAT_S))
     if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= _LONGEST_HEARTBEAT_S:
         raise Misconfigured(setting, f"heartbeat={given!r} is not a number of seconds from 1 to {_LONGEST_HEARTBEAT_S}")
@@ -158,7 +158,10 @@ def _heartbeat_s(url: URL, setting: str) -> int:
 
 
 def _parsed(url: str) -> URL | None:
-    """None where it cannot be right: with a bare # or / in its password, what follows looks like another part of it."""
+    """Parse the URL; return None where it cannot be right.
+
+    With a bare # or / in its password, what follows looks like another part of the URL.
+    """
     try:
         parsed = URL(url)
     except ValueError:

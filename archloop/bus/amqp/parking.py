@@ -19,7 +19,7 @@ _PREFIX = "x-archloop-"
 
 
 def headers(parked: Parked) -> dict[str, str]:
-    """What goes beside the body."""
+    """Return the headers to park the message with: all that is known of it but the body."""
     known = {
         "id": parked.id,
         "queue": parked.queue,
@@ -32,7 +32,7 @@ def headers(parked: Parked) -> dict[str, str]:
 
 
 def read(message: AbstractIncomingMessage, queue: str) -> Parked:
-    """A parked message of ours, or one that came otherwise: most likely no consumer ever finished it.
+    """Read a parked message of ours, or one that the broker parked because no consumer ever finished it.
 
     Headers are what a sender says, and whatever he says, the message can be listed.
     """
@@ -67,7 +67,7 @@ def _given_up(message: AbstractIncomingMessage, queue: str) -> Parked:
 
 @asynccontextmanager
 async def opened(link: Link, parked_queue: str) -> AsyncIterator[list[AbstractIncomingMessage]]:
-    """Everything that is parked there, held until the block is left; what was not acknowledged then stays."""
+    """Yield everything that is parked in the queue; what is not acknowledged within the block stays parked."""
     held: list[AbstractIncomingMessage] = []
     async with link.briefly() as channel:
         with suppress(QueueEmpty, ChannelNotFoundEntity):

@@ -40,7 +40,10 @@ class Publisher:
 
     @asynccontextmanager
     async def _alone(self, message_id: str | None) -> AsyncIterator[None]:
-        """One at a time of the same id: the client tells by it which of them came back because no queue wanted it."""
+        """Let one message of an id be under way at a time.
+
+        By the id the client tells which message came back because no queue wanted it.
+        """
         name = message_id or ""
         while name and name in self._under_way:
             await self._under_way[name].wait()
@@ -60,7 +63,7 @@ class Publisher:
 
 
 def of(envelope: Envelope) -> Message:
-    """An envelope as an AMQP message, its attributes mirrored into the properties and, for tracers, a header."""
+    """Make an AMQP message of an envelope, its attributes mirrored into the properties and, for tracers, a header."""
     return Message(
         envelope.encode(),
         content_type=CONTENT_TYPE,
@@ -74,14 +77,14 @@ def of(envelope: Envelope) -> Message:
 
 
 def copy(message: AbstractIncomingMessage) -> Message:
-    """A message that came, as it was sent; not what the broker noted on it."""
+    """Copy a received message as it was sent, without what the broker noted on it."""
     headers = {name: value for name, value in message.headers.items() if name not in _NOTED}
     kept = {name: getattr(message, name) for name in ("content_type", "message_id", "type", "timestamp", "app_id")}
     return Message(message.body, headers=headers, delivery_mode=DeliveryMode.PERSISTENT, **kept)
 
 
 def raw(body: bytes, headers: dict[str, str]) -> Message:
-    """Bytes that may be no envelope, with what we know of them in the headers."""
+    """Make an AMQP message of bytes that may be no envelope, with what is known of them in the headers."""
     return Message(
         body,
         content_type="application/octet-stream",

@@ -1,4 +1,4 @@
-"""A consumer on RabbitMQ that notices when it no longer is one, and subscribes again."""
+"""A consumer on RabbitMQ that notices when the broker no longer knows it, and subscribes again."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from typing_extensions import override
 
 from archloop.bus.amqp import consuming
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
 from archloop.bus.amqp.link import AWAY, Link, cancelled
-from archloop.bus.port import BusUnavailable, Callback
+from archloop.bus.port import BusUnavailable, Callback, Delivery, Subscription
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
@@ -26,8 +27,8 @@ _REMEMBERED = 1024
 
 
 @dataclass
-class AmqpDelivery:
-    """A message in hand. Its channel may have died meanwhile: then the broker delivers it again, which is no error."""
+class AmqpDelivery(Delivery):
+    """A message in hand. If its channel has died meanwhile, the broker delivers it again, which is no error."""
 
     message: AbstractIncomingMessage
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,16 +36,16 @@ class AmqpDelivery:
     closed: Callable[[], bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        """The message tells of its channel only while that is open."""
+        """Ask the message for its channel now: it does not tell once the channel is closed."""
         self.closed = _closing(self.message)
 
     @property
+    @override
     def body(self) -> bytes:
-        """The bytes as they came."""
         return self.message.body
 
+    @override
     async def ack(self) -> bool:
-        """See the port."""
         self.done = True
         try:
             await self.message.ack()
@@ -52,23 +53,25 @@ class AmqpDelivery:
             return False
         return True
 
+    @override
     async def release(self) -> None:
-        """See the port. After a pause: what could not be done now can hardly be in a millisecond."""
+        """Give the message back after a pause: what could not be done now can hardly be in a millisecond."""
         if not self.ending.is_set():
             await asyncio.sleep(_PAUSE_S)
         with suppress(*AWAY):
             await self.message.nack(requeue=True)
 
+    @override
     async def lost(self) -> None:
-        """See the port. A moment later: what is about to be said has been heard by then, or has to wait."""
+        """Return some seconds after the delivery was lost, so that what is being published can still be confirmed."""
         while not self.ending.is_set() and not self.closed():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.ending.wait(), _LOOK_S)
         await asyncio.sleep(_LAST_WORDS_S)
 
 
-class AmqpSubscription:
-    """Looks after one consumer.
+class AmqpSubscription(Subscription):
+    """Keeps one consumer subscribed.
 
     Every `poll_s` seconds it looks at its own state, every `check_s` it asks the broker; while it cannot subscribe it
     tries every `again_s`.
@@ -97,17 +100,18 @@ class AmqpSubscription:
 
     @property
     def queue_name(self) -> str:
-        """What it consumes."""
+        """The queue that is consumed."""
         return self._queue.name
 
     @property
     def in_hand(self) -> int:
-        """Deliveries that are being handled."""
+        """How many deliveries are being handled."""
         return len(self._in_hand)
 
     @property
+    @override
     def alive(self) -> bool:
-        """Whether the broker, as far as we know, still knows this consumer."""
+        """Whether the broker, as far as is known here, still knows this consumer."""
         if self._channel is None or self._channel.is_closed or not self._link.open:
             return False
         return self._tag in self._consumers
@@ -117,8 +121,8 @@ class AmqpSubscription:
         await self._consume()
         self._watch = asyncio.create_task(self._keep())
 
+    @override
     async def drain(self) -> None:
-        """See the port."""
         channel, self._channel = self._channel, None
         self._ending.set()
         await self._stop_watching()
@@ -133,7 +137,7 @@ class AmqpSubscription:
                 await channel.close()
 
     async def abandon(self) -> None:
-        """Stop at once: what is in hand goes back to the broker."""
+        """Stop at once; what is in hand goes back to the broker."""
         await self._stop_watching()
         self._channel = None
         for task in self._in_hand:
@@ -162,7 +166,7 @@ class AmqpSubscription:
         task.add_done_callback(self._ended)
 
     async def _renewed(self, delivery: AmqpDelivery) -> bool:
-        """Whether a copy without a history stands for it now, because it comes often for no fault of its own.
+        """Return whether a fresh copy was published in the message's place, which came often for no fault of its own.
 
         The broker sets aside what was returned too often, for a message may bring down whoever handles it. One that
         came to this process before, on a channel that is closed now, did not.
@@ -183,7 +187,7 @@ class AmqpSubscription:
         return True
 
     async def _handle(self, delivery: AmqpDelivery, earlier: Mapping[asyncio.Task[None], AmqpDelivery]) -> None:
-        """A message that comes again while it is in hand, because its channel died, waits for what is under way.
+        """Handle the message, or wait for the handling of the same one if it came before, on a channel that died.
 
         It is known by its bytes: its id is what its sender says, and two senders may say the same.
         """
@@ -213,7 +217,7 @@ class AmqpSubscription:
                     await asyncio.sleep(self._again_s)
 
     async def _ask(self) -> None:
-        """The queue may have been deleted, or the consumer forgotten, without a word to us."""
+        """Ask the broker for the consumer: queue or consumer may be gone without notice."""
         try:
             _, consumers = await counted(self._link, self._queue.name)
         except ArchloopError as error:
@@ -223,7 +227,7 @@ class AmqpSubscription:
             self._tag = ""
 
     async def _again(self) -> bool:
-        """Whether it worked."""
+        """Subscribe again; return whether it worked."""
         old, self._channel = self._channel, None
         if old is not None:
             with suppress(*AWAY):
@@ -242,7 +246,7 @@ class AmqpSubscription:
 
 
 def _closing(message: AbstractIncomingMessage) -> Callable[[], bool]:
-    """What tells whether the channel on which it came is closed."""
+    """Return a function that tells whether the channel on which the message came is closed."""
     try:
         channel = message.channel
     except AWAY:
@@ -251,6 +255,6 @@ def _closing(message: AbstractIncomingMessage) -> Callable[[], bool]:
 
 
 def _returns(message: AbstractIncomingMessage) -> int:
-    """How often a quorum queue got it back."""
+    """Return how often a quorum queue got the message back."""
     count = message.headers.get("x-delivery-count")
     return count if isinstance(count, int) else 0

@@ -1,4 +1,4 @@
-"""Watches over what is declared on the broker: whatever is gone is made again, and told meanwhile."""
+"""Watches over the queues on the broker: one that is gone is made again, and reported as missing meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,7 +31,10 @@ class _Declared:
 
 
 class Topology:
-    """What this process declared. On a connection that never publishes, for a full broker reads nothing from others."""
+    """The queues that this process declared.
+
+    It looks on a connection that never publishes, for a full broker reads nothing from others.
+    """
 
     def __init__(self, link: Link, look_s: float = LOOK_S) -> None:
         self._link, self._look_s = link, look_s
@@ -42,12 +45,18 @@ class Topology:
         self._watch: asyncio.Task[None] | None = None
 
     async def declare(self, queue: Queue) -> None:
-        """Make it exist with all that belongs to it. Raises BusUnavailable, and BrokerRefused where it is different."""
+        """Make the queue exist with all that belongs to it.
+
+        Raises BusUnavailable, and BrokerRefused where it exists with other arguments.
+        """
         thing = _Declared(partial(declaring.require, queue=queue), partial(declaring.declare, queue=queue))
         await self._make(queue.name, thing)
 
     async def delay(self, queue: Queue, delay_ms: int) -> str:
-        """Make the delay queue exist; its name. That of a replica's own queue goes by itself, and is not watched."""
+        """Make the delay queue exist, and return its name.
+
+        The one of a replica's own queue goes by itself, and is not watched.
+        """
         name = declaring.delay_name(queue, delay_ms)
         make = partial(declaring.declare_delay, queue=queue, delay_ms=delay_ms)
         thing = _Declared(partial(declaring.require_named, name=name), make)
@@ -55,7 +64,7 @@ class Topology:
         return name
 
     async def log(self, kept: Log) -> None:
-        """Make the log exist, where the broker has such. Raises BusUnavailable."""
+        """Make the log exist, where the broker has streams. Raises BusUnavailable."""
         require = partial(declaring.require_named, name=kept.name)
         thing = _Declared(require, partial(declaring.declare_log, log=kept), optional=True)
         try:
@@ -69,11 +78,11 @@ class Topology:
         self._watch = self._watch or asyncio.create_task(self._forever())
 
     def hurry(self) -> None:
-        """Look now: something seems to be gone."""
+        """Look at once: something seems to be gone."""
         self._wanted.set()
 
     async def stop(self) -> None:
-        """Look no more. A look is ended rather than broken off, which would cost the connection."""
+        """Stop looking. A look under way is waited for: to break it off would cost the connection."""
         watch, self._watch = self._watch, None
         if watch is not None:
             self._ended.set()
@@ -82,7 +91,10 @@ class Topology:
             await cancelled(watch)
 
     async def look(self) -> Mapping[str, str]:
-        """What was found wrong, by name, and made again where that is allowed. Raises BusUnavailable."""
+        """Look for every queue, make again those that are gone, and return what was wrong, by name.
+
+        Raises BusUnavailable.
+        """
         async with self._looking:
             found = {name: await self._seen_to(name, thing) for name, thing in list(self._declared.items())}
             self._wrong = {name: problem for name, problem in found.items() if problem is not None}
@@ -90,7 +102,7 @@ class Topology:
             return self._wrong
 
     async def seen(self) -> Mapping[str, str]:
-        """The same of a look that is not old. Raises BusUnavailable."""
+        """Return what the last look found wrong, looking anew where that is old. Raises BusUnavailable."""
         now = asyncio.get_running_loop().time()
         if self._looked is None or now - self._looked > 2 * self._look_s:
             return await self.look()
@@ -111,7 +123,10 @@ class Topology:
                 await asyncio.wait_for(self._ended.wait(), _FRESH_S)
 
     async def _seen_to(self, name: str, thing: _Declared) -> str | None:
-        """Each by itself, so that one that cannot be mended does not keep the others from it."""
+        """Check one queue and mend it; return what was wrong.
+
+        Each is seen to by itself, so that one that cannot be mended does not keep the others from it.
+        """
         try:
             try:
                 await self._do(thing.require, thing.make)  # bindings, and how it is made, cannot be asked for
