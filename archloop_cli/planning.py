@@ -12,7 +12,7 @@ from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.protocols.model import Protocol
 from archloop_cli import terminal
-from archloop_lab import bootstrap, estimate, estimate_cpu
+from archloop_lab import bootstrap_pairs, estimate, estimate_cpu
 from archloop_lab.estimate import Estimate
 from services.evaluator.datasets import loading, prepared
 from services.evaluator.settings import EvaluatorSettings
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 def plan(spec: RunSpec, pairs: Path | None) -> Plan:
     """Looks, and changes nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
     protocol = protocols.load(spec.protocol)
-    count = len(bootstrap.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
+    count = len(bootstrap_pairs.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
     found = estimate.of(spec, protocol, count)
     missing = list(_missing(spec, protocol, found, pairs))
     costs = _costs(protocol, found) if _on_gpus(spec) else _small_costs(spec, protocol, found, count)
@@ -57,13 +57,13 @@ def show(made: Plan) -> int:
     return int(bool(made.missing))
 
 
-def _steps(spec: RunSpec, protocol: Protocol, bootstrap_pairs: int) -> Iterator[tuple[str, str]]:
+def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tuple[str, str]]:
     s, t, g = spec.selection, spec.training, spec.generation
     yield "size", f"{spec.cycles} cycles × {spec.candidates} candidates, seed {spec.seed}"
     yield "language model", spec.base_model
     if spec.bootstrap is not None:
         again = ", replayed in every cycle" if spec.bootstrap.replay else ""
-        yield "bootstrap", f"tunes on {bootstrap_pairs} pairs first{again}"
+        yield "bootstrap", f"tunes on {first_pairs} pairs first{again}"
     prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
     yield "evaluation", f"{protocol.name}: {protocol.dataset.name}, {protocol.epochs} epoch, batch {protocol.batch}"

@@ -22,7 +22,7 @@ from archloop_cli import terminal
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.runs import refuse_taken
 from archloop_cli.settings import CliSettings
-from archloop_lab import bootstrap, folders, lock
+from archloop_lab import bootstrap_pairs, folders, lock
 from archloop_lab.files import write_json
 from archloop_lab.run_directory import RunDirectory
 from services.registry.counting import QueueCount
@@ -112,7 +112,7 @@ class RemoteRegistry:
 def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
     refuse_taken(directory)
-    lines = bootstrap.read(pairs) if pairs else None
+    lines = bootstrap_pairs.read(pairs) if pairs else None
     with folders.begun(directory, unless="summary.json"), lock.held(directory):
         return asyncio.run(_drive(server, run_id, spec, directory, lines))
 
@@ -122,8 +122,8 @@ async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs
         if pairs is not None:
             kept = await registry.keep(pairs)
             assert kept.pairs is not None
-            spec = bootstrap.beginning(spec, kept.pairs, kept.count)
-        bootstrap.require(spec)
+            spec = bootstrap_pairs.beginning(spec, kept.pairs, kept.count)
+        bootstrap_pairs.require(spec)
         await registry.request(run_id, spec)
         terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, at {server}")
         summary = await _followed(registry, run_id, Progress(run_id, spec))
@@ -164,15 +164,15 @@ async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
 
 async def _report(registry: RemoteRegistry, summary: Summary, directory: Path, server: str) -> None:
     from archloop_lab.report import page, view
+    from archloop_lab.summary import AnalysedSummary
 
     run = RunDirectory(directory)
-    content = summary.model_dump(mode="json")
-    candidates = [candidate.model_dump(mode="json") for candidate in await registry.candidates(summary.run_id)]
+    candidates = await registry.candidates(summary.run_id)
     codes = {name: await registry.code(name) for name in view.showcase(candidates)}
     manifest = {"schema_version": 1, "run_id": summary.run_id, "archloop": __version__, "server": server}
-    write_json(run.summary_file, content)
-    write_json(directory / "candidates.json", candidates)
-    page.write(content, candidates, directory / "report.html", codes=codes, manifest=manifest)
+    write_json(run.summary_file, summary.model_dump(mode="json"))
+    write_json(directory / "candidates.json", [candidate.model_dump(mode="json") for candidate in candidates])
+    page.write(AnalysedSummary.of(summary, {}), candidates, directory / "report.html", codes=codes, manifest=manifest)
 
 
 def _words(response: httpx2.Response) -> str:

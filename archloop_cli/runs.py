@@ -17,7 +17,7 @@ from archloop_cli.guard import DiskFull, Guard
 from archloop_cli.logfile import logged
 from archloop_cli.model import fetched
 from archloop_cli.progress import Progress, cycle_table
-from archloop_lab import bootstrap, folders, heldout, lock, manifests
+from archloop_lab import bootstrap_pairs, folders, heldout, lock, manifests
 from archloop_lab.run_directory import RunDirectory
 from services.registry.statistics.summary import Summary, summarise
 
@@ -58,9 +58,9 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
 
     What can be wrong is looked at before anything is written.
     """
-    lines = bootstrap.read(pairs) if pairs is not None else None
+    lines = bootstrap_pairs.read(pairs) if pairs is not None else None
     if lines is None:
-        bootstrap.require(spec)
+        bootstrap_pairs.require(spec)
     refuse_taken(directory)
     heldout.here()
     if spec.base_model in FETCHED:
@@ -71,7 +71,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
         _refuse_begun(directory)
         Guard(directory).check_disk(begun=False)
         if lines is not None:
-            spec = bootstrap.stored(spec, lines, run.blobs)
+            spec = bootstrap_pairs.stored(spec, lines, run.blobs)
         manifests.write(run.manifest_file, manifests.content_of(default_run_id(spec), spec))
         return _go_on(directory)
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals. Pure functions: the same values give the same interval; undefined is None, never NaN."""
+"""Bootstrap (percentile) intervals. Pure functions: the same values give the same interval; undefined is None, never NaN."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -13,7 +13,7 @@ Statistic = Literal["mean", "median"]
 _STATISTICS: dict[Statistic, Callable[..., Any]] = {"mean": np.mean, "median": np.median}
 
 
-def bootstrap(values: Sequence[float], statistic: Statistic = "median", *, seed: int = 0) -> Interval | None:
+def percentile_interval(values: Sequence[float], statistic: Statistic = "median", *, seed: int = 0) -> Interval | None:
     """Percentile 95 % interval of a statistic; None below two values."""
     return _interval([values], _STATISTICS[statistic], seed)
 

@@ -12,7 +12,7 @@ from archloop.contracts.values import AdapterRef, BlobRef
 
 Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
 Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
-Spent = Annotated[int, Field(ge=1, le=2**53), NUMBER]
+Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
@@ -114,19 +114,19 @@ class TrainingSpec(_Strict):
 
     @property
     def effective_batch(self) -> int:
-        """The pairs of one step."""
+        """The number of pairs that one step sees."""
         return self.batch_size * self.accumulation
 
     def passes(self, pairs: int) -> int:
-        """How often so many pairs, at least one, are gone through."""
+        """Return how often so many pairs, at least one, are gone through."""
         return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.effective_batch)))
 
     def steps(self, pairs: int) -> int:
-        """How many steps so many pairs make."""
+        """Return how many steps so many pairs make."""
         return self.passes(pairs) * math.ceil(pairs / self.effective_batch)
 
     def warm_up(self, pairs: int) -> int:
-        """The steps over which the learning rate rises: by default a tenth, none in very short trainings."""
+        """Return over how many steps the learning rate rises: by default a tenth, none in very short trainings."""
         return self.steps(pairs) // 10 if self.warmup_steps is None else self.warmup_steps
 
     @model_validator(mode="after")
@@ -143,14 +143,14 @@ class BudgetSpec(_Strict):
     candidates ran, `wall_seconds` count from the request. What is under way then is still settled and counted.
     """
 
-    candidates: Spent | None = None
-    tokens: Spent | None = None
+    candidates: Amount | None = None
+    tokens: Amount | None = None
     cost: Positive | None = None
     evaluator_seconds: Positive | None = None
     wall_seconds: Seconds | None = None
 
     def limits(self) -> dict[str, float]:
-        """Those that are set, by name."""
+        """Return the limits that are set, by name."""
         return self.model_dump(exclude_none=True)
 
 

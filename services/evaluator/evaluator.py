@@ -17,7 +17,7 @@ from services.evaluator.harness.task import Task
 from services.evaluator.reading import STAGES, Reading, read, stage_seconds
 from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 from services.evaluator.sandbox.shared import SharedArray
-from services.evaluator.scoring import MARGIN, Order, Score, differ, score
+from services.evaluator.scoring import MARGIN, Permutation, Score, differ, score
 from services.evaluator.secret import Secret
 from services.evaluator.views import shown
 
@@ -44,7 +44,7 @@ class _Heldout:
     """Held-out images as one job sees them: `images` where its child can map them, in this order."""
 
     dataset: Dataset
-    order: Order
+    order: Permutation
     images: SharedArray
 
 
@@ -107,7 +107,7 @@ class Evaluator:
     def _heldout(self, dataset: Dataset, protocol: Protocol, code_sha256: str) -> _Heldout:
         """Shuffle the held-out images for one job and, if they are public, change each slightly.
 
-        Order and changes derive from the secret, so that only this side knows them.
+        Permutation and changes derive from the secret, so that only this side knows them.
         """
         job = f"{code_sha256}/{protocol.sha256}"
         order = self.secret.generator("order", job).permutation(len(dataset.heldout_labels))

@@ -1,7 +1,7 @@
-"""The verified score: the accuracy of the answers, and whether both halves of them tell the same.
+"""The verified score: accuracy of the predictions, and whether validation and test split agree.
 
-Held-out labels stay here. The child sees held-out images in an order that only this side knows, and answers in
-that order; nothing that it says about its own accuracy is heard.
+Held-out labels stay in this process. The child sees held-out images in an order that only this side knows, and answers
+in that order; what it claims about its own accuracy is ignored.
 """
 
 from math import hypot, sqrt
@@ -11,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.int64]
-Order = NDArray[np.intp]
+Permutation = NDArray[np.intp]
 MARGIN = 0.03
 _SIGMAS = 4.0
 
 
 class Score(NamedTuple):
-    """Shares of right answers, in [0, 1]."""
+    """Shares of right predictions, in [0, 1]."""
 
     validation: float
     test: float
 
 
 def answers(payload: bytes, count: int, classes: int) -> NDArray[Any]:
-    """The predicted classes. Raises ValueError unless they are `count` little-endian int32 in [0, classes)."""
+    """Return the predicted classes (N,).
+
+    Raises ValueError unless `payload` is `count` little-endian int32 in [0, classes).
+    """
     if len(payload) != 4 * count:
         raise ValueError(f"{len(payload)} bytes of predictions, expected {4 * count}")
     predicted = np.frombuffer(payload, "<i4")
@@ -33,20 +36,24 @@ def answers(payload: bytes, count: int, classes: int) -> NDArray[Any]:
     return predicted
 
 
-def score(predicted: NDArray[Any], labels: Labels, order: Order, validation: int) -> Score:
-    """`predicted` is in `order`; the first `validation` of `labels` are the validation split."""
+def score(predicted: NDArray[Any], labels: Labels, order: Permutation, validation: int) -> Score:
+    """Return the accuracies of predictions (N,) on both splits.
+
+    `labels` (N,) are in the data set's order, the first `validation` of them the validation split; prediction i is for
+    image `order[i]`.
+    """
     right = np.empty(len(labels), bool)
     right[order] = predicted == labels[order]
     return Score(float(right[:validation].mean()), float(right[validation:].mean()))
 
 
 def differ(found: Score, validation: int, test: int, margin: float = MARGIN) -> bool:
-    """Whether the two shares, of so many images each, lie further apart than `margin` beyond noise.
+    """Return whether the two shares lie further apart than `margin` beyond noise.
 
-    A network that has learnt does as well on images of one draw as of another; one that knows some of the images does
-    not. `margin` is for splits that somebody else drew and that differ a little. Noise is four standard errors, by
-    Newcombe's interval from Wilson's of both (1998, method 10) with Yates' correction, so that it holds for few images
-    and for shares near 0 and 1.
+    `validation` and `test` are the numbers of images. A network that has learnt does as well on images of one draw as
+    of another; one that knows some of the images does not. `margin` allows for splits that somebody else drew and that
+    differ a little. Noise is four standard errors, by Newcombe's interval from Wilson's of both (1998, method 10) with
+    Yates' correction, so that it holds for few images and for shares near 0 and 1.
     """
     low, high = sorted([(found.validation, validation), (found.test, test)])
     noise = hypot(high[0] - _wilson(*high)[0], _wilson(*low)[1] - low[0]) + (1 / validation + 1 / test) / 2
@@ -54,7 +61,7 @@ def differ(found: Score, validation: int, test: int, margin: float = MARGIN) -> 
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The score interval at four standard errors."""
+    """Return Wilson's score interval at four standard errors."""
     z2 = _SIGMAS**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = sqrt(share * (1 - share) / count + z2 / (4 * count**2)) * _SIGMAS / (1 + z2 / count)

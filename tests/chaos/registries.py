@@ -20,7 +20,7 @@ from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
 from tests.servers import S3
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
-from tests.stack.stack import TOKEN, Answer, Process, get
+from tests.stack.stack import TOKEN, Reply, Process, get
 from tests.support import without_settings
 from tests.unit.registry.world import Evaluator, Generator, Novelty, Trainer
 
@@ -94,7 +94,7 @@ class Registries:
         with await asyncio.to_thread(urllib.request.urlopen, request, timeout=20) as response:
             assert response.status == 202
 
-    async def read(self, name: str, path: str) -> Answer:
+    async def read(self, name: str, path: str) -> Reply:
         """What one of them answers."""
         return await asyncio.to_thread(get, f"{self.url(name)}{path}")
 

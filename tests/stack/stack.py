@@ -32,22 +32,22 @@ class Servers(NamedTuple):
     bucket: str
 
 
-class Answer(NamedTuple):
-    """Status and JSON of an HTTP answer; no status: nobody answered."""
+class Reply(NamedTuple):
+    """Status and JSON of an HTTP reply; no status: nobody replied."""
 
     status: int
     body: Any
 
 
-def get(url: str, timeout_s: float = 10.0) -> Answer:
+def get(url: str, timeout_s: float = 10.0) -> Reply:
     """GET, whatever comes of it."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as response:
-            return Answer(response.status, json.loads(response.read()))
+            return Reply(response.status, json.loads(response.read()))
     except urllib.error.HTTPError as error:
-        return Answer(error.code, json.loads(error.read() or "null"))
+        return Reply(error.code, json.loads(error.read() or "null"))
     except (OSError, ValueError):
-        return Answer(0, None)
+        return Reply(0, None)
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Stack:
         """The registry's API."""
         return f"http://127.0.0.1:{self.ports['registry']}"
 
-    def health(self, service: str, probe: str = "readyz") -> Answer:
+    def health(self, service: str, probe: str = "readyz") -> Reply:
         return get(f"http://127.0.0.1:{self.ports[service]}/{probe}")
 
     def run(self, preset: Path, name: str, out: Path, *more: str, **options: Any) -> subprocess.Popen[Any]:

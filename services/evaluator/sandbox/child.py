@@ -1,7 +1,7 @@
 """One job in its own process: from a fresh fork to a confined child that runs the harness.
 
-Everything up to `_lock` is trusted code in a trusted process. The first line of the candidate's source is looked
-at only after the last right has been given up.
+Everything up to `_lock` is trusted code in a trusted process. The candidate's source is not looked at before the last
+right has been given up.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from services.evaluator.harness.task import Task
 from services.evaluator.sandbox import gpu, jail, kernel, landlock, limits, seccomp
 from services.evaluator.sandbox.host import Host, new_user_namespace, tasks_of_user
 from services.evaluator.sandbox.output import quieten
-from services.evaluator.sandbox.wire import Descriptors, Order, encode
+from services.evaluator.sandbox.wire import Descriptors, JobOrder, encode
 
 if TYPE_CHECKING:
     from services.evaluator.harness.stages import Array
@@ -32,7 +32,7 @@ _NAMESPACES = (
 
 
 def prepare(host: Host) -> None:
-    """In the fork server, once: what every child would import and make again, or could not make any more."""
+    """Do once, in the fork server, what every child would do again or could no longer do: imports and filters."""
     from services.evaluator.harness import arrays, stages  # noqa: F401 - torch comes with them, so from inside the jail
 
     kernel.settle_sorting()
@@ -41,8 +41,11 @@ def prepare(host: Host) -> None:
             seccomp.program(may_write=True, on_gpu=on_gpu, pid=1)
 
 
-def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
-    """In the forked child. A failure before the candidate's turn goes to the report and is nobody's outcome."""
+def run(order: JobOrder, fds: Descriptors, host: Host) -> NoReturn:
+    """Confine this forked child and run the job; never returns.
+
+    A failure before the candidate's turn is reported to the service, and counts for no candidate.
+    """
     report = fds.report
     try:
         die_with_parent()
@@ -61,9 +64,12 @@ def run(order: Order, fds: Descriptors, host: Host) -> NoReturn:
 
 
 def _perform(
-    order: Order, source: bytes, arrays: "list[Array]", leave: Callable[[int], NoReturn] = os._exit
+    order: JobOrder, source: bytes, arrays: "list[Array]", leave: Callable[[int], NoReturn] = os._exit
 ) -> NoReturn:
-    """`leave` is bound before the candidate can replace it: nothing that it raises unwinds into the server's code."""
+    """Run the harness.
+
+    `leave` is bound before the candidate can replace it: nothing that it raises unwinds into the server's code.
+    """
     from services.evaluator.harness import stages
 
     try:
@@ -78,13 +84,16 @@ def _perform(
 
 
 def _join(groups: tuple[int, ...]) -> None:
-    """Into the slot's cgroups: the kernel checks the rights of whoever opened the files."""
+    """Join the slot's control groups. The kernel checks the rights of whoever opened the files."""
     for fd in groups:
         os.write(fd, b"0\n")
 
 
-def _isolate(order: Order, host: Host) -> None:
-    """Namespaces, an anonymous host name, and a tmpfs as the only place to write; all gone with this process."""
+def _isolate(order: JobOrder, host: Host) -> None:
+    """Enter new namespaces, with an anonymous host name and a tmpfs as the only place to write.
+
+    All of it goes with this process.
+    """
     new_user_namespace(host.proc, _NAMESPACES)
     kernel.hostname("sandbox")
     jail.mount_scratch(host.contents, size=order.bounds.tmpfs_bytes, mode=0o700)
@@ -93,7 +102,7 @@ def _isolate(order: Order, host: Host) -> None:
 
 
 def _arrange(fds: Descriptors, host: Host) -> None:
-    """The descriptors in their places, every other one closed: those of other jobs, the fork server's socket."""
+    """Put the descriptors in their places and close all others: those of other jobs, the fork server's socket."""
     null = os.open("/dev/null", os.O_RDONLY)
     wanted = (null, fds.output, fds.output, fds.result, fds.report, host.proc, fds.source, *fds.arrays)
     lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD, 512) for fd in wanted]
@@ -102,7 +111,7 @@ def _arrange(fds: Descriptors, host: Host) -> None:
     kernel.close_from(len(wanted))
 
 
-def _inputs(order: Order) -> "tuple[bytes, list[Array]]":
+def _inputs(order: JobOrder) -> "tuple[bytes, list[Array]]":
     from services.evaluator.harness.arrays import mapped
 
     source = b"".join(iter(lambda: os.read(_SOURCE, 1 << 20), b""))
@@ -112,8 +121,8 @@ def _inputs(order: Order) -> "tuple[bytes, list[Array]]":
     return source, arrays
 
 
-def _lock(order: Order, host: Host) -> None:
-    """Give up everything, in the order in which each step still has the rights that it needs."""
+def _lock(order: JobOrder, host: Host) -> None:
+    """Give up every right, in an order in which each step still has the rights that it needs."""
     bounds = order.bounds
     limits.confine(
         bounds,
@@ -135,10 +144,10 @@ def _lock(order: Order, host: Host) -> None:
 
 
 def _tasks(own: int, host: Host) -> int:
-    """What RLIMIT_NPROC allows: in a namespace of its own the limit itself.
+    """Return the limit RLIMIT_NPROC; in a namespace of its own that is the limit of the job.
 
-    Without one the kernel counts all that this user runs, neighbours too, so that this only stops a flood until the
-    fork server, which counts this child's own, has seen it.
+    Without a namespace the kernel counts everything that this user runs, neighbours too. The limit then only stops a
+    flood until the fork server, which counts this child's own tasks, has seen it.
     """
     return own if host.namespaces else tasks_of_user(_PROC) + _NEIGHBOURS * own
 

@@ -1,4 +1,4 @@
-"""One job from the service's side: pipes, the order, and everything that comes back until the last writer is gone."""
+"""One job as the service runs it: its pipes, its order, and everything that comes back until all pipes are closed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from services.evaluator.sandbox.launch import Zygote
 from services.evaluator.sandbox.limits import Bounds
 from services.evaluator.sandbox.port import STDOUT_TAIL, Arrival, Job, JobResult, KilledBy
 from services.evaluator.sandbox.shared import sealed
-from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, Order
+from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, JobOrder
 
 _GRACE_S = 120.0  # a machine under load takes its time even to end a process
 _CHUNK = 64 * 1024
@@ -24,7 +24,7 @@ _COUNTED: tuple[KilledBy, ...] = ("wall", "cpu", "processes")  # by the fork ser
 
 @dataclass
 class _Pipe:
-    """The service's end of a pipe: keeps the first `limit` bytes, or the last ones with `tail`; counts them all."""
+    """Reading end of a pipe: keeps the first `limit` bytes, or the last `tail`; counts all of them."""
 
     limit: int
     tail: int | None = None
@@ -44,7 +44,7 @@ class _Pipe:
         return self.seen > self.limit
 
     def read(self) -> bool:
-        """Take what there is; False at the end."""
+        """Read what is there; return False at the end of the pipe."""
         chunk = os.read(self.reader, _CHUNK)
         self.seen += len(chunk)
         if self.tail is not None:
@@ -56,13 +56,13 @@ class _Pipe:
 
 
 class Slot(NamedTuple):
-    """Where one candidate at a time runs."""
+    """Place where one candidate at a time runs: a device, and a control group if there is one."""
 
     device: Device
     group: Group | None
 
 
-class Conductor:
+class JobRunner:
     """Runs one job to its end on a thread; `cancel` may be called from another."""
 
     def __init__(self, zygote: Zygote, job: Job, slot: Slot) -> None:
@@ -74,7 +74,7 @@ class Conductor:
         self._control, self._control_writer = os.pipe2(os.O_CLOEXEC)
 
     def run(self) -> JobResult:
-        """See the port."""
+        """Run the job as the sandbox port says."""
         kills = self._group.kills() if self._group else 0
         try:
             self._send()
@@ -85,7 +85,7 @@ class Conductor:
         out_of_memory = self._group is not None and self._group.kills() > kills
         if self._group is not None:
             self._group.leave()
-        return self._judge(account, out_of_memory=out_of_memory)
+        return self._job_result(account, out_of_memory=out_of_memory)
 
     def cancel(self) -> None:
         """Have the fork server kill the job; idempotent."""
@@ -95,7 +95,7 @@ class Conductor:
 
     def _send(self) -> None:
         job = self._job
-        order = Order(
+        order = JobOrder(
             Bounds(**job.limits.model_dump()),
             job.task.encode(),
             tuple(Layout(array.dtype, array.shape) for array in job.arrays),
@@ -120,7 +120,7 @@ class Conductor:
         return tuple(self._group.open())
 
     def _listen(self) -> None:
-        """Until every pipe is at its end. Raises Unavailable past every deadline."""
+        """Read all pipes to their ends. Raises Unavailable past every deadline."""
         pipes = {pipe.reader: pipe for pipe in (self._result, self._output, self._report)}
         poll = select.poll()
         for fd in pipes:
@@ -138,7 +138,7 @@ class Conductor:
                 self.cancel()
 
     def _account(self) -> dict[str, Any]:
-        """What the fork server reported last. Raises Unavailable where it, or the confinement, failed."""
+        """Return what the fork server reported last. Raises Unavailable where it, or the confinement, failed."""
         lines = [json.loads(line) for line in bytes(self._report.kept).splitlines()]
         failed = next((line["failed"] for line in lines if "failed" in line), None)
         if failed is not None:
@@ -152,7 +152,7 @@ class Conductor:
             raise Unavailable("this machine is overloaded: the candidate hardly came to run")
         return account
 
-    def _judge(self, account: dict[str, Any], *, out_of_memory: bool) -> JobResult:
+    def _job_result(self, account: dict[str, Any], *, out_of_memory: bool) -> JobResult:
         code = os.waitstatus_to_exitcode(account["status"])
         return JobResult(
             exit=code if code >= 0 else None,

@@ -1,4 +1,4 @@
-"""Starting the fork server, and talking to it."""
+"""Starting the fork server, and sending it orders."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from pathlib import Path
 from archloop.errors import ArchloopError, SandboxUnavailable, Unavailable
 from services.evaluator.sandbox import kernel
 from services.evaluator.sandbox.contents import PACKAGES
-from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, Order
+from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, JobOrder
 
 _START_TIMEOUT_S = 300  # seconds of work, but a machine under load takes its time
 _BOOT = """
@@ -45,7 +45,7 @@ _OBSTACLES = (
 
 
 class Zygote:
-    """A running fork server."""
+    """Running fork server, seen from the service."""
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
         self._process, self._channel = process, channel
@@ -59,11 +59,11 @@ class Zygote:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started."""
+        """Process id of the process that was started."""
         return self._process.pid
 
     def greet(self) -> None:
-        """Wait until it is ready, some seconds.
+        """Wait until the fork server is ready, some seconds.
 
         Raises SandboxUnavailable with what the machine refuses, Unavailable where it is merely too slow.
         """
@@ -73,15 +73,15 @@ class Zygote:
             self.stop()
             raise
 
-    def order(self, order: Order, fds: Descriptors) -> None:
-        """Have a job started. Raises Unavailable."""
+    def order(self, order: JobOrder, fds: Descriptors) -> None:
+        """Have a job started. Raises Unavailable where the fork server is gone."""
         try:
             order.send(self._channel, fds)
         except OSError as error:
             raise Unavailable(f"the sandbox's fork server is gone: {error.strerror}") from error
 
     def stop(self) -> None:
-        """It ends when the channel does; what it started ends with it."""
+        """End the fork server by closing its channel; what it started ends with it."""
         self._channel.close()
         try:
             self._process.wait(5)
@@ -89,7 +89,7 @@ class Zygote:
             self.kill()
 
     def kill(self) -> None:
-        """At once, with every job."""
+        """Kill the fork server at once, with every job."""
         self._process.kill()
         self._process.wait()
 
@@ -114,7 +114,7 @@ def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> Zygote:
 
 
 def require() -> None:
-    """What every level needs. Raises SandboxUnavailable naming what is missing."""
+    """Check what every level needs. Raises SandboxUnavailable that names what is missing."""
     kernel.require_linux()
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -124,7 +124,7 @@ def require() -> None:
 
 
 def obstacles() -> str:
-    """Kernel settings of this machine that keep namespaces from ordinary users."""
+    """Name kernel settings of this machine that keep namespaces from ordinary users; empty if there are none."""
     found = [f"sysctl {name} is {bad}" for name, bad in _OBSTACLES if _sysctl(name) == bad]
     return f" ({', '.join(found)})" if found else ""
 

@@ -1,4 +1,4 @@
-"""The fork server: one process, one thread, torch imported once; a child for every order that comes.
+"""The fork server: one process, one thread, torch imported once; it forks a child for every order.
 
 It reads nothing that a child wrote. It counts wall and CPU time, kills at the limit, and reports what the kernel says.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from services.evaluator.sandbox import child, hugepages, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
-from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Order, encode
+from services.evaluator.sandbox.wire import PATIENCE, Descriptors, JobOrder, encode
 
 _TICK_MS = 20
 _CPUCLOCK_SCHED = 2
@@ -24,7 +24,7 @@ _CPUCLOCK_SCHED = 2
 
 @dataclass
 class _Running:
-    """A child, and what bounds it."""
+    """A running child, its descriptors and its limits."""
 
     pid: int
     pidfd: int
@@ -37,7 +37,7 @@ class _Running:
     killed_by: str | None = None
 
     def enforce(self) -> None:
-        """Kill at the first limit reached. Time in which it was refused a CPU is not held against it."""
+        """Kill at the first limit reached; time in which it was refused a CPU does not count."""
         elapsed = time.monotonic() - self.started
         if elapsed - self._waited() > self.bounds.wall_seconds:
             self.kill("wall")
@@ -49,25 +49,25 @@ class _Running:
             self.kill("overload")
 
     def kill(self, reason: str) -> None:
-        """A PID namespace goes with its first process."""
+        """Kill the child, and with it its PID namespace, whose first process it is."""
         self.killed_by = self.killed_by or reason
         os.kill(self.pid, signal.SIGKILL)
 
     def _cpu(self) -> float:
-        """Seconds of all its threads (clock_getcpuclockid(3))."""
+        """Return the CPU seconds of all its threads (clock_getcpuclockid(3))."""
         return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
 
     def _waited(self) -> float:
-        """Seconds for which it was ready to run and did not (schedstat in proc(5))."""
+        """Return the seconds for which it was ready to run and did not (schedstat in proc(5))."""
         return _field(self.schedule, 1) / 1e9
 
     def _tasks(self) -> int:
-        """How many threads it has (stat in proc(5)), where the kernel does not count them for it alone."""
+        """Return the number of its threads (stat in proc(5)), where the kernel does not limit them by itself."""
         return _field(self.tasks, 17)
 
 
 class Server:
-    """Runs until the service closes its end of the channel."""
+    """Fork server that runs until the service closes its end of the channel."""
 
     def __init__(self, channel: socket.socket, host: Host) -> None:
         from services.evaluator.harness import warmup  # torch comes with it, and only from inside the jail
@@ -85,7 +85,7 @@ class Server:
         self._poll.register(channel, select.POLLIN)
 
     def serve(self) -> None:
-        """The loop."""
+        """Take orders, watch the children and report their ends, until the service closes the channel."""
         while True:
             for fd, _ in self._poll.poll(_TICK_MS if self._running else None):
                 if fd == self._channel.fileno():
@@ -100,7 +100,7 @@ class Server:
             job.enforce()
 
     def _accept(self) -> bool:
-        received = Order.receive(self._channel)
+        received = JobOrder.receive(self._channel)
         if received is None:
             return False
         order, fds = received
@@ -120,8 +120,8 @@ class Server:
         self._poll.register(job.control, 0)  # POLLHUP comes unasked
         return True
 
-    def _fork(self, order: Order, fds: Descriptors) -> int:
-        """The next child is the first process of a new PID namespace, this one stays in its own."""
+    def _fork(self, order: JobOrder, fds: Descriptors) -> int:
+        """Fork a child as the first process of a new PID namespace; this process stays in its own."""
         if self._host.pid_namespace is not None:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
@@ -133,7 +133,7 @@ class Server:
         return pid
 
     def _opened(self, pidfd: int, name: str) -> int | None:
-        """A file of the child in the machine's /proc, where its name is the machine's own number for it."""
+        """Open a file of the child in the machine's /proc, by the machine's own number for it; None if it is gone."""
         try:
             with open(f"self/fdinfo/{pidfd}", opener=self._open_in_proc) as info:
                 pid = next(line.split()[1] for line in info if line.startswith("Pid:"))
@@ -174,7 +174,7 @@ class Server:
 
 
 def _least_peak() -> int:
-    """Bytes in memory that any child reaches by training a network of almost nothing."""
+    """Return the resident memory, in bytes, that a child reaches by training the smallest network."""
     from services.evaluator.harness import warmup
 
     pid = os.fork()
@@ -185,7 +185,7 @@ def _least_peak() -> int:
 
 
 def _field(fd: int | None, number: int) -> int:
-    """Of a file of numbers in /proc, after the process's name where there is one; 0 where it is not to be had."""
+    """Return a number from a file in /proc, counted after the process's name; 0 where it cannot be read."""
     try:
         return 0 if fd is None else int(os.pread(fd, 4096, 0).rpartition(b")")[2].split()[number])
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""What the service and the fork server say to each other over their socket pair: JSON and descriptors."""
+"""Messages between the service and the fork server over their socket pair: JSON and descriptors."""
 
 import dataclasses
 import json
@@ -23,11 +23,11 @@ class Layout(NamedTuple):
 
 
 class Descriptors(NamedTuple):
-    """What goes with an order.
+    """Descriptors that go with an order.
 
-    control: closed by the service to have the job killed. report: the fork server's account.
-    result, output: the child's frames and its stdout and stderr. source: the candidate.
-    arrays: memory files. groups: `cgroup.procs` files to join, if any.
+    control: closed by the service to have the job killed. report: the fork server's account of the job. result, output:
+    the child's frames, and its stdout and stderr. source: the candidate. arrays: memory files. groups: `cgroup.procs`
+    files to join, if any.
     """
 
     control: int
@@ -40,8 +40,8 @@ class Descriptors(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order:
-    """Start one job; `task` is JSON for the harness, `gpu` the only one that it is to see."""
+class JobOrder:
+    """Order to start one job; `task` is JSON for the harness, `gpu` the only GPU that it is to see."""
 
     bounds: Bounds
     task: str
@@ -49,13 +49,13 @@ class Order:
     gpu: str | None = None
 
     def send(self, channel: socket.socket, fds: Descriptors) -> None:
-        """Raises OSError where the fork server is gone."""
+        """Send the order with its descriptors. Raises OSError where the fork server is gone."""
         flat = [*fds[:5], *fds.arrays, *fds.groups]
         socket.send_fds(channel, [json.dumps(dataclasses.asdict(self)).encode()], flat)
 
     @classmethod
     def receive(cls, channel: socket.socket) -> tuple[Self, Descriptors] | None:
-        """The next order, or None when the service is gone."""
+        """Receive the next order; None when the service is gone."""
         body, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, _DESCRIPTOR_LIMIT)
         if not body:
             return None
@@ -68,5 +68,5 @@ class Order:
 
 
 def encode(**values: Any) -> bytes:
-    """One message or report."""
+    """Return one message or report as a line of JSON."""
     return json.dumps(values).encode() + b"\n"

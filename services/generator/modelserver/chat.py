@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from archloop.errors import ArchloopError
 from services.generator.modelserver.errors import status_of
-from services.generator.modelserver.generation import Answer, Ask, Generations
+from services.generator.modelserver.generation import Generation, Ask, Generations
 from services.generator.modelserver.patience import opened, unless_gone
 from services.generator.modelserver.sampling import Choice
 from services.generator.modelserver.sequence import Finish
@@ -51,7 +51,7 @@ def _head(model: str) -> dict[str, Any]:
     return {"id": "", "created": int(time.time()), "model": model, "system_fingerprint": "archloop"}
 
 
-def _whole(answer: Answer, head: dict[str, Any], texts: Texts | None) -> dict[str, Any]:
+def _whole(answer: Generation, head: dict[str, Any], texts: Texts | None) -> dict[str, Any]:
     """`texts` to tell the log-probabilities too."""
     message = {"role": "assistant", "content": answer.text}
     logprobs = _logprobs(answer.tokens, texts) if texts else None
@@ -60,12 +60,12 @@ def _whole(answer: Answer, head: dict[str, Any], texts: Texts | None) -> dict[st
 
 
 async def _events(
-    items: AsyncIterator[Choice | Answer], head: dict[str, Any], texts: Texts, logprobs: bool
+    items: AsyncIterator[Choice | Generation], head: dict[str, Any], texts: Texts, logprobs: bool
 ) -> AsyncIterator[str]:
     head, tail, sent = head | {"object": "chat.completion.chunk"}, Tail(texts), 0
     try:
         async for item in items:
-            if isinstance(item, Answer):
+            if isinstance(item, Generation):
                 rest = item.text[sent:]  # a character that the last token left open
                 yield _event(head | {"choices": [_delta(rest, _reason(item))], "usage": _usage(item)})
             elif (text := tail.push(item.token)) or logprobs:
@@ -85,11 +85,11 @@ def _logprobs(tokens: Sequence[Choice], texts: Texts) -> dict[str, Any]:
     return {"content": [{"token": texts.piece(t.token), "logprob": t.logprob, "top_logprobs": []} for t in tokens]}
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: Generation) -> str:
     return "length" if answer.finish is Finish.LENGTH else "stop"
 
 
-def _usage(answer: Answer) -> dict[str, int]:
+def _usage(answer: Generation) -> dict[str, int]:
     generated = len(answer.tokens)
     return {
         "prompt_tokens": answer.prompt_tokens,

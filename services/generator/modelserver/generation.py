@@ -42,7 +42,7 @@ class Ask:
     adapter: str | None = None
 
 
-class Answer(NamedTuple):
+class Generation(NamedTuple):
     """What was generated. `seed` is None where none was needed."""
 
     text: str
@@ -65,13 +65,13 @@ class Generations:
         """Requests that are waiting or being answered."""
         return len(self._running)
 
-    async def whole(self, ask: Ask) -> Answer:
+    async def whole(self, ask: Ask) -> Generation:
         """The answer when it is complete. Raises InvalidInput, NotFound, Overloaded, GenerationFailed."""
         *_, answer = [item async for item in self.stream(ask, tokens=False)]
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Generation)
         return answer
 
-    async def stream(self, ask: Ask, *, tokens: bool = True) -> AsyncIterator[Choice | Answer]:
+    async def stream(self, ask: Ask, *, tokens: bool = True) -> AsyncIterator[Choice | Generation]:
         """Every token as it comes, then the answer."""
         async with self._started(ask, tokens=tokens) as (sequence, seed, events):
             while (event := await events.get()) is not None:
@@ -125,10 +125,10 @@ class Generations:
             )
         return ask.max_new_tokens or room
 
-    def _answer(self, ask: Ask, sequence: Sequence, seed: int | None) -> Answer:
+    def _answer(self, ask: Ask, sequence: Sequence, seed: int | None) -> Generation:
         assert sequence.finish is not None
         text = self.fleet.base.texts.decode([choice.token for choice in sequence.tokens])
-        return Answer(cut(text, ask.stop), sequence.tokens, sequence.finish, seed, len(ask.prompt))
+        return Generation(cut(text, ask.stop), sequence.tokens, sequence.finish, seed, len(ask.prompt))
 
 
 def _seed(ask: Ask) -> int:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from archloop.errors import ArchloopError
 from services.generator.modelserver.errors import body_of
-from services.generator.modelserver.generation import Answer, Ask, Generations
+from services.generator.modelserver.generation import Generation, Ask, Generations
 from services.generator.modelserver.patience import opened, unless_gone
 from services.generator.modelserver.sampling import Choice
 from services.generator.modelserver.texts import Tail, Texts
@@ -55,7 +55,7 @@ def _ask(body: GenerateRequest, texts: Texts) -> Ask:
     )
 
 
-def _whole(answer: Answer, body: GenerateRequest, texts: Texts) -> dict[str, Any]:
+def _whole(answer: Generation, body: GenerateRequest, texts: Texts) -> dict[str, Any]:
     whole: dict[str, Any] = {"generated_text": _text(answer, body)}
     if body.parameters.details:
         tokens = [_token(choice, texts.piece(choice.token), texts) for choice in answer.tokens]
@@ -63,13 +63,13 @@ def _whole(answer: Answer, body: GenerateRequest, texts: Texts) -> dict[str, Any
     return whole
 
 
-async def _events(items: AsyncIterator[Choice | Answer], body: GenerateRequest, texts: Texts) -> AsyncIterator[str]:
+async def _events(items: AsyncIterator[Choice | Generation], body: GenerateRequest, texts: Texts) -> AsyncIterator[str]:
     """The last token's event carries the whole text, so every token waits for what follows it."""
     index, pending, tail = 0, None, Tail(texts)
     try:
         async for item in items:
             if pending is not None:
-                end = (_text(item, body), _ending(item)) if isinstance(item, Answer) else (None, None)
+                end = (_text(item, body), _ending(item)) if isinstance(item, Generation) else (None, None)
                 yield _event({"index": index, "token": pending, "generated_text": end[0], "details": end[1]})
             if isinstance(item, Choice):
                 index += 1
@@ -83,7 +83,7 @@ def _token(choice: Choice, text: str, texts: Texts) -> dict[str, Any]:
     return {"id": choice.token, "text": text, "logprob": choice.logprob, "special": texts.special(choice.token)}
 
 
-def _ending(answer: Answer) -> dict[str, Any]:
+def _ending(answer: Generation) -> dict[str, Any]:
     return {
         "finish_reason": answer.finish,
         "generated_tokens": len(answer.tokens),
@@ -92,7 +92,7 @@ def _ending(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _text(answer: Answer, body: GenerateRequest) -> str:
+def _text(answer: Generation, body: GenerateRequest) -> str:
     return body.inputs + answer.text if body.parameters.return_full_text else answer.text
 
 

@@ -196,7 +196,7 @@ class Conversation:
             return unasked or silence_s >= self.patience_s
         return silence_s >= ask.wait_s
 
-    def spent(self, key: Key, silence_s: float, limit: int) -> bool:
+    def in_vain(self, key: Key, silence_s: float, limit: int) -> bool:
         """Whether this was asked `limit` times in vain."""
         ask = self.asks.get(key)
         return ask is not None and ask.published and ask.count >= limit and silence_s >= ask.wait_s

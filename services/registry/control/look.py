@@ -97,7 +97,7 @@ class Look:
 
     def unheard(self, key: Key) -> bool:
         """Whether it was asked for as often as it is."""
-        return self.silent and self.conversation.spent(key, self.silence_s, self.limits.asks)
+        return self.silent and self.conversation.in_vain(key, self.silence_s, self.limits.asks)
 
     def append(self, message: Message, *, counts: bool = True, patience_s: float | None = None) -> None:
         """It is to be said."""

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from archloop.contracts.base import Frozen
-from archloop.contracts.values import Outcome, Verdict
+from archloop.contracts.values import Family, Outcome, Verdict
 from services.registry.control.budget import Spent
 from services.registry.records import Candidate
 from services.registry.statistics import intervals
@@ -58,22 +58,22 @@ class Rates(Frozen):
     evaluator_seconds_per_admitted: float | None = None
 
 
-class Answer(NamedTuple):
+class Observation(NamedTuple):
     """What is counted of one candidate. `accuracy` and `verdict` of a valid one only, `family` of an admitted one."""
 
     outcome: Outcome | None
     accuracy: float | None
     verdict: Verdict | None
-    family: str | None
+    family: Family | None
     admitted: bool
     lost: bool
     spent: Spent
 
 
-def answers(candidates: Iterable[Candidate]) -> list[Answer]:
+def observations(candidates: Iterable[Candidate]) -> list[Observation]:
     """Of those that were answered, or given up."""
     return [
-        Answer(
+        Observation(
             outcome=c.evaluation.outcome if c.evaluation else None,
             accuracy=c.evaluation.accuracy or 0.0 if c.evaluation and c.valid else None,
             verdict=c.judgement.verdict if c.valid and c.judgement else None,
@@ -87,15 +87,15 @@ def answers(candidates: Iterable[Candidate]) -> list[Answer]:
     ]
 
 
-def rates(given: Sequence[Answer], threshold: float) -> Rates:
-    """Pooled over all of these answers; `threshold` is the accuracy that counts as good."""
-    accuracies = [a.accuracy for a in given if a.accuracy is not None]
+def rates(given: Sequence[Observation], threshold: float) -> Rates:
+    """Pooled over all of these; `threshold` is the accuracy that counts as good."""
+    accuracies = [o.accuracy for o in given if o.accuracy is not None]
     passed, valid = sum(accuracy >= threshold for accuracy in accuracies), len(accuracies)
     mean_low, mean_high = intervals.mean_interval(accuracies) or (None, None)
     return Rates(
         generated=len(given),
         valid=valid,
-        lost=sum(a.lost for a in given),
+        lost=sum(o.lost for o in given),
         **_share("valid_rate", valid, len(given)),
         mean_accuracy=fmean(accuracies) if accuracies else None,
         mean_accuracy_low=mean_low,
@@ -105,7 +105,7 @@ def rates(given: Sequence[Answer], threshold: float) -> Rates:
         **_share("share_ge_threshold_trained", passed, valid),
         **_share("share_ge_threshold_generated", passed, len(given)),
         **_verdicts(given, valid),
-        outcomes=dict(Counter(a.outcome.value for a in given if a.outcome).most_common()),
+        outcomes=dict(Counter(o.outcome.value for o in given if o.outcome).most_common()),
         **_spent(given),
     )
 
@@ -115,8 +115,8 @@ def _share(name: str, part: int, whole: int) -> dict[str, Any]:
     return {name: intervals.share(part, whole), f"{name}_low": low, f"{name}_high": high}
 
 
-def _verdicts(given: Sequence[Answer], valid: int) -> dict[str, Any]:
-    verdicts = Counter(a.verdict for a in given)
+def _verdicts(given: Sequence[Observation], valid: int) -> dict[str, Any]:
+    verdicts = Counter(o.verdict for o in given)
     novel, near, exact = (verdicts[v] for v in (Verdict.NOVEL, Verdict.NEAR_DUPLICATE, Verdict.EXACT_DUPLICATE))
     return {
         "novel": novel,
@@ -128,12 +128,12 @@ def _verdicts(given: Sequence[Answer], valid: int) -> dict[str, Any]:
     }
 
 
-def _spent(given: Sequence[Answer]) -> dict[str, Any]:
-    spent = reduce(Spent.plus, (a.spent for a in given), Spent())
-    admitted = sum(a.admitted for a in given)
+def _spent(given: Sequence[Observation]) -> dict[str, Any]:
+    spent = reduce(Spent.plus, (o.spent for o in given), Spent())
+    admitted = sum(o.admitted for o in given)
     return {
         "admitted": admitted,
-        "family_count": len({a.family for a in given} - {None}),
+        "family_count": len({o.family for o in given} - {None}),
         "tokens": spent.tokens,
         "tokens_per_admitted": intervals.share(spent.tokens, admitted),
         "cost": spent.cost,

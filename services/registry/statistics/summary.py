@@ -8,10 +8,11 @@ from statistics import median
 
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import Family
 from archloop.errors import NotFound
 from services.registry.records import Adapter, Candidate, Cycle, Status
 from services.registry.statistics import intervals
-from services.registry.statistics.rates import Answer, Rates, answers, rates
+from services.registry.statistics.rates import Observation, Rates, observations, rates
 from services.registry.stores.paging import pages, scope_of
 from services.registry.stores.port import Store
 
@@ -35,7 +36,7 @@ class CycleSummary(Rates):
     evaluated: int
     judged: int
     unique_total: int
-    families: dict[str, int]
+    families: dict[Family, int]
     family_entropy_bits: float | None
     median_similarity: float | None
     pairs: int | None
@@ -66,14 +67,14 @@ async def summarise(store: Store, run_id: str) -> Summary:
     trained = {a.cycle: a for a in await store.adapters(run_id)}
     threshold = run.spec.selection.threshold
     cycles: list[CycleSummary] = []
-    counted: list[Answer] = []
+    counted: list[Observation] = []
     for cycle in await store.cycles(run_id):
         seen, asked = _Seen(), await store.asked(run.uid, scope_of(cycle))
         async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
             seen.add(page)
         before = cycles[-1].unique_total if cycles else 0
-        cycles.append(_cycle(cycle, seen, rates(seen.answers, threshold), trained.get(cycle.cycle), before))
-        counted += seen.answers
+        cycles.append(_cycle(cycle, seen, rates(seen.observations, threshold), trained.get(cycle.cycle), before))
+        counted += seen.observations
     return Summary(
         **run.model_dump(include={"run_id", "reason", "created", "finished"}),
         status=run.status,
@@ -89,18 +90,18 @@ async def summarise(store: Store, run_id: str) -> Summary:
 class _Seen:
     """All that is kept of a cycle's candidates, for a run may be long and is looked at every second."""
 
-    answers: list[Answer] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
     evaluated: int = 0
     judged: int = 0
     unique: int = 0
-    families: Counter[str] = field(default_factory=Counter)
+    families: Counter[Family] = field(default_factory=Counter)
     similarities: list[float] = field(default_factory=list)
     times: dict[str, list[datetime]] = field(default_factory=dict)
 
     def add(self, candidates: Sequence[Candidate]) -> None:
         """Some more of them."""
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
-        self.answers += answers(candidates)
+        self.observations += observations(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
         self.judged += sum(c.judgement is not None for c in candidates)
         self.unique += sum(c.admitted and c.novel for c in candidates)

@@ -10,10 +10,10 @@ from archloop.contracts.base import CandidateMessage
 from services.registry.records import Adapter, Architecture, Candidate, CandidateQuery, Cycle, Event, Run, Source, Step
 
 Document = Mapping[str, Any]
-Order = Sequence[tuple[str, int]]
+SortKeys = Sequence[tuple[str, int]]
 
 WITHOUT_TEXT = {"code": 0, "prompt": 0}
-BEST_FIRST: Order = [("evaluation.accuracy", -1), ("run_id", 1), ("cycle", 1), ("index", 1)]
+BEST_FIRST: SortKeys = [("evaluation.accuracy", -1), ("run_id", 1), ("cycle", 1), ("index", 1)]
 _UNMEASURED = "unmeasured"
 _MEASURED = {"accuracy": "evaluation.accuracy", "similarity": "judgement.similarity"}
 _EQUAL = {

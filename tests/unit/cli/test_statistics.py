@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from archloop_lab.resampling import bootstrap, difference
+from archloop_lab.resampling import difference, percentile_interval
 from services.registry.statistics.intervals import newcombe
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=2, max_size=40)
@@ -14,26 +14,26 @@ ACCURACIES = st.lists(st.floats(0, 1), min_size=2, max_size=40)
 
 def test_the_same_values_give_the_same_interval_and_another_seed_nearly_so() -> None:
     values = list(np.random.default_rng(1).uniform(size=64))
-    first = bootstrap(values)
-    assert first == bootstrap(values)
-    assert bootstrap(values, seed=7) == pytest.approx(first, abs=0.03)
+    first = percentile_interval(values)
+    assert first == percentile_interval(values)
+    assert percentile_interval(values, seed=7) == pytest.approx(first, abs=0.03)
 
 
 def test_below_two_values_nothing_is_claimed() -> None:
-    assert bootstrap([]) is None
-    assert bootstrap([0.5]) is None
+    assert percentile_interval([]) is None
+    assert percentile_interval([0.5]) is None
     assert difference([0.5, 0.6], [0.5]) is None
 
 
 def test_values_that_are_all_the_same_have_an_interval_of_no_width() -> None:
-    assert bootstrap([0.25] * 5) == (0.25, 0.25)
+    assert percentile_interval([0.25] * 5) == (0.25, 0.25)
     assert difference([0.75] * 3, [0.25] * 4) == (0.5, 0.5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(ACCURACIES)
 def test_the_interval_of_a_median_lies_within_the_values(values: list[float]) -> None:
-    interval = bootstrap(values)
+    interval = percentile_interval(values)
     assert interval is not None
     assert min(values) - 1e-12 <= interval.low <= interval.high <= max(values) + 1e-12
 
@@ -41,7 +41,7 @@ def test_the_interval_of_a_median_lies_within_the_values(values: list[float]) ->
 def test_the_mean_of_many_normal_values_has_the_interval_of_theory() -> None:
     values = np.random.default_rng(2).normal(0.5, 0.1, 400)
     theory = stats.t.interval(0.95, 399, loc=values.mean(), scale=stats.sem(values))
-    assert bootstrap(list(values), "mean") == pytest.approx(theory, abs=1e-3)
+    assert percentile_interval(list(values), "mean") == pytest.approx(theory, abs=1e-3)
 
 
 def test_a_difference_of_means_has_the_interval_of_welch() -> None:
@@ -58,6 +58,6 @@ def test_a_difference_of_shares_agrees_with_newcombe_where_there_are_many() -> N
 
 def test_nineteen_of_twenty_intervals_of_a_median_hold_the_true_one() -> None:
     rng = np.random.default_rng(4)
-    intervals = [bootstrap(list(rng.uniform(size=40)), seed=n) for n in range(200)]
+    intervals = [percentile_interval(list(rng.uniform(size=40)), seed=n) for n in range(200)]
     held = sum(interval is not None and interval.low <= 0.5 <= interval.high for interval in intervals)
     assert 180 <= held <= 198
