@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from archloop.contracts.messages import CandidateJudged
-from archloop.contracts.values import Verdict
+from archloop.contracts.values import Family, Verdict
 from archloop.ops.memory import give_back
 from benchmarks.novelty_sets import PERMUTATIONS, Tokens, entries, programs, together
 from services.novelty.features import Features
@@ -46,7 +46,7 @@ def filled(path: Path, source: Iterator[Entry], count: int) -> SqliteSignatures:
     store = SqliteSignatures(path)
     with store.transaction():
         for number, entry in enumerate(islice(source, count)):
-            described = Features(entry.tokens_sha256, entry.shingles, entry.signature, "plain")
+            described = Features(entry.tokens_sha256, entry.shingles, entry.signature, Family.PLAIN)
             arrival = Arrival(entry.candidate, entry.run_id, 0, number, None, "run", THRESHOLD, described)
             store.record(arrival)
             judged = CandidateJudged(
@@ -55,7 +55,7 @@ def filled(path: Path, source: Iterator[Entry], count: int) -> SqliteSignatures:
                 verdict=Verdict.NOVEL,
                 similarity=0.0,
                 threshold=THRESHOLD,
-                family="x",
+                family=Family.PLAIN,
             )
             store.settle(entry.candidate, released_by="benchmark", judged=judged)
     return store

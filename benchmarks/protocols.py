@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from archloop import protocols
-from archloop.contracts.values import Evaluation
+from archloop.contracts.values import Evaluation, Family
 from archloop.ops import logging
 from archloop.protocols import Protocol
 from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
-from services.generator.prompts import FAMILIES
 from services.generator.seeds import Mix, write
 
 COLUMNS = ("trained", "p10", "p50", "p90", "iqr", "chance", "share_ge_40", "spearman", "spearman_top", "cpu", "cpu_p90")
@@ -39,17 +38,17 @@ LAPSES = (0.0, 0.5, 1.0)
 class Network(NamedTuple):
     """A network and the family it is of."""
 
-    family: str
+    family: Family
     code: str
 
 
 def networks(count: int) -> list[Network]:
     """The same for the same count: families in turn, then by turns without, with half and with the usual lapses."""
-    return [_network(*divmod(index, len(FAMILIES))) for index in range(count)]
+    return [_network(*divmod(index, len(Family))) for index in range(count)]
 
 
 def _network(turn: int, place: int) -> Network:
-    family = list(FAMILIES)[place]
+    family = list(Family)[place]
     rng = random.Random(f"protocol study {family} {turn}")
     return Network(family, write(rng, family, mix=Mix(LAPSES[turn % len(LAPSES)], flawed=0)).code)
 
@@ -80,7 +79,7 @@ def summary(nets: Sequence[Network], rounds: Sequence[Sequence[Evaluation]], cha
         "spearman_top": agreement(accuracy[:, mean >= np.median(mean)]),
         "cpu": cpu.mean(),
         "cpu_p90": np.quantile(cpu, 0.9),
-        "best": {name: max(m for m, family in zip(mean, families, strict=True) if family == name) for name in FAMILIES},
+        "best": {name: max(m for m, family in zip(mean, families, strict=True) if family == name) for name in Family},
     }
 
 

@@ -34,9 +34,9 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateGenerated, RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import EVALUATOR, REGISTRY, Queue
-from archloop.contracts.values import Evaluation, Outcome, SourceCode
+from archloop.contracts.values import Evaluation, Family, Outcome, SourceCode
 from services.generator import seeds
-from services.generator.prompts import FAMILIES, wish
+from services.generator.prompts import wish
 from services.registry.control.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
 from services.registry.stores.sqlite import SqliteStore
@@ -201,7 +201,7 @@ def novelty_rate(count: int) -> float:
 
 def network(rng: random.Random) -> str:
     """A network as the demo's LLM has learnt to write it."""
-    return seeds.write(rng, rng.choice(list(FAMILIES)), wish(rng), seeds.Mix(0.5, 0.0)).code
+    return seeds.write(rng, rng.choice(list(Family)), wish(rng), seeds.Mix(0.5, 0.0)).code
 
 
 async def all_of_it(sleep_s: float, each: int, counts: Sequence[int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from archloop.contracts.base import CandidateMessage, Message, RunId, Sha256
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
 from archloop.contracts.texts import LongText, Name, Remark
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
+from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
 
 BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
 TunedAfter = Annotated[int, Field(ge=BOOTSTRAP, le=2**31), NUMBER]
@@ -21,7 +21,7 @@ class RunRequested(Message):
     spec: RunSpec
 
     def identity(self) -> tuple[object, ...]:
-        """A run is requested once."""
+        """Return nothing beside the run: it is requested once."""
         return ()
 
 
@@ -32,7 +32,7 @@ class RunFinished(Message):
     reason: Remark
 
     def identity(self) -> tuple[object, ...]:
-        """A run ends once."""
+        """Return nothing beside the run: it ends once."""
         return ()
 
 
@@ -47,7 +47,7 @@ class CycleClosed(Message):
     admitted: Place
 
     def identity(self) -> tuple[object, ...]:
-        """A cycle closes once."""
+        """Return the cycle: it closes once."""
         return (self.cycle,)
 
 
@@ -132,7 +132,7 @@ class CandidateJudged(CandidateMessage):
     nearest: Name | None = None
     similarity: Share
     threshold: Share
-    family: Name
+    family: Family
     code_sha256: Sha256 | None = None
 
 
@@ -178,7 +178,7 @@ class TrainingRequested(Message):
     seed: Seed
 
     def identity(self) -> tuple[object, ...]:
-        """One adapter per cycle."""
+        """Return the cycle: one adapter is trained after each."""
         return (self.cycle,)
 
 
@@ -200,7 +200,7 @@ class AdapterTrained(Message):
     tokens_per_second: Amount = 0.0
 
     def identity(self) -> tuple[object, ...]:
-        """One adapter per cycle."""
+        """Return the cycle: one adapter is trained after each."""
         return (self.cycle,)
 
 
@@ -215,7 +215,7 @@ class TrainingRejected(Message):
     reason: Remark
 
     def identity(self) -> tuple[object, ...]:
-        """One adapter per cycle."""
+        """Return the cycle: one adapter is trained after each."""
         return (self.cycle,)
 
 
@@ -227,7 +227,7 @@ class AdapterActivated(Message):
     replica: Name
 
     def identity(self) -> tuple[object, ...]:
-        """Once per replica."""
+        """Return the adapter and the replica: each replica activates it once."""
         return self.adapter, self.replica
 
 
@@ -240,7 +240,7 @@ class AdapterRejected(Message):
     reason: Remark
 
     def identity(self) -> tuple[object, ...]:
-        """Once per replica."""
+        """Return the adapter and the replica: each replica refuses it once."""
         return self.adapter, self.replica
 
 

@@ -14,7 +14,7 @@ INLINE_CODE_LIMIT = 64 * 1024
 
 
 class BlobRef(Frozen):
-    """A claim check: where the bytes are, and what they must hash to."""
+    """A reference to a blob: where its bytes are, and what they must hash to."""
 
     key: Name
     sha256: Sha256
@@ -76,6 +76,19 @@ class Verdict(StrEnum):
     EXACT_DUPLICATE = "exact_duplicate"
 
 
+class Family(StrEnum):
+    """Structural family of a network, in the rotation in which prompts ask for them."""
+
+    PLAIN = "plain"
+    RESIDUAL = "residual"
+    DENSE = "dense"
+    INCEPTION = "inception"
+    DEPTHWISE = "depthwise"
+    SQUEEZE_EXCITE = "squeeze_excite"
+    ATTENTION = "attention"
+    GATED = "gated"
+
+
 class SandboxLevel(StrEnum):
     """How strongly the child was confined, weakest first."""
 
@@ -135,7 +148,7 @@ class Evaluation(Frozen):
 
     @property
     def valid(self) -> bool:
-        """Trained and above chance: the numerator of the valid rate."""
+        """Whether it trained and is above chance: the numerator of the valid rate."""
         return self.outcome is Outcome.OK
 
 
@@ -149,11 +162,11 @@ class Usage(Frozen):
 
     @property
     def tokens(self) -> int:
-        """Read and written."""
+        """How many tokens were read and written."""
         return self.prompt_tokens + self.completion_tokens
 
 
 def sha256_of(content: str | bytes) -> str:
-    """Hex SHA-256; text is hashed as UTF-8, lone surrogates kept so that no text is unhashable."""
+    """Return the hex SHA-256; text is hashed as UTF-8, lone surrogates kept so that no text is unhashable."""
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(raw).hexdigest()

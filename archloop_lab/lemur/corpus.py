@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from archloop.contracts.values import sha256_of
+from archloop.contracts.values import Family, sha256_of
 from archloop.errors import Conflict, IntegrityError, NotFound, Unavailable
 from archloop_lab.lemur.items import FIRST, Architecture, Problem, Trial
 from archloop_lab.lemur.rules import TASK, nn_prefix
@@ -46,7 +46,7 @@ class Curated(NamedTuple):
     name: str
     kept: bool
     why: str
-    family: str | None = None
+    family: Family | None = None
     cluster: str | None = None
     nearest: str | None = None
     similarity: float | None = None
@@ -57,7 +57,7 @@ class Kept(NamedTuple):
 
     name: str
     code: str
-    family: str
+    family: Family
     cluster: str
     classifies: bool
 
@@ -122,7 +122,7 @@ class Corpus:
                 f"{waiting} architectures of {self._path} are not curated: `archloop lemur curate {self._path}`"
             )
         rows = self._rows(_KEPT, (TASK,))
-        return [Kept(name, code, family, cluster, bool(classifies)) for name, code, family, cluster, classifies in rows]
+        return [Kept(name, code, Family(kin), cluster, bool(trained)) for name, code, kin, cluster, trained in rows]
 
     def _add_architecture(self, found: Architecture) -> Problem | None:
         known = self._rows("SELECT code FROM architectures WHERE name = ?", (found.name,))

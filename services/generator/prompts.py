@@ -8,18 +8,19 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
 from archloop import templates
+from archloop.contracts.values import Family
 from archloop.protocols import Protocol
 
-FAMILIES: Mapping[str, str] = MappingProxyType(
+DESCRIPTIONS: Mapping[Family, str] = MappingProxyType(
     {
-        "plain": "convolutions in sequence, without skips, branches or gates",
-        "residual": "the output of each block is added to a skip path",
-        "dense": "each layer sees the concatenation of all features before it",
-        "inception": "parallel branches with different kernels, concatenated",
-        "depthwise": "depthwise convolutions (groups = channels) and pointwise ones",
-        "squeeze_excite": "channels are scaled by a gate computed from global pooling",
-        "attention": "softmax self-attention over spatial tokens",
-        "gated": "one convolution branch multiplied elementwise by the sigmoid of another",
+        Family.PLAIN: "convolutions in sequence, without skips, branches or gates",
+        Family.RESIDUAL: "the output of each block is added to a skip path",
+        Family.DENSE: "each layer sees the concatenation of all features before it",
+        Family.INCEPTION: "parallel branches with different kernels, concatenated",
+        Family.DEPTHWISE: "depthwise convolutions (groups = channels) and pointwise ones",
+        Family.SQUEEZE_EXCITE: "channels are scaled by a gate computed from global pooling",
+        Family.ATTENTION: "softmax self-attention over spatial tokens",
+        Family.GATED: "one convolution branch multiplied elementwise by the sigmoid of another",
     }
 )
 BUDGETS = (30_000, 100_000, 300_000)
@@ -53,17 +54,17 @@ class Prompt(NamedTuple):
     """The text for the LLM, and what it asks for."""
 
     text: str
-    family: str
+    family: Family
     wishes: Wishes
 
 
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
     """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
-    family = list(FAMILIES)[index % len(FAMILIES)]
+    family = list(Family)[index % len(Family)]
     return ask(template, protocol=protocol, family=family, wishes=wish(rng, budgets(template)))
 
 
-def ask(template: str, *, protocol: Protocol, family: str, wishes: Wishes) -> Prompt:
+def ask(template: str, *, protocol: Protocol, family: Family, wishes: Wishes) -> Prompt:
     """The prompt that asks for exactly this. Raises NotFound."""
     return Prompt(_text(template, protocol, family, wishes), family, wishes)
 
@@ -86,7 +87,7 @@ def wish(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> Wishes:
     )
 
 
-def _text(template: str, protocol: Protocol, family: str, wishes: Wishes) -> str:
+def _text(template: str, protocol: Protocol, family: Family, wishes: Wishes) -> str:
     try:
         source = _ENVIRONMENT.get_template(f"{template}.j2")
     except TemplateNotFound as error:
@@ -98,6 +99,6 @@ def _text(template: str, protocol: Protocol, family: str, wishes: Wishes) -> str
         images=data.train,
         batch=protocol.batch,
         family=family,
-        description=FAMILIES[family],
+        description=DESCRIPTIONS[family],
         **wishes._asdict(),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from archloop.contracts.values import Verdict
+from archloop.contracts.values import Family, Verdict
 from archloop.errors import InvalidInput
 from archloop.sources import UndecodableSource
 from services.novelty.features import Features, features
@@ -19,7 +19,7 @@ class Comparison(NamedTuple):
     """A file's family, and its verdict against the files before it; neither if it is no Python."""
 
     file: str
-    family: str | None
+    family: Family | None
     verdict: Verdict | None
     nearest: str | None = None
     similarity: float = 0.0

@@ -1,4 +1,4 @@
-"""The structural family of an architecture: the first of `FAMILIES` whose mark its reached code bears.
+"""The structural family of an architecture: the first of `PRECEDENCE` whose mark its reached code bears.
 
 attention       MultiheadAttention or another of torch's attentions, or a softmax over a matrix product
 squeeze_excite  a sigmoid of something pooled to one value per channel, multiplied onto features
@@ -14,13 +14,23 @@ import ast
 from collections import deque
 from collections.abc import Iterator, Mapping
 
+from archloop.contracts.values import Family
 from services.novelty.interpreter import Interpreter
 from services.novelty.layers import attribute_layers, callee_name, is_depthwise
 from services.novelty.program import ALWAYS, Function, Program, Unit
 from services.novelty.trees import nodes
 from services.novelty.values import Traits
 
-FAMILIES = ("attention", "squeeze_excite", "gated", "dense", "inception", "depthwise", "residual", "plain")
+PRECEDENCE = (
+    Family.ATTENTION,
+    Family.SQUEEZE_EXCITE,
+    Family.GATED,
+    Family.DENSE,
+    Family.INCEPTION,
+    Family.DEPTHWISE,
+    Family.RESIDUAL,
+    Family.PLAIN,
+)
 
 _ATTENTION = frozenset(
     {
@@ -35,22 +45,22 @@ _ATTENTION = frozenset(
 _PASSES = 2
 
 
-def family(program: Program) -> str:
+def family(program: Program) -> Family:
     """The family of a program that has been read."""
     marks = set(_constructed(program)) | _interpreted(program)
-    return next((name for name in FAMILIES if name in marks), "plain")
+    return next((name for name in PRECEDENCE if name in marks), Family.PLAIN)
 
 
-def _constructed(program: Program) -> Iterator[str]:
+def _constructed(program: Program) -> Iterator[Family]:
     """The marks that a single call bears."""
     for call in (node for unit in program.units.values() for node in _nodes(unit) if isinstance(node, ast.Call)):
         name = callee_name(call)
         if name in _ATTENTION:
-            yield "attention"
+            yield Family.ATTENTION
         elif name in ("GLU", "glu"):
-            yield "gated"
+            yield Family.GATED
         elif is_depthwise(call):
-            yield "depthwise"
+            yield Family.DEPTHWISE
 
 
 def _nodes(unit: Unit) -> Iterator[ast.AST]:

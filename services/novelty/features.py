@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop.contracts.values import sha256_of
+from archloop.contracts.values import Family, sha256_of
 from services.novelty.constants import Sizes
-from services.novelty.families import FAMILIES, family
+from services.novelty.families import family
 from services.novelty.normalise import tokens
 from services.novelty.reach import read
 from services.novelty.shingles import Shingles, Signature, minhash, shingles
@@ -18,7 +18,7 @@ class Features(NamedTuple):
     tokens_sha256: str
     shingles: Shingles
     signature: Signature
-    family: str
+    family: Family
 
 
 def features(source: str, *, k: int, permutations: int, sizes: Sizes) -> Features:
@@ -29,10 +29,10 @@ def features(source: str, *, k: int, permutations: int, sizes: Sizes) -> Feature
 
 def as_text(source: str, *, k: int, permutations: int) -> Features:
     """Of a network that was trained and yet cannot be read here: its words and signs, and no structure."""
-    return _described(re.findall(r"\w+|[^\w\s]", source), FAMILIES[-1], k, permutations)
+    return _described(re.findall(r"\w+|[^\w\s]", source), Family.PLAIN, k, permutations)
 
 
-def _described(canonical: Sequence[str], name: str, k: int, permutations: int) -> Features:
+def _described(canonical: Sequence[str], name: Family, k: int, permutations: int) -> Features:
     hashed = shingles(canonical, k)
     signature: Signature = minhash(hashed, permutations).hashvalues
     return Features(sha256_of("\x1f".join(canonical)), hashed, signature, name)

@@ -8,6 +8,7 @@ nothing recurses.
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 
+from archloop.contracts.values import Family
 from services.novelty.layers import Construction, callee_name, constructions
 from services.novelty.operations import Operations
 from services.novelty.program import Function, parameters, self_name
@@ -33,7 +34,7 @@ class Interpreter:
         self.returned: Traits = NONE
 
     @property
-    def found(self) -> set[str]:
+    def found(self) -> set[Family]:
         """The marks so far."""
         return self._operations.found
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
+from typing import ClassVar
 
+from archloop.contracts.values import Family
 from services.novelty.layers import callee_name, pools_to_one
 from services.novelty.values import KIND, NONE, NOTHING, Trait, Traits, Value, Values, traits_of
 
@@ -18,34 +20,33 @@ class Operations:
 
     values: Values
     returns: Mapping[str, Traits]
-    found: set[str] = field(default_factory=set)
+    found: set[Family] = field(default_factory=set)
 
     def apply(self, name: str, call: ast.Call, operands: Sequence[Value]) -> Value:
         """One layer or function, known by the last part of its name."""
         if name in self.returns:
             own = self.returns[name]
             return self.values.derived(operands, (traits_of(operands) - _GATE) | own)
-        kind = KIND.get(name.lower(), "other")
-        rule: Callable[[ast.Call, Sequence[Value]], Value] = getattr(self, f"_{kind}")
-        return rule(call, operands)
+        rule = self._RULES.get(KIND.get(name.lower(), ""), Operations._other)
+        return rule(self, call, operands)
 
     def added(self, left: Value, right: Value) -> Value:
         """Two paths from one value, added: the mark of `residual`. Lists are joined."""
         if left.items is not None and right.items is not None:
             return Value(items=[*left.items, *right.items])
         if left is not right and left.ancestry & right.ancestry:
-            self.found.add("residual")
+            self.found.add(Family.RESIDUAL)
         return self.values.derived((left, right), traits_of((left, right)) - _GATE)
 
     def multiplied(self, left: Value, right: Value) -> Value:
         """A gate times features: `squeeze_excite` if it was pooled, `gated` if it was convolved."""
         for gate, features in ((left, right), (right, left)):
             if _is_squeezed(gate) and features.is_tensor and Trait.POOLED not in features.traits:
-                self.found.add("squeeze_excite")
+                self.found.add(Family.SQUEEZE_EXCITE)
                 return self.values.derived((left, right), features.traits)
         both = traits_of((left, right))
         if Trait.POOLED not in both and (_is_gate_of(left, right) or _is_gate_of(right, left)):
-            self.found.add("gated")
+            self.found.add(Family.GATED)
         return self.values.derived((left, right), both - _GATE)
 
     def matmul(self, operands: Sequence[Value]) -> Value:
@@ -89,7 +90,7 @@ class Operations:
 
     def _softmax(self, _: ast.Call, operands: Sequence[Value]) -> Value:
         if Trait.MATMUL in traits_of(operands):
-            self.found.add("attention")
+            self.found.add(Family.ATTENTION)
         return self.values.derived(operands, traits_of(operands) - _GATE)
 
     def _cat(self, _: ast.Call, operands: Sequence[Value]) -> Value:
@@ -97,9 +98,9 @@ class Operations:
         parts = [item for item in (operands[0].items or ()) if item.is_tensor] if operands else []
         bits = reduce(or_, (part.bit for part in parts), 0)
         if any(part.ancestry & (bits ^ part.bit) for part in parts):
-            self.found.add("dense")
+            self.found.add(Family.DENSE)
         elif bits.bit_count() > 1:
-            self.found.add("inception")
+            self.found.add(Family.INCEPTION)
         return self.values.derived(operands[:1], traits_of(parts) - _GATE)
 
     def _add(self, _: ast.Call, operands: Sequence[Value]) -> Value:
@@ -107,6 +108,20 @@ class Operations:
 
     def _multiply(self, _: ast.Call, operands: Sequence[Value]) -> Value:
         return self.multiplied(operands[0], operands[1]) if len(operands) > 1 else self.through(operands)
+
+    _RULES: ClassVar[Mapping[str, Callable[["Operations", ast.Call, Sequence[Value]], Value]]] = {
+        "conv": _conv,
+        "linear": _linear,
+        "pool": _pool,
+        "gate": _gate,
+        "softmax": _softmax,
+        "matmul": _matmul,
+        "cat": _cat,
+        "add": _add,
+        "multiply": _multiply,
+        "scalar": _scalar,
+        "reshape": _reshape,
+    }
 
 
 def _is_squeezed(gate: Value) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from archloop.contracts.messages import CandidateJudged
+from archloop.contracts.values import Family
 from archloop.errors import Conflict, IntegrityError, InvalidInput, Unavailable
 from services.novelty.features import Features
 from services.novelty.kept import Entry, Kept
@@ -209,4 +210,4 @@ def _packed(features: Features | None) -> tuple[str | bytes | None, ...]:
 def _unpacked(tokens: str | None, shingles: bytes, signature: bytes, family: str) -> Features | None:
     if tokens is None:
         return None
-    return Features(tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"), family)
+    return Features(tokens, np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4"), Family(family))

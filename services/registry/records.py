@@ -7,7 +7,7 @@ from pydantic import Field, computed_field
 
 from archloop.contracts.base import Frozen, derived_id
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.values import AdapterRef, Evaluation, Outcome, SourceCode, Usage, Verdict
+from archloop.contracts.values import AdapterRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
 
 COMPLETED = "completed"
 OVER_BUDGET = "budget exhausted"
@@ -82,7 +82,7 @@ class Judgement(Frozen):
     nearest: str | None = None
     similarity: float
     threshold: float
-    family: str
+    family: Family
 
 
 class Loss(Frozen):
@@ -152,7 +152,7 @@ class Architecture(Frozen):
     index: int
     code_sha256: str
     accuracy: float
-    family: str
+    family: Family
     protocol: str
     parameters: int | None = None
     similarity: float

@@ -241,7 +241,7 @@ def test_a_store_of_an_earlier_version_has_all_that_it_had(tmp_path: Path, openi
             features = (one.features.tokens_sha256, one.features.shingles.tobytes(), one.features.signature.tobytes())
             identity = (one.candidate, "r", 0, one.index, None, "run", 0.85)
             old.execute(
-                f"INSERT INTO arrivals VALUES ({', '.join('?' * 14)})", (*identity, *features, "x", *settled_as)
+                f"INSERT INTO arrivals VALUES ({', '.join('?' * 14)})", (*identity, *features, "dense", *settled_as)
             )
     old.close()
     for _ in range(openings):

@@ -24,7 +24,7 @@ from archloop.contracts.messages import (
     RunRequested,
 )
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Outcome, SourceCode, Usage, Verdict
+from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
 from archloop.errors import Conflict, InvalidInput, NotFound
 from services.registry.records import CandidateQuery, Recorded
 from services.registry.stores.mongo import MongoStore
@@ -101,7 +101,9 @@ def evaluated(index: int = 0, code: str = "code", accuracy: float | None = 0.5, 
     return kind(**place(index, cycle), code=SourceCode.inline(code), evaluation=measured(code, accuracy))
 
 
-def judged(index: int = 0, verdict: Verdict = Verdict.NOVEL, family: str = "plain", cycle: int = 0) -> CandidateJudged:
+def judged(
+    index: int = 0, verdict: Verdict = Verdict.NOVEL, family: Family = Family.PLAIN, cycle: int = 0
+) -> CandidateJudged:
     return CandidateJudged(**place(index, cycle), verdict=verdict, similarity=0.25, threshold=0.85, family=family)
 
 
@@ -138,7 +140,12 @@ async def test_the_first_word_on_each_step_stands(store: Store) -> None:
     await record(store, generated(), evaluated(), judged())
     before = await of(store), await store.source(candidate_id(RUN, 0, 0))
     repeated = await record(
-        store, generated(code="other"), evaluated(accuracy=0.9), evaluated(accuracy=None), judged(family="vgg"), lost()
+        store,
+        generated(code="other"),
+        evaluated(accuracy=0.9),
+        evaluated(accuracy=None),
+        judged(family="dense"),
+        lost(),
     )
     assert (await of(store), await store.source(candidate_id(RUN, 0, 0))) == before
     assert (await store.candidates(CandidateQuery())).total == 1
@@ -205,12 +212,12 @@ async def test_what_has_answered_cannot_be_lost(store: Store) -> None:
 
 
 async def test_closing_admits_once(store: Store) -> None:
-    await record(store, generated(0), evaluated(0), judged(0, family="vgg"), generated(1), evaluated(1), judged(1))
+    await record(store, generated(0), evaluated(0), judged(0, family="dense"), generated(1), evaluated(1), judged(1))
     first, second = candidate_id(RUN, 0, 0), candidate_id(RUN, 0, 1)
     await store.close_cycle(RUN, 0, [first], AT)
     await store.close_cycle(RUN, 0, [first, second], AT + timedelta(seconds=9))
     architectures = (await store.architectures()).items
-    assert [(a.candidate_id, a.accuracy, a.family, a.admitted) for a in architectures] == [(first, 0.5, "vgg", AT)]
+    assert [(a.candidate_id, a.accuracy, a.family, a.admitted) for a in architectures] == [(first, 0.5, "dense", AT)]
     assert (await of(store, 0)).admitted
     assert not (await of(store, 1)).admitted
     assert (await store.cycles(RUN))[0].closed == AT

@@ -18,7 +18,7 @@ WORK = Queue("frozen", ("candidate.lost",), prefetch=1)
 
 def answer(message: CandidateLost) -> CandidateJudged:
     """Of which there is one, whoever gives it."""
-    verdict = {"verdict": "novel", "similarity": 0.0, "threshold": 0.9, "family": "f"}
+    verdict = {"verdict": "novel", "similarity": 0.0, "threshold": 0.9, "family": "plain"}
     return CandidateJudged(**message.about(), **verdict)
 
 

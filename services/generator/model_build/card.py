@@ -6,10 +6,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from archloop.contracts.values import Family
 from services.generator.model_build.corpus import Example
 from services.generator.model_build.report import BuildReport
 from services.generator.model_build.training import BATCH
-from services.generator.prompts import FAMILIES
 
 _ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
     loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
@@ -22,7 +22,7 @@ def write(report: BuildReport, examples: Sequence[Example], measured: Mapping[fl
     return _ENVIRONMENT.get_template("card.md.j2").render(
         report=report,
         batch=BATCH,
-        families=list(FAMILIES),
+        families=list(Family),
         flawed=1 - len(sound) / len(examples),
         clean=sum(not seed.lapses for seed in sound) / len(sound),
         flaws=_shares((e.seed.flaws for e in examples), len(examples)),

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from archloop.contracts.values import Family
 from services.generator.prompts import Wishes, wish
 from services.generator.seeds import injected_defects, weak_choices
 from services.generator.seeds.code_style import Hand
@@ -14,14 +15,14 @@ from services.generator.seeds.training import write_training
 from services.generator.seeds.weak_choices import Lapse
 
 _HELPERS = {
-    "plain": "ConvUnit",
-    "residual": "SkipUnit",
-    "dense": "GrowUnit",
-    "inception": "Branches",
-    "depthwise": "DepthUnit",
-    "squeeze_excite": "ScaledUnit",
-    "attention": "TokenMixer",
-    "gated": "GatedUnit",
+    Family.PLAIN: "ConvUnit",
+    Family.RESIDUAL: "SkipUnit",
+    Family.DENSE: "GrowUnit",
+    Family.INCEPTION: "Branches",
+    Family.DEPTHWISE: "DepthUnit",
+    Family.SQUEEZE_EXCITE: "ScaledUnit",
+    Family.ATTENTION: "TokenMixer",
+    Family.GATED: "GatedUnit",
 }
 
 
@@ -29,7 +30,7 @@ class Seed(NamedTuple):
     """A file, what it was to be, and what is wrong with it: lapses of taste, and flaws that keep it from training."""
 
     code: str
-    family: str
+    family: Family
     wishes: Wishes
     lapses: frozenset[Lapse]
     flaws: tuple[str, ...]
@@ -43,8 +44,8 @@ class Mix:
     flawed: float = 0.3
 
 
-def write(rng: random.Random, family: str, wishes: Wishes | None = None, mix: Mix = Mix()) -> Seed:
-    """One file of this family (see `prompts.FAMILIES`), answering these wishes or drawn ones."""
+def write(rng: random.Random, family: Family, wishes: Wishes | None = None, mix: Mix = Mix()) -> Seed:
+    """One file of this family (see `prompts.DESCRIPTIONS`), answering these wishes or drawn ones."""
     wishes = wishes or wish(rng)
     chosen = weak_choices.draw(rng) if rng.random() < mix.sloppy else frozenset()
     plan = _plan(rng, family, wishes, chosen)
@@ -59,7 +60,7 @@ def write(rng: random.Random, family: str, wishes: Wishes | None = None, mix: Mi
     return Seed(injected_defects.put(flaw, code, rng), family, wishes, chosen, (flaw,))
 
 
-def _plan(rng: random.Random, family: str, wishes: Wishes, chosen: frozenset[Lapse]) -> Plan:
+def _plan(rng: random.Random, family: Family, wishes: Wishes, chosen: frozenset[Lapse]) -> Plan:
     return Plan(
         hand=_hand(rng, wishes, chosen),
         body=rng.choice(BODIES[family]),

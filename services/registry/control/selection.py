@@ -9,6 +9,7 @@ from itertools import groupby
 from statistics import quantiles
 
 from archloop.contracts.spec import SelectionSpec
+from archloop.contracts.values import Family
 
 _FEW = 10
 _MANY = 1000
@@ -22,7 +23,7 @@ class Scored:
     cycle: int
     index: int
     accuracy: float
-    family: str
+    family: Family
     parameters: float = math.inf
     flops: float = math.inf
 

@@ -6,8 +6,7 @@ import pytest
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk
 from archloop.contracts.spec import NoveltySpec
-from archloop.contracts.values import Evaluation, Outcome, SandboxLevel, SourceCode
-from services.generator.prompts import FAMILIES
+from archloop.contracts.values import Evaluation, Family, Outcome, SandboxLevel, SourceCode
 from services.generator.seeds import Mix, write
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.sqlite import SqliteSignatures
@@ -17,7 +16,7 @@ RUN = "run-1"
 
 def _net(seed: int, family: str | None = None) -> str:
     rng = random.Random(seed)
-    return write(rng, family or rng.choice(sorted(FAMILIES)), mix=Mix(flawed=0.0)).code
+    return write(rng, family or rng.choice(sorted(Family)), mix=Mix(flawed=0.0)).code
 
 
 def _evaluated(index: int, code: str, outcome: Outcome = Outcome.OK, **fields):

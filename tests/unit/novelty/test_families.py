@@ -1,7 +1,7 @@
 import pytest
 
-from services.generator.prompts import FAMILIES as SEED_FAMILIES
-from services.novelty.families import FAMILIES, family
+from archloop.contracts.values import Family
+from services.novelty.families import PRECEDENCE, family
 from services.novelty.reach import read
 
 
@@ -93,9 +93,9 @@ def test_code_that_net_never_reaches_has_no_family():
 def test_of_several_marks_the_first_in_order_gives_the_name():
     both = written("self.a = nn.Conv2d(8, 8, 3, groups=8)", "return x + self.a(x)")
     assert family(read(both)) == "depthwise"
-    assert FAMILIES.index("depthwise") < FAMILIES.index("residual")
+    assert PRECEDENCE.index(Family.DEPTHWISE) < PRECEDENCE.index(Family.RESIDUAL)
 
 
 def test_seed_networks_are_of_the_family_that_their_author_meant(seed_net):
-    wrong = [(name, seed) for name in SEED_FAMILIES for seed in range(25) if family(read(seed_net(seed, name))) != name]
-    assert len(wrong) <= 0.02 * 25 * len(SEED_FAMILIES), wrong
+    wrong = [(name, seed) for name in Family for seed in range(25) if family(read(seed_net(seed, name))) != name]
+    assert len(wrong) <= 0.02 * 25 * len(Family), wrong

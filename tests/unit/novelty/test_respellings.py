@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from services.generator.prompts import FAMILIES
+from archloop.contracts.values import Family
 from services.generator.seeds import Mix, write
 from services.novelty.normalise import normalise
 from services.novelty.shingles import Shingles, jaccard, shingles
@@ -32,7 +32,7 @@ class Network(NamedTuple):
 
 @cache
 def network(seed: int) -> Network:
-    families = sorted(FAMILIES)
+    families = sorted(Family)
     source = write(random.Random(seed), families[seed % len(families)], mix=Mix(flawed=0.0)).code
     tokens = normalise(source)
     return Network(source, ast.dump(ast.parse(source)), tokens, shingles(tokens, K))

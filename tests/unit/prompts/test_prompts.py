@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from archloop import prompting, protocols
+from archloop.contracts.values import Family
 from archloop.errors import NotFound
 from services.generator import prompts
 
@@ -19,7 +20,7 @@ def _prompt(index: int = 0, seed: int = 0, template: str = "brief") -> prompts.P
 
 def test_a_cycle_asks_for_every_family_equally_often() -> None:
     asked = Counter(_prompt(index).family for index in range(64))
-    assert asked == dict.fromkeys(prompts.FAMILIES, 8)
+    assert asked == dict.fromkeys(Family, 8)
 
 
 def test_the_brief_states_family_data_and_contract() -> None:

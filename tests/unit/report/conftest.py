@@ -1,12 +1,16 @@
 import random
+from collections.abc import Sequence
 from statistics import fmean, median
 
 import pytest
 
+from archloop.contracts.values import Family
+from archloop_lab.summary import AnalysedSummary
+from services.registry.records import Candidate
 from services.registry.statistics import intervals
 
 HOSTILE = "# </code></pre><script>alert(1)</script>\nimport torch\n\n\nclass Net: ...  # <img src=x onerror=alert(2)>\n"
-FAMILIES = ("residual", "dense", "inception", "depthwise", "squeeze_excite", "attention", "gated", "plain")
+FAMILIES = (*list(Family)[1:], Family.PLAIN)
 FAILURES = ("build_error", "shape_error", "syntax_error", "below_chance", "train_error", "diverged", "timeout")
 
 
@@ -24,6 +28,9 @@ def _candidate(rng: random.Random, cycle: int, index: int, skill: float) -> dict
         "index": index,
         "adapter": f"demo-s0-c{cycle - 1}" if cycle else None,
         "evaluation": {
+            "stage": "train",
+            "protocol": "shapes",
+            "code_sha256": "ef" * 32,
             "outcome": "ok" if valid else rng.choice(FAILURES),
             "accuracy": accuracy if valid else None,
             "test_accuracy": max(0.1, accuracy - rng.uniform(-0.01, 0.03)) if valid else None,
@@ -61,6 +68,9 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
         "cycle": cycle,
         "closed": True,
         "generated": len(candidates),
+        "evaluated": len(candidates),
+        "judged": len(valid),
+        "lost": 0,
         "valid": len(valid),
         "valid_rate": len(valid) / len(candidates),
         "valid_rate_low": low,
@@ -98,6 +108,19 @@ def _cycle(cycle: int, candidates: list[dict], before: int, *, frozen: bool) -> 
     }
 
 
+def _totals(rows: list[dict]) -> dict:
+    """What the report reads of them; the rates of a whole run are unknown here."""
+    counts = ("generated", "valid", "lost", "novel", "near_duplicate", "exact_duplicate", "admitted")
+    unknown = ("valid_rate", "mean_accuracy")
+    return {
+        **{name: sum(row[name] for row in rows) for name in counts},
+        **{f"{name}{end}": None for name in unknown for end in ("", "_low", "_high")},
+        **dict.fromkeys(("median_accuracy", "share_ge_threshold_trained", "share_ge_threshold_generated")),
+        "best_accuracy": max(row["best_accuracy"] for row in rows),
+        "outcomes": {},
+    }
+
+
 def _memorization(cycle: int, *, tuned: bool) -> dict:
     median_now = min(0.9, 0.3 + 0.1 * cycle) if tuned else None
     return {
@@ -121,6 +144,7 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
         "status": "finished",
         "reason": "completed",
         "created": "2026-09-01T10:11:12.345678Z",
+        "finished": "2026-09-01T10:15:43.745678Z",
         "seconds": 271.4,
         "spec": {
             "preset": "demo",
@@ -133,7 +157,7 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
             "selection": {"threshold": 0.4},
             "novelty": {"threshold": 0.85, "scope": "run"},
         },
-        "totals": {"admitted": rows[-1]["unique_total"], "tokens": 45_000, "evaluator_seconds": 400.0},
+        "totals": _totals(rows) | {"tokens": 45_000, "evaluator_seconds": 400.0},
         "unique_total": rows[-1]["unique_total"],
         "cycles": rows,
     }
@@ -144,6 +168,16 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
 def run():
     """Makes a run that might have been: its summary and its candidates, in their JSON form."""
     return _run
+
+
+def _read(summary: dict, candidates: Sequence[dict] = ()) -> tuple[AnalysedSummary, list[Candidate]]:
+    return AnalysedSummary.model_validate(summary), [Candidate.model_validate(each) for each in candidates]
+
+
+@pytest.fixture(scope="session")
+def read():
+    """Reads a run from its JSON form."""
+    return _read
 
 
 @pytest.fixture(scope="session")

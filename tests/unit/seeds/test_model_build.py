@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from archloop import models, prompting, protocols
+from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer
@@ -72,7 +73,7 @@ def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> No
 
 def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
     examples = corpus.write(1, 16)
-    assert [e.seed.family for e in examples] == [*prompts.FAMILIES] * 2
+    assert [e.seed.family for e in examples] == [*Family] * 2
     assert all(f"Family: {e.seed.family}" in e.prompt for e in examples)
 
 

@@ -10,7 +10,8 @@ from io import StringIO
 import pytest
 import torch
 
-from services.generator import prompts, seeds
+from archloop.contracts.values import Family
+from services.generator import seeds
 from services.generator.seeds import injected_defects
 from services.generator.seeds.injected_defects import FLAWS
 from services.generator.seeds.weak_choices import Lapse
@@ -20,32 +21,32 @@ SOUND = seeds.Mix(sloppy=0, flawed=0)
 SLOPPY = seeds.Mix(sloppy=1, flawed=0)
 
 
-def _some(family: str, count: int, mix: seeds.Mix) -> list[seeds.Seed]:
+def _some(family: Family, count: int, mix: seeds.Mix) -> list[seeds.Seed]:
     return [seeds.write(random.Random(f"{family} {i}"), family, mix=mix) for i in range(count)]
 
 
-@pytest.mark.parametrize("family", prompts.FAMILIES)
-def test_flawless_networks_bear_the_mark_of_their_family_alone(family: str) -> None:
+@pytest.mark.parametrize("family", Family)
+def test_flawless_networks_bear_the_mark_of_their_family_alone(family: Family) -> None:
     for seed in _some(family, 60, SLOPPY):
         assert marks(seed.code) == {family}, seed.code
 
 
-@pytest.mark.parametrize("family", prompts.FAMILIES)
+@pytest.mark.parametrize("family", Family)
 @pytest.mark.parametrize("mix", [SOUND, SLOPPY], ids=["good", "sloppy"])
-def test_flawless_networks_train(family: str, mix: seeds.Mix) -> None:
+def test_flawless_networks_train(family: Family, mix: seeds.Mix) -> None:
     for seed in _some(family, 6, mix):
         assert torch.isfinite(train_one_step(seed.code)).all(), seed.code
 
 
-@pytest.mark.parametrize("family", prompts.FAMILIES)
-def test_budgets_are_kept(family: str) -> None:
+@pytest.mark.parametrize("family", Family)
+def test_budgets_are_kept(family: Family) -> None:
     for seed in _some(family, 12, SOUND):
         assert parameters(seed.code) <= seed.wishes.budget, seed.code
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_every_flaw_keeps_a_network_from_training(flaw: str) -> None:
-    sound = [seed.code for family in prompts.FAMILIES for seed in _some(family, 2, SOUND)]
+    sound = [seed.code for family in Family for seed in _some(family, 2, SOUND)]
     fitting = [code for code in sound if flaw in injected_defects.fitting(code)]
     assert fitting
     for code in fitting:
@@ -79,8 +80,8 @@ def test_wishes_are_obeyed_where_taste_allows() -> None:
         assert ("label_smoothing" in seed.code) == ("label smoothing" in seed.wishes.tricks)
 
 
-@pytest.mark.parametrize("family", prompts.FAMILIES)
-def test_members_of_a_family_are_seldom_near_copies(family: str) -> None:
+@pytest.mark.parametrize("family", Family)
+def test_members_of_a_family_are_seldom_near_copies(family: Family) -> None:
     grams = [_grams(seed.code) for seed in _some(family, 30, SLOPPY)]
     similarities = [len(a & b) / len(a | b) for a, b in itertools.combinations(grams, 2)]
     assert statistics.median(similarities) < 0.6

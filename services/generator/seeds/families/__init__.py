@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from archloop.contracts.values import Family
 from services.generator.seeds.body import BodyWriter
 from services.generator.seeds.families import gating, merging, sequential
 
-BODIES: Mapping[str, tuple[BodyWriter, ...]] = MappingProxyType(
+BODIES: Mapping[Family, tuple[BodyWriter, ...]] = MappingProxyType(
     {
-        "plain": sequential.PLAIN,
-        "residual": merging.RESIDUAL,
-        "dense": merging.DENSE,
-        "inception": merging.INCEPTION,
-        "depthwise": sequential.DEPTHWISE,
-        "squeeze_excite": gating.SQUEEZE_EXCITE,
-        "attention": gating.ATTENTION,
-        "gated": gating.GATED,
+        Family.PLAIN: sequential.PLAIN,
+        Family.RESIDUAL: merging.RESIDUAL,
+        Family.DENSE: merging.DENSE,
+        Family.INCEPTION: merging.INCEPTION,
+        Family.DEPTHWISE: sequential.DEPTHWISE,
+        Family.SQUEEZE_EXCITE: gating.SQUEEZE_EXCITE,
+        Family.ATTENTION: gating.ATTENTION,
+        Family.GATED: gating.GATED,
     }
 )
 
