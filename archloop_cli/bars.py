@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from archloop.plain import plain
+from archloop.sanitising import plain
 from archloop_cli import terminal
 
 

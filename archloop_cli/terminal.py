@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from archloop.plain import plain, plain_lines
+from archloop.sanitising import plain, plain_lines
 
 
 class _Plain(Console):

@@ -4,9 +4,14 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_origin
+
+from pydantic import TypeAdapter, ValidationError
 
 from archloop.errors import IntegrityError, NotFound
+from archloop.validation import expected
+
+T = TypeVar("T")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -29,8 +34,19 @@ def write_text(path: Path, text: str) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def read_model(path: Path, model: type[T]) -> T:
+    """Read what a run left as a model. Raises NotFound, IntegrityError that names the file and the field."""
+    kind = list if get_origin(model) is list else dict
+    try:
+        return TypeAdapter(model).validate_python(read_json(path, kind))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise IntegrityError(f"{path} is damaged, or was edited: {field} should be {expected(first)}") from None
+
+
 def read_json(path: Path, kind: type = dict) -> Any:
-    """What a run left: an object, or another kind of content. Raises NotFound, IntegrityError that names the file."""
+    """Read what a run left: an object, or another kind of content. Raises NotFound, IntegrityError that names it."""
     if not path.is_file():
         raise NotFound("file", str(path))
     try:

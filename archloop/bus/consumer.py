@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from archloop.bus.keeping import End, Kept, Settled
+from archloop.bus.outbox import End, Outbox, Settlement
 from archloop.bus.port import Bus, BusUnavailable, Callback, Delivery, Parked, Subscription
 from archloop.contracts.base import CandidateMessage, Message, derived_id
 from archloop.contracts.envelope import Envelope, MalformedMessage
@@ -66,7 +66,7 @@ class Consumer:
     service: str
     policy: RetryPolicy = RetryPolicy()
     over: Callable[[Message], bool] = nothing_is_over
-    kept: Kept = field(default_factory=Kept)
+    outbox: Outbox = field(default_factory=Outbox)
 
     async def start(self, callback: Callback | None = None) -> Subscription:
         """Declare the queue and subscribe.
@@ -86,11 +86,11 @@ class Consumer:
 
     async def _ended(self, delivery: Delivery) -> End:
         try:
-            settled = self.kept.take(delivery.body) or await self._settle(delivery)
+            settled = self.outbox.take(delivery.body) or await self._settle(delivery)
             said = await settled.said(delivery)
             if said and await delivery.ack():
                 return settled.end
-            self.kept.keep(delivery.body, settled)
+            self.outbox.keep(delivery.body, settled)
             if said:
                 return settled.end
         except Exception as error:  # noqa: BLE001 - a mistake of this loop's own must not keep the message for ever
@@ -98,7 +98,7 @@ class Consumer:
         await delivery.release()
         return "released"
 
-    async def _settle(self, delivery: Delivery) -> Settled:
+    async def _settle(self, delivery: Delivery) -> Settlement:
         try:
             envelope = Envelope.parse(delivery.body)
         except MalformedMessage as error:
@@ -106,7 +106,7 @@ class Consumer:
         with structlog.contextvars.bound_contextvars(**_context(envelope)):
             return await self._attempt(delivery, envelope)
 
-    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> Settled:
+    async def _attempt(self, delivery: Delivery, envelope: Envelope) -> Settlement:
         try:
             message = envelope.message()
         except MalformedMessage as error:
@@ -114,16 +114,16 @@ class Consumer:
         with structlog.contextvars.bound_contextvars(**_candidate(message)):
             if self.over(message) and not envelope.replayed:
                 log.info("dropped: its run is over", service=self.service)
-                return Settled.of("dropped")
+                return Settlement.of("dropped")
             return await self._handle(delivery, envelope, message)
 
-    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> Settled:
+    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> Settlement:
         try:
             results = await self.handler.handle(message)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message must not be lost
             return self._failed(delivery, envelope, error)
         log.info("handled", service=self.service, results=[result.name for result in results])
-        return Settled.of("handled", [partial(self._put, self._wrapped(result, envelope)) for result in results])
+        return Settlement.of("handled", [partial(self._put, self._wrapped(result, envelope)) for result in results])
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
         """Publish messages that answer no delivery, such as the registry's clock has, however long the broker takes."""
@@ -145,7 +145,7 @@ class Consumer:
         await self.bus.publish(envelope)
         PUBLISHED.labels(envelope.routing_key).inc()
 
-    def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> Settled:
+    def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> Settlement:
         permanent = isinstance(error, ArchloopError) and not error.retryable
         delay = None if permanent else self.policy.delay(envelope.attempt)
         if delay is None:
@@ -156,9 +156,9 @@ class Consumer:
             error=str(error),
             exc_info=not isinstance(error, ArchloopError),
         )
-        return Settled.of("retried", [partial(self.bus.retry, self.queue, envelope.again(), delay)])
+        return Settlement.of("retried", [partial(self.bus.retry, self.queue, envelope.again(), delay)])
 
-    def _park(self, body: bytes, error: Exception, attempt: int) -> Settled:
+    def _park(self, body: bytes, error: Exception, attempt: int) -> Settlement:
         log.error("message parked", queue=self.queue.name, reason=str(error))
         parked = Parked(
             id=derived_id("parked", self.queue.name, sha256_of(body)),
@@ -169,7 +169,7 @@ class Consumer:
             first_failed=datetime.now(UTC),
             body=body,
         )
-        return Settled.of("parked", [partial(self.bus.park, parked)])
+        return Settlement.of("parked", [partial(self.bus.park, parked)])
 
 
 def _stack(error: Exception) -> str:

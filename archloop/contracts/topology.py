@@ -1,4 +1,4 @@
-"""Who says and who hears what, as data: queues are declared, and reference pages written, from here."""
+"""Which service publishes and which receives what, as data: queues and reference pages are made from it."""
 
 import re
 from collections.abc import Mapping
@@ -12,42 +12,42 @@ class Queue:
     """A durable queue on the topic exchange.
 
     `binds` are AMQP topic patterns over routing keys; `prefetch` bounds unacknowledged deliveries per
-    consumer; `consumer_timeout_s` must exceed the longest handling; an `exclusive` queue has one consumer, and goes
-    some minutes after it.
+    consumer; `consumer_timeout_s` must exceed the longest handling; a queue that `expires` is deleted
+    some minutes after its last consumer has left.
     """
 
     name: str
     binds: tuple[str, ...]
     prefetch: int
     single_active: bool = False
-    exclusive: bool = False
+    expires: bool = False
     consumer_timeout_s: int = 1800
 
     @property
     def parked_name(self) -> str:
-        """Where its messages are set aside."""
+        """The name of the queue in which its messages are set aside."""
         return parked_name(self.name)
 
     def wants(self, routing_key: str) -> bool:
-        """Whether a message with this key is routed here."""
+        """Return whether a message with this key is routed here."""
         return any(_matches(pattern, routing_key) for pattern in self.binds)
 
 
 @dataclass(frozen=True)
 class Log:
-    """What was said on these routing keys, kept for whoever comes later: each reads it from the beginning."""
+    """What was published under these routing keys, kept for later readers: each reads it from the beginning."""
 
     name: str
     binds: tuple[str, ...]
     max_bytes: int = 16 * 2**20
 
     def wants(self, routing_key: str) -> bool:
-        """Whether a message with this key is kept here."""
+        """Return whether a message with this key is kept here."""
         return any(_matches(pattern, routing_key) for pattern in self.binds)
 
 
 def parked_name(queue: str) -> str:
-    """Where messages of the queue are set aside; the queues of a service's replicas share one place."""
+    """Return the name of the queue's parked queue; the queues of a service's replicas share one."""
     return f"{queue.partition('.')[0]}.parked"
 
 
@@ -92,11 +92,11 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
 
 
 def adapter_queue(replica: str) -> Queue:
-    """Every generator replica hears of every adapter through a queue of its own."""
-    return Queue(f"adapters.{replica}", ("adapter.trained",), prefetch=1, exclusive=True)
+    """Return a generator replica's own queue, by which every replica hears of every adapter."""
+    return Queue(f"adapters.{replica}", ("adapter.trained",), prefetch=1, expires=True)
 
 
 def _matches(pattern: str, routing_key: str) -> bool:
-    """AMQP 0-9-1 topic matching: `*` is one word, `#` is any number of them."""
+    """Match by AMQP 0-9-1 topics: `*` is one word, `#` is any number of them."""
     words = [{"*": r"[^.]+", "#": r".*"}.get(word, re.escape(word)) for word in pattern.split(".")]
     return re.fullmatch(r"\.".join(words).replace(r".*\.", r"(?:.*\.)?"), routing_key) is not None

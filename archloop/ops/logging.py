@@ -6,14 +6,14 @@ from typing import TextIO, cast
 
 import structlog
 
-from archloop.plain import plain_lines
+from archloop.sanitising import plain_lines
 
 # They log with a traceback what they also raise, and what our own lines say in one.
 _LOUD = ("aiormq", "aio_pika", "pymongo", "uvicorn")
 
 
 def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:
-    """Set up once per process, on standard error by default.
+    """Set up logging, once per process, on standard error by default.
 
     What a delivery binds (run, candidate, message, attempt) is in every line.
     """
@@ -40,10 +40,10 @@ def configure(*, level: str = "INFO", json: bool = True, stream: TextIO | None =
 
 
 class _StandardError:
-    """Whatever standard error is at the time: it may be another one, or closed, since logging was set up."""
+    """Standard error as it is at each write: it may be another one, or closed, since logging was set up."""
 
     def write(self, text: str) -> int:
-        """Write there."""
+        """Write to it."""
         return sys.stderr.write(text)
 
     def flush(self) -> None:
@@ -51,10 +51,10 @@ class _StandardError:
         sys.stderr.flush()
 
     def isatty(self) -> bool:
-        """Whether somebody watches."""
+        """Return whether it is a terminal."""
         return sys.stderr.isatty()
 
 
 def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Candidates' words, and others from outside, move no cursor."""
+    """Escape control characters, so that text from candidates and others outside cannot move the cursor."""
     return {key: plain_lines(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from archloop import catalogue
-from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.numbers import NUMBER, Bytes, Count, Few, Seed, Share
 from archloop.contracts.texts import LongText
 from archloop.contracts.values import sha256_of
+from archloop.validation import checked, parsed
 
 _FOLDER = Path(__file__).parent
 
@@ -84,7 +84,7 @@ class Limits(_Strict):
 
 
 class Normalisation(_Strict):
-    """Of images in [0, 1], channel by channel."""
+    """The mean and standard deviation by which images in [0, 1] are normalised, channel by channel."""
 
     mean: tuple[Annotated[float, Field(ge=-1000, le=1000), NUMBER], ...]
     std: tuple[Annotated[float, Field(ge=1e-6, le=1000), NUMBER], ...]
@@ -135,17 +135,17 @@ class Protocol(_Strict):
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that can change a result; what is not given does not count, so new fields keep it."""
+        """Hash of everything that can change a result; fields not given are left out, so that new fields keep it."""
         return sha256_of(self.model_dump_json(exclude={"description"}, exclude_none=True))
 
 
 def names() -> list[str]:
-    """The protocols that ship with the project."""
+    """Return the names of the protocols that ship with the project."""
     return catalogue.names(_FOLDER)
 
 
 @cache
 def load(name: str) -> Protocol:
-    """A shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
+    """Read a shipped protocol by name, or any protocol file by path. Raises NotFound, InvalidInput."""
     path, text = catalogue.read("protocol", name, _FOLDER)
     return checked(Protocol, parsed(text, path.name), path.name)

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from archloop.plain import plain_lines
+from archloop.sanitising import plain_lines
 from archloop_lab.files import write_text
 from archloop_lab.report import view
 

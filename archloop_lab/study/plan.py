@@ -7,10 +7,10 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from archloop import catalogue, presets, protocols
-from archloop.checking import checked, parsed
 from archloop.contracts.base import Frozen
 from archloop.contracts.numbers import Seed
 from archloop.contracts.spec import RunSpec
+from archloop.validation import checked, parsed
 
 _SHIPPED = Path(__file__).parent / "shipped"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=32)]

@@ -1,4 +1,4 @@
-"""The composition of the evaluator."""
+"""Composes the evaluator service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +9,9 @@ import structlog
 
 from archloop.blobs.port import Readable
 from archloop.bus.consumer import Consumer
-from archloop.bus.ends import Ends
+from archloop.bus.ended_runs import EndedRuns
 from archloop.bus.port import Bus, Subscription
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.topology import EVALUATOR
 from archloop.metrics import LEVEL
 from archloop.ops.connecting import broker, needed, patiently
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class EvaluatorApp:
-    """A running evaluator."""
+    """Running evaluator service."""
 
     evaluator: Evaluator
     subscription: Subscription
@@ -37,7 +37,10 @@ class EvaluatorApp:
 
 @asynccontextmanager
 async def opened_evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluator]:
-    """Score code without a bus. Raises SandboxUnavailable below the required level."""
+    """Provide an evaluator that scores code without a bus.
+
+    Raises SandboxUnavailable where the machine does not reach the required level.
+    """
     sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
     secret = settings.secret()
     load = partial(datasets.load, root=settings.data_dir, secret=secret)
@@ -55,12 +58,12 @@ async def opened_evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluat
 async def running(
     settings: EvaluatorSettings, *, bus: Bus, blobs: Readable, results: Results
 ) -> AsyncIterator[EvaluatorApp]:
-    """Consume until the context ends; then finish what is in hand."""
+    """Consume until the context ends; then finish the work in hand."""
     async with opened_evaluator(settings) as evaluator:
         handler = EvaluatorHandler(evaluator, results, blobs)
         queue = replace(EVALUATOR, prefetch=len(settings.devices()))
-        over = (await Ends.followed(bus)).over
-        subscription = await Consumer(bus, queue, Rejecting(handler, rejected), "evaluator", over=over).start()
+        over = (await EndedRuns.followed(bus)).over
+        subscription = await Consumer(bus, queue, RejectingHandler(handler, rejected), "evaluator", over=over).start()
         try:
             yield EvaluatorApp(evaluator, subscription)
         finally:
@@ -69,9 +72,9 @@ async def running(
 
 @asynccontextmanager
 async def served(settings: EvaluatorSettings) -> AsyncIterator[Served]:
-    """The service on the broker, with what the registry lets it read and no more.
+    """Run the service on the broker that its settings name, with what the registry lets it read.
 
-    Its secret is set, for replicas that each made their own would score the same code on different images.
+    Its secret must be set, because replicas that each made their own would score the same code on different images.
     """
     given = needed(settings.heldout_secret, settings.variable("heldout_secret"), "one as `archloop env` makes it")
     if given == PUBLISHED:

@@ -7,9 +7,9 @@ from functools import cache, partial
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
-from archloop.bus.ends import Ends
+from archloop.bus.ended_runs import EndedRuns
 from archloop.bus.port import Bus, Subscription
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.topology import GENERATOR, adapter_queue
 from archloop.models import fingerprint
 from archloop.ops.connecting import broker, bucket, made
@@ -50,10 +50,10 @@ async def running(
     announced = AdapterHandler(adapters, settings.replica)
     requests = replace(GENERATOR, prefetch=settings.concurrency)
     try:
-        over = (await Ends.followed(bus)).over
+        over = (await EndedRuns.followed(bus)).over
         app = GeneratorApp(
             adapters,
-            await Consumer(bus, requests, Rejecting(generate, rejected), settings.service, over=over).start(),
+            await Consumer(bus, requests, RejectingHandler(generate, rejected), settings.service, over=over).start(),
             await Consumer(bus, adapter_queue(settings.replica), announced, settings.service, over=over).start(),
         )
         try:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
-from archloop.bus.ends import Ends
+from archloop.bus.ended_runs import EndedRuns
 from archloop.bus.port import Bus, Subscription
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.topology import NOVELTY
 from archloop.ops.connecting import broker, bucket, told_as
 from archloop.ops.serve import Served
@@ -34,8 +34,8 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
         store = SqliteSignatures(settings.store, made_with(settings))
     handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     try:
-        over = (await Ends.followed(bus)).over
-        subscription = await Consumer(bus, NOVELTY, Rejecting(handler, rejected), settings.service, over=over).start()
+        over = (await EndedRuns.followed(bus)).over
+        subscription = await Consumer(bus, NOVELTY, RejectingHandler(handler, rejected), settings.service, over=over).start()
         try:
             yield NoveltyApp(handler, subscription)
         finally:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from archloop.blobs.port import Blobs
 from archloop.bus.consumer import Consumer
-from archloop.bus.ends import Ends
-from archloop.bus.once import Once
+from archloop.bus.ended_runs import EndedRuns
+from archloop.bus.one_message import OneMessage
 from archloop.bus.port import Bus, Subscription
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.topology import TRAINER
 from archloop.ops.connecting import broker, bucket, made
 from archloop.ops.serve import Served, forever
@@ -34,9 +34,9 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
         made(settings.work_dir, settings.variable("work_dir"))
     async with ProcessTuner(settings) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
-        over = (await Ends.followed(bus)).over
-        consumer = Consumer(bus, TRAINER, Rejecting(handler, rejected), "trainer", over=over)
-        once = Once(consumer.on_delivery, settings.once_within_s) if settings.once_within_s else None
+        over = (await EndedRuns.followed(bus)).over
+        consumer = Consumer(bus, TRAINER, RejectingHandler(handler, rejected), "trainer", over=over)
+        once = OneMessage(consumer.on_delivery, settings.once_within_s) if settings.once_within_s else None
         subscription = await consumer.start(once)
         try:
             yield TrainerApp(subscription, once.over if once else forever)

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import ValidationError
 
-from archloop.checking import expected
 from archloop.contracts.base import Frozen
 from archloop.contracts.texts import Said
 from archloop.errors import InvalidInput
+from archloop.validation import expected
 
 IGNORED = -100
 _LONGEST = 4 * 1024**2

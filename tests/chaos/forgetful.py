@@ -17,7 +17,7 @@ from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Bus
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.adapter import LoraShape, Probe
 from archloop.contracts.base import Message
 from archloop.contracts.messages import CandidateGenerated, GenerationRequested
@@ -95,7 +95,7 @@ class Forgetful:
         self.mongo_url, self.s3, self.folder = mongo_url, s3, folder
         self.generator, self.evaluator = Told(Writer()), Told(Evaluator())
         self.blobs = MinioBlobs(Bucket(s3.endpoint, self.name, s3.access_key, s3.secret_key))
-        self.trainer = Told(Rejecting(TrainerHandler(self.blobs, InstantTuner()), training_rejected))
+        self.trainer = Told(RejectingHandler(TrainerHandler(self.blobs, InstantTuner()), training_rejected))
         self.store: MongoStore
         self.bus: Bus
         self.client: httpx.AsyncClient

@@ -11,7 +11,7 @@ import structlog
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer, RetryPolicy
 from archloop.bus.memory import MemoryBus
-from archloop.bus.once import Once
+from archloop.bus.one_message import OneMessage
 from archloop.bus.port import Bus, BusUnavailable, Parked
 from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
@@ -310,7 +310,7 @@ async def test_draining_finishes_what_is_in_hand_and_leaves_the_rest(bus: Bus) -
 
 async def test_one_who_came_for_one_message_leaves_the_next_to_others(bus: Bus) -> None:
     queue, first, second = replace(WORK, prefetch=1), Recording(), Recording()
-    once = Once(Consumer(bus, queue, first, "job").on_delivery, within_s=5)
+    once = OneMessage(Consumer(bus, queue, first, "job").on_delivery, within_s=5)
     await bus.declare(queue)
     for index in range(2):
         await bus.publish(envelope(index))
@@ -327,7 +327,7 @@ async def test_one_who_came_for_one_message_waits_until_it_is_done(bus: Bus) -> 
     gate = asyncio.Event()
     handler = Recording(block=gate)
     consumer = Consumer(bus, WORK, handler, "job")
-    once = Once(consumer.on_delivery, within_s=0.2)
+    once = OneMessage(consumer.on_delivery, within_s=0.2)
     await bus.declare(WORK)
     await bus.publish(envelope(1))
     await consumer.start(once)
@@ -341,7 +341,7 @@ async def test_one_who_came_for_one_message_waits_until_it_is_done(bus: Bus) -> 
 
 
 async def test_one_who_came_for_one_message_does_not_wait_for_ever(bus: Bus) -> None:
-    once = Once(Consumer(bus, WORK, Recording(), "job").on_delivery, within_s=0.1)
+    once = OneMessage(Consumer(bus, WORK, Recording(), "job").on_delivery, within_s=0.1)
     await bus.declare(WORK)
     await bus.subscribe(WORK, once)
     async with asyncio.timeout(2):

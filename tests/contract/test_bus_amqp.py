@@ -186,7 +186,7 @@ def test_a_url_that_is_none_says_what_would_be_right_and_shows_no_password(url: 
 
 async def test_a_replica_hears_what_was_announced_while_it_was_away(bus: AmqpBus) -> None:
     queue = adapter_queue("replica-1")
-    bound = Queue(queue.name, ("candidate.lost",), prefetch=1, exclusive=True)
+    bound = Queue(queue.name, ("candidate.lost",), prefetch=1, expires=True)
     handler = Recording()
     subscription = await Consumer(bus, bound, handler, "test").start()
     await subscription.drain()

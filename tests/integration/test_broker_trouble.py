@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from archloop.bus import keeping
+from archloop.bus import outbox
 from archloop.bus.amqp import AmqpBus, publisher
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT
 from archloop.bus.consumer import Consumer
@@ -96,7 +96,7 @@ TROUBLES = {
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "PAUSES_S", (0.1,))
+    monkeypatch.setattr(outbox, "PAUSES_S", (0.1,))
 
 
 @asynccontextmanager

@@ -46,7 +46,7 @@ def delay_name(queue: Queue, delay_ms: int) -> str:
 
 async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -> None:
     """Make the queue exist whose messages go back to `queue` after the delay."""
-    make = _idle() if queue.exclusive else _quorum(limit=_NO_LIMIT)
+    make = _expiring() if queue.expires else _quorum(limit=_NO_LIMIT)
     delayed = {"x-message-ttl": delay_ms, **_dead_letters(queue, queue.name)}
     await channel.declare_queue(delay_name(queue, delay_ms), durable=True, arguments={**make, **delayed})
 
@@ -66,8 +66,8 @@ def arguments(queue: Queue) -> dict[str, Any]:
     hand on to the parked queue what they delivered too often without ever seeing an end.
     """
     dead = _dead_letters(queue, queue.parked_name)
-    if queue.exclusive:
-        return {**_idle(), **dead}
+    if queue.expires:
+        return {**_expiring(), **dead}
     more = {"x-single-active-consumer": True} if queue.single_active else {}
     return {
         **_quorum(limit=DELIVERY_LIMIT),
@@ -90,10 +90,10 @@ def _quorum(limit: int) -> dict[str, Any]:
     return {"x-queue-type": "quorum", "x-delivery-limit": limit, "x-overflow": "reject-publish"}
 
 
-def _idle() -> dict[str, Any]:
+def _expiring() -> dict[str, Any]:
     return {"x-queue-type": "classic", "x-expires": _IDLE_MS}
 
 
 def _dead_letters(queue: Queue, target: str) -> dict[str, Any]:
-    strategy = {} if queue.exclusive else {"x-dead-letter-strategy": "at-least-once"}
+    strategy = {} if queue.expires else {"x-dead-letter-strategy": "at-least-once"}
     return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": target, **strategy}

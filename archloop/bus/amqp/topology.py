@@ -60,7 +60,7 @@ class Topology:
         name = declaring.delay_name(queue, delay_ms)
         make = partial(declaring.declare_delay, queue=queue, delay_ms=delay_ms)
         thing = _Declared(partial(declaring.require_named, name=name), make)
-        await (self._do(make) if queue.exclusive else self._make(name, thing))
+        await (self._do(make) if queue.expires else self._make(name, thing))
         return name
 
     async def log(self, kept: Log) -> None:

@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from archloop.errors import Unavailable
-from archloop.plain import plain
+from archloop.sanitising import plain
 from services.generator.transport import Admin
 
 _START_S = 120.0

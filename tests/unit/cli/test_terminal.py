@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from archloop.plain import plain, plain_lines
+from archloop.sanitising import plain, plain_lines
 from archloop_cli import terminal
 from archloop_lab.report import html
 

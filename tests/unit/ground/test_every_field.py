@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from archloop import presets, protocols
 from archloop.bus.consumer import Consumer
 from archloop.bus.memory import MemoryBus
-from archloop.checking import checked
 from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.messages import CATALOGUE
@@ -21,6 +20,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import EVALUATOR
 from archloop.errors import InvalidInput, Misconfigured
 from archloop.protocols.model import Protocol
+from archloop.validation import checked
 from services.evaluator.settings import EvaluatorSettings
 from services.generator.settings import GeneratorSettings
 from services.novelty.settings import NoveltySettings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from archloop.bus.rejecting import Rejecting
+from archloop.bus.rejections import RejectingHandler
 from archloop.contracts.messages import CandidateGenerated, RunFinished
 from archloop.errors import (
     Conflict,
@@ -52,7 +52,7 @@ class Refusing:
 
 def refuse(world: World, service: str, error: Exception, **when: float) -> Refusing:
     refusing = Refusing(world.services[service], error, **when)
-    world.services[service] = Rejecting(refusing, REJECTED[service])
+    world.services[service] = RejectingHandler(refusing, REJECTED[service])
     return refusing
 
 
@@ -142,13 +142,13 @@ async def test_a_refusal_is_asked_again_sooner_than_a_silence_and_less_and_less_
     "error", [Unavailable("away"), Misconfigured("ARCHLOOP_X", "is wrong"), SandboxUnavailable("no namespaces")]
 )
 async def test_our_own_trouble_is_no_rejection(error: Exception) -> None:
-    handler = Rejecting(Refusing(None, error), generation_rejected)
+    handler = RejectingHandler(Refusing(None, error), generation_rejected)
     message = CandidateGenerated.model_construct(run_id=RUN, run_uid="0" * 8 + "-0000-0000-0000-" + "0" * 12)
     with pytest.raises(type(error)):
         await handler.handle(message)
 
 
 async def test_what_is_of_no_run_is_raised_and_so_parked() -> None:
-    handler = Rejecting(Refusing(None, CANNOT["a blob that is gone"]), evaluation_rejected)
+    handler = RejectingHandler(Refusing(None, CANNOT["a blob that is gone"]), evaluation_rejected)
     with pytest.raises(NotFound):
         await handler.handle(CandidateGenerated.model_construct(run_id=RUN, run_uid=None))

@@ -8,7 +8,7 @@ from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.topology import ENDS
 
 
-class Ends:
+class EndedRuns:
     """The runs that the log of ends says are over, by name and uid: a new run under an old name is not over."""
 
     def __init__(self) -> None:

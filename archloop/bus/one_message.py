@@ -8,7 +8,7 @@ from archloop.bus.port import Callback, Delivery
 
 
 @dataclass
-class Once:
+class OneMessage:
     """Hands the first delivery to `callback`, and releases those after it for other consumers.
 
     It is over after that one, or where none came in `within_s` seconds.

@@ -8,7 +8,7 @@ import pytest
 
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
-from archloop.bus.ends import Ends
+from archloop.bus.ended_runs import EndedRuns
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Bus
 from archloop.contracts.base import Message
@@ -45,9 +45,9 @@ async def ended(bus: Bus, run_uid: str | None = OLD) -> None:
     await bus.publish(Envelope.of(RunFinished(run_id="r", run_uid=run_uid, reason="completed"), source="test"))
 
 
-async def worker(bus: Bus) -> tuple[Recording, Ends]:
+async def worker(bus: Bus) -> tuple[Recording, EndedRuns]:
     """As every service is composed."""
-    handler, ends = Recording(), await Ends.followed(bus)
+    handler, ends = Recording(), await EndedRuns.followed(bus)
     await Consumer(bus, WORK, handler, "test", over=ends.over).start()
     return handler, ends
 
@@ -95,7 +95,7 @@ async def test_what_somebody_replays_is_handled_though_its_run_is_over(bus: Bus)
     "body", [b"", b"\xff", b"{}", Envelope.of(RunFinished(run_id="r", reason=""), source="x").encode()]
 )
 def test_what_says_nothing_of_an_end_ends_nothing(body: bytes) -> None:
-    ends = Ends()
+    ends = EndedRuns()
     ends.listen(body)
     assert not ends.over(lost())
 

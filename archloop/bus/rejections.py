@@ -16,7 +16,7 @@ _OUR_OWN_TROUBLE = (Misconfigured, SandboxUnavailable)
 
 
 @dataclass(frozen=True)
-class Rejecting:
+class RejectingHandler:
     """Answers with a rejection where the handler raises an error that no retry mends.
 
     Only where a run waits for the answer, and so asks again, and only where it is the request that cannot be met.

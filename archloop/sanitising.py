@@ -8,13 +8,13 @@ _BYTES = range(0xDC80, 0xDD00)  # how Python carries bytes that are no UTF-8
 
 
 def plain(text: object) -> str:
-    """One line: line ends, control and bidi characters, and bytes that are no UTF-8 stand as backslash escapes."""
+    """Return the text as one line, with line ends, control and bidi characters and bytes that are no UTF-8 escaped."""
     given = str(text)
     return given if given.isprintable() else "".join(map(_shown, given))
 
 
 def plain_lines(text: object) -> str:
-    """Line ends and tabs are kept, and whatever else is as in `plain`."""
+    """Return the text as `plain` does, but with its line feeds and tabs."""
     return "".join(part if part in _KEPT else plain(part) for part in re.split("([\n\t])", str(text)))
 
 

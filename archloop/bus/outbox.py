@@ -21,14 +21,14 @@ PAUSES_S = (1.0, 2.0, 5.0, 15.0)
 
 
 @dataclass
-class Settled:
+class Settlement:
     """How a message ends, and what has to be published before it may be acknowledged."""
 
     end: End
     words: deque[Word]
 
     @classmethod
-    def of(cls, end: End, words: Iterable[Word] = ()) -> "Settled":
+    def of(cls, end: End, words: Iterable[Word] = ()) -> "Settlement":
         """Make one that publishes these words in their order."""
         return cls(end, deque(words))
 
@@ -57,19 +57,19 @@ class Settled:
 
 
 @dataclass
-class Kept:
+class Outbox:
     """The last `limit` messages settled but not acknowledged, by their bytes: the broker delivers them again."""
 
     limit: int = 256
-    _settled: OrderedDict[str, Settled] = field(default_factory=OrderedDict)
+    _settled: OrderedDict[str, Settlement] = field(default_factory=OrderedDict)
 
-    def keep(self, body: bytes, settled: Settled) -> None:
+    def keep(self, body: bytes, settled: Settlement) -> None:
         """Keep how the message ends for its next delivery. The oldest makes room, and would be handled anew."""
         self._settled[sha256_of(body)] = settled
         while len(self._settled) > self.limit:
             self._settled.popitem(last=False)
 
-    def take(self, body: bytes) -> Settled | None:
+    def take(self, body: bytes) -> Settlement | None:
         """Remove and return how the message ends; None where it is not known."""
         return self._settled.pop(sha256_of(body), None)
 

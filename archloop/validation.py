@@ -1,4 +1,4 @@
-"""Loose values as models of ours, and what is wrong with them in one line that names the field."""
+"""Loose values made into validated models; what is wrong with them is one line that names the field."""
 
 import re
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ _PHRASES = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?:be |have )?)")
 
 
 def parsed(text: str, source: str) -> Any:
-    """What YAML says. Raises InvalidInput: numbers, dates and depth may be beyond Python too."""
+    """Parse YAML. Raises InvalidInput, also for numbers, dates and depth that are beyond Python."""
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -25,7 +25,7 @@ def parsed(text: str, source: str) -> Any:
 
 
 def checked(model: type[M], content: object, source: str) -> M:
-    """The model of these values. Raises InvalidInput that names the source, the first wrong field and its value."""
+    """Make a model of the values. Raises InvalidInput that names the source, the first wrong field and its value."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -35,7 +35,7 @@ def checked(model: type[M], content: object, source: str) -> M:
 
 
 def expected(error: ErrorDetails) -> str:
-    """What pydantic says would be right, as the end of a sentence."""
+    """Return what pydantic says would be right, as the end of a sentence."""
     match error["type"]:
         case "missing":
             return "a value, which is missing"
@@ -49,7 +49,7 @@ def expected(error: ErrorDetails) -> str:
 
 
 def _value(error: ErrorDetails) -> object:
-    """What was given; where several fields do not go together, those that are spoken of."""
+    """Return the value given; where several fields do not go together, those that the message speaks of."""
     given = error["input"]
     if error["type"] == "missing":
         return None
