@@ -1,4 +1,4 @@
-"""An LLM's answer: one form that is trained on, and the code in whatever form comes back.
+"""The form of an LLM's answer: how one is written to be trained on, and how the code is found in one that comes back.
 
 Which block of an answer is its program, and how much of it, is told in docs/reference/answers.md.
 """
@@ -15,6 +15,11 @@ _BARE = f"{_NO_BLOCK}: its lines of Python are taken"
 _CUT = "the code block is not closed: the answer was cut off"
 _THINKING = "the answer was cut off before its thinking ended"
 _MOST_BLOCKS = 100
+_END_OF_TURN = re.compile(
+    r"(?:<\|(?:im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn|end|eot|eos|return)\|>"
+    r"|<｜end▁of▁sentence｜>|</s>|<(?:eos|end_of_turn)>)\s*+",
+    re.IGNORECASE,
+)
 _ANY_NET = re.compile(r"^class Net\s*\(.*\btorch\b|\btorch\b.*^class Net\s*\(", re.MULTILINE | re.DOTALL)
 
 
@@ -26,19 +31,20 @@ class Extracted(NamedTuple):
 
 
 def render(code: str) -> str:
-    """The completion that carries this code."""
+    """Return the completion that carries this code."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`{3,}", code)), default=0))
     return f"{fence}python\n{code.rstrip()}\n{fence}\n"
 
 
 def extract(answer: str) -> Extracted:
-    """The code in an answer, never repaired: the last complete block that defines `Net`, behind those that it needs."""
-    said, ended = thoughts.without(answer)
+    """Find the code in an answer, unrepaired: the last complete block that defines `Net`, after those that it needs."""
+    said, ended = thoughts.without(_without_end_of_turn(answer))
     blocks, outside = fences.read(said)
     python = [block for block in blocks if block.language in {Language.PYTHON, Language.UNTOLD}][-_MOST_BLOCKS:]
     if found := choice.program(python):
         return Extracted(found.code, "" if found.closed else _CUT)
-    for others, problem in ((list(_hidden(blocks)), ""), (list(bare.blocks(outside)), _BARE)):
+    unfenced = (bare.blocks, bare.indented)
+    for others, problem in ((list(_hidden(blocks)), ""), *((list(read(outside)), _BARE) for read in unfenced)):
         if found := choice.program([*python, *others]):
             return Extracted(found.code, problem if found.closed else _CUT)
     if found := choice.last(python):
@@ -46,8 +52,17 @@ def extract(answer: str) -> Extracted:
     return Extracted("", _NO_BLOCK if ended else _THINKING)
 
 
+def _without_end_of_turn(answer: str) -> str:
+    """Leave out the tokens that end a turn, where a server shows them: they are not what the model says."""
+    begin = end = len(answer) + 1
+    for token in _END_OF_TURN.finditer(answer):
+        begin = begin if token.start() == end else token.start()
+        end = token.end()
+    return answer[:begin] if end == len(answer) else answer
+
+
 def _hidden(blocks: list[Block]) -> Iterator[Block]:
-    """Blocks within one of Markdown, and those whose language is wrong: a class `Net` of torch is Python."""
+    """Yield blocks within one of Markdown, and those of a wrong language that define a class `Net` of torch."""
     for block in blocks:
         if block.language is Language.MARKDOWN:
             yield from fences.read(block.code)[0]

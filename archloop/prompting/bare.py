@@ -1,6 +1,7 @@
 """Python in an answer without a fence around it, told from prose by what each line begins with."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from archloop.prompting.block import Block, Language
@@ -15,16 +16,17 @@ _BLOCK = (
 _STATEMENT = r"(?:pass|break|continue)[ \t]*(?:[#;].*)?$|(?:assert|del|raise)[ \t]+[\w.]+[ \t]*(?:$|[=,(\[<>!])"
 _ASSIGNMENT = r"[\w.]+(?:[ \t]*,[ \t]*[\w.]+|\[[^\]]*\])*[ \t]*(?::[^=]+)?(?://|\*\*|<<|>>|[-+*/@%&|^])?=(?!=)"
 _START = re.compile(rf"{_IMPORT}|{_DEFINITION}|{_LONG_STRING}|\#(?!\#)")
-_WITHIN = re.compile(rf"(?<=[.:!?][ \t])(?:{_IMPORT})")
+_WITHIN = re.compile(rf"(?:(?<=[.:!?>\]][ \t])|(?<=[>\]]))(?:{_IMPORT})")
 _CODE = re.compile(
     rf"$|[ \t]|{_IMPORT}|{_DEFINITION}|{_LONG_STRING}|{_BLOCK}|{_STATEMENT}|{_ASSIGNMENT}|[\w.]+[(\[]|[\])}}#]"
 )
 _HEADING = re.compile(r"(?:\#{2,}.*)?")
+_INDENTATIONS = ("    ", "\t")
 _QUOTES = re.compile(r"\"{3}|'{3}")
 
 
 def blocks(lines: list[str]) -> Iterator[Block]:
-    """What reads as Python, each from a line that begins a program to the next prose. Lines have their ends."""
+    """Yield what reads as Python, each from a line that begins a program to the next prose. Lines have their ends."""
     number = 0
     while number < len(lines):
         body = lines[number].rstrip("\r\n")
@@ -40,14 +42,32 @@ def blocks(lines: list[str]) -> Iterator[Block]:
         yield Block("".join([first, *rest]), Language.UNTOLD)
 
 
+def indented(lines: list[str]) -> Iterator[Block]:
+    """Yield what reads as Python in paragraphs that are all indented: CommonMark's other block of code."""
+    number = 0
+    while number < len(lines):
+        end = number
+        while end < len(lines) and (lines[end].startswith(_INDENTATIONS) or not lines[end].strip()):
+            end += 1
+        yield from blocks(textwrap.dedent("".join(lines[number:end])).splitlines(keepends=True))
+        number = end + 1
+
+
 def without_prose(lines: list[str]) -> list[str]:
-    """Code up to its first paragraph of prose: what follows a fence that was never closed."""
+    """Return code up to its first paragraph of prose: what follows a fence that was never closed."""
     paragraphs = (n for n in _prose(lines) if n and not lines[n - 1].strip() and " " in lines[n].strip())
     return lines[: next(paragraphs, len(lines))]
 
 
 def _prose(lines: Sequence[str], start: int = 0, strings_from: int = 0) -> Iterator[int]:
-    """The lines from `start` on that are prose, and in no long string of the program that begins before them."""
+    """Yield the numbers of the lines from `start` on that are prose, and in no long string of the program before them.
+
+    Args:
+        lines: The answer's lines.
+        start: The first line that may be prose.
+        strings_from: Where the program begins, and so the search for long strings.
+
+    """
     quote = ""
     for number in range(strings_from, len(lines)):
         if number >= start and not quote and not _CODE.match(lines[number].rstrip("\r\n")):

@@ -23,7 +23,7 @@ class Language(Enum):
 
     @classmethod
     def of(cls, info: str) -> Self:
-        """By the first word, or by all that stands in braces: `py`, `python3.11`, `{.python #id}`, `python:net.py`."""
+        """Read the first word, or all that stands in braces: `py`, `python3.11`, `{.python #id}`, `python:net.py`."""
         first, *_ = (*info.lower().split(), "")
         braces = first.startswith("{")
         if _PYTHON.search(info if braces else first):
@@ -47,7 +47,7 @@ class Block(NamedTuple):
 
     @property
     def methods(self) -> frozenset[str]:
-        """Those of the contract's methods that it defines."""
+        """The contract's methods that it defines."""
         return frozenset(_METHODS.findall(self._lines))
 
     @property

@@ -1,4 +1,4 @@
-"""What a prompt promises about the network that answers it, and what became of the promise."""
+"""Prompts whose parameter budget the network that answered them did not keep."""
 
 import re
 
@@ -6,7 +6,7 @@ _BUDGET = re.compile(r"(?P<before>\b(?:Parameters: at|At) most )(?P<budget>\d[\d
 
 
 def truthful(prompt: str, parameters: int | None) -> str:
-    """The prompt with a parameter budget that the network has kept, where it has broken the one that was asked for.
+    """Return the prompt with a budget of parameters that the network keeps, where it broke the one that was asked for.
 
     A pair whose prompt is not true of its completion would teach the LLM to ignore budgets (the paper's own code says
     "at most 0" in all of them). Unchanged where nothing was measured or promised.
@@ -18,6 +18,6 @@ def truthful(prompt: str, parameters: int | None) -> str:
 
 
 def _next_round(number: int) -> int:
-    """The next of 1, 3, 10, 30 and so on."""
+    """Return the next of 1, 3, 10, 30 and so on."""
     power: int = 10 ** (len(str(number)) - 1)
     return next(limit for limit in (power, 3 * power, 10 * power) if limit >= number)

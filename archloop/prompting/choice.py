@@ -1,4 +1,4 @@
-"""Which block of several is the program, and which others it cannot do without."""
+"""Which of several blocks is the program, and which others it needs."""
 
 import builtins
 import symtable
@@ -21,7 +21,7 @@ class _Names(NamedTuple):
 
 
 def program(blocks: Sequence[Block]) -> Block | None:
-    """The last complete block that defines `Net`, behind those that it needs; None where none defines it.
+    """Return the last complete block that defines `Net`, after the blocks that it needs; None where none defines it.
 
     One that has fewer of the contract's methods than another is an excerpt.
     """
@@ -35,7 +35,7 @@ def program(blocks: Sequence[Block]) -> Block | None:
 
 
 def last(blocks: Sequence[Block]) -> Block | None:
-    """The last complete block, else the last one."""
+    """Return the last complete block, else the last one."""
     return next((block for block in reversed(blocks) if block.closed), blocks[-1] if blocks else None)
 
 
@@ -44,7 +44,10 @@ def _rank(block: Block) -> tuple[bool, int]:
 
 
 def _needed(chosen: Block, others: Sequence[Block]) -> list[Block]:
-    """In the answer's order; of several that bind a name the last. What uses `Net` is an example of its use."""
+    """Return the blocks that bind what the chosen one lacks, in their order; of several that bind a name the last.
+
+    A block that uses `Net` is an example of its use, and not needed.
+    """
     own = _names(chosen.code)
     if own is None or not (missing := (own.free | _CONTRACT) - own.bound):
         return []
@@ -64,7 +67,7 @@ def _provider(named: Sequence[tuple[Block, _Names]], missing: frozenset[str], ta
 
 
 def _names(code: str) -> _Names | None:
-    """None where it is no Python. Read, never run."""
+    """Read, without running it, what the code binds and uses; None where it is no Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

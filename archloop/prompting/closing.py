@@ -30,7 +30,7 @@ _CUT_SHORT = re.compile(r"[ \t]*(?:`{1,2}|~{1,2})[ \t]*")
 
 
 class Closing(NamedTuple):
-    """The lines of code, and how many lines of the answer they and the closing fence take."""
+    """The lines of code, how many lines of the answer they and the closing fence take, and whether there was one."""
 
     lines: list[str]
     taken: int
@@ -38,16 +38,16 @@ class Closing(NamedTuple):
 
 
 def find(lines: list[str], fence: str, language: Language) -> Closing:
-    """The end of what this fence opened; CommonMark's rule alone in other languages than Python."""
+    """Find the end of what this fence opened; by CommonMark's rule alone in other languages than Python."""
     if language is Language.MARKDOWN:
         return _nested(lines, fence) or _by_line(lines, fence) or Closing(lines, len(lines), closed=False)
     if language is Language.OTHER:
-        return _by_line(lines, fence) or Closing(lines, len(lines), closed=False)
+        return _by_line(lines, fence, before_python=True) or Closing(lines, len(lines), closed=False)
     return _of_python(lines, fence) or _behind_a_comment(lines, fence) or _unclosed(lines)
 
 
 def _of_python(lines: list[str], fence: str) -> Closing | None:
-    """By a fence as long as the opening one, else by a shorter one, else by one of the other kind."""
+    """Find a fence as long as the opening one, else a shorter one, else one of the other kind."""
     text, own = "\n".join(lines), fence[0]
     for marker, shortest in dict.fromkeys([(own, len(fence)), (own, _SHORTEST), (_OTHER[own], _SHORTEST)]):
         for run in _runs(text, marker, shortest):
@@ -57,7 +57,7 @@ def _of_python(lines: list[str], fence: str) -> Closing | None:
 
 
 def _runs(text: str, marker: str, shortest: int) -> Iterator[re.Match[str]]:
-    """Runs of at least so many markers that are in no string and no comment."""
+    """Yield runs of at least so many markers that are in no string and no comment."""
     position, endless = 0, set[str]()
     while piece := _PIECE.search(text, position):
         position = piece.end()
@@ -73,7 +73,7 @@ def _runs(text: str, marker: str, shortest: int) -> Iterator[re.Match[str]]:
 
 
 def _closing(lines: list[str], text: str, run: re.Match[str]) -> Closing | None:
-    """What this run ends. Tildes are operators too, unless nothing follows them."""
+    """Return what this run ends, if anything. Tildes are operators too, unless nothing follows them."""
     number = text.count("\n", 0, run.start())
     begin, line = run.start() - text.rfind("\n", 0, run.start()) - 1, lines[number]
     before, after = line[:begin], line[begin + len(run[0]) :]
@@ -86,16 +86,19 @@ def _closing(lines: list[str], text: str, run: re.Match[str]) -> Closing | None:
     return Closing(lines[:number], number + 1)
 
 
-def _by_line(lines: list[str], fence: str) -> Closing | None:
-    closing = re.compile(rf" {{0,3}}{fence}{fence[0]}*[ \t]*")
+def _by_line(lines: list[str], fence: str, *, before_python: bool = False) -> Closing | None:
+    mark = re.compile(rf" {{0,3}}{fence}{fence[0]}*(?P<info>.*)")
     for number, line in enumerate(lines):
-        if closing.fullmatch(line):
+        info = found["info"] if (found := mark.fullmatch(line)) else None
+        if info is not None and not info.strip():
             return Closing(lines[:number], number + 1)
+        if info and before_python and Language.of(info) is Language.PYTHON:
+            return Closing(lines[:number], number, closed=False)
     return None
 
 
 def _nested(lines: list[str], fence: str) -> Closing | None:
-    """Of Markdown in Markdown, where each fence with an info string has an end of its own."""
+    """Find the end of Markdown in Markdown, where each fence with an info string has an end of its own."""
     marks, depth = re.compile(rf" {{0,3}}{fence}{fence[0]}*(?P<info>.*)"), 0
     for number, line in enumerate(lines):
         if mark := marks.fullmatch(line):
@@ -114,7 +117,7 @@ def _behind_a_comment(lines: list[str], fence: str) -> Closing | None:
 
 
 def _unclosed(lines: list[str]) -> Closing:
-    """All of it but a fence that was cut off itself, and the prose behind."""
+    """Take all lines but a fence that was cut off itself, and the prose after the code."""
     if lines and _CUT_SHORT.fullmatch(lines[-1]):
         return Closing(lines[:-1], len(lines), closed=False)
     lines = bare.without_prose(lines)

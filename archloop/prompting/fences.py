@@ -23,18 +23,18 @@ _CODE_BEHIND = re.compile(r"[ \t]*\w[\w.]*\s(?P<code>(?:import|from)[ \t]+\w.*)"
 
 
 def read(text: str) -> tuple[list[Block], list[str]]:
-    """All blocks in their order, and the lines that are in none. Line ends stay what they are."""
+    """Return all blocks in their order, and the lines that are in none. Line ends stay what they are."""
     ends = [*_LINE_END.findall(text), ""]
     plain = _INVISIBLE.sub("", _LINE_END.sub("\n", text))
     tokens = _MARKDOWN.parse(plain, {"ends": ends, "looked_at": 0})
-    taken = {line for token in tokens for line in range(*(token.map or (0, 0)))}
+    taken = {line for token in tokens if token.type == "fence" for line in range(*(token.map or (0, 0)))}
     lines = zip(plain.split("\n"), ends, strict=True)
     outside = [line + end for number, (line, end) in enumerate(lines) if number not in taken]
     return [Block(t.content, Language.of(t.info), t.meta["closed"]) for t in tokens if t.type == "fence"], outside
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """CommonMark's rule for any indentation of the opening, with `closing` to find the end."""
+    """Apply CommonMark's rule with any indentation of the opening, and with `closing` to find the end."""
     opening = _OPENING.match(state.src, state.bMarks[start] + state.tShift[start], state.eMarks[start])
     if opening is None or silent or state.env["looked_at"] > _MOST_LINES:
         return opening is not None and silent
@@ -56,20 +56,23 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _behind(info: str) -> tuple[str, list[str]]:
-    """The info string, and an import that stands on its line where code should begin on the next."""
+    """Split the info string from an import that stands on its line where code should begin on the next."""
     behind = _CODE_BEHIND.fullmatch(info)
     return (info[: behind.start("code")], [behind["code"]]) if behind else (info, [])
 
 
 def _stop(state: StateBlock, start: int, end: int) -> int:
-    """Where the container ends; one whose first line of code is outside of it already was not meant to hold it."""
+    """Return where the container ends.
+
+    A container whose first line of code is already outside of it was not meant to hold it.
+    """
     filled = [line for line in range(start + 1, end) if not state.isEmpty(line)]
     outside = [line for line in filled if state.sCount[line] < state.blkIndent]
     return end if not outside or outside[0] == filled[0] else outside[0]
 
 
 def _lines(state: StateBlock, start: int, stop: int, indentation: int) -> list[str]:
-    """What follows the fence. In a quote whose first lines have no space behind `>`, a space there is the code's."""
+    """Return what follows the fence; in a quote whose first lines have no space after `>`, one there is the code's."""
     numbers = range(start + 1, stop)
     first = next((line for line in numbers if not state.isEmpty(line)), start)
     tight = all(state.src.endswith(">", 0, state.bMarks[line]) for line in (start, first))
@@ -87,7 +90,7 @@ def _indentations(state: StateBlock, begin: int, stop: int) -> list[int]:
 
 
 def _content(found: closing.Closing, ends: list[str]) -> str:
-    """The lines with the ends that they had; one to which the fence is glued has one too."""
+    """Join the lines with the ends that they had; one to which the fence is glued has one too."""
     body = [line + end for line, end in zip(found.lines, ends, strict=False)]
     if found.closed and found.taken == len(body) and not ends[len(body) - 1]:
         body[-1] += "\n"

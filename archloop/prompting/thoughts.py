@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, between tags: no part of its answer, drafts included."""
+"""What a model writes between tags before it answers: no part of its answer, drafts included."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ _WORDS = r"(?:seed:)?think|thinking|thoughts?|reason|reasoning|scratchpad|reflec
 _OPEN = rf"<(?:{_WORDS})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
 _CLOSE = rf"</(?:{_WORDS})>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
 _MARK = re.compile(
-    rf"(?<![^\r\n])[ \t>]*(?:(?P<fence>`{{3,}}|~{{3,}})(?P<info>[^\r\n]*)|(?P<begin>{_OPEN})|(?P<end>{_CLOSE}))"
+    rf"(?<![^\r\n])[ \t>]*"
+    rf"(?:(?P<fence>`{{3,}}|~{{3,}})(?P<info>(?:(?!{_CLOSE})[^\r\n])*)|(?P<begin>{_OPEN})|(?P<end>{_CLOSE}))"
     rf"|(?P<close>{_CLOSE})",
     re.IGNORECASE,
 )
@@ -16,7 +17,7 @@ Mark = re.Match[str]
 
 
 def without(answer: str) -> tuple[str, bool]:
-    """The answer without its thoughts, and whether the last of them ended.
+    """Return the answer without its thoughts, and whether the last of them ended.
 
     An opening tag counts at the beginning of a line, and none does in a complete block of code. A closing one without
     an opening one ends a thought that the prompt had begun.
@@ -39,7 +40,7 @@ def without(answer: str) -> tuple[str, bool]:
 
 
 def _behind_thought(marks: Sequence[Mark], start: int) -> int:
-    """Behind the tag that closes as many as were opened, else behind the last one that closes any; 0 for none."""
+    """Return the index after the tag that closes as many as were opened, else after the last to close; 0 for none."""
     depth, behind = 1, 0
     for number in range(start, len(marks)):
         mark = marks[number]
@@ -53,7 +54,10 @@ def _behind_thought(marks: Sequence[Mark], start: int) -> int:
 
 
 def _behind_block(marks: Sequence[Mark], start: int, hopeless: dict[str, int]) -> int:
-    """Behind the fence that closes the one before `start`; `start` where a thought from before it ends earlier."""
+    """Return the index after the fence that closes the one before `start`.
+
+    It is `start` where a thought that began before the fence ends earlier.
+    """
     fence = marks[start - 1]["fence"]
     if start < hopeless.get(fence[0], 0):
         return start
