@@ -14,10 +14,11 @@ import urllib3
 from minio import Minio
 from minio.error import S3Error
 from minio.sse import Sse
+from typing_extensions import override
 
 from archloop.addresses import proxy_for
 from archloop.blobs.minio_errors import refusal, translated
-from archloop.blobs.port import checked_key, ref_of, taken, verified
+from archloop.blobs.port import Blobs, checked_key, ref_of, taken, verified
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, Misconfigured, NotFound, Unavailable
 from archloop.redaction import place_of
@@ -34,9 +35,13 @@ _LONGEST_URL_S = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where the objects are. `settings` is what the names of the settings begin with, for messages about them.
+    """Where the objects are.
 
     Without a `region` the server is asked for it, once.
+
+    Attributes:
+        settings: What the names of the settings begin with, for messages about them.
+
     """
 
     endpoint: str
@@ -49,7 +54,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds to connect, seconds between two bytes, and how often a request is tried again before it fails."""
+    """How long to wait for the server: seconds to connect, seconds between two bytes, and how often to try again."""
 
     connect_s: float = 5.0
     read_s: float = 30.0
@@ -57,7 +62,7 @@ class Patience:
 
 
 class _IfAbsent(Sse):
-    """`put_object` passes on the headers of its `sse` and no others, so the condition travels as one."""
+    """The condition that an object must not exist, as one of the headers of `sse`: `put_object` passes on no others."""
 
     def headers(self) -> dict[str, str]:
         return {"If-None-Match": "*"}
@@ -66,15 +71,19 @@ class _IfAbsent(Sse):
         return False
 
 
-class MinioBlobs:
-    """See the port. The client blocks, so each call has a thread; the hash lies beside the bytes as metadata."""
+class MinioBlobs(Blobs):
+    """Blobs in a bucket. The client blocks, so each call has a thread; a blob's hash is its object's metadata."""
 
     def __init__(self, bucket: Bucket, patience: Patience = Patience()) -> None:
         self._bucket = bucket
         self._client = _client(bucket, patience)
 
+    @override
     async def put(self, key: str, content: bytes) -> BlobRef:
-        """See the port. One conditional request, so two writers cannot both succeed with other bytes."""
+        """Store the blob by one conditional request, so that of two writers of different bytes one fails.
+
+        Raises Conflict if other bytes are there, InvalidInput where there are more than one request can carry.
+        """
         if len(content) > _LARGEST_PUT:
             raise InvalidInput(
                 "content", f"{len(content)} bytes", f"at most {_LARGEST_PUT}, which one request can carry"
@@ -84,35 +93,36 @@ class MinioBlobs:
             await self._require_same(ref)
         return ref
 
+    @override
     async def get(self, ref: BlobRef) -> bytes:
-        """See the port."""
         content = await self._call(self._read, checked_key(ref.key))
         if content is None:
             raise NotFound("blob", ref.key)
         return verified(content, ref)
 
+    @override
     async def find(self, key: str) -> BlobRef | None:
-        """See the port. Reads the bytes only of an object that others put there without its hash."""
+        """Return the reference by the object's metadata, or by its bytes where others put them there without a hash."""
         return await self._call(self._find, checked_key(key))
 
+    @override
     async def list(self, prefix: str) -> list[str]:
-        """See the port."""
         return sorted(await self._call(self._keys, prefix))
 
     async def presigned(self, ref: BlobRef, seconds: int) -> str:
-        """A URL from which anyone can read the blob for so long, by GET. Who reads verifies the hash."""
+        """Return a URL from which anyone can GET the blob for so many seconds. The reader verifies the hash."""
         if not 1 <= seconds <= _LONGEST_URL_S:
             raise InvalidInput("seconds", seconds, f"1 to {_LONGEST_URL_S}, which is what S3 allows")
         key, lifetime = checked_key(ref.key), timedelta(seconds=seconds)
         return await self._call(self._client.presigned_get_object, self._bucket.name, key, lifetime)
 
+    @override
     async def ping(self) -> None:
-        """Return if the server answers and has the bucket. Raises Unavailable, Misconfigured."""
         if not await self._call(self._client.bucket_exists, self._bucket.name):
             raise refusal(self._bucket, "NoSuchBucket")
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket if there is none."""
+        """Make the bucket if there is none. Raises Unavailable, Misconfigured."""
         await self._call(self._make_bucket)
 
     async def _require_same(self, ref: BlobRef) -> None:
@@ -127,7 +137,7 @@ class MinioBlobs:
             return await asyncio.to_thread(function, *arguments)
 
     def _put_new(self, ref: BlobRef, content: bytes) -> bool:
-        """Whether the key was free."""
+        """Store the object if its key is free; return whether it was."""
         put = partial(
             self._client.put_object,
             self._bucket.name,
@@ -171,7 +181,7 @@ class MinioBlobs:
 
 
 def _unless(code: str, request: Callable[[], T]) -> T | None:
-    """What the server answers, or None where it refuses with this code, which is an answer too."""
+    """Return what the server answers, or None where it refuses with this error code."""
     try:
         return request()
     except S3Error as error:
@@ -181,7 +191,7 @@ def _unless(code: str, request: Callable[[], T]) -> T | None:
 
 
 def _client(bucket: Bucket, patience: Patience) -> Minio:
-    """Raises InvalidInput that names the setting which cannot be right."""
+    """Make the client. Raises InvalidInput that names the setting which cannot be right."""
     url = urlsplit(bucket.endpoint)
     if url.scheme not in {"http", "https"} or not url.hostname or "@" in url.netloc or url.path.strip("/") or url.query:
         # An endpoint with credentials in it is not repeated.
@@ -200,7 +210,10 @@ def _client(bucket: Bucket, patience: Patience) -> Minio:
 
 
 def _pool(endpoint: str, patience: Patience) -> urllib3.PoolManager:
-    """By the proxy that the environment names, which urllib3 does not look for. Raises Misconfigured."""
+    """Make the connection pool, over the proxy that the environment names, which urllib3 does not look for.
+
+    Raises Misconfigured where that is no HTTP proxy.
+    """
     proxy = proxy_for(endpoint)
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
         raise Misconfigured("ALL_PROXY", f"{place_of(proxy)} is no HTTP proxy; objects are reached by no other")

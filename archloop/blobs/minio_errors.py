@@ -1,4 +1,4 @@
-"""What went wrong at an S3 server, in Archloop's terms; never a secret among the words."""
+"""Errors of an S3 server as Archloop's own, with no secret in their texts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from archloop.errors import ArchloopError, Misconfigured, Unavailable
 
 
 class Place(Protocol):
-    """What a message may tell of a bucket."""
+    """What messages may tell of a bucket."""
 
     @property
     def endpoint(self) -> str:
@@ -19,11 +19,11 @@ class Place(Protocol):
 
     @property
     def name(self) -> str:
-        """The bucket's."""
+        """The bucket's name."""
 
     @property
     def access_key(self) -> str:
-        """Who asks."""
+        """The access key, which is no secret."""
 
     @property
     def settings(self) -> str:
@@ -44,7 +44,7 @@ _TRANSIENT = {408, 409, 429}
 
 @contextmanager
 def translated(place: Place) -> Iterator[None]:
-    """Raises Unavailable where the same request may succeed later, else Misconfigured."""
+    """Raise the client's errors as Unavailable where the same request may succeed later, else as Misconfigured."""
     try:
         yield
     except S3Error as error:
@@ -61,7 +61,7 @@ def translated(place: Place) -> Iterator[None]:
 
 
 def refusal(place: Place, code: str) -> Misconfigured:
-    """The permanent error that an S3 error code stands for."""
+    """Return the permanent error that an S3 error code stands for."""
     setting, problem = _WRONG.get(code, ("ENDPOINT", "is no S3 server that takes our requests"))
     where = f"{place.endpoint}, bucket {place.name!r}, access key {place.access_key!r}"
     return Misconfigured(f"{place.settings}_{setting}", f"{problem} ({where}; answer: {code or 'no S3 error'})")

@@ -1,4 +1,4 @@
-"""Content under a key that names its hash, whatever became of the object that lies there."""
+"""How to store content whose key names its hash where a damaged object already lies under that key."""
 
 import structlog
 
@@ -11,7 +11,7 @@ _SPARE = 9
 
 
 async def put_sound(blobs: Blobs, key: str, content: bytes) -> BlobRef:
-    """Put it and read it back. Objects are immutable, so one that is damaged is stepped around.
+    """Store the content and read it back, under another key where a damaged object lies: objects are immutable.
 
     Raises IntegrityError where one after the other is damaged: somebody changes them as they are put.
     """

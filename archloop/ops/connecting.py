@@ -1,4 +1,4 @@
-"""The servers that a service needs, by its settings: what is not up yet is waited for, what refuses us is told."""
+"""Connects a service to the servers that its settings name: one not up yet is waited for, a refusal is reported."""
 
 import asyncio
 import os
@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def broker(settings: ServiceSettings) -> AsyncIterator[AmqpBus]:
-    """The loop's topology is there. Raises Misconfigured, BusUnavailable after the patience of the settings."""
+    """Connect to the broker, with the loop's topology declared.
+
+    Raises Misconfigured, and BusUnavailable where the broker is not there within the patience of the settings.
+    """
     async with undeclared_broker(settings) as bus:
         await patiently(bus.connect, settings.start_patience_s)
         yield bus
@@ -31,7 +34,13 @@ async def broker(settings: ServiceSettings) -> AsyncIterator[AmqpBus]:
 
 @asynccontextmanager
 async def undeclared_broker(settings: ServiceSettings, otherwise: str = "") -> AsyncIterator[AmqpBus]:
-    """It is connected to when first used. `otherwise` is what to do without one. Raises Misconfigured."""
+    """Make a bus that connects when it is first used. Raises Misconfigured.
+
+    Args:
+        settings: Where the broker is.
+        otherwise: What to do without a broker, added to the message where none is set.
+
+    """
     setting = settings.variable("broker_url")
     url = needed(settings.broker_url, setting, f"amqp://user:password@host:5672/vhost{otherwise}")
     bus = AmqpBus(url, settings.service, setting=setting)
@@ -42,7 +51,10 @@ async def undeclared_broker(settings: ServiceSettings, otherwise: str = "") -> A
 
 
 async def bucket(settings: S3Settings, *, make: bool = False) -> MinioBlobs:
-    """The object store. Raises Misconfigured, Unavailable after the patience."""
+    """Reach the object store, and `make` its bucket if there is none.
+
+    Raises Misconfigured, and Unavailable where it is not there within the patience of the settings.
+    """
     blobs = MinioBlobs(
         Bucket(
             needed(settings.s3_endpoint, settings.variable("s3_endpoint"), "http://host:9000"),
@@ -58,9 +70,10 @@ async def bucket(settings: S3Settings, *, make: bool = False) -> MinioBlobs:
 
 
 async def patiently(reach: Callable[[], Awaitable[T]], patience_s: float) -> T:
-    """What it returns, once it succeeds. Raises anything but Unavailable at once, and this after the patience.
+    """Call `reach` until it succeeds, and return its result.
 
-    Which begins with the first failure, however long that takes to show, so everything is tried twice at least.
+    Raises Unavailable once `patience_s` seconds have passed since the first failure, however long that took to show, so
+    `reach` is called twice at least. Anything else is raised at once.
     """
     deadline: float | None = None
     while True:
@@ -77,7 +90,7 @@ async def patiently(reach: Callable[[], Awaitable[T]], patience_s: float) -> T:
 
 @contextmanager
 def told_as(setting: str) -> Iterator[None]:
-    """Something on this machine's disk that a setting names. Raises Misconfigured where it cannot be had."""
+    """Raise errors about this machine's disk as Misconfigured that names the setting."""
     try:
         yield
     except OSError as error:
@@ -87,7 +100,7 @@ def told_as(setting: str) -> Iterator[None]:
 
 
 def made(folder: Path, setting: str) -> None:
-    """The folder is there and can be written. Raises Misconfigured."""
+    """Make the folder. Raises Misconfigured where it cannot be made or written."""
     with told_as(setting):
         folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -95,7 +108,7 @@ def made(folder: Path, setting: str) -> None:
 
 
 def needed(value: str | SecretStr | None, setting: str, example: str) -> str:
-    """The value. Raises Misconfigured where it is not set."""
+    """Return the value. Raises Misconfigured where it is not set."""
     if not value:
         raise Misconfigured(setting, f"not set; expected for instance {example}")
     return value.get_secret_value() if isinstance(value, SecretStr) else value

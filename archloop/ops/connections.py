@@ -1,4 +1,4 @@
-"""HTTP connections that their other end cannot keep for ever: by sending nothing, or too slowly, or by not reading."""
+"""HTTP connections that clients cannot hold for ever by sending nothing, sending too slowly, or not reading."""
 
 import asyncio
 import socket
@@ -18,13 +18,13 @@ class Impatient(H11Protocol):
     _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to look."""
+        """Start to check how long the connection has been idle."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._idle_since = self.loop.time()
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._look is not None:
             self._look.cancel()
         super().connection_lost(exc)
@@ -39,7 +39,7 @@ class Impatient(H11Protocol):
         self._look = self.loop.call_later(PATIENCE_S / 4, self._look_again)
 
     def _busy(self) -> bool:
-        """A request is in hand, was since the last look, or what was said to it is still being sent."""
+        """Return whether a request is or was in hand since the last check, or its answer is still being sent."""
         before, self._last = self._last, self.cycle
         in_hand = self.cycle is not None and not self.cycle.response_complete
         return in_hand or self.cycle is not before or self.transport.get_write_buffer_size() > 0

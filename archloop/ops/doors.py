@@ -1,7 +1,7 @@
-"""What a port asks of a request before anything of it is read: whom it is meant for, who sends it, and how large it is.
+"""What a port checks of a request before it reads its body: whom it is meant for, who sends it, and how large it is.
 
 A page of a foreign site reaches what listens on this machine by a name of its own that leads here (DNS rebinding). Its
-Host header tells; of what writes, its Origin too.
+Host header tells; for requests that write, its Origin too.
 """
 
 import re
@@ -40,11 +40,11 @@ class Doors:
     body_bytes: int = MIB
 
     def answers_to(self, host: str) -> bool:
-        """Whether a request with this Host header is meant for us."""
+        """Return whether a request with this Host header is meant for this server."""
         return self._any or self._knows(host)
 
     def takes_from(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin may write: one of ours, or of the host that it writes to."""
+        """Return whether a page of this origin may write: one of this server, or of the host that it writes to."""
         place = urlsplit(origin).netloc if _is_url(origin) else ""
         return place == host if self._any else self._knows(place)
 
@@ -62,18 +62,18 @@ class Doors:
 
 
 def names(listed: str) -> tuple[str, ...]:
-    """Of a setting that lists them with commas."""
+    """Split a setting that lists names with commas."""
     return tuple(each.strip().lower() for each in listed.split(",") if each.strip())
 
 
 class Guarded:
-    """An app behind doors. What is refused here is answered before its body is read."""
+    """An app that gets only requests which its doors admit; others are answered before their body is read."""
 
     def __init__(self, app: ASGIApp, doors: Doors) -> None:
         self._app, self._doors, self._held = app, doors, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Pass the request to the app, or answer with a problem (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,7 +89,7 @@ class Guarded:
             self._held -= body.size
 
     def count(self, size: int, more: int) -> None:
-        """So much more of a body of `size` was read. Raises HTTPException where it is too much."""
+        """Count `more` read bytes of a body that now has `size`. Raises HTTPException where it is too much."""
         self._held += more
         self._fits(size)
         if self._held > _TOGETHER * self._doors.body_bytes:
@@ -111,7 +111,7 @@ class Guarded:
 
 
 class _Counted:
-    """A request's body as it is read."""
+    """A request's body, counted as it is read."""
 
     def __init__(self, receive: Receive, guarded: Guarded) -> None:
         self._receive, self._guarded, self.size = receive, guarded, 0

@@ -22,20 +22,20 @@ _PATIENCE_S = 60.0
 
 
 class Health(Frozen):
-    """`checks` says of everything that the service needs whether it answers, and if not, why."""
+    """The health of a service; `checks` says of everything that it needs whether it answers, and if not, why."""
 
     status: Literal["ok", "starting", "failing"] = "ok"
     checks: Mapping[str, str] = Field(default_factory=dict)
 
     @property
     def http_status(self) -> int:
-        """What a probe looks at."""
+        """The HTTP status that a probe looks at."""
         return 200 if self.status == "ok" else 503
 
 
 @dataclass
 class Watched:
-    """A service as those who watch over it see it: its consumers, and a ping for each thing that it needs."""
+    """A service as probes see it: its consumers, and a ping for each thing that it needs."""
 
     subscriptions: Sequence[Subscription] = ()
     needs: Mapping[str, Ping] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class Watched:
     _asking: asyncio.Task[Health] | None = None
 
     def begin(self, subscriptions: Sequence[Subscription], needs: Mapping[str, Ping]) -> None:
-        """The service is up."""
+        """Note that the service is up, with what there is to watch."""
         self.subscriptions, self.needs, self.started = subscriptions, needs, True
 
     async def live(self) -> Health:
-        """Failing when for a minute what is wrong has been wrong with this process alone.
+        """Report failure once this process alone has been at fault for a minute.
 
-        That is a consumer that is gone though everything that it needs answers, or a server that answers others and
-        not us. A server that is away is no reason to be restarted: that would not bring it back.
+        It is at fault where a consumer is gone though everything that it needs answers, or a server answers others and
+        not this process. A server that is away is no reason for a restart, which would not bring it back.
         """
         needs = await self._pinged()
         now = time.monotonic()
@@ -66,7 +66,7 @@ class Watched:
         return Health()
 
     async def ready(self) -> Health:
-        """Ok once started, while every consumer is there and everything that is needed answers."""
+        """Report ok once started, while every consumer is there and everything that is needed answers."""
         if not self.started:
             return Health(status="starting")
         health = await self._pinged()
@@ -75,7 +75,7 @@ class Watched:
         return Health(status="failing", checks={**health.checks, "consumer": "the broker does not know it (any more)"})
 
     async def _pinged(self) -> Health:
-        """What all who ask at the same time are told."""
+        """Ping everything once for all who ask at the same time."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
@@ -106,7 +106,7 @@ def _watched(request: Request) -> Watched:
 
 @router.get("/livez", responses={503: {"model": Health}})
 async def livez(request: Request, response: Response) -> Health:
-    """The event loop turns, the consumer is subscribed or about to be, and no server answers everybody but us."""
+    """Check that the event loop runs, the consumer is subscribed or about to be, and servers answer this process."""
     health = await _watched(request).live()
     response.status_code = health.http_status
     return health
@@ -114,7 +114,7 @@ async def livez(request: Request, response: Response) -> Health:
 
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(request: Request, response: Response) -> Health:
-    """Everything that the service needs answers."""
+    """Check that everything that the service needs answers."""
     health = await _watched(request).ready()
     response.status_code = health.http_status
     return health
@@ -122,5 +122,5 @@ async def readyz(request: Request, response: Response) -> Health:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics() -> Response:
-    """Prometheus text format."""
+    """Return the metrics in Prometheus' text format."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""An ASGI app on a port, inside of a process that does other things too."""
+"""Serves an ASGI app on a port, in a process that does other things too."""
 
 import asyncio
 import socket
@@ -18,20 +18,20 @@ _WAITING, _AT_ONCE = 4096, 4
 
 
 class _Server(uvicorn.Server):
-    """Signals are for whoever owns the process."""
+    """A server that leaves signals to whoever owns the process."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """More may wait than are let in at once, which for asyncio is one number."""
+        """Let more clients wait than are accepted at once; asyncio has one number for both."""
         await super().startup(sockets)
         for listener in sockets or []:
             listener.listen(_WAITING)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Nobody who does not read what we said is waited for."""
+        """Abort connections whose clients do not read what was sent to them."""
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -39,7 +39,10 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: ASGIApp, host: str, port: int, setting: str, doors: Doors | None = None) -> AsyncIterator[str]:
-    """Yields the URL; port 0 is any free one. Raises Misconfigured that names the setting where it cannot be had."""
+    """Serve the app and yield its URL; port 0 is any free one.
+
+    Raises Misconfigured that names the setting where the port cannot be had.
+    """
     with _bound(host, port, setting) as listener:
         server = _Server(_config(Guarded(app, doors or Doors(host))))
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -39,7 +39,7 @@ def problem(
     errors: Sequence[Mistake] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer; `code` is the status's name unless it is given."""
+    """Make the HTTP answer; `code` is the status's name unless it is given."""
     told = Problem(
         title=status.phrase, status=status, detail=detail, code=code or status.name.lower(), errors=list(errors)
     )

@@ -17,7 +17,7 @@ def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
 
 
 def main() -> None:
-    """A command that has children of its own is asked to end, so that it can see to them."""
+    """Run the command so that it is asked to end (SIGTERM) when its parent does, and can end children of its own."""
     parent, *command = sys.argv[1:]
     die_with_parent(signal.SIGTERM)
     if os.getppid() != int(parent):

@@ -1,4 +1,4 @@
-"""A service as a process of its own: settings, logs, HTTP, signals, and one clear line where it cannot start."""
+"""Runs a service as a process of its own: settings, logs, HTTP, signals, and one clear line where it cannot start."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 async def forever() -> None:
-    """Until it is cancelled."""
+    """Wait until cancelled."""
     await asyncio.Event().wait()
 
 
@@ -33,7 +33,7 @@ async def forever() -> None:
 class Served:
     """A service that is up: its consumers, a ping for each thing that it needs, and its own API where it has one.
 
-    It ends when `over` returns, or is told to.
+    It ends when `over` returns, or on a signal.
     """
 
     subscriptions: Sequence[Subscription]
@@ -83,7 +83,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
 
 @dataclass
 class _Front:
-    """Whatever app it has: one for probes until the service is up, then that of the service, which has probes too."""
+    """An exchangeable app: one for probes until the service is up, then the service's own, which has probes too."""
 
     app: ASGIApp
 
@@ -99,7 +99,7 @@ def _app(service: str, watched: health.Watched) -> FastAPI:
 
 
 def _end_on_signals() -> None:
-    """By cancelling the serving, so that every open context drains and closes in its order."""
+    """Cancel the serving on SIGTERM and SIGINT, so that every open context drains and closes in its order."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for each in (signal.SIGTERM, signal.SIGINT):

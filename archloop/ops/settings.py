@@ -25,7 +25,7 @@ WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 
 
 def _address(host: str) -> str:
-    """Raises ValueError where nothing can listen there."""
+    """Return the host. Raises ValueError where nothing can listen on it."""
     if host != "localhost":
         ip_address(host)
     return host
@@ -66,7 +66,7 @@ class ServiceSettings(BaseSettings):
     start_patience_s: Seconds = 60.0
 
     def doors(self) -> Doors:
-        """What the port asks of a request."""
+        """Return what the port asks of a request."""
         return Doors(self.host)
 
     @classmethod
@@ -82,14 +82,14 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def variable(cls, *field: str) -> str:
-        """The name of a field's environment variable."""
+        """Return the name of a field's environment variable."""
         return (str(cls.model_config.get("env_prefix", "")) + "_".join(field)).upper()
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: Any, **sources: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the files that it names."""
+        """Read arguments first, then the environment, then the files that it names."""
         return sources["init_settings"], sources["env_settings"], _Files(settings_cls)
 
 
@@ -104,7 +104,7 @@ class S3Settings(ServiceSettings):
 
 
 def config(service: str) -> SettingsConfigDict:
-    """The `model_config` of a service's settings."""
+    """Return the `model_config` of a service's settings."""
     prefix = f"ARCHLOOP_{service.upper()}_"
     return SettingsConfigDict(frozen=True, extra="ignore", env_prefix=prefix, env_ignore_empty=True)
 

@@ -1,4 +1,4 @@
-"""The HTTP client of every service: what of the environment it obeys depends on where it goes.
+"""The HTTP client of every service; which parts of the environment it obeys depends on where it connects to.
 
 docs/reference/environment.md has the table.
 """
@@ -20,9 +20,10 @@ _FORM = "http://host:port or https://host:port"
 
 
 def client(url: str, setting: str, *, verify: ssl.SSLContext | None = None, **options: Any) -> httpx2.AsyncClient:
-    """For the server at `url`, which `setting` names: by no proxy and without certificates where none are needed.
+    """Make a client for the server at `url`, which `setting` names.
 
-    Raises InvalidInput for what is no URL, Misconfigured for an environment that cannot be obeyed.
+    It uses no proxy and reads no certificates where none are needed. Raises InvalidInput for what is no URL,
+    Misconfigured for an environment that cannot be obeyed.
     """
     _check(url, setting)
     proxy = proxy_for(url)
@@ -33,7 +34,7 @@ def client(url: str, setting: str, *, verify: ssl.SSLContext | None = None, **op
 
 
 def trusted(*urls: str) -> ssl.SSLContext:
-    """Whom the environment trusts, where one of the URLs is of TLS; else nobody, which nothing has to be read for."""
+    """Return the certificates that the environment trusts; where no URL is of TLS none, without reading any."""
     if not any(url.startswith("https:") for url in urls):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
