@@ -9,19 +9,19 @@ Address = IPv4Address | IPv6Address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there, by how a name or an address is written."""
+    """Return whether only this machine can reach what listens on `host`, by how the name or address is written."""
     address = _address(host)
     return address.is_loopback if address else _is_localhost(host)
 
 
 def is_own(host: str) -> bool:
-    """Whether a connection to `host` stays on this machine: loopback, or the address that stands for any."""
+    """Return whether a connection to `host` stays on this machine: loopback, or the unspecified address."""
     address = _address(host)
     return is_loopback(host) or (address is not None and address.is_unspecified)
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a URL: none for what is on this machine, or in NO_PROXY."""
+    """Return the proxy that the environment names for a URL; None for this machine's own, and for those in NO_PROXY."""
     parts, known = urlsplit(url), getproxies()
     host, proxy = parts.hostname or "", known.get(parts.scheme) or known.get("all")
     if not proxy or is_own(host) or _is_excepted(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
@@ -30,7 +30,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def _address(host: str) -> Address | None:
-    """Also of 127.1 and the like, which a resolver takes for addresses; of a mapped one, what it stands for."""
+    """Parse an address, or one like 127.1, which a resolver takes for one; of a mapped one return the IPv4 address."""
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
@@ -48,12 +48,12 @@ def _old_form(host: str) -> IPv4Address | None:
 
 
 def _is_localhost(host: str) -> bool:
-    """RFC 6761: the name, and all names beneath it."""
+    """Return whether it is the name localhost, or one beneath it (RFC 6761)."""
     return f".{host.rstrip('.').lower()}".endswith(".localhost")
 
 
 def _is_excepted(host: str, place: str, excepted: str) -> bool:
-    """By NO_PROXY as curl and Go have it: names with all beneath them, `*.name`, networks, and `*`."""
+    """Read NO_PROXY as curl and Go do: names with all beneath them, `*.name`, networks, and `*`."""
     entries = [entry.strip().lower() for entry in excepted.split(",") if entry.strip()]
     beneath = any(entry.startswith("*") and host.endswith(entry[1:]) for entry in entries)
     if beneath or proxy_bypass(place):

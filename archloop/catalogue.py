@@ -6,12 +6,12 @@ from archloop.errors import InvalidInput, NotFound
 
 
 def names(folder: Path) -> list[str]:
-    """Those of the folder."""
+    """Return the names of the folder's files, sorted."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def read(kind: str, name: str, folder: Path) -> tuple[Path, str]:
-    """Where the file is and what it says.
+    """Return the file's path and its text.
 
     Raises NotFound that names those there are, InvalidInput where it is there and cannot be read.
     """

@@ -6,7 +6,7 @@ _PLAIN = re.compile(r"[\w.-]+(?::\d+)?(?:/[\w.-]*)?")
 
 
 def place_of(url: str) -> str:
-    """Where a URL leads, garbled as it may be, if that is plain to see; never who goes there, and with what."""
+    """Return where a URL leads, if that is plain to see however garbled it is; never its user and password."""
     _, found, place = url.rpartition("@")
     if not found:
         _, found, place = url.partition("://")

@@ -29,7 +29,7 @@ class UndecodableSource(ArchloopError):
 
 
 def of_file(content: bytes) -> str:
-    """The program in a source file, with line feeds only and no byte order mark. Raises UndecodableSource."""
+    """Read a source file's program, with line feeds only and no byte order mark. Raises UndecodableSource."""
     for mark, name in _WIDE.items():
         if content.startswith(mark):
             raise UndecodableSource(f"the file is {name}, which Python does not read; expected UTF-8", content)
@@ -45,7 +45,7 @@ def of_file(content: bytes) -> str:
 
 
 def _problem(lines: bytes, error: Exception) -> str:
-    """In words that say where; Python's own, of a line before the cookie could be looked for, do not."""
+    """Say what is wrong and in which line; Python's own error does not, where a line before the cookie is at fault."""
     if isinstance(error, SyntaxError):
         try:
             lines.decode()
@@ -58,10 +58,10 @@ def _problem(lines: bytes, error: Exception) -> str:
 
 
 def carried(content: bytes) -> str:
-    """A program that messages refer to. What is no UTF-8 becomes lone surrogates, which no reader of programs takes."""
+    """Decode a program that messages refer to; bytes that are no UTF-8 become lone surrogates, which do not parse."""
     return content.decode("utf-8", "surrogateescape")
 
 
 def unmarked(text: str) -> str:
-    """The text without the byte order mark that whoever sent it may have left there."""
+    """Return the text without a byte order mark at its beginning."""
     return text.removeprefix(_MARK)

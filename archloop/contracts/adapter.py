@@ -27,7 +27,7 @@ class Probe(Frozen):
 
 
 class LoraShape(Frozen):
-    """What a server must be able to serve."""
+    """The rank, scale and target modules of an adapter, which a server must be able to serve."""
 
     r: Count
     alpha: Count
@@ -35,9 +35,9 @@ class LoraShape(Frozen):
 
 
 class BatchShape(Frozen):
-    """How a step's pairs were taken: what each of `processes` took at once, and how often.
+    """How a step's pairs were batched: what each of `processes` took at once, and how often.
 
-    Less at once than was asked for after out of memory; 0 is unknown.
+    It is less at once than was asked for after running out of memory; 0 is unknown.
     """
 
     batch_size: Whole = 0

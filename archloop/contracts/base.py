@@ -1,4 +1,4 @@
-"""What every message is: a frozen value with a name, a version and a derived identity."""
+"""The base of every message: a frozen value with a name, a version and a derived identity."""
 
 import uuid
 from typing import Annotated, Any, ClassVar
@@ -37,17 +37,17 @@ class Message(Frozen):
     run_uid: RunUid | None = None
 
     def identity(self) -> tuple[object, ...]:
-        """What the message is about; two messages with equal identity are the same message."""
+        """Return what it is about within its run; messages of one kind with equal identity are the same message."""
         raise NotImplementedError
 
     @property
     def id(self) -> str:
-        """Derived, never random, so that saying a thing twice is saying it once."""
+        """The message's id, derived and never random, so that publishing a message twice has the effect of once."""
         run = (self.run_id,) if self.run_uid is None else (self.run_id, self.run_uid)
         return derived_id(self.name, self.version, *run, *self.identity())
 
     def about(self) -> dict[str, Any]:
-        """What an answer has in common with what it answers."""
+        """Return the fields that an answer has in common with what it answers."""
         return self.model_dump(include=_ABOUT)
 
     @property
@@ -56,7 +56,7 @@ class Message(Frozen):
         return type_of(type(self))
 
     def data(self) -> dict[str, Any]:
-        """The JSON form of the payload."""
+        """Return the JSON form of the payload."""
         return self.model_dump(mode="json")
 
 
@@ -71,27 +71,27 @@ class CandidateMessage(Message):
     submission: Name | None = None
 
     def identity(self) -> tuple[object, ...]:
-        """One step, one candidate."""
+        """Return the candidate: each kind of message is published once for it."""
         return (self.candidate_id,)
 
     @property
     def candidate_id(self) -> str:
-        """The candidate's name everywhere: derived from run, cycle and index, or from the submission."""
+        """The candidate's id everywhere: derived from run, cycle and index, or from the submission."""
         return candidate_id(self.run_id, self.cycle, self.index, self.submission)
 
 
 def type_of(message: type[Message]) -> str:
-    """The CloudEvents `type` of every message of this kind."""
+    """Return the CloudEvents `type` of every message of this kind."""
     return f"archloop.{message.name}.v{message.version}"
 
 
 def derived_id(*parts: object) -> str:
-    """A UUID5 over the parts (RFC 9562, section 5.5)."""
+    """Return a UUID5 over the parts (RFC 9562, section 5.5)."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(map(str, parts))))
 
 
 def candidate_id(run_id: str, cycle: int, index: int, submission: str | None = None) -> str:
-    """The derived identity of a candidate."""
+    """Derive a candidate's id from run, cycle and index, or from the submission."""
     if submission is not None:
         return derived_id("submission", run_id, submission)
     return derived_id("candidate", run_id, cycle, index)

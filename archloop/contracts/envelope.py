@@ -50,16 +50,21 @@ class Envelope(Frozen):
     @field_validator("traceparent", mode="before")
     @classmethod
     def _valid_or_begun(cls, given: object, info: ValidationInfo) -> object:
-        """Who sends a wrong one has a broken trace, not a broken message."""
+        """Begin a new trace where the given one is not valid: that breaks the trace, not the message."""
         return given if trace.trace_id(given) else trace.traceparent(info.data.get("id", ""))
 
     @classmethod
     def of(
         cls, message: Message, *, source: str, cause: "Envelope | None" = None, traceparent: str | None = None
     ) -> Self:
-        """Wrap a message; `source` is the service that says it, `cause` what it answers.
+        """Wrap a message.
 
-        `traceparent` is that of a cause which is no message, and need not be valid.
+        Args:
+            message: What to send.
+            source: The service that sends it.
+            cause: The envelope that it answers.
+            traceparent: That of a cause which is no message; it need not be valid.
+
         """
         return cls(
             id=message.id,
@@ -87,7 +92,7 @@ class Envelope(Frozen):
         return self.type.removeprefix("archloop.").rpartition(".")[0]
 
     def message(self) -> Message:
-        """The typed message inside. Raises MalformedMessage."""
+        """Return the typed message inside. Raises MalformedMessage."""
         if self.type not in _BY_TYPE:
             raise MalformedMessage(
                 f"type: {self.type!r} is not known here; expected one of {', '.join(sorted(_BY_TYPE))}"
@@ -98,11 +103,11 @@ class Envelope(Frozen):
             raise MalformedMessage(f"{self.type}: {_first(error)}") from error
 
     def encode(self) -> bytes:
-        """The bytes for the wire."""
+        """Return the bytes for the wire."""
         return self.model_dump_json(exclude_none=True).encode()
 
     def again(self) -> Self:
-        """The same event, one attempt later."""
+        """Return the same event for its next attempt."""
         return self.model_copy(update={"attempt": self.attempt + 1})
 
 

@@ -1,6 +1,6 @@
-"""Numbers as people and other systems may give them: finite, within bounds that a machine has, and no truth values.
+"""Numbers as people and other systems may give them: finite, within bounds that a machine has, and no booleans.
 
-A bound from above is far beyond what is sensible. It keeps out what no library underneath takes, and slips of the hand.
+An upper bound is far beyond what is sensible. It keeps out what no library underneath takes, and slips of the hand.
 """
 
 import sys

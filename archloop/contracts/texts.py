@@ -8,7 +8,7 @@ _LONGEST_REMARK = 4000
 
 
 def _said(text: str) -> str:
-    """Raises ValueError for what cannot be written down, or says nothing."""
+    """Return the text. Raises ValueError where it is blank or holds half a character, which UTF-8 cannot write down."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -23,7 +23,7 @@ Said = Annotated[str, AfterValidator(_said)]
 
 
 def _cut(text: object) -> object:
-    """What is said for people to read may come from anywhere, and is worth having in part."""
+    """Shorten a text for people that is too long: it may come from anywhere, and is worth having in part."""
     if isinstance(text, str) and len(text) > _LONGEST_REMARK:
         return f"{text[: _LONGEST_REMARK - 1]}…"
     return text

@@ -12,12 +12,12 @@ _FORM = re.compile(r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})
 
 
 def trace_id(traceparent: object) -> str | None:
-    """The trace that a valid `traceparent` belongs to; None where it is not valid."""
+    """Return the trace that a valid `traceparent` belongs to; None where it is not valid."""
     form = _FORM.fullmatch(traceparent) if isinstance(traceparent, str) else None
     return form[1] if form else None
 
 
 def traceparent(message_id: str, cause: object = None) -> str:
-    """That of a message: in the trace of its cause's `traceparent` where this is valid, else in one of its own."""
+    """Derive a message's `traceparent`: in the trace of its cause where that is valid, else in one of its own."""
     own = sha256_of(message_id)
     return f"00-{trace_id(cause) or own[:32]}-{own[32:48]}-01"

@@ -27,12 +27,12 @@ FETCHED = {
 
 
 def folder_of(name: str) -> Path:
-    """Where `archloop model fetch` puts a model."""
+    """Return the folder into which `archloop model fetch` puts a model."""
     return Path.home() / ".cache" / "archloop" / "models" / f"{name}-{FETCHED[name].sha256[:12]}"
 
 
 def locate(name: str) -> str:
-    """What transformers' `from_pretrained` takes for this model. Raises NotFound for one still to be fetched."""
+    """Return what transformers' `from_pretrained` takes for this model. Raises NotFound for one still to be fetched."""
     if name in FETCHED:
         if not (folder_of(name) / "config.json").is_file():
             raise NotFound("base model", name, f"`archloop model fetch {name}`, which has not been done here")
@@ -42,7 +42,7 @@ def locate(name: str) -> str:
 
 
 def fingerprint(name: str) -> str:
-    """SHA-256 over the weights of a local model, or over its hub id."""
+    """Hash (SHA-256) the weights of a local model, or its hub id."""
     try:
         files = sorted(Path(locate(name)).glob("*.safetensors"))
     except OSError:  # A hub id need not be a possible name of a folder.

@@ -8,16 +8,16 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The templates that ship with the project."""
+    """Return the names of the templates that ship with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.j2"))
 
 
 def known(template: str) -> None:
-    """Raise NotFound, which names those there are, where it is none of them."""
+    """Raise NotFound, which names those there are, where the template is none of them."""
     if template not in names():
         raise unknown(template)
 
 
 def unknown(template: str) -> NotFound:
-    """What is raised at a name that no template has."""
+    """Return the error to raise at a name that no template has."""
     return NotFound("prompt template", template, ", ".join(names()))
