@@ -20,7 +20,7 @@ from services.evaluator import datasets
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler, Results, rejected
 from services.evaluator.registry_client import RegistryReader
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
 
@@ -41,7 +41,7 @@ async def opened_evaluator(settings: EvaluatorSettings) -> AsyncIterator[Evaluat
 
     Raises SandboxUnavailable where the machine does not reach the required level.
     """
-    sandbox = ZygoteSandbox(settings.devices(), settings.required_level, settings.threads)
+    sandbox = ForkServerSandbox(settings.devices(), settings.required_level, settings.threads)
     secret = settings.secret()
     load = partial(datasets.load, root=settings.data_dir, secret=secret)
     evaluator = Evaluator(sandbox, load, secret, settings.threads, settings.gpu_memory_fraction)

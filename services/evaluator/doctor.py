@@ -1,4 +1,4 @@
-"""What this machine offers for confining candidates, for `archloop doctor`."""
+"""Checks of what this machine offers for confining candidates, for `archloop doctor`."""
 
 import os
 import platform
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.sandbox import cgroup, kernel, landlock
-from services.evaluator.sandbox.container_checks import shortcomings
-from services.evaluator.sandbox.launch import launch, obstacles
+from services.evaluator.sandbox.container_checks import missing_protections
+from services.evaluator.sandbox.fork_server import launch, obstacles
 
 
 class Check(NamedTuple):
-    """One thing looked at; what is not `needed` only adds to the confinement."""
+    """Result of one check; what is not `needed` only adds to the confinement."""
 
     name: str
     ok: bool
@@ -21,7 +21,7 @@ class Check(NamedTuple):
 
 
 def report() -> list[Check]:
-    """Try each for real; takes some seconds, for it starts the fork server."""
+    """Try each means of confinement for real; takes some seconds, because it starts the fork server."""
     return [
         _tried("seccomp", _seccomp),
         _tried("landlock", _landlock, needed=False),
@@ -69,7 +69,7 @@ def _memory_files() -> str:
 
 
 def _container() -> str:
-    missing = shortcomings()
+    missing = missing_protections()
     if missing:
         raise OSError(f"not in a hardened one, which has {', '.join(missing)}")
     return "hardened: candidates run at level `container`"
@@ -77,10 +77,10 @@ def _container() -> str:
 
 def _namespaces() -> str:
     kernel.require_linux()
-    zygote = launch(namespaces=True, threads=1)
+    fork_server = launch(namespaces=True, threads=1)
     try:
-        zygote.greet()
+        fork_server.greet()
     except SandboxUnavailable as error:
         raise SandboxUnavailable(f"{error}{obstacles()}") from error
-    zygote.stop()
+    fork_server.stop()
     return "user, mount, pid, net, ipc, uts, cgroup; as " + ("nobody" if os.geteuid() == 0 else f"user {os.geteuid()}")

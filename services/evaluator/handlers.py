@@ -1,8 +1,10 @@
-"""candidate.generated, candidate.submitted → candidate.evaluated.ok or .failed."""
+"""Handler of candidates: candidate.generated or candidate.submitted in, candidate.evaluated.ok or .failed out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol as Port
+
+from typing_extensions import override
 
 from archloop import protocols, sources
 from archloop.blobs.port import Readable
@@ -22,30 +24,33 @@ from services.evaluator.evaluator import Evaluator
 
 
 class Results(Port):
-    """Evaluations that are known already."""
+    """Store of earlier evaluations."""
 
     async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """That of this code under this protocol, if any."""
+        """Return the evaluation of this code under this protocol, if there is one."""
 
 
-class NoResults:
-    """Nothing is known: every candidate is evaluated."""
+class NoResults(Results):
+    """Store without results: every candidate is evaluated."""
 
-    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:  # noqa: ARG002
-        """Never anything."""
+    @override
+    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
         return None
 
 
 @dataclass(frozen=True)
 class EvaluatorHandler:
-    """Idempotent: the same code under the same protocol has one evaluation, on the same held-out images."""
+    """Evaluates candidates; idempotent, as equal code is evaluated once, on the same held-out images."""
 
     evaluator: Evaluator
     results: Results
     blobs: Readable
 
     async def handle(self, message: CandidateGenerated | CandidateSubmitted) -> Sequence[Message]:
-        """Raises NotFound for an unknown protocol, IntegrityError for code that is not what its hash says."""
+        """Evaluate the candidate, unless the same code was evaluated under the same protocol before.
+
+        Raises NotFound for an unknown protocol, IntegrityError for code that does not match its hash.
+        """
         protocol = protocols.load(message.protocol)
         evaluation = await self.results.find(message.code.sha256, protocol.sha256)
         if evaluation is None or evaluation.heldout_id != self.evaluator.secret.id:
@@ -64,7 +69,10 @@ class EvaluatorHandler:
         return evaluation.model_copy(update={"code_sha256": message.code.sha256})
 
     async def _text(self, code: SourceCode) -> str:
-        """Bytes that are no UTF-8 become lone surrogates, which the evaluator names as the candidate's mistake."""
+        """Return the source code as text.
+
+        Bytes that are no UTF-8 become lone surrogates, which the evaluator reports as the candidate's mistake.
+        """
         if code.text is not None:
             return code.text
         assert code.blob is not None
@@ -74,5 +82,5 @@ class EvaluatorHandler:
 
 
 def rejected(message: CandidateGenerated | CandidateSubmitted, reason: str) -> EvaluationRejected:
-    """What is said of a candidate that cannot be evaluated."""
+    """Return the event for a candidate that cannot be evaluated."""
     return EvaluationRejected(**message.about(), reason=reason)

@@ -1,7 +1,7 @@
-"""`python -m services.evaluator.isolation`: whether the walls stand that a deployment promises; 1 where one does not.
+"""`python -m services.evaluator.isolation`: check that the isolation of a deployment works; exit with 1 if not.
 
-A network policy that nothing enforces looks like one that holds, until somebody tries. This tries, in the place and
-with the settings of the service, before it starts: the connections that must fail, and the sandbox.
+A network policy that nothing enforces looks like one that works, until somebody tries. This tries, in the place and
+with the settings of the service, before it starts: connections that must fail, and the sandbox.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class NotIsolated(ArchloopError):
-    """Something answers that must be out of reach."""
+    """An address answers that must be out of reach."""
 
     code = "not_isolated"
 
@@ -36,14 +36,14 @@ class Address(NamedTuple):
 
 
 async def check(settings: EvaluatorSettings) -> None:
-    """Raises NotIsolated, SandboxUnavailable; Misconfigured where a name is not known, so that nothing can be said."""
+    """Check network and sandbox. Raises NotIsolated, SandboxUnavailable, Misconfigured for an unknown host name."""
     await nobody_answers(settings)
     async with opened_evaluator(settings) as evaluator:
         log.info("isolated", level=evaluator.sandbox.level, out_of_reach=settings.out_of_reach)
 
 
 async def nobody_answers(settings: EvaluatorSettings) -> None:
-    """The half of `check` that is about the network. TCP only."""
+    """Check that no address in `out_of_reach` accepts a TCP connection. Raises NotIsolated, Misconfigured."""
     places = [place for place in settings.out_of_reach.split(",") if place]
     open_ones = [place for place in places if await _answers(place, settings)]
     if open_ones:
@@ -68,7 +68,7 @@ async def _addresses(place: str, setting: str) -> Sequence[Address]:
 
 
 async def _connects(address: Address, within_s: float) -> bool:
-    """Refusals, unreachable networks and silence are all as good as a wall."""
+    """Return whether the address accepts a connection; a refusal, no route and silence all mean that it does not."""
     try:
         async with asyncio.timeout(within_s):
             _, writer = await asyncio.open_connection(address.host, address.port, family=address.family)
@@ -79,7 +79,7 @@ async def _connects(address: Address, within_s: float) -> bool:
 
 
 def main() -> int:
-    """The exit code; what is wrong is one line on standard error."""
+    """Check, and return the exit code; a failure is one line on standard error."""
     try:
         settings = EvaluatorSettings.load()
         logging.configure(level=settings.log_level, json=settings.log_json)

@@ -169,7 +169,7 @@ def _told(sent: _Sent, word: _OutcomeFrame, died: str, count: int | None, classe
 
 
 def _sent(stream: bytes) -> _Sent:
-    """Collect the child's frames: stages in their order, then predictions, outcome and graph, as far as they are valid."""
+    """Collect the child's frames as far as they are valid: stages in their order, predictions, outcome, graph."""
     sent, expected = _Sent(STAGES[0]), iter(STAGES)
     try:
         for frame in frames.unpack(stream):

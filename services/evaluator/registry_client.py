@@ -1,4 +1,4 @@
-"""The registry over HTTP: what an evaluator may read, which is code, data and earlier results, by hash."""
+"""Client of the registry's HTTP interface: an evaluator reads code, data and earlier results, each by hash."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,18 +7,23 @@ from typing import Self
 
 import httpx2
 from pydantic import SecretStr
+from typing_extensions import override
 
-from archloop.blobs.port import verified
+from archloop.blobs.port import Readable, verified
 from archloop.contracts.values import BlobRef, Evaluation
 from archloop.errors import Misconfigured, NotFound, Unavailable
 from archloop.ops import web
+from services.evaluator.handlers import Results
 
 _TIMEOUT_S = 30.0
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-class RegistryReader:
-    """Blobs and earlier results. Every verb raises Unavailable; Misconfigured where the token is refused."""
+class RegistryReader(Readable, Results):
+    """Blobs and earlier results from the registry.
+
+    Every method raises Unavailable, and Misconfigured where the token is refused.
+    """
 
     def __init__(self, client: httpx2.AsyncClient, setting: str) -> None:
         self._client, self._setting = client, setting
@@ -28,29 +33,32 @@ class RegistryReader:
     async def open(
         cls, url: str, token: SecretStr | None, setting: str = "ARCHLOOP_EVALUATOR_REGISTRY"
     ) -> AsyncIterator[Self]:
-        """`setting` is what the names of the settings begin with. Raises InvalidInput for what is no URL."""
+        """Connect to the registry.
+
+        `setting` is the prefix of the settings' names, for error messages. Raises InvalidInput for an invalid URL.
+        """
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         async with web.client(url, f"{setting}_URL", headers=headers, timeout=_TIMEOUT_S) as client:
             yield cls(client, setting)
 
+    @override
     async def get(self, ref: BlobRef) -> bytes:
-        """See the port."""
         found = await self._get(f"/blobs/{ref.key}", sha256=ref.sha256)
         if found is None:
             raise NotFound("blob", ref.key)
         return verified(found, ref)
 
+    @override
     async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """The first evaluation of this code under this protocol."""
         found = await self._get("/evaluations", code_sha256=code_sha256, protocol_sha256=protocol_sha256)
         return None if found is None else Evaluation.model_validate_json(found)
 
     async def ping(self) -> None:
-        """Return if the registry answers and takes the token."""
+        """Return if the registry answers and accepts the token."""
         await self._get("/blobs/code/ping", sha256="0" * 64)
 
     async def _get(self, path: str, **query: str) -> bytes | None:
-        """The body, or None for a 404."""
+        """Return the body of the answer; None for status 404."""
         try:
             response = await self._client.get(path, params=query)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:

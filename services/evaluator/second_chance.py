@@ -1,13 +1,13 @@
-"""Once more at half the batch after running out of memory: on what the first attempt left, at the cost of both."""
+"""A second attempt at half the batch after running out of memory, within the limits of one attempt."""
 
 from archloop.contracts.values import Evaluation, Outcome
 from archloop.protocols.model import Limits, Protocol
 
 
 def allowance(protocol: Protocol, first: Evaluation) -> Limits | None:
-    """What the second attempt may take; None where there is none.
+    """Return the limits of the second attempt; None where there is none.
 
-    A candidate can claim to have run out of memory when it likes. Two attempts together get no more time than one.
+    A candidate can claim to have run out of memory when it likes, so both attempts together get no more time than one.
     """
     if protocol.on_out_of_memory != "half_batch" or protocol.batch == 1 or not _starved(first):
         return None
@@ -19,7 +19,7 @@ def allowance(protocol: Protocol, first: Evaluation) -> Limits | None:
 
 
 def together(first: Evaluation, second: Evaluation) -> Evaluation:
-    """The second attempt's outcome at the cost of both."""
+    """Return the second attempt's evaluation with the costs of both."""
     stages = {**first.stage_seconds, **second.stage_seconds}
     after = f", which a batch of {first.batch} had left" if second.outcome is Outcome.TIMEOUT else ""
     costs = {
@@ -32,5 +32,5 @@ def together(first: Evaluation, second: Evaluation) -> Evaluation:
 
 
 def _starved(evaluation: Evaluation) -> bool:
-    """Whether a smaller batch might do."""
+    """Return whether a smaller batch may help."""
     return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")

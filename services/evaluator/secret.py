@@ -1,4 +1,4 @@
-"""The deployment's one secret, from which comes all that no candidate may foresee, by a key for each purpose."""
+"""The deployment's one secret, from which everything derives that no candidate may foresee; a key for each purpose."""
 
 import hashlib
 import hmac
@@ -23,24 +23,24 @@ Purpose = Literal["draw", "split", "order", "view"]
 
 @dataclass(frozen=True)
 class Secret:
-    """Never shown. Who knows one key learns nothing of the others, nor of the secret.
+    """Secret that is never shown; who knows the key of one purpose learns nothing of the others.
 
     `draw` is for the held-out images of procedural data sets, `split` for which images of a public one are held out,
-    `order` for the order in which a job is shown them, `view` for the changes under which it sees them.
+    `order` for the order in which a job sees them, `view` for the changes under which it sees them.
     """
 
     _value: bytes = field(repr=False)
 
     @classmethod
     def of(cls, text: str, source: str = "held-out secret") -> Self:
-        """The secret that is written as this text. Raises InvalidInput, without the text, where it is too short."""
+        """Return the secret that is written as this text. Raises InvalidInput, without the text, if it is too short."""
         if len(text) < SHORTEST:
             raise InvalidInput(source, f"{len(text)} characters", f"at least {SHORTEST}, drawn at random")
         return cls(text.encode())
 
     @classmethod
     def kept(cls, folder: Path) -> Self:
-        """That of the user whose folder this is: made by whoever comes first, and the same for all who come later.
+        """Return the secret that is kept in a user's folder; the first use makes it.
 
         Raises OSError, InvalidInput.
         """
@@ -51,13 +51,13 @@ class Secret:
 
     @property
     def id(self) -> str:
-        """A name for it that goes with results and tells nothing else."""
+        """Public name of the secret, which goes with results and tells nothing else about it."""
         return self._key("id").hex()[:16]
 
     def generator(self, purpose: Purpose, subject: str) -> np.random.Generator:
-        """The same numbers for the same purpose and subject, on any machine.
+        """Return a generator of random numbers that are the same for the same purpose and subject anywhere.
 
-        Of a keyed generator: what a candidate sees of the numbers does not lead back to the key.
+        It is a keyed generator: what a candidate sees of the numbers does not lead back to the key.
         """
         key = int.from_bytes(self._key(f"{purpose}/{subject}")[:16])
         return np.random.Generator(np.random.Philox(key=key))
@@ -67,7 +67,10 @@ class Secret:
 
 
 def _make(path: Path) -> None:
-    """It is complete, and private, from the moment that it has its name; one that is there already stays."""
+    """Write a new secret; a file that is there already stays.
+
+    The file is complete, and private, from the moment that it has its name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

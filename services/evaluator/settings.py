@@ -31,7 +31,7 @@ def _cores() -> int:
 
 
 def _expanded(path: Path) -> Path:
-    """A user without a home directory keeps `~`, where nothing will be found."""
+    """Expand `~`, and leave it where the user has no home directory; nothing will be found there."""
     with contextlib.suppress(RuntimeError):
         return path.expanduser()
     return path
@@ -70,13 +70,16 @@ class EvaluatorSettings(ServiceSettings):
     out_of_reach_s: Seconds = 3.0
 
     def devices(self) -> list[Device]:
-        """One for each slot."""
+        """Return the device of each slot."""
         if self.gpus:
             return [Device.of_gpu(gpu) for gpu in self.gpus.split(",")]
         return [Device.cpu()] * self.slots
 
     def secret(self) -> Secret:
-        """The one that is set, or else this user's own, which the first use makes. Raises Misconfigured."""
+        """Return the secret that is set, or else this user's own, which the first use makes.
+
+        Raises Misconfigured.
+        """
         if self.heldout_secret is not None:
             return Secret.of(self.heldout_secret.get_secret_value())
         try:

@@ -1,7 +1,7 @@
-"""How held-out images that can be had elsewhere are shown: each under a small change of its own.
+"""Small changes to held-out images that are public: each image is shown under one of its own.
 
 The changes keep what is in an image and leave no byte of it where it was, so that who knows the image by its bytes does
-not recognise it. They are as small as the accuracy of honest networks bears: docs/reference/protocols.md has figures.
+not recognise it. They are as small as the accuracy of honest networks needs: docs/reference/protocols.md has figures.
 """
 
 from itertools import product
@@ -20,7 +20,7 @@ _PIXELS_AT_ONCE = 2**22
 
 
 def shown(images: Images, rng: np.random.Generator, *, mirror: bool) -> Images:
-    """A copy of uint8 images (N, C, H, W): shifted, lit unevenly, with noise, and half of them mirrored where told."""
+    """Return a copy of uint8 images (N, C, H, W), shifted, lit unevenly and with noise; half mirrored if `mirror`."""
     changed = np.empty_like(images)
     at_once = max(1, _PIXELS_AT_ONCE // images[0].size)
     for start in range(0, len(images), at_once):
@@ -32,7 +32,7 @@ def shown(images: Images, rng: np.random.Generator, *, mirror: bool) -> Images:
 
 
 def _shifted(images: Images, rng: np.random.Generator) -> Images:
-    """By up to a pixel for every 32 of side, up or down and left or right; edges are repeated."""
+    """Shift each image by up to a pixel for every 32 of its shorter side, in both directions, repeating the edges."""
     count, _, height, width = images.shape
     most = min(height, width) // _SIDE_OF_A_SHIFT
     if not most:
@@ -47,7 +47,7 @@ def _shifted(images: Images, rng: np.random.Generator) -> Images:
 
 
 def _lit(images: Images, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Times a light that varies smoothly over the image, by up to a fifth: black stays black."""
+    """Multiply each image by a light that varies smoothly over it, by up to a fifth; black stays black."""
     count, _, height, width = images.shape
     lights = rng.uniform(_UNIT * (1 - _LIGHT), _UNIT * (1 + _LIGHT), (count, _LIGHTS, _LIGHTS)).astype(np.float32)
     light = np.rint(_between(height) @ lights @ _between(width).T).astype(np.uint16)
@@ -55,13 +55,13 @@ def _lit(images: Images, rng: np.random.Generator) -> NDArray[np.int16]:
 
 
 def _between(side: int) -> NDArray[np.float32]:
-    """(S, lights): how much of each light falls on each pixel of a side, in a straight line between two of them."""
+    """Return (S, lights): the weight of each light at each pixel of a side, interpolated linearly."""
     at = np.linspace(0, _LIGHTS - 1, side)[:, None]
     return (1 - np.abs(at - np.arange(_LIGHTS))).clip(0).astype(np.float32)
 
 
 def _noisy(levels: NDArray[np.int16], rng: np.random.Generator) -> Images:
-    """With up to twelve of the 255 levels more or less at every pixel."""
+    """Add up to twelve of the 255 levels, up or down, at every pixel."""
     noise = rng.integers(-_NOISE, _NOISE + 1, levels.shape, dtype=np.int8)
     return (levels + noise).clip(0, 255).astype(np.uint8)
 

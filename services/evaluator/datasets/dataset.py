@@ -1,4 +1,4 @@
-"""What the evaluator trains and scores with: four arrays, their statistics and their hash."""
+"""Data that the evaluator trains and scores with: four arrays, their statistics and their hash."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One data set, split. Equal specs give equal bytes under the same secret.
+    """Data set with its splits. Equal specs give equal bytes under the same secret.
 
     Images are uint8 (N, C, H, W), labels int64 (N,) in [0, classes). The first `validation` of the held-out images are
     the validation split, the rest the test split; `public` says whether they can be had elsewhere, with their labels.
@@ -66,7 +66,10 @@ def assemble(train: Split, heldout: Sequence[Split], *, public: bool = True) -> 
 
 
 def _statistics(images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (C,) of the pixels in [0, 1], from counts of the 256 levels: no copy as floats."""
+    """Return mean and standard deviation (C,) of the pixels in [0, 1].
+
+    They are computed from counts of the 256 levels, without a copy of the images as floats.
+    """
     levels = (np.arange(256, dtype=np.uint8) / np.float32(255)).astype(np.float64)
     counts = _counts(images)
     total = counts.sum(1)
@@ -76,7 +79,7 @@ def _statistics(images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def _counts(images: Images) -> NDArray[np.int64]:
-    """How often each level occurs in each channel: (C, 256)."""
+    """Count how often each level occurs in each channel: (C, 256)."""
     channels = images.shape[1]
     at_once = max(1, _PIXELS_AT_ONCE // max(1, images[:1].size))
     counts = np.zeros((channels, 256), dtype=np.int64)

@@ -22,7 +22,10 @@ _DEEPER = ("I", "F")
 
 @dataclass(frozen=True)
 class Folder:
-    """Pairs of PIL image, in RGB, and class number: sorted by class, then by path. `side` is of the square to make."""
+    """Pairs of PIL image, in RGB, and class number, sorted by class, then by path.
+
+    `side` is the side, in pixels, of the square that images are brought to; None leaves them as they are.
+    """
 
     classes: tuple[str, ...]
     samples: tuple[tuple[Path, int], ...]
@@ -30,7 +33,7 @@ class Folder:
 
     @cached_property
     def targets(self) -> list[int]:
-        """The class numbers."""
+        """Class numbers, in the order of the samples."""
         return [label for _, label in self.samples]
 
     def __len__(self) -> int:
@@ -42,12 +45,15 @@ class Folder:
 
 
 def is_one(files: Path) -> bool:
-    """Whether there are folders for both splits."""
+    """Return whether there are folders for both splits."""
     return all((files / split).is_dir() for split in ("train", "test"))
 
 
 def folder(files: Path, split: str, side: int | None) -> Folder:
-    """One split. Raises InvalidInput where it has no class, or a class without images; Misconfigured without Pillow."""
+    """Return one split of an image folder.
+
+    Raises InvalidInput where it has no class, or a class without images; Misconfigured without Pillow.
+    """
     pillow_version()
     root = files / split
     classes = tuple(sorted(path.name for path in root.iterdir() if path.is_dir())) if root.is_dir() else ()
@@ -62,7 +68,7 @@ def folder(files: Path, split: str, side: int | None) -> Folder:
 
 
 def squared(image: "Image.Image", side: int) -> "Image.Image":
-    """The shorter side brought to `side`, the middle cut out: torchvision's Resize and CenterCrop."""
+    """Resize the shorter side to `side` and cut out the middle, as torchvision's Resize and CenterCrop do."""
     from PIL import Image
 
     short = min(image.size)
@@ -74,7 +80,7 @@ def squared(image: "Image.Image", side: int) -> "Image.Image":
 
 
 def pillow_version() -> str:
-    """Raises Misconfigured where it is missing."""
+    """Return Pillow's version. Raises Misconfigured where it is missing."""
     try:
         import PIL
     except ImportError as error:
@@ -88,7 +94,7 @@ def _images(root: Path) -> Iterator[Path]:
 
 
 def _decoded(path: Path, side: int | None) -> "Image.Image":
-    """The first picture in RGB of 8 bits, as it is stored. Raises InvalidInput that names what cannot be read."""
+    """Return the first picture of a file in RGB of 8 bits. Raises InvalidInput that names an unreadable file."""
     from PIL import Image
 
     try:
@@ -102,7 +108,7 @@ def _decoded(path: Path, side: int | None) -> "Image.Image":
 
 
 def _shallow(image: "Image.Image") -> "Image.Image":
-    """16 bits of grey scaled to 8, where Pillow would cut off what is above. Raises ValueError for unknown ranges."""
+    """Scale 16 bits of grey to 8, where Pillow would cut off high values. Raises ValueError for unknown ranges."""
     from PIL import Image
 
     if image.mode in _DEEPER and image.format != "PPM":  # which Pillow brings to 16 bits itself

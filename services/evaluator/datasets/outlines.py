@@ -38,9 +38,10 @@ OUTLINES: tuple[Callable[[Field, Field], Field], ...] = (_disc, _square, _triang
 def coverage(
     kinds: NDArray[np.int64], side: int, radius: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Field, Field]:
-    """Place one outline in each image at a random position, size (`radius`, low and high, in image sides) and angle.
+    """Place one outline in each image at a random position, size and angle.
 
-    Returns how much of each pixel it covers and the brightness of its stripes, both (N, S, S) in [0, 1].
+    `radius` is the least and the largest size, in image sides. Returns how much of each pixel the outline covers and
+    the brightness of its stripes, both (N, S, S) in [0, 1].
     """
     count = len(kinds)
     low, high = radius
@@ -60,7 +61,7 @@ def coverage(
 def _local(
     side: int, centre: NDArray[np.float64], size: NDArray[np.float64], angle: NDArray[np.float64]
 ) -> tuple[Field, Field]:
-    """Pixel centres in the shapes' own frames, in radii."""
+    """Return the pixel centres in each shape's own coordinates, in units of its radius: u and v, (N, S, S)."""
     grid = (np.arange(side) + 0.5) / side
     x, y = (grid[None, None, :] - centre[0]) / size, (grid[None, :, None] - centre[1]) / size
     cos, sin = np.cos(angle), np.sin(angle)

@@ -20,7 +20,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Manifest(Frozen):
-    """What a prepared data set holds: uint8 images of `shape` (C, H, W), `counts` of them by split, and who made it."""
+    """Contents of a prepared data set.
+
+    It holds uint8 images of `shape` (C, H, W), `counts` of them by split; `source` names the libraries that decoded
+    them.
+    """
 
     name: str
     source: str
@@ -31,13 +35,13 @@ class Manifest(Frozen):
 
     @property
     def sha256(self) -> str:
-        """Of all images and labels; neither the name nor the libraries that decoded them count."""
+        """Hash of all images and labels; neither the name nor the libraries that decoded them count."""
         return sha256_of("\n".join(f"{file} {self.files[file]}" for file in sorted(self.files)))
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """A prepared data set; its arrays are read from the disk as they are used."""
+class PreparedArrays:
+    """Arrays of a prepared data set, which are read from the disk as they are used."""
 
     manifest: Manifest
     train: Split
@@ -45,45 +49,45 @@ class Stored:
 
 
 def images_file(split: str) -> str:
-    """Name of the file of uint8 images (N, C, H, W)."""
+    """Return the name of the file of uint8 images (N, C, H, W)."""
     return f"{split}-images.npy"
 
 
 def labels_file(split: str) -> str:
-    """Name of the file of int64 labels (N,)."""
+    """Return the name of the file of int64 labels (N,)."""
     return f"{split}-labels.npy"
 
 
 def array_files() -> list[str]:
-    """The names of all arrays' files."""
+    """Return the names of the files of all arrays."""
     return [named(split) for split in SPLITS for named in (images_file, labels_file)]
 
 
 def folder(root: Path, name: str) -> Path:
-    """Where the data set is or would be. Raises InvalidInput for a name that is no plain word."""
+    """Return the folder of the data set, which need not exist. Raises InvalidInput for an invalid name."""
     if not _NAME.fullmatch(name):
         raise InvalidInput("name of a data set", name, "lower-case letters, digits, `.`, `_` and `-`, a letter first")
     return root / name
 
 
 def prepared(root: Path) -> Iterator[Manifest]:
-    """The manifests of all there are, by name. Raises IntegrityError."""
+    """Yield the manifests of all prepared data sets, by name. Raises IntegrityError."""
     for path in sorted(root.glob(f"[!.]*/{MANIFEST}")):
         yield manifest(path.parent)
 
 
-def opened(path: Path) -> Stored:
-    """Map the arrays of one data set, once its files are what the manifest says. Raises IntegrityError.
+def opened(path: Path) -> PreparedArrays:
+    """Map the arrays of one data set after checking its files. Raises IntegrityError.
 
     All bytes are hashed: a service opens a data set once in its life, and every score depends on them.
     """
     found = verified(path)
     train, test = (_split(path, split) for split in SPLITS)
-    return Stored(found, train, test)
+    return PreparedArrays(found, train, test)
 
 
 def verified(path: Path) -> Manifest:
-    """The manifest, if every file is what it says. Raises IntegrityError that names the file."""
+    """Return the manifest if every file has the hash that it gives. Raises IntegrityError that names the file."""
     found = manifest(path)
     for name in array_files():
         try:
@@ -96,7 +100,7 @@ def verified(path: Path) -> Manifest:
 
 
 def manifest(path: Path) -> Manifest:
-    """What is said to be there. Raises IntegrityError."""
+    """Read the manifest without checking the files. Raises IntegrityError."""
     try:
         return Manifest.model_validate_json((path / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
@@ -104,7 +108,7 @@ def manifest(path: Path) -> Manifest:
 
 
 def hash_of(file: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Return the hex SHA-256 of a file, read in pieces."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Decode a source once, into a store. What was decoded before an interruption, even a SIGKILL, is not decoded again."""
+"""Decode a source once and keep the arrays. What was decoded before an interruption is not decoded again."""
 
 import fcntl
 import os
@@ -24,17 +24,17 @@ Advance = Callable[[str, int, int], None]
 
 
 class _Record(Frozen):
-    """How many images of each split are on disk, and of which source: written after the bytes that it speaks of."""
+    """Number of images of each split that are on disk, and their source; written after the images themselves."""
 
     identity: str
     done: dict[str, int]
 
 
 def prepare(root: Path, name: str, source: Callable[[], Source], advance: Advance) -> Manifest:
-    """The store of a data set, made from `source` unless it is there. `advance` hears of (split, done, total).
+    """Prepare a data set from `source`, unless it is prepared already; return its manifest.
 
-    Raises InvalidInput, Conflict while another process prepares it, IntegrityError for a store that was damaged,
-    and whatever `source` does.
+    `advance` is called with (split, done, total). Raises InvalidInput, Conflict while another process prepares it,
+    IntegrityError where files were damaged, and whatever `source` raises.
     """
     final = prepared.folder(root, name)
     if final.exists():
@@ -48,7 +48,7 @@ def prepare(root: Path, name: str, source: Callable[[], Source], advance: Advanc
 
 
 class _Decoding:
-    """One source on its way into one folder."""
+    """Decodes one source into one folder."""
 
     def __init__(self, folder: Path, source: Source) -> None:
         self._folder, self._source = folder, source
@@ -56,7 +56,7 @@ class _Decoding:
         self._done = self._resumed()
 
     def run(self, name: str, advance: Advance) -> Manifest:
-        """Every split, then the manifest; the record of the progress goes."""
+        """Decode every split, then write the manifest and remove the record of the progress."""
         for split in prepared.SPLITS:
             self._decode(split, advance)
         manifest = Manifest(
@@ -98,7 +98,7 @@ class _Decoding:
         return pixels
 
     def _resumed(self) -> dict[str, int]:
-        """What an interrupted run left, if it was of this very source; any other record goes, for its arrays will."""
+        """Return what an interrupted run of this very source left; forget the record of any other source."""
         path = self._folder / _RECORD
         with suppress(OSError, ValidationError):
             record = _Record.model_validate_json(path.read_bytes())

@@ -1,8 +1,8 @@
 """Procedural RGB images: a shape with a fill, in a colour that only hints at the class, over clutter and noise.
 
-A class is a pair of outline and fill. Position, size, angle, background, clutter and noise are nuisances.
-Colour is a weak cue that a global average can pick up, fill a medium one, outline a hard one: so that weak networks
-score little but above chance, and every gain in a design shows.
+A class is a pair of outline and fill. Position, size, angle, background, clutter and noise are nuisances. Colour is a
+weak cue that a global average can pick up, fill a medium one, outline a hard one. Weak networks therefore score little
+above chance, and every gain in a design shows.
 """
 
 from typing import Annotated, Self
@@ -23,7 +23,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ShapesOptions(Frozen):
-    """The protocol's `dataset.options`: how strong each cue and each nuisance is."""
+    """Options of the protocol's `dataset.options`: how strong each cue and each nuisance is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,9 +41,10 @@ class ShapesOptions(Frozen):
 
 
 def generate(spec: DatasetSpec, secret: Secret) -> Dataset:
-    """Draw every split from its own stream; classes in equal numbers. Raises InvalidInput.
+    """Draw every split from its own stream, with classes in equal numbers. Raises InvalidInput.
 
-    That of the training images is the spec's seed alone, and public. Those of the held-out images are the secret's.
+    The stream of the training images depends on the spec's seed alone, and is public. Those of the held-out images
+    depend on the secret.
     """
     options = _options(spec)
     (public,) = np.random.default_rng(spec.seed).spawn(1)
@@ -83,7 +84,7 @@ def _draw(spec: DatasetSpec, options: ShapesOptions, count: int, rng: np.random.
 
 
 def _background(count: int, side: int, rng: np.random.Generator) -> Floats:
-    """A smooth gradient between two dull colours in a random direction: (N, 3, S, S)."""
+    """Draw smooth gradients between two dull colours in random directions: (N, 3, S, S)."""
     colours = rng.uniform(0.2, 0.6, (2, count, 3, 1, 1)).astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
@@ -99,7 +100,7 @@ def _paint(canvas: Floats, mask: Floats, colours: Floats) -> Floats:
 
 
 def _colours(hue: NDArray[np.float64]) -> Floats:
-    """Saturated RGB, (N, 3, 1, 1), of hues in [0, 1)."""
+    """Return saturated RGB colours, (N, 3, 1, 1), of hues in [0, 1)."""
     phases = hue[:, None, None, None] - np.array([0, 1 / 3, 2 / 3]).reshape(1, 3, 1, 1)
     colours: Floats = (0.5 + 0.5 * np.cos(2 * np.pi * phases)).astype(np.float32)
     return colours

@@ -1,4 +1,4 @@
-"""Where prepared data sets come from: torchvision's readers, and folders. The service itself never imports them."""
+"""Sources of prepared data sets: torchvision's readers, and folders. The service itself never imports them."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Source:
-    """By split, pairs of PIL image and class number.
+    """Pairs of PIL image and class number, by split.
 
     `origin` is for people; `identity` differs with whatever changes the bytes that are decoded.
     """
@@ -32,17 +32,17 @@ class Source:
     splits: Mapping[str, Any]
 
     def count(self, split: str) -> int:
-        """Images in the split."""
+        """Return the number of images in the split."""
         return len(self.splits[split])
 
     def label(self, split: str, index: int) -> int:
-        """Of one image, in [0, classes)."""
+        """Return the class number of one image, in [0, classes)."""
         pairs = self.splits[split]
         labels = getattr(pairs, "targets", None)
         return int((pairs.labels if labels is None else labels)[index])
 
     def pixels(self, split: str, index: int) -> NDArray[np.uint8]:
-        """One image decoded, uint8 (C, H, W). Raises InvalidInput that names what cannot be read."""
+        """Decode one image to uint8 (C, H, W). Raises InvalidInput that names what cannot be read."""
         try:
             pixels = np.asarray(self.splits[split][index][0], dtype=np.uint8)
         except OSError as error:
@@ -50,21 +50,21 @@ class Source:
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
     def named(self, split: str, index: int) -> str:
-        """Its file, or its place."""
+        """Return the image's file, or else its number in the split."""
         samples = getattr(self.splits[split], "samples", None)
         return str(samples[index][0]) if samples else f"{split} image {index}"
 
 
 def names() -> list[str]:
-    """Those that torchvision can fetch and read; any other name is an image folder's."""
+    """Return the names that torchvision can fetch and read; any other name is an image folder's."""
     return sorted(_KNOWN)
 
 
 def source(name: str, files: Path, *, download: bool, side: int | None = None) -> Source:
-    """An image folder at `files`, or else a known data set in torchvision's own form.
+    """Return the image folder at `files`, or else a known data set in torchvision's own form.
 
-    `side` resizes the images of a folder: the shorter side to it, the middle cut out.
-    Raises InvalidInput, Unavailable when a download fails, Misconfigured without the library that reads them.
+    `side` resizes the images of a folder: the shorter side to `side` pixels, then the middle is cut out. Raises
+    InvalidInput, Unavailable when a download fails, Misconfigured without the library that reads them.
     """
     if name not in _KNOWN or folders.is_one(files):
         return _image_folder(files, side)
@@ -112,7 +112,7 @@ def _image_folder(files: Path, side: int | None) -> Source:
 
 
 def _fingerprint(origin: str, files: Path, splits: Mapping[str, folders.Folder]) -> str:
-    """Of every file's name, size and time: enough to tell whether an interrupted decoding may go on."""
+    """Hash every file's name, size and time, to tell whether an interrupted decoding may go on."""
     digest = hashlib.sha256(origin.encode())
     for split in SPLITS:
         for path, _ in splits[split].samples:

@@ -1,4 +1,4 @@
-"""torchvision, of which only the readers of data sets are used."""
+"""The package torchvision, of which only the readers of data sets are used."""
 
 from types import ModuleType
 
@@ -6,7 +6,7 @@ from archloop.errors import Misconfigured
 
 
 def vision() -> ModuleType:
-    """`torchvision.datasets`. Raises Misconfigured where torchvision is missing, or made for another torch."""
+    """Import `torchvision.datasets`. Raises Misconfigured where it is missing, or built for another torch."""
     try:
         import torchvision.datasets
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""Where hostile code runs: the port, and its implementation as a fork server of confined children."""
+"""The sandbox in which hostile code runs: its port, and its implementation as a fork server of confined children."""

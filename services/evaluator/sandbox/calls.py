@@ -1,7 +1,7 @@
-"""Which system calls a candidate may make, and with which arguments: docs/reference/system-calls.md says why.
+"""System calls that a candidate may make, and with which arguments: docs/reference/system-calls.md says why.
 
-An allow-list, because a deny-list forgets; and by arguments, because many a call is a bundle of commands of which one
-is meant. A name in two tables is a mistake.
+The list names what is allowed, because a list of what is forbidden would forget something. It looks at arguments,
+because many a call is a bundle of commands of which one is meant. A name in two tables is a mistake.
 """
 
 import os
@@ -16,7 +16,7 @@ _INT, _LONG = (1 << 32) - 1, (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Only:
-    """The argument at `position` is one of these."""
+    """Condition that the argument at `position` is one of these values."""
 
     position: int
     values: Mapping[str, int]
@@ -24,7 +24,10 @@ class Only:
 
 @dataclass(frozen=True)
 class Bits:
-    """The argument at `position` has no other bits than these; `width` are those that the kernel looks at."""
+    """Condition that the argument at `position` has no other bits than these.
+
+    `width` is a mask of the bits that the kernel looks at.
+    """
 
     position: int
     values: Mapping[str, int]
@@ -32,20 +35,20 @@ class Bits:
 
     @property
     def forbidden(self) -> int:
-        """All others."""
+        """All bits that the argument may not have."""
         return self.width & ~reduce(or_, self.values.values(), 0)
 
 
 @dataclass(frozen=True)
 class Own:
-    """The argument at `position` is the number of this process."""
+    """Condition that the argument at `position` is the number of this process."""
 
     position: int
 
 
 @dataclass(frozen=True)
 class Masked:
-    """The argument at `position` has these bits among those of the mask; `name` says what that means."""
+    """Condition that the argument at `position`, masked, has exactly these bits; `name` says what they mean."""
 
     position: int
     mask: int

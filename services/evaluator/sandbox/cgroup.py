@@ -1,7 +1,7 @@
-"""Control groups, where this process may make them: limits that count what rlimits cannot see.
+"""Control groups, where this process may make them: limits on what rlimits cannot see.
 
-Memory with what the kernel itself holds for a candidate, tasks, a share of the CPUs, no swap and no huge pages of
-the machine's own pool.
+These are memory together with what the kernel itself holds for a candidate, tasks, a share of the CPUs, no swap, and no
+huge pages of the machine's own pool.
 """
 
 import os
@@ -23,9 +23,10 @@ _LEFT_BEHIND = 64 * 1024**2
 
 
 class _Files(NamedTuple):
-    """The names of the same things in versions 1 and 2.
+    """Names of the control files, which differ between versions 1 and 2.
 
-    `share` is how `cpu` takes the microseconds of a period, `reclaim` and `everything` how `leave` gives all back.
+    `share` formats the microseconds of a period for the file `cpu`. `everything` is written to the file `reclaim` to
+    have the kernel give all memory back.
     """
 
     memory: str
@@ -68,20 +69,20 @@ _V2 = _Files(
 
 @dataclass(frozen=True)
 class Group:
-    """One slot's group: one directory in version 2, one for each controller in version 1."""
+    """Control group of one slot: one directory in version 2, one for each controller in version 1."""
 
     directories: tuple[Path, ...]
     files: _Files
 
     def limit(self, limits: Limits) -> None:
-        """Before each job."""
+        """Set the limits of the next job."""
         self._write(self.files.memory, limits.memory_bytes + limits.tmpfs_bytes + _SLACK)
         self._write(self.files.tasks, limits.processes)
 
     def close_in(self, threads: int) -> None:
-        """Once: as much CPU time as so many threads use, and neither swap nor huge pages.
+        """Bound the CPU time to that of so many threads, and forbid swap and huge pages; called once.
 
-        A share that is refused is more than the group above has, which then bounds it.
+        The kernel refuses a share that is larger than the group above has, which then is the bound.
         """
         with suppress(OSError):
             self._write(self.files.cpu, self.files.share.format(threads * _PERIOD_US))
@@ -89,15 +90,15 @@ class Group:
         self._write(self.files.huge, 0)
 
     def bounds(self) -> list[str]:
-        """Which of BOUNDS there are here."""
+        """Return those of BOUNDS that this machine offers."""
         files = (self.files.memory, self.files.tasks, self.files.cpu, self.files.swap, self.files.huge)
         return [name for name, file in zip(BOUNDS, files, strict=True) if self._found(file)]
 
     def leave(self) -> None:
-        """Give back what the kernel still holds for a candidate that is gone, above all names that it looked up.
+        """Have the kernel give back what it still holds for a candidate that is gone, mostly names of files.
 
-        After each job, or the next one would have to make room. Takes seconds after one that left gigabytes, and
-        nothing after an honest one.
+        Call it after each job, or the next one would have to make room. It takes seconds after a job that left
+        gigabytes, and nothing after an honest one.
         """
         for used in self._found(self.files.used):
             if int(used.read_text()) > _LEFT_BEHIND:
@@ -105,11 +106,11 @@ class Group:
                     (used.parent / self.files.reclaim).write_text(self.files.everything)
 
     def open(self) -> list[int]:
-        """Descriptors through which a process joins by writing 0. The caller closes them."""
+        """Open the files through which a process joins by writing 0; the caller closes the descriptors."""
         return [os.open(directory / "cgroup.procs", os.O_WRONLY) for directory in self.directories]
 
     def kills(self) -> int:
-        """How often the kernel has killed for memory here."""
+        """Return how often the kernel has killed a process of the group for its memory."""
         for directory in self.directories:
             with suppress(FileNotFoundError):
                 lines = (directory / self.files.kills).read_text().splitlines()
@@ -117,7 +118,7 @@ class Group:
         return 0
 
     def remove(self) -> None:
-        """Only an empty group can be removed; one that is not is left for the next start to sweep."""
+        """Remove the group if it is empty; one that is not is left for the next start to sweep."""
         for directory in self.directories:
             with suppress(OSError):
                 directory.rmdir()
@@ -131,7 +132,7 @@ class Group:
 
 
 def create(slot: int, threads: int = 1) -> Group | None:
-    """A group for a slot of so many threads, or None where the machine gives none."""
+    """Make a group for a slot of so many threads; None where the machine does not allow it."""
     for parents, files in ((_parents_v1(), _V1), (_parents_v2(), _V2)):
         name = f"{_PREFIX}-{os.getpid()}-{slot}-{secrets.token_hex(4)}"
         group = Group(tuple(path for parent in parents if (path := _made(parent, name))), files)
@@ -143,7 +144,7 @@ def create(slot: int, threads: int = 1) -> Group | None:
 
 
 def _made(parent: Path, name: str) -> Path | None:
-    """A directory there, where this process may make one: a controller more or less."""
+    """Make a directory below `parent`; None where this process may not."""
     try:
         _sweep(parent)
         (parent / name).mkdir()
@@ -164,7 +165,7 @@ def _parents_v2() -> list[Path]:
 
 
 def _own_paths() -> dict[str, str]:
-    """Where this process is, by controller; the empty name is version 2 (cgroups(7))."""
+    """Return the groups of this process by controller; the empty name is version 2 (cgroups(7))."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -173,7 +174,7 @@ def _own_paths() -> dict[str, str]:
 
 
 def _sweep(parent: Path) -> None:
-    """Groups of services that were killed before they could remove them."""
+    """Remove groups of services that were killed before they could remove them."""
     for stale in parent.glob(f"{_PREFIX}-*"):
         if not Path(f"/proc/{stale.name.split('-')[1]}").exists():
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The sandbox as the evaluator sees it: a number of slots in front of one fork server, which is replaced if it dies."""
+"""The sandbox as the evaluator sees it: slots in front of one fork server, which is replaced if it dies."""
 
 import asyncio
 import platform
@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
+from typing_extensions import override
 
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.devices import Device
 from services.evaluator.sandbox import cgroup
-from services.evaluator.sandbox.container_checks import shortcomings
-from services.evaluator.sandbox.job_runner import Conductor, Slot
-from services.evaluator.sandbox.launch import Zygote, launch, obstacles, require
-from services.evaluator.sandbox.port import Job, JobResult
+from services.evaluator.sandbox.container_checks import missing_protections
+from services.evaluator.sandbox.fork_server import ForkServer, launch, obstacles, require
+from services.evaluator.sandbox.job_runner import JobRunner, Slot
+from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 
 log = structlog.get_logger(__name__)
 _SETTING = "ARCHLOOP_EVALUATOR_REQUIRED_LEVEL"
@@ -25,8 +26,8 @@ _HOW_TO_LOWER = (
 )
 
 
-class ZygoteSandbox:
-    """Implements the Sandbox port with confined forks of one process that has torch loaded."""
+class ForkServerSandbox(Sandbox):
+    """Sandbox of confined forks of one process that has torch loaded."""
 
     def __init__(
         self, devices: Sequence[Device], required: SandboxLevel = SandboxLevel.NAMESPACES, threads: int = 1
@@ -41,64 +42,67 @@ class ZygoteSandbox:
         for slot in self.slots:
             self._free.put_nowait(slot)
         self._starting = asyncio.Lock()
-        self._zygote: Zygote | None = None
+        self._fork_server: ForkServer | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the fork server's launcher, below which every candidate runs."""
-        return self._zygote.pid if self._zygote is not None else None
+        """Process id of the fork server's launcher, below which every candidate runs; None before the start."""
+        return self._fork_server.pid if self._fork_server is not None else None
 
     async def start(self) -> None:
-        """Have the fork server ready, some seconds. Raises SandboxUnavailable below the required level."""
+        """Start the fork server, which takes some seconds.
+
+        Raises SandboxUnavailable where the machine does not reach the required level.
+        """
         await self._ready()
 
+    @override
     async def run(self, job: Job) -> JobResult:
-        """See the port."""
         slot = await self._free.get()
         try:
-            conductor = Conductor(await self._ready(), job, slot)
-            return await self._conducted(conductor)
+            runner = JobRunner(await self._ready(), job, slot)
+            return await self._run_to_end(runner)
         finally:
             self._free.put_nowait(slot)
 
     async def close(self) -> None:
-        """Kill what runs and free everything."""
-        if self._zygote is not None:
-            self._zygote.stop()
+        """Kill what runs and free all resources."""
+        if self._fork_server is not None:
+            self._fork_server.stop()
         await asyncio.to_thread(self._pool.shutdown)
         for slot in self.slots:
             if slot.group is not None:
                 slot.group.remove()
 
-    async def _conducted(self, conductor: Conductor) -> JobResult:
-        """The slot is free only when its child is gone, cancelled or not."""
-        running = asyncio.get_running_loop().run_in_executor(self._pool, conductor.run)
+    async def _run_to_end(self, runner: JobRunner) -> JobResult:
+        """Run the job on a thread; the slot is free only when its child is gone, cancelled or not."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, runner.run)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            conductor.cancel()
+            runner.cancel()
             with suppress(ArchloopError):
                 await running
             raise
 
-    async def _ready(self) -> Zygote:
+    async def _ready(self) -> ForkServer:
         async with self._starting:
-            if self._zygote is not None and not self._zygote.alive:
+            if self._fork_server is not None and not self._fork_server.alive:
                 log.warning("the sandbox's fork server died and is started again")
-                self._zygote.stop()
-                self._zygote = None
-            if self._zygote is None:
-                self._zygote = await self._launched()
-            return self._zygote
+                self._fork_server.stop()
+                self._fork_server = None
+            if self._fork_server is None:
+                self._fork_server = await self._launched()
+            return self._fork_server
 
-    async def _launched(self) -> Zygote:
-        """At the strongest level to be had."""
-        missing = shortcomings() if platform.system() == "Linux" else ["Linux"]
+    async def _launched(self) -> ForkServer:
+        """Start a fork server at the strongest level that this machine allows."""
+        missing = missing_protections() if platform.system() == "Linux" else ["Linux"]
         if self._required is SandboxLevel.CONTAINER and missing:
             raise SandboxUnavailable(f"{_SETTING}: the level `container` needs {', '.join(missing)}")
         require()
         try:
-            zygote = await self._greeted(namespaces=True)
+            fork_server = await self._greeted(namespaces=True)
         except SandboxUnavailable as error:
             if self._required is not SandboxLevel.PROCESS:
                 problem = f"{_SETTING}: no namespaces for the sandbox: {error}{obstacles()}"
@@ -107,10 +111,13 @@ class ZygoteSandbox:
             self.level = SandboxLevel.PROCESS
             return await self._greeted(namespaces=False)
         self.level = SandboxLevel.NAMESPACES if missing else SandboxLevel.CONTAINER
-        return zygote
+        return fork_server
 
-    async def _greeted(self, *, namespaces: bool) -> Zygote:
-        """Started on this thread, because the server dies with the thread that started it."""
-        zygote = launch(namespaces=namespaces, threads=self._threads, gpu=self._gpu)
-        await asyncio.to_thread(zygote.greet)
-        return zygote
+    async def _greeted(self, *, namespaces: bool) -> ForkServer:
+        """Start a fork server and wait for it.
+
+        It is started on this thread, because it dies with the thread that started it.
+        """
+        fork_server = launch(namespaces=namespaces, threads=self._threads, gpu=self._gpu)
+        await asyncio.to_thread(fork_server.greet)
+        return fork_server

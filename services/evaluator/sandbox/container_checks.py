@@ -1,6 +1,6 @@
-"""Whether this process is itself in a hardened container: the wall around the walls, of the level `container`.
+"""Checks whether this process runs in a hardened container, as the level `container` demands.
 
-Asked of the kernel, not of a setting: what a manifest promised is worth what arrived.
+The kernel is asked, not a setting, because only what a manifest achieved counts.
 """
 
 import os
@@ -18,8 +18,8 @@ class _Mount(NamedTuple):
     options: tuple[str, ...]
 
 
-def shortcomings(proc: Path = _PROC, run: Path = Path("/run")) -> list[str]:
-    """What is missing for a hardened container, each in a few words; none where it is one."""
+def missing_protections(proc: Path = _PROC, run: Path = Path("/run")) -> list[str]:
+    """Name what this process lacks of a hardened container, each in a few words; empty if it is in one."""
     status = _fields(proc / "self/status")
     mounts = _mounts(proc)
     checks = {
@@ -41,12 +41,12 @@ def _fields(path: Path) -> dict[str, str]:
 
 
 def _shared(proc: Path, kind: str) -> bool:
-    """Whether the namespace is the machine's first one, whose number is fixed."""
+    """Return whether the namespace is the machine's first one, whose number is fixed."""
     return str(_INITIAL[kind]) in str((proc / "self/ns" / kind).readlink())
 
 
 def _mounts(proc: Path) -> list[_Mount]:
-    """What is mounted, the last to come first (proc_pid_mountinfo(5))."""
+    """Return what is mounted, latest first (proc_pid_mountinfo(5))."""
     parts = (line.partition(" - ") for line in reversed((proc / "self/mountinfo").read_text().splitlines()))
     rows = [(before.split(), after.split()) for before, _, after in parts]
     return [_Mount(before[4], after[0], tuple(before[5].split(","))) for before, after in rows]

@@ -1,7 +1,7 @@
-"""Which of this machine's files a candidate may read: what it needs to compute, and nothing that it could answer from.
+"""Files of this machine that a candidate may read: what it needs to compute, and nothing that holds answers.
 
-The standard library, torch and numpy with what they require, what all those link, and the harness. No other package,
-which may carry a data set; of this project no loader, no protocol, no seed.
+These are the standard library, torch and numpy with their requirements, all libraries that those link, and the harness.
+No other package is shown, as it may carry a data set; of this project no loader, no protocol, no seed.
 """
 
 import os
@@ -27,9 +27,9 @@ _FOR_PEOPLE = ("_tkinter", "_curses", "readline", "nis")  # screens and accounts
 
 @dataclass(frozen=True)
 class Contents:
-    """Of the paths in `shown` and `hidden` that are above a path, or are it, the innermost decides.
+    """Paths that candidates may read; the innermost of `shown` and `hidden` at or above a path decides.
 
-    All are real paths; `links` are the symbolic links (path to target) on the machine's ways to them. `searched` are
+    All are real paths. `links` are the symbolic links (path to target) on the machine's ways to them. `searched` are
     the folders of packages, in which imports look for names.
     """
 
@@ -39,16 +39,19 @@ class Contents:
     searched: frozenset[str] = frozenset()
 
     def holds(self, path: PurePath) -> bool:
-        """Whether a candidate finds what the machine has at this real path."""
+        """Return whether a candidate finds what the machine has at this real path."""
         ways = map(str, (path, *path.parents))
         return next((way in self.shown for way in ways if way in self.shown or way in self.hidden), False)
 
     def spread(self) -> Iterator[str]:
-        """The same in files and folders that hold nothing hidden, for whoever can allow but not take away again."""
+        """Yield files and folders that hold nothing hidden and together are all that is shown.
+
+        Landlock needs this form, as it can allow but not take away again.
+        """
         return chain.from_iterable(map(self._spread, sorted(self.shown)))
 
     def partly(self) -> list[str]:
-        """Folders that are shown, but not all that is in them."""
+        """Return the folders that are shown without all that is in them."""
         return [path for path in sorted(self.shown) if self._divided(path)]
 
     def _spread(self, path: str) -> Iterator[str]:
@@ -64,7 +67,10 @@ class Contents:
 
 
 def needed(names: Iterable[str] = PACKAGES, *, gpu: bool = False) -> Contents:
-    """What candidates need of packages of these names, with `gpu` of the driver too. Asks the dynamic loader."""
+    """Return what candidates need of the packages of these names, and of the GPU's driver with `gpu`.
+
+    Asks the dynamic loader which libraries they link.
+    """
     links: dict[str, str] = {}
     packages = {resolve(path, links) for path in distributions.entries(names)}
     roots = packages | {resolve(path, links) for path in (*_standard_library(), *_folders(HARNESS))}
@@ -82,7 +88,7 @@ def needed(names: Iterable[str] = PACKAGES, *, gpu: bool = False) -> Contents:
 
 
 def resolve(path: str, links: dict[str, str]) -> str:
-    """The real path of an existing file; the symbolic links on the way are added to `links`."""
+    """Return the real path of an existing file, and add the symbolic links on the way to `links`."""
     real, parts = Path("/"), path.split("/")[::-1]
     while parts:
         part = parts.pop()
@@ -97,7 +103,7 @@ def resolve(path: str, links: dict[str, str]) -> str:
 
 
 def _standard_library() -> Iterator[str]:
-    """Of the interpreter itself: a virtual environment has none."""
+    """Yield the paths of the interpreter's own library; a virtual environment has none."""
     base = {"installed_base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     folders = {sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")}
     archives = {path for path in sys.path if path.endswith(".zip") and path.startswith(f"{sys.base_prefix}/")}
@@ -110,7 +116,7 @@ def _folders(package: str) -> list[str]:
 
 
 def _survey(root: Path, hidden: set[str]) -> Iterator[str]:
-    """The programs in a file or folder; what candidates have no use for is added to `hidden`, and not looked at."""
+    """Yield the programs in a file or folder; add folders that candidates do not need to `hidden`, and skip them."""
     if root.is_file() and libraries.is_program(root.name):
         yield str(root)
     for folder, folders, files in os.walk(root):

@@ -1,4 +1,4 @@
-"""Installed packages and what they require: which entries of site-packages belong to them."""
+"""Installed packages, their requirements, and the entries of site-packages that belong to them."""
 
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -12,7 +12,10 @@ METADATA = "METADATA"
 
 
 def entries(names: Iterable[str]) -> set[str]:
-    """Files and folders of these packages and of all that they require, each as far out as it is theirs alone."""
+    """Return files and folders of these packages and of all that they require.
+
+    Each path is as high up as it belongs to one package alone.
+    """
     names = tuple(names)
     found = {path for name in names for path in _imported(name)}
     for package in required(names):
@@ -21,10 +24,7 @@ def entries(names: Iterable[str]) -> set[str]:
 
 
 def required(names: Iterable[str]) -> list[Distribution]:
-    """The distributions of these names and of what they require, extras only where a requirement asks for them.
-
-    What is not installed is left out: the requirement is not of this platform, or nobody missed it so far.
-    """
+    """Return the distributions of these names and of what they require; extras only where a requirement asks."""
     found: dict[str, Distribution] = {}
     wanted = [(name, "") for name in names]
     seen: set[tuple[str, str]] = set()
@@ -50,7 +50,7 @@ def _requirements(package: Distribution, extra: str) -> Iterator[tuple[str, str]
 
 
 def _entries(package: Distribution) -> Iterator[str]:
-    """As its RECORD lists them; without one, as its modules are found."""
+    """Yield the paths of a package as its RECORD lists them; without one, the places of its modules."""
     files = [file.parts for file in package.files or ()] if package.read_text("RECORD") else []
     if not files:
         names = package.read_text("top_level.txt") or package.name.replace("-", "_")
@@ -61,7 +61,7 @@ def _entries(package: Distribution) -> Iterator[str]:
 
 
 def _own(parts: tuple[str, ...], regular: set[str]) -> tuple[str, ...]:
-    """Where in site-packages that which is a distribution's alone begins, on the way to this file; empty for nowhere.
+    """Return the shortest path above this file that belongs to its distribution alone; empty where there is none.
 
     A folder without an `__init__.py`, which those in `regular` have, is shared with other distributions.
     """
@@ -74,7 +74,7 @@ def _own(parts: tuple[str, ...], regular: set[str]) -> tuple[str, ...]:
 
 
 def _imported(name: str) -> Iterator[str]:
-    """Where a module of this name lies, without importing it."""
+    """Yield the paths of the module of this name, without importing it."""
     spec = find_spec(name) if name.isidentifier() else None
     if spec is not None:
         yield from spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])

@@ -1,6 +1,6 @@
-"""What a child needs to reach a GPU, beyond what the CPU asks of it: device files, and calls that the driver makes.
+"""What a child needs to reach a GPU beyond what the CPU needs: device files, and system calls of the driver.
 
-After NVIDIA's own list of a container's device nodes (nvidia-container-toolkit) and CUDA's calls as strace shows them.
+Source: NVIDIA's list of a container's device nodes (nvidia-container-toolkit), and CUDA's calls as strace shows them.
 """
 
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ SOME: dict[str, Ways] = {
 
 
 def device_files() -> list[str]:
-    """All of this machine's."""
+    """Return all GPU device files of this machine."""
     cards = sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
     return [*cards, *(path for path in _SHARED if Path(path).exists())]
 
 
 def visible(gpu: str, files: Sequence[str]) -> list[str]:
-    """Those that a child on this GPU may open: of other GPUs none, where its number is known."""
+    """Return the device files that a child on this GPU may open; none of other GPUs, where its number is known."""
     card = f"/dev/nvidia{gpu}"
     return [
         path for path in files if path == card or not gpu.isdigit() or not path.removeprefix("/dev/nvidia").isdigit()

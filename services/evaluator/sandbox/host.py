@@ -1,4 +1,4 @@
-"""What the fork server learns once about itself, and every child needs to confine itself."""
+"""What the fork server finds out once about the machine, and every child needs to confine itself."""
 
 import os
 from collections.abc import Mapping
@@ -15,11 +15,12 @@ NOBODY = 65534
 
 @dataclass(frozen=True)
 class Host:
-    """`proc` is a descriptor of the machine's /proc, which no path in the jail leads to.
+    """Descriptors and rules by which children confine themselves.
 
-    `pid_namespace` is the fork server's own, None at level `process`. `readable` are the paths that
-    Landlock leaves, with the rights to each, `contents` what the jail holds.
-    `gpu_files` are the device files of the machine's GPUs, where candidates use them.
+    `proc` is a descriptor of the machine's /proc, which no path in the jail leads to. `pid_namespace` is the fork
+    server's own, None at level `process`. `readable` are the paths that Landlock allows, with the rights to each;
+    `contents` is what the jail holds. `gpu_files` are the device files of the machine's GPUs, where candidates use
+    them.
     """
 
     proc: int
@@ -36,10 +37,10 @@ class Host:
 
 
 def confined(contents: Contents, *, namespaces: bool, gpu: bool = False) -> Host:
-    """Shed root and, with `namespaces`, move into the jail and into a process tree of one's own.
+    """Give up root and, with `namespaces`, move into the jail and into a process tree of one's own.
 
-    The caller continues as another process: as the first one of its PID namespace, so that its end, however it comes,
-    is the end of every child. Raises OSError where the kernel or the container refuses.
+    The caller goes on as another process: the first one of its PID namespace, so that its end, however it comes, is the
+    end of every child. Raises OSError where the kernel or the container refuses.
     """
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     gpu_files = tuple(device_files()) if gpu else ()
@@ -53,7 +54,10 @@ def confined(contents: Contents, *, namespaces: bool, gpu: bool = False) -> Host
 
 
 def new_user_namespace(proc: int, flags: int) -> None:
-    """A user namespace in which this user is itself and nobody else exists, and others owned by it."""
+    """Enter a user namespace in which this user is itself and nobody else exists.
+
+    `flags` name further namespaces, which it then owns.
+    """
     uid, gid = os.geteuid(), os.getegid()
     kernel.unshare(CLONE_NEWUSER | flags)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
@@ -94,7 +98,10 @@ def _become_nobody() -> None:
 
 
 def _become_first_process() -> None:
-    """unshare(CLONE_NEWPID) holds for children: go on as one. The parent only waits, and dies with its own."""
+    """Go on as the first process of the PID namespace that unshare(CLONE_NEWPID) made for children.
+
+    The parent only waits, and dies with its own parent.
+    """
     die_with_parent()
     child = os.fork()
     if child:
@@ -105,7 +112,7 @@ def _become_first_process() -> None:
 
 
 def tasks_of_user(proc: int) -> int:
-    """How many there are just now: RLIMIT_NPROC counts them all, where users have no namespaces."""
+    """Count the tasks of this user, all of which count for RLIMIT_NPROC where users have no namespaces."""
     uid, tasks = os.getuid(), 0
     for entry in os.listdir(proc):
         if entry.isdigit():

@@ -1,4 +1,4 @@
-"""Large pages behind the fork server's memory: a fork copies one entry of the page table where it copied 512."""
+"""Huge pages behind the fork server's memory: a fork then copies one entry of the page table instead of 512."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ _HUGE = 2 * 1024**2
 
 
 def gather(proc: int) -> None:
-    """Once, when everything that children share is in place; `proc` is a descriptor of /proc.
+    """Collect the fork server's memory into huge pages, once everything that children share is in place.
 
-    A fork and its end then take less than half the time. A kernel that cannot (Linux 6.1, and huge pages not
-    switched off) leaves the memory as it is.
+    A fork and its end then take less than half the time. A kernel that cannot (before Linux 6.1, or with huge pages
+    switched off) leaves the memory as it is. `proc` is a descriptor of /proc.
     """
     for start, end in list(_anonymous(proc)):
         with suppress(OSError):
@@ -21,7 +21,7 @@ def gather(proc: int) -> None:
 
 
 def _anonymous(proc: int) -> Iterator[tuple[int, int]]:
-    """The whole huge pages within private writable memory that no file is behind (maps in proc(5))."""
+    """Yield start and end of whole huge pages in private writable memory without a file (maps in proc(5))."""
     with open("self/maps", opener=lambda name, flags: os.open(name, flags, dir_fd=proc)) as maps:
         for line in maps:
             span, rights, _, _, inode, *_ = line.split()

@@ -1,4 +1,4 @@
-"""Imports where there is no jail: what may not be read is not there, though its name can be listed."""
+"""Imports where there is no jail: a file that may not be read counts as missing, though its name can be listed."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from services.evaluator.sandbox.contents import Contents
 
 
 class ReadableFinder(PathFinder):
-    """Finds what lies on the path, if a candidate may read it.
+    """Finder of modules on the path that a candidate may read.
 
     A library that can do without another package expects ImportError where it is missing, not PermissionError.
     """
@@ -21,7 +21,7 @@ class ReadableFinder(PathFinder):
     def find_spec(  # type: ignore[override]  # a class method there
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """See importlib.abc.MetaPathFinder."""
+        """Find a module as PathFinder does; None if its file may not be read."""
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or not spec.has_location or spec.origin is None:
             return spec
@@ -29,6 +29,6 @@ class ReadableFinder(PathFinder):
 
 
 def restrict(contents: Contents) -> None:
-    """For this process: no protection, which is Landlock's, but the same answer as in the jail."""
+    """Use ReadableFinder in this process. It does not protect, as Landlock does; imports fail as in the jail."""
     finder = ReadableFinder(contents)
     sys.meta_path[:] = [finder if found is PathFinder else found for found in sys.meta_path]

@@ -1,7 +1,7 @@
 """The root file system of the fork server and its children: what candidates need to compute, nothing else.
 
-Built once, as mounts of its own namespace, so that it is gone with the last process in it. Files are bound, not
-copied, and a child finds them readable even where the interpreter lies below a private home directory.
+It is built once, as mounts of its own namespace, so that it is gone with the last process in it. Files are bound, not
+copied, and a child can read them even where the interpreter lies below a private home directory.
 """
 
 import os
@@ -48,9 +48,9 @@ def enter(contents: Contents, gpu_files: tuple[str, ...] = ()) -> None:
 
 
 def mount_scratch(contents: Contents, *, size: int, mode: int) -> None:
-    """The only place to write: a tmpfs without programs and devices, gone with its namespace.
+    """Mount the only place to write: a tmpfs without programs and devices, gone with its namespace.
 
-    Where the project or its libraries lie below the machine's /tmp, they shine through, read-only as they are.
+    Where the project or its libraries lie below the machine's /tmp, they are bound into it, still read-only.
     """
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("scratch", _STAGE, "tmpfs", flags, f"size={size},nr_inodes=1k,mode={mode:o}")
@@ -60,9 +60,10 @@ def mount_scratch(contents: Contents, *, size: int, mode: int) -> None:
 
 
 def readable(contents: Contents) -> Mapping[str, int]:
-    """What a child reads, path to rights: at level `process`, where there is no jail, Landlock allows exactly this.
+    """Return the paths that a child may read, with the rights to each.
 
-    It cannot hide what lies in a folder that it allows to be searched: of what is hidden the names can be listed.
+    At level `process`, where there is no jail, Landlock allows exactly this. It cannot hide what lies in a folder that
+    may be searched: names of hidden files can be listed.
     """
     whole = (*contents.spread(), *_COPIES, "/dev/urandom")
     return dict.fromkeys((*contents.searched, *contents.partly()), landlock.NAMES) | dict.fromkeys(whole, landlock.READ)
@@ -82,7 +83,7 @@ def _bind(source: str, target: str) -> None:
 
 
 def _links(root: str, contents: Contents) -> None:
-    """Symbolic links that the machine has on the way to what is shown (/lib -> usr/lib)."""
+    """Make the symbolic links that the machine has on the way to what is shown (/lib -> usr/lib)."""
     for path, target in contents.links.items():
         if not contents.holds(PurePath(path).parent):  # else it came with its folder
             _parent(root + path)

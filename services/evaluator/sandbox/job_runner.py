@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from archloop.errors import Unavailable
 from services.evaluator.devices import Device
 from services.evaluator.sandbox.cgroup import Group
-from services.evaluator.sandbox.launch import Zygote
+from services.evaluator.sandbox.fork_server import ForkServer
 from services.evaluator.sandbox.limits import Bounds
 from services.evaluator.sandbox.port import STDOUT_TAIL, Arrival, Job, JobResult, KilledBy
 from services.evaluator.sandbox.shared import sealed
-from services.evaluator.sandbox.wire import PATIENCE, Descriptors, Layout, JobOrder
+from services.evaluator.sandbox.wire import PATIENCE, Descriptors, JobOrder, Layout
 
 _GRACE_S = 120.0  # a machine under load takes its time even to end a process
 _CHUNK = 64 * 1024
@@ -65,8 +65,8 @@ class Slot(NamedTuple):
 class JobRunner:
     """Runs one job to its end on a thread; `cancel` may be called from another."""
 
-    def __init__(self, zygote: Zygote, job: Job, slot: Slot) -> None:
-        self._zygote, self._job = zygote, job
+    def __init__(self, fork_server: ForkServer, job: Job, slot: Slot) -> None:
+        self._fork_server, self._job = fork_server, job
         self._device, self._group = slot
         self._result = _Pipe(job.result_bytes)
         self._output = _Pipe(job.limits.output_bytes, tail=STDOUT_TAIL)
@@ -108,7 +108,7 @@ class JobRunner:
             groups = self._join()
             ours.extend(groups)
             control, report, result, output, source = ours[:5]
-            self._zygote.order(order, Descriptors(control, report, result, output, source, arrays, groups))
+            self._fork_server.order(order, Descriptors(control, report, result, output, source, arrays, groups))
         finally:
             for fd in ours:
                 os.close(fd)
@@ -128,7 +128,7 @@ class JobRunner:
         deadline = time.monotonic() + PATIENCE * self._job.limits.wall_seconds + _GRACE_S
         while pipes:
             if time.monotonic() > deadline:
-                self._zygote.kill()
+                self._fork_server.kill()
                 raise Unavailable("the sandbox's fork server does not answer")
             for fd, _ in poll.poll(1000):
                 if not pipes[fd].read():

@@ -1,4 +1,4 @@
-"""The system calls that Python has no name for, each as a function that raises OSError."""
+"""System calls that Python has no name for, each as a function that raises OSError."""
 
 import ctypes
 import os
@@ -35,17 +35,17 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def unshare(flags: int) -> None:
-    """Leave the shared namespaces of these kinds."""
+    """Leave the shared namespaces of these kinds (unshare(2))."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
-    """Join a namespace."""
+    """Join the namespace behind a descriptor (setns(2))."""
     _check(_libc.setns(fd, kind), "setns")
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """Attach a file system or a bind."""
+    """Attach a file system or a bind (mount(2))."""
     args = [None if text is None else text.encode() for text in (source, target, kind)]
     data = None if options is None else options.encode()
     _check(_libc.mount(*args, ctypes.c_ulong(flags), data), f"mount {target}")
@@ -60,7 +60,7 @@ def pivot_into(root: str) -> None:
 
 
 def seal_readonly(path: str) -> None:
-    """Read-only and without setuid, for `path` and every mount below it (mount_setattr(2), Linux 5.12)."""
+    """Make `path` and every mount below it read-only and without setuid (mount_setattr(2), Linux 5.12)."""
     attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
     args = (_AT_FDCWD, path.encode(), ctypes.c_uint(_AT_RECURSIVE), attributes, ctypes.c_size_t(len(attributes)))
     syscall(_SYS_MOUNT_SETATTR, *args)
@@ -83,12 +83,12 @@ def keep_capabilities(*kept: int) -> None:
 
 
 def no_new_privileges() -> None:
-    """prctl(PR_SET_NO_NEW_PRIVS)."""
+    """Forbid this process to gain privileges by execve(2): prctl(PR_SET_NO_NEW_PRIVS)."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
 def set_dumpable(*, yes: bool) -> None:
-    """Whether processes of the same user may trace this one and open its /proc files (prctl(2))."""
+    """Set whether processes of the same user may trace this one and open its /proc files (prctl(2))."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, int(yes), 0, 0, 0), "dumpable")
 
 
@@ -112,21 +112,21 @@ def collapse(address: int, length: int) -> None:
 def settle_sorting() -> None:
     """Have qsort(3) choose its algorithm now, for good.
 
-    Until glibc 2.36 it asks sysinfo(2) for the machine's memory, and takes what a refusal leaves for the answer.
+    Until glibc 2.36 it asks sysinfo(2) for the machine's memory, and works with a wrong size where that is refused.
     """
     rows = ctypes.create_string_buffer(4096)
     _libc.qsort(rows, ctypes.c_size_t(512), ctypes.c_size_t(8), _libc.strcmp)
 
 
 def syscall(number: int, *args: object) -> int:
-    """A system call by number."""
+    """Make a system call by its number."""
     result = int(_libc.syscall(ctypes.c_long(number), *args))
     _check(result, f"system call {number}")
     return result
 
 
 def require_linux() -> None:
-    """Raises SandboxUnavailable elsewhere."""
+    """Raise SandboxUnavailable on other systems than Linux."""
     if platform.system() != "Linux":
         raise SandboxUnavailable(f"the sandbox needs Linux, this is {platform.system()}")
 

@@ -1,4 +1,4 @@
-"""Landlock: what of the file system the child may touch (landlock(7)); three system calls, no package."""
+"""Landlock: files that the child may reach (landlock(7)); three system calls, no package."""
 
 import ctypes
 import errno
@@ -24,7 +24,7 @@ _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14 | 1 << 15
 
 
 def abi() -> int:
-    """The kernel's Landlock version, 0 where there is none."""
+    """Return the kernel's Landlock version; 0 where there is none."""
     try:
         return kernel.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION_FLAG))
     except OSError as error:
@@ -34,7 +34,7 @@ def abi() -> int:
 
 
 def change(version: int) -> int:
-    """The right to change everything below a directory, but to make devices, sockets and pipes."""
+    """Return the rights to change everything below a directory, except to make devices, sockets and pipes."""
     return _files(version) & ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK | _MAKE_SOCK | _MAKE_FIFO)
 
 

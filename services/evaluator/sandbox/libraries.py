@@ -1,4 +1,4 @@
-"""Shared libraries that programs need, as this machine's dynamic loader finds them (ld.so(8), ldconfig(8))."""
+"""Shared libraries that programs link, as this machine's dynamic loader finds them (ld.so(8), ldconfig(8))."""
 
 import ctypes
 import os
@@ -18,9 +18,10 @@ _MKL = re.compile(r"libmkl_\w+\.so")  # opens one of its neighbours by name, aft
 
 
 def linked(folder: str, programs: Iterable[str]) -> set[str]:
-    """What this interpreter and `programs`, paths below `folder`, link, and what that links, all the way down.
+    """Return all libraries that this interpreter and `programs` link, directly or through other libraries.
 
-    As if all were loaded into one process: of two libraries of one name the first serves all.
+    `programs` are paths below `folder`. The answer is as if all were loaded into one process: of two libraries of one
+    name the first serves all.
     """
     # Relative to the folder, because the loader takes colons and blanks in the list for its ends.
     preload = ":".join(f"./{os.path.relpath(program, folder)}" for program in programs)
@@ -31,7 +32,7 @@ def linked(folder: str, programs: Iterable[str]) -> set[str]:
 
 
 def of_driver() -> set[str]:
-    """NVIDIA's driver: CUDA opens its parts by name."""
+    """Return the libraries of NVIDIA's driver, whose parts CUDA opens by name."""
     for command in _LDCONFIG:
         with suppress(OSError):
             listing = subprocess.run([command, "-p"], capture_output=True, text=True, check=False).stdout
@@ -41,12 +42,12 @@ def of_driver() -> set[str]:
 
 
 def is_program(name: str) -> bool:
-    """Whether a file of this name is loaded, not read."""
+    """Return whether a file of this name holds machine code to load."""
     return name.endswith(".so") or ".so." in name
 
 
 def _loader() -> str:
-    """The dynamic loader of this process."""
+    """Return the path of this process's dynamic loader."""
     libc = ctypes.CDLL(None)
     libc.getauxval.restype = ctypes.c_ulong
     base = libc.getauxval(ctypes.c_ulong(_AT_BASE))

@@ -29,7 +29,7 @@ _BACKSTOP = 1.25
 
 @dataclass(frozen=True)
 class Bounds:
-    """A protocol's `Limits` as plain values: the fork server stays free of pydantic."""
+    """Values of a protocol's `Limits` without pydantic, of which the fork server stays free."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -40,11 +40,13 @@ class Bounds:
 
 
 def confine(bounds: Bounds, *, address_space: int | None, file_bytes: int, processes: int) -> None:
-    """`address_space` is what the child maps already; the candidate gets `bounds.memory_bytes` on top of it.
+    """Set the limits of this process.
 
-    None leaves it unbounded, for CUDA reserves terabytes of it; the cgroup then is the only bound on memory.
-    The CPU limit here is the backstop; the fork server kills at the exact one. The kernel counts ticks for it, which
-    were seen to run 3 % ahead of the exact clock, and nobody could tell its SIGKILL from another.
+    `address_space` is what the child maps already, in bytes; the candidate gets `bounds.memory_bytes` on top of it.
+    None leaves it unbounded, because CUDA reserves terabytes of it; the cgroup then is the only bound on memory.
+
+    The CPU limit here is a backstop; the fork server kills at the exact limit. The kernel counts ticks for this one,
+    which were seen to run 3 % ahead of the exact clock, and its SIGKILL cannot be told from another.
     """
     limits = {
         RLIMIT_AS: RLIM_INFINITY if address_space is None else address_space + bounds.memory_bytes,
@@ -71,7 +73,7 @@ def _lower(limit: int, given: int) -> int:
 
 
 def address_space(proc: int) -> int:
-    """Bytes that this process maps; `proc` is a descriptor of /proc."""
+    """Return the number of bytes that this process maps; `proc` is a descriptor of /proc."""
     fd = os.open("self/statm", os.O_RDONLY, dir_fd=proc)
     try:
         return int(os.read(fd, 4096).split()[0]) * os.sysconf("SC_PAGE_SIZE")

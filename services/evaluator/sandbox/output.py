@@ -5,13 +5,13 @@ import sys
 
 
 class _Bounded(io.TextIOBase):
-    """Writes up to a budget that it shares, then forgets. Past the budget nothing fails: printing is no crime."""
+    """Text stream that writes up to a shared budget and then forgets; printing past it is no error."""
 
     def __init__(self, fd: int, budget: list[int]) -> None:
         self._raw, self._budget = io.FileIO(fd, "w", closefd=False), budget
 
     def write(self, text: str, /) -> int:
-        """As any text stream."""
+        """Write as much of the text as the budget allows; return its whole length."""
         content = text.encode("utf-8", "replace")[: self._budget[0]]
         if content:
             self._budget[0] -= len(content)
@@ -19,7 +19,7 @@ class _Bounded(io.TextIOBase):
         return len(text)
 
     def fileno(self) -> int:
-        """The descriptor itself; what goes there directly counts in full."""
+        """Return the descriptor itself; what is written there directly counts in full."""
         return self._raw.fileno()
 
 

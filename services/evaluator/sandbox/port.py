@@ -1,4 +1,4 @@
-"""The sandbox port: one verb, and what comes back."""
+"""The sandbox port: a job to run, and what comes back."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ STDOUT_TAIL = 4096
 
 @dataclass(frozen=True)
 class Job:
-    """One candidate: its source, what to do with it, the arrays that it may see, and its bounds.
+    """One candidate to run: its source, the task, the arrays that it may see, and its limits.
 
-    `arrays` are train images, train labels and held-out images, in that order. `result_bytes` bounds
-    what may come back on the result pipe.
+    `arrays` are train images, train labels and held-out images, in that order. `result_bytes` is the most that may come
+    back on the result pipe.
     """
 
     source: bytes
@@ -31,7 +31,7 @@ class Job:
 
 
 class Arrival(NamedTuple):
-    """By this many seconds after the order, by the service's clock, so many bytes of frames had come."""
+    """How many bytes of frames had come so many seconds after the order, by the service's clock."""
 
     position: int
     seconds: float
@@ -39,11 +39,11 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True)
 class JobResult:
-    """What the kernel and the parent measured, and what the child sent: `frames` and `stdout`, its word only.
+    """Outcome of a job: what the kernel and the service measured, and `frames` and `stdout` from the child.
 
-    Exactly one of `exit` and `signal` is set. `killed_by` names the limit for which it was killed.
-    `peak_memory` is the resident memory in bytes beyond what the fork server shares with its children.
-    `arrivals` tell when which part of `frames` came.
+    What the child sent is not to be trusted. Exactly one of `exit` and `signal` is set. `killed_by` names the limit for
+    which it was killed. `peak_memory` is the resident memory in bytes beyond what the fork server shares with its
+    children. `wall` and `cpu` are seconds. `arrivals` tell when which part of `frames` came.
     """
 
     exit: int | None
@@ -58,20 +58,20 @@ class JobResult:
     arrivals: tuple[Arrival, ...] = ()
 
     def seconds_until(self, position: int) -> float | None:
-        """When `frames` up to this position had arrived, from the order on; None if they never did."""
+        """Return when `frames` up to this position had come, in seconds from the order; None if never."""
         found = bisect_left(self.arrivals, position, key=lambda arrival: arrival.position)
         return self.arrivals[found].seconds if found < len(self.arrivals) else None
 
 
 class Sandbox(Protocol):
-    """Runs jobs confined; `level` says how strongly."""
+    """Runs jobs in confinement; `level` says how strong it is."""
 
     level: SandboxLevel
 
     async def run(self, job: Job) -> JobResult:
-        """Run to the end or to the first limit that is reached.
+        """Run a job to its end or to the first limit that is reached.
 
-        Whatever the candidate does is a JobResult. At most `job.result_bytes` frames and the last 4 KiB
-        of stdout are kept; beyond `job.limits.output_bytes` of raw output the job is killed.
-        Raises Unavailable when the sandbox itself failed, which says nothing about the candidate.
+        Whatever the candidate does is a JobResult. At most `job.result_bytes` of frames and the last 4 KiB of stdout
+        are kept; beyond `job.limits.output_bytes` of raw output the job is killed. Raises Unavailable when the sandbox
+        itself failed, which says nothing about the candidate.
         """

@@ -1,7 +1,7 @@
-"""A filter that lets through the system calls of calls.py, and no others (seccomp(2), through libseccomp).
+"""A filter that allows the system calls of calls.py, and no others (seccomp(2), through libseccomp).
 
-What is not on the list fails with EPERM, which libraries that merely probe survive; what only an attack calls kills
-the process with SIGSYS, which no `except` hides.
+A call that is not listed fails with EPERM, which libraries that merely probe survive. A call that only an attack makes
+kills the process with SIGSYS, which no `except` hides.
 """
 
 import errno
@@ -26,16 +26,16 @@ except RuntimeError as error:  # the C library that the package binds is not the
 def confine(*, may_write: bool, on_gpu: bool = False) -> None:
     """Load the filter for this process and its threads, for good.
 
-    `may_write`: whether it has files to change. `on_gpu`: whether it talks to a GPU's driver.
+    `may_write` says whether it has files to change, `on_gpu` whether it talks to a GPU's driver.
     """
     kernel.filter_system_calls(program(may_write=may_write, on_gpu=on_gpu, pid=os.getpid()))
 
 
 @cache
 def program(*, may_write: bool, on_gpu: bool, pid: int) -> bytes:
-    """The filter for the process of that number, as the kernel takes it (BPF).
+    """Return the filter for the process of that number, as the kernel takes it (BPF).
 
-    Writing it takes milliseconds, so the fork server has it ready for children who are all number 1, each in a
+    Building it takes milliseconds, so the fork server has it ready for children who are all number 1, each in a
     namespace of its own.
     """
     rules = libseccomp.SyscallFilter(defaction=libseccomp.ERRNO(errno.EPERM))
@@ -54,12 +54,12 @@ def program(*, may_write: bool, on_gpu: bool, pid: int) -> bytes:
 
 
 def whole(*, may_write: bool = True, on_gpu: bool = False) -> str:
-    """Names of the calls that are allowed with any arguments."""
+    """Return the names of calls that are allowed with any arguments, separated by blanks."""
     return " ".join((calls.WHOLE, calls.CHANGES_FILES if may_write else "", gpu.WHOLE if on_gpu else ""))
 
 
 def some(*, may_write: bool = True, on_gpu: bool = False) -> dict[str, Ways]:
-    """Those that are allowed with some arguments, and with which."""
+    """Return the calls that are allowed with some arguments only, and with which."""
     ways = calls.SOME | (calls.OPEN_WRITING if may_write else calls.OPEN_READING)
     if not on_gpu:
         return ways
@@ -67,12 +67,12 @@ def some(*, may_write: bool = True, on_gpu: bool = False) -> dict[str, Ways]:
 
 
 def size() -> int:
-    """How many system calls are allowed in some form."""
+    """Return how many system calls are allowed in some form."""
     return len(whole().split()) + len(some())
 
 
 def _comparisons(ways: Ways, pid: int) -> Iterator[tuple["libseccomp.Arg", ...]]:
-    """Each set of comparisons that lets a call through when all of it holds."""
+    """Yield each set of comparisons that lets a call through when all of them hold."""
     for way in ways:
         yield from product(*(_alternatives(condition, pid) for condition in way))
 
@@ -91,14 +91,20 @@ def _alternatives(condition: Condition, pid: int) -> list["libseccomp.Arg"]:
 
 
 def _add(rules: "libseccomp.SyscallFilter", action: int, names: str, *comparisons: "libseccomp.Arg") -> None:
-    """A name that this library does not know is of another architecture or kernel: EPERM is then the safe answer."""
+    """Add a rule for each of these calls, and skip names that this library does not know.
+
+    Those belong to another architecture or kernel, where EPERM is the safe answer.
+    """
     for name in names.split():
         with suppress(OSError):
             rules.add_rule(action, name, *comparisons)
 
 
 def _exported(rules: "libseccomp.SyscallFilter") -> bytes:
-    """Through a pipe, which no limit on file sizes forbids; a program has 4,096 instructions at most, so it fits."""
+    """Return the filter as bytes, through a pipe, because a limit on file sizes does not apply there.
+
+    A program has 4,096 instructions at most, which fits into the pipe.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     with os.fdopen(reader, "rb") as source:
         with os.fdopen(writer, "wb") as sink:

@@ -14,7 +14,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 @dataclass(frozen=True)
 class SharedArray:
-    """A read-only array behind a descriptor. Nobody can change it any more, not even the parent."""
+    """Read-only array behind a descriptor; nobody can change it any more, not even the parent."""
 
     fd: int
     dtype: str
@@ -27,14 +27,14 @@ class SharedArray:
         return cls(sealed(np.ascontiguousarray(array).data.cast("B"), "array"), array.dtype.str, array.shape)
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the descriptor; calling it again does nothing."""
         if not self._closed.is_set():
             self._closed.set()
             os.close(self.fd)
 
 
 def sealed(content: bytes | memoryview, name: str) -> int:
-    """The descriptor of a memory file that holds `content` for good (memfd_create(2))."""
+    """Return the descriptor of a memory file that holds `content` for good (memfd_create(2))."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         view = memoryview(content)

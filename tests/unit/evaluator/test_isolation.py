@@ -10,7 +10,7 @@ from archloop.contracts.values import SandboxLevel
 from archloop.errors import Misconfigured, SandboxUnavailable
 from services.evaluator import isolation
 from services.evaluator.isolation import NotIsolated, nobody_answers
-from services.evaluator.sandbox.container_checks import shortcomings
+from services.evaluator.sandbox.container_checks import missing_protections
 from services.evaluator.settings import EvaluatorSettings
 from tests.escape.arena import skip_or_fail
 
@@ -84,7 +84,7 @@ def test_what_is_no_place_is_told(places):
 
 
 async def test_a_level_that_is_not_to_be_had_is_a_failure():
-    missing = shortcomings()
+    missing = missing_protections()
     if not missing:
         pytest.skip("this is a hardened container")
     with pytest.raises(SandboxUnavailable, match=missing[0]):

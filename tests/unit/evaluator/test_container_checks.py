@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.evaluator.sandbox.container_checks import shortcomings
+from services.evaluator.sandbox.container_checks import missing_protections
 
 STATUS = "Name:\tpython\nUid:\t1000\t1000\t1000\t1000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"
 MOUNTS = """\
@@ -25,7 +25,7 @@ def container(tmp_path):
 
 
 def look(container) -> list[str]:
-    return shortcomings(container / "proc", container / "run")
+    return missing_protections(container / "proc", container / "run")
 
 
 def test_nothing_is_missing_in_one(container):

@@ -1,4 +1,4 @@
-"""The fork server's first steps: confine itself, load torch inside the jail, say that it is ready, serve."""
+"""The fork server's first steps: confine itself, load torch inside the jail, report that it is ready, serve."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ from services.evaluator.sandbox.wire import encode
 
 
 def main(channel_fd: int, *, namespaces: bool, gpu: bool) -> NoReturn:
-    """Never returns; ends when the service does."""
+    """Run the fork server; ends when the service does, and never returns."""
     die_with_parent()
     channel = socket.socket(fileno=channel_fd)
     try:

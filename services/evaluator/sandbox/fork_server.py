@@ -20,7 +20,7 @@ _BOOT = """
 import json, sys
 path, arguments = json.loads(sys.argv.pop())
 sys.path[:] = path
-from services.evaluator.sandbox.zygote import main
+from services.evaluator.sandbox.server_main import main
 main(**arguments)
 """
 
@@ -44,7 +44,7 @@ _OBSTACLES = (
 )
 
 
-class Zygote:
+class ForkServer:
     """Running fork server, seen from the service."""
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
@@ -94,7 +94,7 @@ class Zygote:
         self._process.wait()
 
 
-def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> Zygote:
+def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> ForkServer:
     """Start a fork server, which is to be greeted before its first order. Raises SandboxUnavailable.
 
     Call it from a thread that lives as long as the service: the kernel kills the server when that thread ends.
@@ -110,7 +110,7 @@ def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> Zygote:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-    return Zygote(process, ours)
+    return ForkServer(process, ours)
 
 
 def require() -> None:
