@@ -14,6 +14,7 @@ from archloop.contracts.spec import RunSpec
 from archloop_cli import data, doctor, environment, lemur, model, parked, terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name
+from archloop_lab import files
 from archloop_lab.run_directory import RunDirectory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
@@ -215,7 +216,7 @@ def version() -> None:
 
 def _conclude(directory: Path, as_json: bool) -> None:
     if as_json:
-        terminal.put_json(RunDirectory(directory).summary())
+        terminal.put_json(files.read_json(RunDirectory(directory).summary_file))
     terminal.say(f"report: {directory / 'report.html'}")
 
 

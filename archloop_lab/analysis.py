@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from archloop.blobs.port import Blobs
 from archloop_lab import training_history
+from archloop_lab.summary import CycleAnalysis
 from services.novelty.normalise import tokens
 from services.novelty.program import UnreadableSource
 from services.novelty.reach import read
@@ -25,15 +26,10 @@ Similarities = NDArray[np.float64]
 
 
 class Analysis(NamedTuple):
-    """Numbers of each cycle, named as in `summary.json`; the similarity of each candidate to its nearest example."""
+    """The numbers of each cycle; the similarity of each candidate to its nearest example, by its id."""
 
-    cycles: Mapping[int, Mapping[str, float | None]]
+    cycles: Mapping[int, CycleAnalysis]
     nearest: Mapping[str, float]
-
-    def within(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """A summary in its JSON form, with these numbers in its cycles."""
-        cycles = [{**cycle, **self.cycles.get(cycle["cycle"], {})} for cycle in summary["cycles"]]
-        return {**summary, "cycles": cycles}
 
 
 class Written(NamedTuple):
@@ -71,7 +67,7 @@ def analysed(
     examples, itself left out, for the nearest of many examples is nearer by chance alone.
     """
     known = _Shingled()
-    cycles: dict[int, dict[str, float | None]] = {}
+    cycles: dict[int, CycleAnalysis] = {}
     nearest: dict[str, float] = {}
     untuned = known.all(w.source for w in written if w.adapter is None)
     for number in numbers:
@@ -79,12 +75,15 @@ def analysed(
         examples = known.all(tuned_on.get(number, ()))
         found = nearest_of(known.all(w.source for w in own), examples)
         nearest |= dict(zip((w.candidate_id for w in own), found, strict=False))
-        cycles[number] = {
-            "diversity_valid": diversity(known.all(w.source for w in own)),
-            "diversity_admitted": diversity(known.all(w.source for w in own if w.admitted)),
-            **_memorization(found, threshold),
-            "memorization_untuned_median": _percentile(nearest_of(untuned, examples, copies=False), 50),
-        }
+        cycles[number] = CycleAnalysis(
+            diversity_valid=diversity(known.all(w.source for w in own)),
+            diversity_admitted=diversity(known.all(w.source for w in own if w.admitted)),
+            memorization_low_quartile=_percentile(found, 25),
+            memorization_median=_percentile(found, 50),
+            memorization_high_quartile=_percentile(found, 75),
+            memorization_share_ge_threshold=float(np.mean(np.asarray(found) >= threshold)) if found else None,
+            memorization_untuned_median=_percentile(nearest_of(untuned, examples, copies=False), 50),
+        )
     return Analysis(cycles, nearest)
 
 
@@ -118,15 +117,6 @@ def _incidence(sets: Sequence[Shingles], vocabulary: Shingles) -> Any:
     columns = np.searchsorted(vocabulary, np.concatenate(sets))
     starts = np.cumsum([0, *map(len, sets)])
     return csr_array((np.ones(len(columns), np.int32), columns, starts), shape=(len(sets), len(vocabulary)))
-
-
-def _memorization(nearest: Sequence[float], threshold: float) -> dict[str, float | None]:
-    return {
-        "memorization_low_quartile": _percentile(nearest, 25),
-        "memorization_median": _percentile(nearest, 50),
-        "memorization_high_quartile": _percentile(nearest, 75),
-        "memorization_share_ge_threshold": float(np.mean(np.asarray(nearest) >= threshold)) if nearest else None,
-    }
 
 
 def _percentile(values: Sequence[float], percent: float) -> float | None:

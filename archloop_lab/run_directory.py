@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.errors import IntegrityError, NotFound
 from archloop_lab import files, manifests
 from archloop_lab.manifests import Manifest
 from archloop_lab.report.view import Control
+from archloop_lab.summary import AnalysedSummary
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.stores.port import Store
 from services.registry.stores.sqlite import SqliteStore
@@ -57,7 +58,7 @@ class RunDirectory:
     @property
     def ended(self) -> bool:
         """Whether the run came to its end, and said so. Raises IntegrityError."""
-        return self.summary_file.exists() and self.summary().get("status") != "running"
+        return self.summary_file.exists() and self.summary().status != "running"
 
     def manifest(self) -> Manifest:
         """Read the manifest. Raises NotFound, and IntegrityError that names it where it is not whole."""
@@ -65,10 +66,9 @@ class RunDirectory:
             raise NotFound("run directory (one with a manifest.json)", str(self.path))
         return manifests.read(self.manifest_file)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> AnalysedSummary:
         """Read the summary. Raises NotFound, IntegrityError."""
-        summary: dict[str, Any] = files.read_json(self.summary_file)
-        return summary
+        return files.read_model(self.summary_file, AnalysedSummary)
 
     def store(self) -> SqliteStore:
         """Open the registry's database; whoever does closes it. Raises IntegrityError, Unavailable."""
@@ -111,10 +111,7 @@ class RunDirectory:
         Its candidates are left out where they are not at hand. Raises NotFound, IntegrityError.
         """
         summary = self.summary()
-        if not isinstance(summary.get("run_id"), str) or not isinstance(summary.get("cycles"), list):
-            raise IntegrityError(f"{self.summary_file} is no summary of a run")
         if self.registry_file.is_file():
-            found = await self.candidates(summary["run_id"])
-            return Control(summary, [candidate.model_dump(mode="json") for candidate in found])
+            return Control(summary, await self.candidates(summary.run_id))
         listed = self.path / "candidates.json"
-        return Control(summary, files.read_json(listed, list) if listed.is_file() else [])
+        return Control(summary, files.read_model(listed, list[Candidate]) if listed.is_file() else [])

@@ -1,14 +1,17 @@
 """Writes what a run leaves for people: summary.json, and the report with its tables."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
+from pydantic import ValidationError
+
+from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
 from archloop_lab import analysis, files
 from archloop_lab.report import page, view
+from archloop_lab.report.view import Training
 from archloop_lab.run_directory import Records, RunDirectory
+from archloop_lab.summary import AnalysedSummary
 from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import Summary, summarise
@@ -23,13 +26,13 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         run_id, _, content = await directory.agreed(records.store)
         summary = await summarise(records.store, run_id)
         found = (await records.store.candidates(CandidateQuery(run_id=run_id))).items
-        candidates = [candidate.model_dump(mode="json") for candidate in found if candidate.submission is None]
+        candidates = [candidate for candidate in found if candidate.submission is None]
         codes = await _codes(records, view.showcase(candidates))
         trainings = await _trainings(records, run_id)
         analysed = await analysis.of_run(records.store, records.blobs, run_id)
     beside = await control.control() if control else None
-    told = analysed.within(summary.model_dump(mode="json"))
-    files.write_json(directory.summary_file, told)
+    told = AnalysedSummary.of(summary, analysed.cycles)
+    files.write_json(directory.summary_file, told.model_dump(mode="json"))
     page.write(
         told,
         candidates,
@@ -48,11 +51,11 @@ async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, st
     return {name: await text_of(source.code, records.blobs) for name, source in sources.items() if source is not None}
 
 
-async def _trainings(records: Records, run_id: str) -> dict[int, dict[str, Any]]:
-    """What the manifests of the run's adapters say, and how long each took; a damaged one says nothing."""
+async def _trainings(records: Records, run_id: str) -> dict[int, Training]:
+    """Read from the adapters' manifests how each came about; a damaged one says nothing."""
     found = {}
     for adapter in await records.store.adapters(run_id):
-        with suppress(NotFound, IntegrityError):
-            manifest = json.loads(await records.blobs.get(adapter.adapter.manifest))
-            found[adapter.cycle] = {**manifest, "seconds": adapter.seconds}
+        with suppress(NotFound, IntegrityError, ValidationError):
+            told = AdapterManifest.model_validate_json(await records.blobs.get(adapter.adapter.manifest))
+            found[adapter.cycle] = Training(told.steps, told.loss_curve, told.token_curve, adapter.seconds)
     return found

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop_lab.report.view import UNKNOWN, Json, cycles_of, number, percent, values
+from archloop_lab.report.view import UNKNOWN, accuracies, number, percent
 from archloop_lab.resampling import Statistic, difference
+from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.records import Candidate
 from services.registry.statistics.intervals import Interval, newcombe
 
 SHARES = {
@@ -19,7 +21,7 @@ ACCURACIES: dict[str, Statistic] = {"mean_accuracy": "mean", "median_accuracy": 
 class Group(NamedTuple):
     """The numbers of a cycle, and the accuracies of its valid candidates."""
 
-    numbers: Json
+    numbers: AnalysedCycle
     accuracies: Sequence[float]
 
 
@@ -57,10 +59,9 @@ class Contrast(NamedTuple):
         return f"{_signed(scale * self.difference, digits)}{unit} (95 % interval {low} to {high})"
 
 
-def groups(summary: Json, candidates: Sequence[Json]) -> dict[int, Group]:
-    """Every closed cycle of a run, by number; without accuracies where its candidates are not at hand."""
-    closed = {int(cycle["cycle"]): cycle for cycle in cycles_of(summary) if cycle.get("closed", True)}
-    return {n: Group(cycle, values(candidates, n, "evaluation", "accuracy")) for n, cycle in closed.items()}
+def groups(summary: AnalysedSummary, candidates: Sequence[Candidate]) -> dict[int, Group]:
+    """List the closed cycles of a run by number; without accuracies where its candidates are not at hand."""
+    return {cycle.cycle: Group(cycle, accuracies(candidates, cycle.cycle)) for cycle in summary.closed}
 
 
 def contrast(key: str, these: Group, those: Group) -> Contrast:
@@ -70,12 +71,12 @@ def contrast(key: str, these: Group, those: Group) -> Contrast:
         interval = newcombe(*counts[0], *counts[1])
     else:
         interval = difference(these.accuracies, those.accuracies, ACCURACIES[key])
-    return Contrast(key, these.numbers.get(key), those.numbers.get(key), interval)
+    return Contrast(key, these.numbers.measure(key), those.numbers.measure(key), interval)
 
 
-def _counts(key: str, numbers: Json) -> tuple[int, int]:
+def _counts(key: str, numbers: AnalysedCycle) -> tuple[int, int]:
     """How many of how many; of nothing where the share is unknown."""
-    share, whole = numbers.get(key), int(numbers.get(SHARES[key]) or 0)
+    share, whole = numbers.measure(key), int(numbers.measure(SHARES[key]) or 0)
     return (0, 0) if share is None else (round(share * whole), whole)
 
 

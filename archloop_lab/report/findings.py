@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, contrast, groups
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import UNKNOWN, Json, count, duration, number, percent, selection_threshold
+from archloop_lab.report.view import UNKNOWN, count, duration, number, percent
+from services.registry.records import Candidate
 
 _MEASURES = ("valid_rate", "mean_accuracy", "share_ge_threshold_generated")
 _COMPARED = (*SHARES, *ACCURACIES)
@@ -48,7 +49,7 @@ def progress(run: Run) -> list[str]:
     if len(found) < 2:
         return []
     first, last = min(found), max(found)
-    threshold = selection_threshold(run.summary)
+    threshold = run.summary.spec.selection.threshold
     changes = [contrast(key, found[last], found[first]) for key in _MEASURES]
     return [_sentence(label(c.key, threshold), c, first, last) for c in changes if c.difference is not None]
 
@@ -68,7 +69,7 @@ def against_control(run: Run) -> tuple[int, list[Line]]:
     these, those = groups(run.summary, run.candidates), groups(*run.control)
     if not (shared := these.keys() & those.keys()):
         return 0, []
-    last, threshold = max(shared), selection_threshold(run.summary)
+    last, threshold = max(shared), run.summary.spec.selection.threshold
     contrasts = [contrast(key, these[last], those[last]) for key in _COMPARED]
     return last, [_line(label(c.key, threshold), c) for c in contrasts]
 
@@ -81,22 +82,21 @@ def unlike(run: Run) -> list[str]:
     """In what the control differs from the run, tuning aside: fields of their specs."""
     if run.control is None:
         return []
-    here, there = run.summary.get("spec") or {}, run.control.summary.get("spec") or {}
-    found = [name for name in _SAME if name in here and name in there and here[name] != there[name]]
-    return found if there.get("frozen", True) else ["frozen", *found]
+    here, there = (summary.spec.model_dump() for summary in (run.summary, run.control.summary))
+    found = [name for name in _SAME if here[name] != there[name]]
+    return found if there["frozen"] else ["frozen", *found]
 
 
 def costs(run: Run) -> list[Cost]:
     """Tokens and seconds, and what came of them."""
-    totals: Json = run.summary.get("totals") or {}
-    admitted = totals.get("admitted") or 0
-    trained = sum(t.get("seconds") or 0 for t in run.trainings.values())
+    totals, admitted = run.summary.totals, run.summary.totals.admitted
+    trained = sum(training.seconds for training in run.trainings.values())
     spent = [
-        ("tokens read and written by the LLM", totals.get("tokens"), count),
-        ("cost by the token prices", totals.get("cost") or None, lambda value: number(value, 2)),
-        ("evaluator, seconds in which candidates ran", totals.get("evaluator_seconds"), duration),
+        ("tokens read and written by the LLM", totals.tokens, count),
+        ("cost by the token prices", totals.cost or None, lambda value: number(value, 2)),
+        ("evaluator, seconds in which candidates ran", totals.evaluator_seconds, duration),
         ("trainer, seconds of all trainings", trained or None, duration),
-        ("wall clock, from the request to the end", run.summary.get("seconds"), duration),
+        ("wall clock, from the request to the end", run.summary.seconds, duration),
     ]
     return [
         Cost(name, form(value), form(value / admitted) if admitted else UNKNOWN)
@@ -105,10 +105,10 @@ def costs(run: Run) -> list[Cost]:
     ]
 
 
-def stages(candidates: Sequence[Json]) -> dict[str, float]:
+def stages(candidates: Sequence[Candidate]) -> dict[str, float]:
     """Seconds of all evaluations by stage, in the order in which stages are first met."""
     found: dict[str, float] = {}
-    for candidate in candidates:
-        for stage, seconds in ((candidate.get("evaluation") or {}).get("stage_seconds") or {}).items():
+    for evaluation in (candidate.evaluation for candidate in candidates if candidate.evaluation):
+        for stage, seconds in evaluation.stage_seconds.items():
             found[stage] = found.get(stage, 0) + seconds
     return found

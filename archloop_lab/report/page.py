@@ -10,45 +10,46 @@ from markupsafe import Markup
 from archloop_lab.report import findings, html, paper, tables, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import Control, Json
+from archloop_lab.report.view import Control, Json, Training
+from archloop_lab.summary import AnalysedSummary
+from services.registry.records import Candidate
 
 _NOTHING: Json = MappingProxyType({})
 
 
 def write(
-    summary: Json,
-    candidates: Sequence[Json],
+    summary: AnalysedSummary,
+    candidates: Sequence[Candidate],
     out: Path,
     *,
     codes: Mapping[str, str] = _NOTHING,
     manifest: Json = _NOTHING,
     control: Control | None = None,
-    trainings: Mapping[int, Json] = MappingProxyType({}),
+    trainings: Mapping[int, Training] = MappingProxyType({}),
     memorized: Mapping[str, float] = _NOTHING,
 ) -> None:
     """Write one HTML file, whole or not at all, and cycles.csv, candidates.csv and architectures.csv beside it.
 
-    `summary`, `candidates` and `manifest` are in the JSON form of the registry and the run's directory, `codes` holds
-    the sources of `showcase(candidates)` by candidate id, `control` is a frozen run to show beside it,
-    `trainings` are the manifests of its adapters, with the `seconds` that each took, by cycle, and `memorized` is the
-    similarity of candidates to the nearest training example.
+    `manifest` is in the JSON form of the run's directory, `codes` holds the sources of `showcase(candidates)` by
+    candidate id, `control` is a frozen run to show beside it, `trainings` tells by cycle how its adapters came about,
+    and `memorized` is the similarity of candidates to the nearest training example.
     """
     run = Run(summary, candidates, control, trainings)
     page = html.template("report.html.j2").render(
-        run_id=summary.get("run_id", "run"),
+        run_id=summary.run_id,
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
-        unique=view.count(summary.get("unique_total")),
+        unique=view.count(summary.unique_total),
         plots={section: [p._replace(svg=Markup(p.svg)) for p in plots] for section, plots in all_plots(run).items()},  # noqa: S704
         **_answers(run),
-        cycles=view.cycles_of(summary),
+        cycles=summary.begun,
         best=view.best(summary, candidates, codes),
         lineage=view.lineage(summary, trainings),
         control=control,
-        frozen=bool((summary.get("spec") or {}).get("frozen")),
-        threshold=view.selection_threshold(summary),
-        scope=view.novelty_scope(summary),
-        similarity=view.novelty_threshold(summary),
+        frozen=summary.spec.frozen,
+        threshold=summary.spec.selection.threshold,
+        scope="of any run" if summary.spec.novelty.scope == "global" else "of this run",
+        similarity=summary.spec.novelty.threshold,
     )
     html.put(page, out)
     tables.write(summary, candidates, out.parent, memorized)
@@ -63,6 +64,6 @@ def _answers(run: Run) -> dict[str, Any]:
         "compared_cycle": last,
         "unlike": findings.unlike(run),
         "paper": paper.table(run),
-        "paper_differences": paper.differences(run.summary),
+        "paper_differences": paper.differences(run.summary.spec),
         "costs": findings.costs(run),
     }

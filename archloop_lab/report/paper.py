@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from archloop.contracts.spec import RunSpec
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import UNKNOWN, Json, count, cycles_of, percent, values
+from archloop_lab.report.view import UNKNOWN, accuracies, count, percent
+from archloop_lab.summary import AnalysedCycle
 from services.registry.statistics.intervals import Interval, wilson
 
 PROTOCOL = "paper-cifar10"
@@ -24,17 +26,16 @@ class Row(NamedTuple):
 
 def table(run: Run) -> list[Row]:
     """Over the closed cycles; nothing where there are none."""
-    cycles = [cycle for cycle in cycles_of(run.summary) if cycle.get("closed", True)]
-    if not cycles:
+    if not (cycles := run.summary.closed):
         return []
     first, last = cycles[0], cycles[-1]
-    peak = max(cycles, key=lambda cycle: cycle.get("valid_rate") or 0)
-    best = max((c["best_accuracy"] for c in cycles if c.get("best_accuracy") is not None), default=None)
+    peak = max(cycles, key=lambda cycle: cycle.valid_rate or 0)
+    best = max((cycle.best_accuracy for cycle in cycles if cycle.best_accuracy is not None), default=None)
     trained = "the same: failures are in neither denominator; the threshold is 40 % here, whatever the run selects by"
     repaired = "there after repair by the pipeline, training not required; here as written, trained, above 1.2 × chance"
     return [
         Row("valid rate, first cycle", "44.0 %", _bounded(first, "valid_rate"), repaired),
-        Row("valid rate, highest", "74.5 %", f"{_bounded(peak, 'valid_rate')}, cycle {peak['cycle']}", repaired),
+        Row("valid rate, highest", "74.5 %", f"{_bounded(peak, 'valid_rate')}, cycle {peak.cycle}", repaired),
         Row(
             "mean first-epoch accuracy, first → last cycle",
             "28.06 → 50.99 %",
@@ -45,39 +46,38 @@ def table(run: Run) -> list[Row]:
         Row(
             "unique architectures",
             f"455 in {CYCLES} cycles",
-            f"{count(run.summary.get('unique_total'))} in {len(cycles)} cycles",
+            f"{count(run.summary.unique_total)} in {len(cycles)} cycles",
             "there the sum of the selected, new by a hash of class and call names; here pairwise below the similarity",
         ),
         Row("best first-epoch accuracy", "63.98 %", percent(best), "there test split, here validation split"),
     ]
 
 
-def differences(summary: Json) -> list[str]:
+def differences(spec: RunSpec) -> list[str]:
     """What differs from the paper's setting beside the definitions; its candidates per cycle are not published."""
-    spec = summary.get("spec") or {}
     found = []
-    if spec.get("protocol") != PROTOCOL:
-        found.append(f"the data and the training of the networks (here {spec.get('protocol', UNKNOWN)})")
-    if spec.get("base_model") != LLM:
-        found.append(f"the LLM (here {spec.get('base_model', UNKNOWN)}, there {LLM.rpartition('/')[2]})")
-    if spec.get("cycles") != CYCLES:
-        found.append(f"the number of cycles (here {spec.get('cycles', UNKNOWN)}, there {CYCLES})")
+    if spec.protocol != PROTOCOL:
+        found.append(f"the data and the training of the networks (here {spec.protocol})")
+    if spec.base_model != LLM:
+        found.append(f"the LLM (here {spec.base_model}, there {LLM.rpartition('/')[2]})")
+    if spec.cycles != CYCLES:
+        found.append(f"the number of cycles (here {spec.cycles}, there {CYCLES})")
     return found
 
 
-def _bounded(cycle: Json, key: str) -> str:
-    low, high = cycle.get(f"{key}_low"), cycle.get(f"{key}_high")
-    return percent(cycle.get(key)) + _within(None if low is None or high is None else Interval(low, high))
+def _bounded(cycle: AnalysedCycle, key: str) -> str:
+    low, high = cycle.measure(f"{key}_low"), cycle.measure(f"{key}_high")
+    return percent(cycle.measure(key)) + _within(None if low is None or high is None else Interval(low, high))
 
 
-def _shares(run: Run, first: Json, last: Json) -> str:
+def _shares(run: Run, first: AnalysedCycle, last: AnalysedCycle) -> str:
     """At the paper's 40 %, whatever the run's own threshold is."""
-    return " → ".join(_share(values(run.candidates, int(c["cycle"]), "evaluation", "accuracy")) for c in (first, last))
+    return " → ".join(_share(accuracies(run.candidates, cycle.cycle)) for cycle in (first, last))
 
 
-def _share(accuracies: Sequence[float]) -> str:
-    good = sum(accuracy >= _GOOD for accuracy in accuracies)
-    return (percent(good / len(accuracies)) if accuracies else UNKNOWN) + _within(wilson(good, len(accuracies)))
+def _share(found: Sequence[float]) -> str:
+    good = sum(accuracy >= _GOOD for accuracy in found)
+    return (percent(good / len(found)) if found else UNKNOWN) + _within(wilson(good, len(found)))
 
 
 def _within(interval: Interval | None) -> str:

@@ -4,7 +4,7 @@ from matplotlib.ticker import EngFormatter, ScalarFormatter
 
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.findings import stages
-from archloop_lab.report.primitives import Run, series, stacked
+from archloop_lab.report.primitives import Run, known, stacked
 
 _LABELS = 8
 _STEPS = ("generate", "evaluate", "judge", "train")
@@ -12,17 +12,19 @@ _STEPS = ("generate", "evaluate", "judge", "train")
 
 def seconds(run: Run) -> str:
     """Wall time of each step; steps overlap."""
-    spans = [cycle.get("seconds") or {} for cycle in run.cycles]
-    if not any(span.get("total") for span in spans):
+    spans: list[dict[str, float | None]] = [cycle.seconds.model_dump() for cycle in run.cycles]
+    if not any(span["total"] for span in spans):
         return ""
     with drawing("seconds") as d:
         width = 0.8 / len(_STEPS)
         for place, step in enumerate(_STEPS):
-            heights = [span.get(step) or 0 for span in spans]
+            heights = [span[step] or 0 for span in spans]
             at = [n + (place - 1.5) * width for n in run.numbers]
             d.axes.bar(at, heights, width * 0.9, label=step, color=SERIES[place])
         left, right = ([n + side for n in run.numbers] for side in (-0.42, 0.42))
-        d.axes.hlines(series(spans, "total"), left, right, color=INK, linewidth=1.3, label="whole cycle")
+        d.axes.hlines(
+            known(span["total"] for span in spans), left, right, color=INK, linewidth=1.3, label="whole cycle"
+        )
         d.axes.set_ylabel("wall seconds")
         d.cycles(run.numbers)
         return d.svg()
@@ -30,7 +32,7 @@ def seconds(run: Run) -> str:
 
 def stage_seconds(run: Run) -> str:
     """What the evaluator spent on each stage of all candidates of a cycle."""
-    tallies = [stages([c for c in run.candidates if c.get("cycle") == number]) for number in run.numbers]
+    tallies = [stages([c for c in run.candidates if c.cycle == number]) for number in run.numbers]
     shown = list(dict.fromkeys(stage for tally in tallies for stage in tally))
     colours = {stage: SERIES[place % len(SERIES)] for place, stage in enumerate(shown)}
     return stacked("stages", run, tallies, shown, colours, "seconds, summed over candidates")
@@ -38,23 +40,22 @@ def stage_seconds(run: Run) -> str:
 
 def loss(run: Run) -> str:
     """Of each training, one after the other: over the tokens where they are known, over steps where not."""
-    curves = [(int(c["cycle"]), c.get("loss_curve") or ()) for c in run.cycles]
-    curves = [(number, curve) for number, curve in curves if len(curve) > 1]
+    curves = [(cycle.cycle, cycle.loss_curve) for cycle in run.cycles if len(cycle.loss_curve) > 1]
     if not curves:
         return ""
-    tokens = {number: (run.trainings.get(number) or {}).get("token_curve") or () for number, _ in curves}
-    known = all(len(tokens[number]) == len(curve) for number, curve in curves)
+    tokens = {n: run.trainings[n].token_curve if n in run.trainings else () for n, _ in curves}
+    by_tokens = all(len(tokens[number]) == len(curve) for number, curve in curves)
     with drawing("loss") as d:
         start = 0.0
         for place, (number, curve) in enumerate(curves):
-            along = [start + at for at in (tokens[number] if known else range(1, len(curve) + 1))]
+            along = [start + at for at in (tokens[number] if by_tokens else range(1, len(curve) + 1))]
             d.axes.plot(along, curve, color=SERIES[place % 2], linewidth=1.3)
             if place % -(-len(curves) // _LABELS) == 0:
                 _label(d, (start + along[-1]) / 2, f"after {number}")
             start = along[-1]
         d.axes.set_ylim(bottom=0)
-        d.axes.set_xlabel("tokens trained on, all trainings" if known else "optimisation steps, all trainings")
-        d.axes.xaxis.set_major_formatter(EngFormatter(sep="") if known else ScalarFormatter())
+        d.axes.set_xlabel("tokens trained on, all trainings" if by_tokens else "optimisation steps, all trainings")
+        d.axes.xaxis.set_major_formatter(EngFormatter(sep="") if by_tokens else ScalarFormatter())
         d.axes.set_ylabel("training loss, nats per token")
         return d.svg()
 

@@ -2,7 +2,7 @@
 
 from archloop_lab.report.figure import SERIES, drawing
 from archloop_lab.report.primitives import Run, band, cloud, control, interval, line, mark, stacked
-from archloop_lab.report.view import selection_threshold, values
+from archloop_lab.report.view import accuracies
 
 OUTCOMES = (
     "ok",
@@ -40,7 +40,7 @@ def accuracy(run: Run) -> str:
         line(d, run, "mean_accuracy", "mean", 0)
         line(d, run, "median_accuracy", "median", 1)
         control(d, run, "mean_accuracy")
-        mark(d, selection_threshold(run.summary), "threshold of selection")
+        mark(d, run.summary.spec.selection.threshold, "threshold of selection")
         d.axes.set_ylabel(_ACCURACY)
         d.axes.set_ylim(0, 1.02)
         d.cycles(run.numbers)
@@ -53,20 +53,20 @@ def good_share(run: Run) -> str:
         interval(d, run, "share_ge_threshold_trained", "of trained", 0)
         interval(d, run, "share_ge_threshold_generated", "of generated", 1)
         control(d, run, "share_ge_threshold_generated")
-        d.percent(f"candidates with accuracy ≥ {selection_threshold(run.summary):g}")
+        d.percent(f"candidates with accuracy ≥ {run.summary.spec.selection.threshold:g}")
         d.cycles(run.numbers)
         return d.svg()
 
 
 def distribution(run: Run) -> str:
     """Every valid candidate as a point, the shape of the distribution behind."""
-    groups = {n: values(run.candidates, n, "evaluation", "accuracy") for n in run.numbers}
-    return cloud("distribution", groups, (selection_threshold(run.summary), "threshold of selection"), _ACCURACY)
+    groups = {n: accuracies(run.candidates, n) for n in run.numbers}
+    return cloud("distribution", groups, (run.summary.spec.selection.threshold, "threshold of selection"), _ACCURACY)
 
 
 def outcomes(run: Run) -> str:
     """How every candidate ended."""
-    tallies = [cycle.get("outcomes") or {} for cycle in run.cycles]
+    tallies = [cycle.outcomes for cycle in run.cycles]
     shown = [name for name in OUTCOMES if any(tally.get(name) for tally in tallies)]
     colours = dict(zip(OUTCOMES, (SERIES[2], *SERIES[3:], *SERIES[:2]), strict=False))
     return stacked("outcomes", run, tallies, shown, colours, "candidates")

@@ -1,38 +1,44 @@
 """The marks that figures are made of: lines, bands, clouds of points, stacked bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
-from archloop_lab.report.view import Control, Json, cycles_of
+from archloop_lab.report.view import Control, Training
+from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.records import Candidate
 
 
 class Run(NamedTuple):
     """What is drawn: a run, its candidates, the frozen control beside it, and its trainings by cycle."""
 
-    summary: Json
-    candidates: Sequence[Json]
+    summary: AnalysedSummary
+    candidates: Sequence[Candidate]
     control: Control | None = None
-    trainings: Mapping[int, Json] = MappingProxyType({})
+    trainings: Mapping[int, Training] = MappingProxyType({})
 
     @property
-    def cycles(self) -> list[Json]:
+    def cycles(self) -> list[AnalysedCycle]:
         """Those that are drawn: the closed ones, for of an open one failures and trainings come at different times."""
-        found = cycles_of(self.summary)
-        return [cycle for cycle in found if cycle.get("closed", True)] or found
+        return self.summary.closed or self.summary.begun
 
     @property
     def numbers(self) -> list[int]:
         """Of the cycles, along the bottom."""
-        return [int(cycle["cycle"]) for cycle in self.cycles]
+        return [cycle.cycle for cycle in self.cycles]
 
 
-def series(cycles: Sequence[Json], key: str) -> list[float]:
-    """One value a cycle; nan, which matplotlib leaves out, where there is none."""
-    return [float("nan") if cycle.get(key) is None else float(cycle[key]) for cycle in cycles]
+def known(values: Iterable[float | None]) -> list[float]:
+    """Put nan, which matplotlib leaves out, where there is no value."""
+    return [float("nan") if value is None else float(value) for value in values]
+
+
+def series(cycles: Sequence[AnalysedCycle], key: str) -> list[float]:
+    """Read one value a cycle."""
+    return known(cycle.measure(key) for cycle in cycles)
 
 
 def line(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
@@ -56,17 +62,17 @@ def interval(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
 
 def control(d: Drawing, run: Run, key: str) -> None:
     """The frozen control's value, where there is one."""
-    cycles = cycles_of(run.control.summary) if run.control else []
+    cycles = run.control.summary.begun if run.control else []
     if cycles:
         heights = series(cycles, key)
-        d.axes.plot([int(cycle["cycle"]) for cycle in cycles], heights, "s--", color=MUTED, markersize=3, linewidth=1.3)
+        d.axes.plot([cycle.cycle for cycle in cycles], heights, "s--", color=MUTED, markersize=3, linewidth=1.3)
         _named(d, heights, "frozen control", MUTED)
 
 
 def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> None:
-    known = [height for height in heights if not np.isnan(height)]
-    if known:
-        d.end(known[-1], label, colour)
+    drawn = [height for height in heights if not np.isnan(height)]
+    if drawn:
+        d.end(drawn[-1], label, colour)
 
 
 def mark(d: Drawing, height: float, label: str) -> None:
@@ -103,7 +109,12 @@ def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[flo
 
 
 def stacked(
-    name: str, run: Run, tallies: Sequence[Json], shown: Sequence[str], colours: Mapping[str, str], label: str
+    name: str,
+    run: Run,
+    tallies: Sequence[Mapping[str, float | None]],
+    shown: Sequence[str],
+    colours: Mapping[str, str],
+    label: str,
 ) -> str:
     """Amounts on top of each other; nothing where all are 0."""
     if not any(tally.get(part) for tally in tallies for part in shown):

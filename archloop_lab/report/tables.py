@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archloop_lab.report.view import Json, ranked
+from archloop_lab.report.view import ranked
+from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.records import Candidate
 
 CYCLES = (
     *("cycle", "closed", "adapter", "generated", "evaluated", "judged", "lost"),
@@ -34,32 +36,35 @@ CANDIDATES = (*_PLACE, *_TOKENS, *_EVALUATION, *_JUDGEMENT, "memorization", "adm
 ARCHITECTURES = ("rank", *_PLACE, *_EVALUATION[1:], *_JUDGEMENT[1:], "memorization")
 
 
-def write(summary: Json, candidates: Sequence[Json], directory: Path, memorized: Mapping[str, float]) -> None:
+def write(
+    summary: AnalysedSummary, candidates: Sequence[Candidate], directory: Path, memorized: Mapping[str, float]
+) -> None:
     """Write cycles.csv, candidates.csv and architectures.csv, each whole or not at all."""
-    described = {c["candidate_id"]: _candidate(c, memorized) for c in candidates}
-    best = [{"rank": rank} | described[c["candidate_id"]] for rank, c in enumerate(ranked(candidates), 1)]
+    described = {c.candidate_id: _candidate(c, memorized) for c in candidates}
+    best = [{"rank": rank} | described[c.candidate_id] for rank, c in enumerate(ranked(candidates), 1)]
     header = (*CYCLES, *(f"seconds_{step}" for step in SECONDS))
-    _put(directory / "cycles.csv", header, map(_cycle, summary.get("cycles") or ()))
+    _put(directory / "cycles.csv", header, map(_cycle, summary.cycles))
     _put(directory / "candidates.csv", CANDIDATES, described.values())
     _put(directory / "architectures.csv", ARCHITECTURES, best)
 
 
-def _cycle(cycle: Json) -> dict[str, Any]:
-    seconds = cycle.get("seconds") or {}
-    return {**cycle, **{f"seconds_{step}": seconds.get(step) for step in SECONDS}}
+def _cycle(cycle: AnalysedCycle) -> dict[str, Any]:
+    row = cycle.model_dump(mode="json")
+    return row | {f"seconds_{step}": row["seconds"][step] for step in SECONDS}
 
 
-def _candidate(candidate: Json, memorized: Mapping[str, float]) -> dict[str, Any]:
+def _candidate(candidate: Candidate, memorized: Mapping[str, float]) -> dict[str, Any]:
+    row = candidate.model_dump(mode="json")
     parts = [("usage", _TOKENS), ("evaluation", _EVALUATION), ("judgement", _JUDGEMENT)]
     return {
-        **{name: candidate.get(name) for name in (*_PLACE, "admitted")},
-        **{name: (candidate.get(part) or {}).get(name) for part, names in parts for name in names},
-        "memorization": memorized.get(candidate["candidate_id"]),
-        "lost": (candidate.get("lost") or {}).get("step"),
+        **{name: row[name] for name in (*_PLACE, "admitted")},
+        **{name: row[part][name] for part, names in parts if row[part] for name in names},
+        "memorization": memorized.get(candidate.candidate_id),
+        "lost": candidate.lost and candidate.lost.step,
     }
 
 
-def _put(path: Path, header: Sequence[str], rows: Iterable[Json]) -> None:
+def _put(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Lines end in CR LF; null is an empty field, and true and false are 1 and 0."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\r\n")

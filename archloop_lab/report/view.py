@@ -1,23 +1,34 @@
-"""What the report shows, read from a run's summary and candidates in their JSON form.
+"""What the report shows, read from a run's summary and candidates.
 
-A field that is missing or null is shown as unknown: reports of unfinished runs, and of older ones, are reports too.
+What is null is shown as unknown: reports of unfinished runs, and of older ones, are reports too.
 """
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.records import COMPLETED, Candidate
+
 Json = Mapping[str, Any]
 UNKNOWN = "–"
 SHOWN = 8
-_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Control(NamedTuple):
     """A frozen run that a run is shown beside: its summary, and its candidates where they are at hand."""
 
-    summary: Json
-    candidates: Sequence[Json] = ()
+    summary: AnalysedSummary
+    candidates: Sequence[Candidate] = ()
+
+
+class Training(NamedTuple):
+    """How an adapter came about: its manifest's curves and steps, and the seconds of the whole job."""
+
+    steps: int = 0
+    loss_curve: tuple[float, ...] = ()
+    token_curve: tuple[float, ...] = ()
+    seconds: float = 0.0
 
 
 class Tile(NamedTuple):
@@ -72,23 +83,23 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def facts(summary: Json, candidates: Sequence[Json], manifest: Json) -> list[tuple[str, str]]:
-    """The run in a few lines: what was asked for, how it was measured, and on what."""
-    spec, machine, model = summary.get("spec") or {}, manifest.get("machine") or {}, manifest.get("base_model") or {}
-    levels = sorted({e["sandbox_level"] for c in candidates if (e := c.get("evaluation")) and e.get("sandbox_level")})
-    hashes = sorted({e["protocol_sha256"] for c in candidates if (e := c.get("evaluation")) and "protocol_sha256" in e})
-    took = summary.get("seconds")
-    ended = "finished" if summary.get("reason") == "completed" else summary.get("reason") or summary.get("status")
+def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: Json) -> list[tuple[str, str]]:
+    """Tell the run in a few lines: what was asked for, how it was measured, and on what."""
+    spec, machine, model = summary.spec, manifest.get("machine") or {}, manifest.get("base_model") or {}
+    evaluations = [candidate.evaluation for candidate in candidates if candidate.evaluation]
+    levels = sorted({evaluation.sandbox_level.value for evaluation in evaluations})
+    hashes = sorted({evaluation.protocol_sha256 for evaluation in evaluations})
+    ended = "finished" if summary.reason == COMPLETED else summary.reason or summary.status
     found = {
-        "run": summary.get("run_id"),
-        "state": f"{ended}, after {duration(took)}" if ended and took is not None else ended,
-        "started": str(summary.get("created") or "")[:19].replace("T", " ") or None,
-        "preset": spec.get("preset"),
-        "size": f"{spec.get('cycles')} cycles × {spec.get('candidates')} candidates" if spec else None,
-        "seed": spec.get("seed"),
-        "protocol": " ".join([str(spec.get("protocol", "")), *(f"({digest[:12]})" for digest in hashes)]).strip(),
-        "language model": f"{spec.get('base_model', '')} {str(model.get('sha256', ''))[:12]}".strip(),
-        "tuning": spec and ("none: frozen control" if spec.get("frozen") else "LoRA after every cycle"),
+        "run": summary.run_id,
+        "state": ended if summary.seconds is None else f"{ended}, after {duration(summary.seconds)}",
+        "started": f"{summary.created:%Y-%m-%d %H:%M:%S}",
+        "preset": spec.preset,
+        "size": f"{spec.cycles} cycles × {spec.candidates} candidates",
+        "seed": spec.seed,
+        "protocol": " ".join([spec.protocol, *(f"({digest[:12]})" for digest in hashes)]),
+        "language model": f"{spec.base_model} {str(model.get('sha256', ''))[:12]}".strip(),
+        "tuning": "none: frozen control" if spec.frozen else "LoRA after every cycle",
         "sandbox": ", ".join(levels),
         "machine": ", ".join(str(machine[k]) for k in ("system", "processor") if machine.get(k)),
         "cores": machine.get("cores"),
@@ -97,13 +108,12 @@ def facts(summary: Json, candidates: Sequence[Json], manifest: Json) -> list[tup
     return [(label, str(value)) for label, value in found.items() if value not in (None, "", {})]
 
 
-def tiles(summary: Json, control: Control | None) -> list[Tile]:
+def tiles(summary: AnalysedSummary, control: Control | None) -> list[Tile]:
     """First against last of the closed cycles."""
-    runs = (summary, control.summary if control else _NONE)
-    cycles, other = ([c for c in cycles_of(run) if c.get("closed", True)] for run in runs)
+    cycles, other = summary.closed, control.summary.closed if control else []
     if not cycles:
         return []
-    threshold = percent(selection_threshold(summary)).replace(".0", "")
+    threshold = percent(summary.spec.selection.threshold).replace(".0", "")
     shown = [
         ("valid rate", "valid_rate", percent, True),
         ("mean accuracy", "mean_accuracy", number, True),
@@ -120,110 +130,106 @@ def tiles(summary: Json, control: Control | None) -> list[Tile]:
 
 
 def _tile(
-    label: str, key: str, form: Any, direction: bool | None, cycles: Sequence[Json], other: Sequence[Json]
+    label: str,
+    key: str,
+    form: Any,
+    direction: bool | None,
+    cycles: Sequence[AnalysedCycle],
+    other: Sequence[AnalysedCycle],
 ) -> Tile:
-    first, last = cycles[0].get(key), cycles[-1].get(key)
+    first, last = cycles[0].measure(key), cycles[-1].measure(key)
     change = None if first is None or last is None else last - first
     sign = "" if change is None else f"{'+' if change >= 0 else '−'}{form(abs(change))}"
     better = None if direction is None or not change else (change > 0) == direction
-    ended = form(other[-1][key]) if other and other[-1].get(key) is not None else ""
-    return Tile(label, form(first), form(last), sign.replace(" %", " points"), better, ended)
+    ended = other[-1].measure(key) if other else None
+    return Tile(
+        label, form(first), form(last), sign.replace(" %", " points"), better, "" if ended is None else form(ended)
+    )
 
 
-def cycles_of(summary: Json) -> list[Json]:
-    """The cycles in their order, open ones too; those without a single candidate are left out."""
-    cycles = [c for c in summary.get("cycles") or () if c.get("generated")]
-    return sorted(cycles, key=lambda cycle: int(cycle.get("cycle", 0)))
+def accuracies(candidates: Sequence[Candidate], cycle: int) -> list[float]:
+    """List those of the valid candidates of a cycle."""
+    valid = (c.evaluation for c in candidates if c.cycle == cycle and c.evaluation and c.valid)
+    return [evaluation.accuracy for evaluation in valid if evaluation.accuracy is not None]
 
 
-def selection_threshold(summary: Json) -> float:
-    """The accuracy that counts as good in this run."""
-    return float(((summary.get("spec") or {}).get("selection") or {}).get("threshold", 0.4))
+def similarities_of(candidates: Sequence[Candidate], cycle: int) -> list[float]:
+    """List those of the judged candidates of a cycle."""
+    return [c.judgement.similarity for c in candidates if c.cycle == cycle and c.judgement]
 
 
-def novelty_threshold(summary: Json) -> float:
-    """The similarity from which on a candidate is a near copy."""
-    return float(((summary.get("spec") or {}).get("novelty") or {}).get("threshold", 0.85))
+def showcase(candidates: Sequence[Candidate]) -> list[str]:
+    """Name the architectures that the report shows with their code, by id: the most accurate admitted ones."""
+    return [candidate.candidate_id for candidate in ranked(candidates)[:SHOWN]]
 
 
-def novelty_scope(summary: Json) -> str:
-    """What a candidate is compared with."""
-    scope = ((summary.get("spec") or {}).get("novelty") or {}).get("scope", "run")
-    return "of any run" if scope == "global" else "of this run"
+def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """List the admitted, the most accurate first."""
+    found = [
+        (-c.evaluation.accuracy, c.cycle or 0, c.index or 0, c)
+        for c in candidates
+        if c.admitted and c.evaluation and c.evaluation.accuracy is not None
+    ]
+    return [candidate for *_, candidate in sorted(found, key=lambda each: each[:3])]
 
 
-def values(candidates: Sequence[Json], cycle: int, part: str, key: str) -> list[float]:
-    """One measurement of every candidate of the cycle that has it."""
-    parts = (c.get(part) or {} for c in candidates if c.get("cycle") == cycle)
-    return [p[key] for p in parts if p.get(key) is not None and p.get("outcome", "ok") == "ok"]
-
-
-def showcase(candidates: Sequence[Json]) -> list[str]:
-    """Ids of the architectures that the report shows with their code: the most accurate admitted ones."""
-    return [str(c["candidate_id"]) for c in ranked(candidates)[:SHOWN]]
-
-
-def ranked(candidates: Sequence[Json]) -> list[Json]:
-    """The admitted, the most accurate first."""
-    admitted = [c for c in candidates if c.get("admitted") and (c.get("evaluation") or {}).get("accuracy") is not None]
-    return sorted(admitted, key=lambda c: (-c["evaluation"]["accuracy"], c.get("cycle"), c.get("index")))
-
-
-def best(summary: Json, candidates: Sequence[Json], codes: Mapping[str, str]) -> list[Best]:
-    """The architectures of the showcase."""
-    places = {c["candidate_id"]: f"cycle {c.get('cycle')}, no. {c.get('index')}" for c in candidates}
+def best(summary: AnalysedSummary, candidates: Sequence[Candidate], codes: Mapping[str, str]) -> list[Best]:
+    """Describe the architectures of the showcase."""
+    places = {c.candidate_id: f"cycle {c.cycle}, no. {c.index}" for c in candidates}
     parents = _parents(summary)
     return [_best(rank, c, places, parents, codes) for rank, c in enumerate(ranked(candidates)[:SHOWN], 1)]
 
 
-def _best(rank: int, c: Json, places: Mapping[str, str], parents: Mapping[str, str], codes: Mapping[str, str]) -> Best:
-    evaluation, judgement, adapter = c["evaluation"], c.get("judgement") or {}, c.get("adapter")
-    nearest = judgement.get("nearest")
+def _best(
+    rank: int, c: Candidate, places: Mapping[str, str], parents: Mapping[str, str], codes: Mapping[str, str]
+) -> Best:
+    evaluation, judgement = c.evaluation, c.judgement
+    assert evaluation is not None
+    nearest = judgement.nearest if judgement else None
     return Best(
         rank=rank,
-        where=places[c["candidate_id"]],
-        accuracy=number(evaluation["accuracy"]),
-        test_accuracy=number(evaluation.get("test_accuracy")),
-        family=str(judgement.get("family", UNKNOWN)).replace("_", " "),
-        parameters=count(evaluation.get("parameters")),
-        similarity=number(judgement.get("similarity"), 2),
+        where=places[c.candidate_id],
+        accuracy=number(evaluation.accuracy),
+        test_accuracy=number(evaluation.test_accuracy),
+        family=judgement.family.replace("_", " ") if judgement else UNKNOWN,
+        parameters=count(evaluation.parameters),
+        similarity=number(judgement.similarity if judgement else None, 2),
         nearest=places.get(nearest, "another run") if nearest else "none before it",
-        adapter=adapter or "the base model",
-        parent=parents.get(adapter, "the base model") if adapter else "",
-        code=codes.get(c["candidate_id"], ""),
+        adapter=c.adapter or "the base model",
+        parent=parents.get(c.adapter, "the base model") if c.adapter else "",
+        code=codes.get(c.candidate_id, ""),
     )
 
 
-def lineage(summary: Json, trainings: Mapping[int, Json] = _NONE) -> list[dict[str, str]]:
-    """The versions of the LLM, oldest first: what each was tuned on and for how long, and what its cycle came to."""
-    versions, pairs, training = [], None, _NONE
-    for cycle in cycles_of(summary):
+def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = MappingProxyType({})) -> list[dict[str, str]]:
+    """List the versions of the LLM, oldest first: what each was tuned on, how long, and what its cycle came to."""
+    versions, pairs, training = [], None, Training()
+    for cycle in summary.begun:
         versions.append(
             {
-                "adapter": cycle.get("adapter") or "base model",
-                "cycle": str(cycle["cycle"]),
+                "adapter": cycle.adapter or "base model",
+                "cycle": str(cycle.cycle),
                 "pairs": count(pairs),
                 **_training(training),
-                "valid": percent(cycle.get("valid_rate")),
-                "accuracy": number(cycle.get("mean_accuracy")),
+                "valid": percent(cycle.valid_rate),
+                "accuracy": number(cycle.mean_accuracy),
             }
         )
-        pairs, training = cycle.get("pairs"), trainings.get(int(cycle["cycle"]), _NONE)
+        pairs, training = cycle.pairs, trainings.get(cycle.cycle, Training())
     return versions
 
 
-def _training(training: Json) -> dict[str, str]:
+def _training(training: Training) -> dict[str, str]:
     """How an adapter came about: steps, tokens and how many of them a second, the loss from first to last."""
-    losses, tokens = training.get("loss_curve") or (), (training.get("token_curve") or (None,))[-1]
-    seconds = training.get("seconds")
+    losses, tokens = training.loss_curve, training.token_curve[-1] if training.token_curve else None
     return {
-        "steps": count(training.get("steps") or None),
+        "steps": count(training.steps or None),
         "tokens": count(tokens),
-        "speed": count(tokens / seconds if tokens and seconds else None),
+        "speed": count(tokens / training.seconds if tokens and training.seconds else None),
         "loss": f"{number(losses[0], 2)} → {number(losses[-1], 2)}" if losses else UNKNOWN,
     }
 
 
-def _parents(summary: Json) -> dict[str, str]:
-    adapters = list(dict.fromkeys(c["adapter"] for c in cycles_of(summary) if c.get("adapter")))
+def _parents(summary: AnalysedSummary) -> dict[str, str]:
+    adapters = list(dict.fromkeys(cycle.adapter for cycle in summary.begun if cycle.adapter))
     return dict(zip(adapters[1:], adapters, strict=False))

@@ -83,7 +83,7 @@ def _table(study: Study, results: Sequence[Result]) -> list[list[str]]:
 
 def _runs(results: Iterable[Result]) -> list[dict[str, Any]]:
     return [
-        {"variant": r.variant, "seed": r.seed, "status": r.summary["status"], "seconds": r.summary["seconds"]}
+        {"variant": r.variant, "seed": r.seed, "status": r.summary.status, "seconds": r.summary.seconds}
         | {metric.key: metric.of(r.summary) for metric in METRICS}
         for r in results
     ]

@@ -6,7 +6,8 @@ from statistics import fmean
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.plots import Plot
 from archloop_lab.study.plan import Study
-from archloop_lab.study.results import METRICS, Json, Metric, Result, differences
+from archloop_lab.study.results import METRICS, Metric, Result, differences
+from archloop_lab.summary import AnalysedSummary
 
 _OVER_CYCLES = (
     ("Valid rate", "valid_rate", True),
@@ -69,9 +70,8 @@ def difference_plot(study: Study, results: Sequence[Result], metric: Metric) -> 
         return d.svg()
 
 
-def _series(summary: Json, key: str) -> dict[int, float]:
-    closed = [cycle for cycle in summary["cycles"] if cycle["closed"]]
-    return {cycle["cycle"]: float(cycle[key]) for cycle in closed if cycle[key] is not None}
+def _series(summary: AnalysedSummary, key: str) -> dict[int, float]:
+    return {cycle.cycle: float(value) for cycle in summary.closed if (value := cycle.measure(key)) is not None}
 
 
 def _frame(d: Drawing, cycles: Sequence[int], share: bool) -> None:

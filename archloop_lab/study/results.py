@@ -4,16 +4,15 @@ A variant's value is the mean over its seeds, with Student's interval. Variants 
 of one seed are written by the same base model to the same prompts: the interval is that of the mean difference.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from archloop_lab.run_directory import RunDirectory
 from archloop_lab.study.plan import Cell, Study
+from archloop_lab.summary import AnalysedSummary
 from services.registry.statistics.intervals import Interval, mean_interval, share
-
-Json = Mapping[str, Any]
 
 
 class Metric(NamedTuple):
@@ -21,7 +20,7 @@ class Metric(NamedTuple):
 
     key: str
     label: str
-    of: Callable[[Json], float | None]
+    of: Callable[[AnalysedSummary], float | None]
     share: bool = True
     better: bool | None = True
 
@@ -31,7 +30,7 @@ class Result(NamedTuple):
 
     variant: str
     seed: int
-    summary: Json
+    summary: AnalysedSummary
 
 
 class Estimate(NamedTuple):
@@ -56,36 +55,31 @@ class Difference(NamedTuple):
         return interval is not None and (interval.low > 0 or interval.high < 0)
 
 
-def _last(key: str) -> Callable[[Json], float | None]:
-    def read(summary: Json) -> float | None:
-        closed = [cycle for cycle in summary["cycles"] if cycle["closed"]]
-        return closed[-1][key] if closed else None
+def _last(key: str) -> Callable[[AnalysedSummary], float | None]:
+    def read(summary: AnalysedSummary) -> float | None:
+        return summary.closed[-1].measure(key) if summary.closed else None
 
     return read
 
 
-def _duplicates(summary: Json) -> float | None:
-    totals = summary["totals"]
-    return share(totals["near_duplicate"] + totals["exact_duplicate"], totals["valid"])
+def _duplicates(summary: AnalysedSummary) -> float | None:
+    totals = summary.totals
+    return share(totals.near_duplicate + totals.exact_duplicate, totals.valid)
 
 
-def _per_unique(key: str) -> Callable[[Json], float | None]:
-    def read(summary: Json) -> float | None:
-        unique = summary["unique_total"]
-        return summary["totals"][key] / unique if unique else None
-
-    return read
+def _tokens(summary: AnalysedSummary) -> float | None:
+    return share(summary.totals.tokens, summary.unique_total)
 
 
 METRICS: tuple[Metric, ...] = (
     Metric("valid_rate", "valid rate, last cycle", _last("valid_rate")),
     Metric("mean_accuracy", "mean accuracy, last cycle", _last("mean_accuracy")),
     Metric("share_generated", "share ≥ threshold of generated, last cycle", _last("share_ge_threshold_generated")),
-    Metric("best_accuracy", "best accuracy, whole run", lambda summary: summary["totals"]["best_accuracy"]),
-    Metric("unique", "unique architectures, whole run", lambda summary: summary["unique_total"], share=False),
+    Metric("best_accuracy", "best accuracy, whole run", lambda summary: summary.totals.best_accuracy),
+    Metric("unique", "unique architectures, whole run", lambda summary: summary.unique_total, share=False),
     Metric("duplicates", "copies among the valid, whole run", _duplicates, better=False),
     Metric("entropy", "family entropy of the last cycle, bits", _last("family_entropy_bits"), share=False),
-    Metric("tokens", "tokens per unique architecture", _per_unique("tokens"), share=False, better=False),
+    Metric("tokens", "tokens per unique architecture", _tokens, share=False, better=False),
 )
 
 

@@ -5,6 +5,7 @@ from statistics import fmean, median
 import pytest
 
 from archloop.contracts.values import Family
+from archloop_lab.report.view import Training
 from archloop_lab.summary import AnalysedSummary
 from services.registry.records import Candidate
 from services.registry.statistics import intervals
@@ -166,7 +167,7 @@ def _run(seed: int = 0, cycles: int = 6, size: int = 64, *, frozen: bool = False
 
 @pytest.fixture(scope="session")
 def run():
-    """Makes a run that might have been: its summary and its candidates, in their JSON form."""
+    """Makes a run that might have been: its summary and its candidates, in the JSON form of a run's files."""
     return _run
 
 
@@ -197,16 +198,16 @@ def hostile() -> str:
 
 @pytest.fixture(scope="session")
 def trainings():
-    """The manifests of a run's adapters, as far as the report reads them."""
+    """How a run's adapters came about."""
 
-    def of(summary: dict) -> dict[int, dict]:
+    def of(summary: dict) -> dict[int, Training]:
         return {
-            cycle["cycle"]: {
-                "loss_curve": cycle["loss_curve"],
-                "token_curve": [12_500 * (step + 1) for step in range(len(cycle["loss_curve"]))],
-                "steps": 160,
-                "seconds": 7.0,
-            }
+            cycle["cycle"]: Training(
+                loss_curve=cycle["loss_curve"],
+                token_curve=[12_500 * (step + 1) for step in range(len(cycle["loss_curve"]))],
+                steps=160,
+                seconds=7.0,
+            )
             for cycle in summary["cycles"]
             if cycle["loss_curve"]
         }

@@ -1,8 +1,8 @@
 """How the variants of a study are set against each other."""
 
 import csv
-import json
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from scipy import stats
 from archloop_lab.study import page, results
 from archloop_lab.study.plan import Study
 from archloop_lab.study.results import METRICS, Result
+from archloop_lab.summary import AnalysedSummary
+from services.registry.statistics.rates import rates
 
 STUDY = Study(
     name="s",
@@ -21,20 +23,36 @@ STUDY = Study(
     control="frozen",
 )
 VALID_RATE = METRICS[0]
+AT = datetime(2026, 9, 1, tzinfo=UTC)
 
 
-def summary(valid_rate: float, unique: int = 10) -> dict:
+def summary(valid_rate: float, status: str = "finished") -> AnalysedSummary:
+    totals = rates([], 0.4).model_copy(
+        update={"valid": 20, "near_duplicate": 1, "exact_duplicate": 1, "best_accuracy": 0.9, "tokens": 1000}
+    )
     cycle = {
+        **totals.model_dump(),
         "cycle": 0,
         "closed": True,
+        "adapter": None,
+        "evaluated": 20,
+        "judged": 20,
+        "unique_total": 10,
+        "families": {},
+        "family_entropy_bits": 2.0,
+        "median_similarity": None,
+        "pairs": None,
+        "loss_curve": (),
+        "seconds": {},
         "valid_rate": valid_rate,
         "mean_accuracy": valid_rate / 2,
         "share_ge_threshold_generated": valid_rate / 3,
-        "family_entropy_bits": 2.0,
-        "unique_total": unique,
+        "generated": 20,
     }
-    totals = {"valid": 20, "near_duplicate": 1, "exact_duplicate": 1, "best_accuracy": 0.9, "tokens": 1000}
-    return {"status": "finished", "seconds": 9.0, "cycles": [cycle], "totals": totals, "unique_total": unique}
+    whole = {"run_id": "r", "reason": None, "created": AT, "finished": AT, "spec": next(STUDY.cells()).spec}
+    return AnalysedSummary.model_validate(
+        whole | {"status": status, "seconds": 9.0, "cycles": [cycle], "totals": totals, "unique_total": 10}
+    )
 
 
 def found(loop: list[float], frozen: list[float]) -> list[Result]:
@@ -93,5 +111,5 @@ def test_only_runs_that_came_to_their_end_are_read(tmp_path: Path) -> None:
     cells = list(STUDY.cells())
     for cell, status in zip(cells, ("finished", "running", "failed"), strict=False):
         (tmp_path / cell.name).mkdir()
-        (tmp_path / cell.name / "summary.json").write_text(json.dumps(summary(0.5) | {"status": status}))
+        (tmp_path / cell.name / "summary.json").write_text(summary(0.5, status).model_dump_json())
     assert [(r.variant, r.seed) for r in results.read(cells, tmp_path)] == [("loop", 0), ("loop", 1)]

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archloop_lab.analysis import Written, analysed, diversity, nearest_of, similarities
+from archloop_lab.summary import AnalysedCycle, AnalysedSummary, CycleAnalysis
 from services.novelty.shingles import jaccard
+from services.registry.statistics.summary import summarise
+from tests.unit.registry.world import RUN, World, spec
 
 SETS = st.lists(
     st.sets(st.integers(0, 30)).map(lambda found: np.array(sorted(found), dtype=np.uint64)), min_size=1, max_size=8
@@ -60,19 +63,19 @@ def test_a_copy_of_a_training_example_is_memorized_and_a_new_network_is_not():
     found = analysed(written, {1: [PLAIN]}, [0, 1], 0.85)
     assert found.nearest["b"] == 1.0
     assert 0 < found.nearest["c"] < 0.85
-    assert found.cycles[0]["memorization_median"] is None
-    assert found.cycles[1]["memorization_share_ge_threshold"] == 0.5
-    assert found.cycles[1]["memorization_median"] == pytest.approx((1 + found.nearest["c"]) / 2)
-    assert found.cycles[1]["diversity_valid"] == pytest.approx(1 - found.nearest["c"])
-    assert found.cycles[1]["diversity_admitted"] is None
+    assert found.cycles[0].memorization_median is None
+    assert found.cycles[1].memorization_share_ge_threshold == 0.5
+    assert found.cycles[1].memorization_median == pytest.approx((1 + found.nearest["c"]) / 2)
+    assert found.cycles[1].diversity_valid == pytest.approx(1 - found.nearest["c"])
+    assert found.cycles[1].diversity_admitted is None
 
 
 def test_what_the_untuned_llm_wrote_is_held_against_all_examples_but_itself():
     written = [Written("a", 0, None, PLAIN, admitted=True), Written("b", 1, "c0", DEEP, admitted=True)]
     alone = analysed(written, {1: [PLAIN]}, [0, 1], 0.85)
     more = analysed(written, {1: [PLAIN, DEEP]}, [0, 1], 0.85)
-    assert alone.cycles[1]["memorization_untuned_median"] == 0.0
-    assert more.cycles[1]["memorization_untuned_median"] == pytest.approx(alone.nearest["b"])
+    assert alone.cycles[1].memorization_untuned_median == 0.0
+    assert more.cycles[1].memorization_untuned_median == pytest.approx(alone.nearest["b"])
 
 
 def test_sources_that_cannot_be_read_are_left_out():
@@ -81,8 +84,22 @@ def test_sources_that_cannot_be_read_are_left_out():
     assert found.nearest == {"b": 1.0}
 
 
-def test_the_summary_has_the_numbers_within_its_cycles():
-    found = analysed([Written("a", 0, None, PLAIN, admitted=True)], {}, [0], 0.85)
-    content = found.within({"run_id": "r", "cycles": [{"cycle": 0, "valid": 1}, {"cycle": 1, "valid": 0}]})
-    assert content["cycles"][0]["diversity_valid"] is None
-    assert content["cycles"][1] == {"cycle": 1, "valid": 0}
+async def test_the_summary_has_the_numbers_within_its_cycles(tmp_path):
+    world = World(tmp_path)
+    await world.request(spec(candidates=4, frozen=True))
+    await world.run_to_end()
+    summary = await summarise(world.store, RUN)
+    told = AnalysedSummary.of(summary, {0: CycleAnalysis(diversity_valid=0.5)}).model_dump(mode="json")
+    untold = CycleAnalysis().model_dump()
+    content = summary.model_dump(mode="json")
+    first, *others = content["cycles"]
+    assert told == content | {
+        "cycles": [first | untold | {"diversity_valid": 0.5}, *({**cycle, **untold} for cycle in others)]
+    }
+    assert list(told["cycles"][0]) == [*first, *untold]
+
+
+@pytest.mark.parametrize("name", ["valid_ratio", "Valid_rate", "", "cycle.valid", "diversity"])
+def test_a_number_that_no_summary_has_is_no_unknown_one(name):
+    with pytest.raises(AttributeError, match="object has no attribute"):
+        AnalysedCycle.model_construct().measure(name)

@@ -3,17 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from archloop import prompting
 from archloop.contracts.values import AdapterRef, BlobRef
-from archloop.errors import NotFound
 from archloop_lab import training_history
-from archloop_lab.files import write_json
-from archloop_lab.run_directory import RunDirectory
 from services.registry.pairs import put_bootstrap
-from services.registry.records import CandidateQuery
-from services.registry.statistics.summary import summarise
 from tests.unit.registry.world import RUN, World, spec
 
 PAIRS = [json.dumps({"prompt": "write", "completion": prompting.render(f"given {n}")}) for n in range(3)]
@@ -74,24 +67,3 @@ async def test_a_frozen_run_of_the_base_model_was_tuned_on_nothing(tmp_path: Pat
     await world.request(spec(frozen=True))
     await world.run_to_end()
     assert await training_history.by_cycle(world.store, world.blobs, RUN) == {}
-
-
-async def test_a_control_is_read_with_its_candidates_where_they_are(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    await world.request(spec(frozen=True))
-    await world.run_to_end()
-    write_json(tmp_path / "summary.json", (await summarise(world.store, RUN)).model_dump(mode="json"))
-    recorded = (await world.store.candidates(CandidateQuery(run_id=RUN))).items
-    beside = await RunDirectory(tmp_path).control()
-    assert beside.summary["run_id"] == RUN
-    assert beside.candidates == [candidate.model_dump(mode="json") for candidate in recorded]
-    (elsewhere := tmp_path / "elsewhere").mkdir()
-    (elsewhere / "summary.json").write_bytes((tmp_path / "summary.json").read_bytes())
-    assert (await RunDirectory(elsewhere).control()).candidates == []
-    write_json(elsewhere / "candidates.json", beside.candidates)
-    assert await RunDirectory(elsewhere).control() == beside
-
-
-async def test_a_control_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"summary\.json"):
-        await RunDirectory(tmp_path).control()

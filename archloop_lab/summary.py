@@ -1,0 +1,52 @@
+"""What a run came to, as its directory tells it: the registry's summary, with what analysis adds to each cycle."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from archloop.contracts.base import Frozen
+from services.registry.statistics.summary import CycleSummary, Summary
+
+
+class CycleAnalysis(Frozen):
+    """How alike the networks of a cycle are: to each other, and to what the LLM had been tuned on."""
+
+    diversity_valid: float | None = None
+    diversity_admitted: float | None = None
+    memorization_low_quartile: float | None = None
+    memorization_median: float | None = None
+    memorization_high_quartile: float | None = None
+    memorization_share_ge_threshold: float | None = None
+    memorization_untuned_median: float | None = None
+
+
+class AnalysedCycle(CycleAnalysis, CycleSummary):
+    """One cycle with its analysis."""
+
+    def measure(self, name: str) -> float | None:
+        """Read the number that has this name in `summary.json`. Raises AttributeError for a name that none has."""
+        value: float | None = getattr(self, name)
+        return value
+
+
+class AnalysedSummary(Summary):
+    """A whole run with the analysis of its cycles."""
+
+    cycles: tuple[AnalysedCycle, ...]
+
+    @classmethod
+    def of(cls, summary: Summary, analyses: Mapping[int, CycleAnalysis]) -> Self:
+        """Add to each cycle its analysis, if there is one."""
+        cycles = [
+            AnalysedCycle(**dict(cycle), **dict(analyses.get(cycle.cycle, CycleAnalysis()))) for cycle in summary.cycles
+        ]
+        return cls(**{**dict(summary), "cycles": tuple(cycles)})
+
+    @property
+    def begun(self) -> list[AnalysedCycle]:
+        """The cycles in their order, open ones too; those without a single candidate are left out."""
+        return sorted((cycle for cycle in self.cycles if cycle.generated), key=lambda cycle: cycle.cycle)
+
+    @property
+    def closed(self) -> list[AnalysedCycle]:
+        """Those of them that are closed."""
+        return [cycle for cycle in self.begun if cycle.closed]
