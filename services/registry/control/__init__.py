@@ -1,1 +1,1 @@
-"""Run control: who speaks, what is asked for next, and how a run ends."""
+"""Run control: which registry leads, what is asked for next, and how a run ends."""

@@ -1,4 +1,4 @@
-"""The part of a registry that speaks: it consumes and looks at runs while this registry leads, and only then."""
+"""The part of a registry that publishes: it consumes and looks at runs only while its registry leads."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Speaker(Consumer):
 
 
 class Active:
-    """Subscribed while its registry leads. To those who watch over it a standby is as alive as one that leads."""
+    """A consumer that is subscribed while its registry leads. For probes a standby is as alive as a leader."""
 
     def __init__(self, leadership: Leadership, speaker: Callable[[], Speaker], controller: Controller) -> None:
         self.leadership, self._make, self._controller = leadership, speaker, controller
@@ -46,11 +46,11 @@ class Active:
 
     @property
     def alive(self) -> bool:
-        """Whether the broker knows its consumer, if it is to have one."""
+        """Whether the broker knows the consumer, if there is to be one."""
         return self._subscription is None or self._subscription.alive
 
     async def turn(self) -> None:
-        """Renew the lease or try for it; begin or end accordingly. Raises Unavailable, BrokerRefused."""
+        """Renew the lease or try for it, and begin or end to consume accordingly. Raises Unavailable, BrokerRefused."""
         try:
             await self.leadership.campaign()
         finally:
@@ -58,7 +58,7 @@ class Active:
                 await (self._begin() if self.leadership.leading else self._end())
 
     async def caught_up(self) -> bool:
-        """Whether all was handled that waited when no other consumer had any of it in hand (any more)."""
+        """Return whether all messages are handled that waited once no other consumer had any of them in hand."""
         if self.speaker is None:
             return False
         bus, queue = self.speaker.bus, self.speaker.queue
@@ -69,7 +69,7 @@ class Active:
         return self._enough is not None and self._handled >= self._enough
 
     async def drain(self) -> None:
-        """Stop to lead: what is in hand is finished, and given back where that takes too long."""
+        """Stop leading: finish what is in hand, or give it back where that takes too long."""
         try:
             async with asyncio.timeout(_LAST_WORDS_S):
                 await self._end()

@@ -13,13 +13,13 @@ from services.registry.stores.paging import pages, scope_of
 
 
 class Asking:
-    """The open cycle in one look. What is known of it is kept, and read from the rows where something is amiss."""
+    """Asks for candidates of the open cycle, in one look. Its state is kept, and read from the rows after silence."""
 
     def __init__(self, look: Look) -> None:
         self._look, self._conversation, self._store = look, look.conversation, look.store
 
     async def opened(self, cycle: Cycle) -> OpenCycle:
-        """How far the cycle is."""
+        """Return how far the cycle is."""
         known = self._conversation.open
         if known is None or known.cycle.cycle != cycle.cycle:
             front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
@@ -33,11 +33,11 @@ class Asking:
         return known
 
     async def check(self, known: OpenCycle) -> None:
-        """Bring it to what the rows say."""
+        """Update the cycle's state to what the rows say."""
         known.front = await self._front(known.cycle, known.front.asked)
 
     async def ask(self, known: OpenCycle) -> None:
-        """For what is due again, and for as many more as there is room."""
+        """Ask for what is due again, and for as many more candidates as there is room."""
         if self._look.first or self._look.silent:
             await self._again(known)
         if self._conversation.sweep is not None:
@@ -45,7 +45,7 @@ class Asking:
         await self._onwards(known)
 
     async def before(self, cycle: Cycle) -> Spent:
-        """What the cycles before this one cost; they are closed and do not change. Nobody asks without a limit."""
+        """Return what the cycles before this one cost, for a run with a budget; they are closed and do not change."""
         if not self.metered:
             return Spent()
         known = self._conversation.costs
@@ -55,17 +55,17 @@ class Asking:
         return reduce(Spent.plus, (known[number] for number in range(cycle.cycle)), Spent())
 
     async def spent(self, cycle: Cycle) -> Spent:
-        """What this one cost."""
+        """Return what this cycle cost, for a run with a budget."""
         return await self._cost(cycle.cycle) if self.metered else Spent()
 
     def over(self, spent: Spent) -> str | None:
-        """Why the run must end, if it must."""
+        """Return why the run must end for its budget; None while it may go on."""
         run = self._look.run
         return exhausted(run.spec.budget, spent, (self._look.now - run.created).total_seconds())
 
     @property
     def metered(self) -> bool:
-        """Whether there is a budget."""
+        """Whether the run has a budget."""
         return bool(self._look.run.spec.budget.limits())
 
     async def _cost(self, number: int) -> Spent:
@@ -75,7 +75,7 @@ class Asking:
         return spent
 
     async def _over(self, known: OpenCycle) -> str | None:
-        """What was heard may count a thing twice, so that the rows decide."""
+        """Return why the budget is used up, by the rows: what was heard may count a message twice."""
         if self.over(known.before.plus(known.spent)) is None:
             return None
         known.spent = await self.spent(known.cycle)
@@ -85,7 +85,7 @@ class Asking:
         return Front.of(asked, await self._store.open_steps(cycle.run_id, cycle.cycle, asked))
 
     def _wanted(self, before: Spent) -> int:
-        """The candidates of a cycle; of the last one only as many as the budget allows."""
+        """Return how many candidates the cycle is to have; of the last one only as many as the budget allows."""
         spec = self._look.run.spec
         allowed = spec.budget.candidates
         return spec.candidates if allowed is None else max(0, min(spec.candidates, allowed - before.candidates))
@@ -111,7 +111,7 @@ class Asking:
             self._look.ask_again(message, "evaluation", unasked=self._look.circumstances.anew)
 
     async def _sweep(self, known: OpenCycle) -> None:
-        """Tell novelty once more of all that it needs to have heard of before the last verdict that is owed.
+        """Tell novelty again of all candidates up to the last verdict that is owed, as it judges them in order.
 
         A part at a time: the next one when this one has come back to us.
         """

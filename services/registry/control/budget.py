@@ -10,7 +10,7 @@ from services.registry.records import OVER_BUDGET, Candidate
 
 
 class Spent(NamedTuple):
-    """Of a run or of one of its cycles. Seconds are those in which candidates ran, `cost` is the model server's."""
+    """What a run, or one of its cycles, has spent: seconds in which candidates ran, and the model server's `cost`."""
 
     candidates: int = 0
     tokens: int = 0
@@ -19,7 +19,7 @@ class Spent(NamedTuple):
 
     @classmethod
     def on(cls, candidates: Iterable[Candidate]) -> Self:
-        """What was spent on these."""
+        """Sum up what was spent on these candidates."""
         written = [c for c in candidates if c.generated is not None]
         usages = [c.usage for c in written if c.usage is not None]
         return cls(
@@ -31,7 +31,7 @@ class Spent(NamedTuple):
 
     @classmethod
     def of(cls, message: Message) -> Self:
-        """What the message tells of, where it is the first to do so."""
+        """Return what the message says was spent. Count each message once."""
         if isinstance(message, CandidateGenerated):
             return cls(candidates=1, tokens=message.usage.tokens, cost=message.usage.cost)
         if isinstance(message, CandidateEvaluatedOk | CandidateEvaluatedFailed):
@@ -39,7 +39,7 @@ class Spent(NamedTuple):
         return cls()
 
     def plus(self, other: "Spent") -> "Spent":
-        """Both together."""
+        """Return the sum of both."""
         return Spent(
             self.candidates + other.candidates,
             self.tokens + other.tokens,
@@ -49,7 +49,7 @@ class Spent(NamedTuple):
 
 
 def exhausted(budget: BudgetSpec, spent: Spent, wall_seconds: float) -> str | None:
-    """The reason why a run must end, or None while it may go on."""
+    """Return the reason why a run must end, or None while it may go on."""
     used = spent._asdict() | {"wall_seconds": wall_seconds}
     for name, limit in budget.limits().items():
         if used[name] >= limit:

@@ -24,7 +24,7 @@ _AT_ONCE = 8
 
 @dataclass
 class Clock:
-    """Ticks for a registry that leads."""
+    """Looks at runs regularly, for a registry that leads."""
 
     active: Active
     controller: Controller
@@ -44,7 +44,7 @@ async def tick(consumer: Consumer, controller: Controller, store: Store) -> None
     """Look at every run that is due, a few at a time, so that a large one does not hold up the others.
 
     While messages wait or one is in hand, what a run seems to lack may be among them, and to ask for it again would
-    only make more of them: it is then as late as when the last message that came back to us was said.
+    only make more of them. The time is then taken to be when the last message that came back to us was published.
     """
     behind = await consumer.bus.depth(consumer.queue)
     if not behind:
@@ -63,14 +63,14 @@ async def tick(consumer: Consumer, controller: Controller, store: Store) -> None
 
 
 async def _busy(bus: Bus, controller: Controller, behind: int) -> frozenset[Step]:
-    """The steps for which requests wait."""
+    """Return the steps for which requests wait."""
     waiting = {step: await _ready(bus, queue) for step, queue in _ANSWERED_IN.items()}
     controller.pace(waiting["generation"] + waiting["evaluation"], waiting["judgement"] + behind)
     return frozenset(step for step, count in waiting.items() if count)
 
 
 async def _ready(bus: Bus, queue: Queue) -> int:
-    """0 where that cannot be told, which must not hold up the runs."""
+    """Return how many messages are ready; 0 where that cannot be told, which must not hold up the runs."""
     try:
         return await bus.ready(queue)
     except ArchloopError as error:
@@ -80,7 +80,7 @@ async def _ready(bus: Bus, queue: Queue) -> int:
 
 @contextmanager
 def logged(what: str, **context: str) -> Iterator[None]:
-    """The clock goes on whatever happens; the next tick tries again."""
+    """Log an error instead of raising it: the clock goes on whatever happens, and the next tick tries again."""
     try:
         yield
     except ArchloopError as error:

@@ -42,15 +42,15 @@ class Patience:
     window: int = 256
 
     def limits(self, run: Run) -> Limits:
-        """The patience with one run."""
+        """Return the limits for one run, which depend on its protocol."""
         return Limits(self.answer_s + _longest_evaluation_s(run.spec.protocol), self.training_s, self.asks)
 
 
 class Controller:
-    """Reconciles runs with their rows, each in its turn, many at a time. Holds nothing but what it asked for and heard.
+    """Reconciles runs with their rows, each in its turn, many at a time. It holds only what it asked for and heard.
 
     `lasting`: what was published outlives this process. While it is not `caught_up` with what waited for it, it looks
-    at no run for the first time: what that seems to lack may be among what waits. All that was said before the
+    at no run for the first time: what that seems to lack may be among what waits. All that was published before the
     `horizon` has been heard, for messages come in order.
     """
 
@@ -63,7 +63,10 @@ class Controller:
         self.caught_up, self.horizon = True, datetime.min.replace(tzinfo=UTC)
 
     async def next(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
-        """What to publish now for this run; all that is outstanding if it can have outlived nobody."""
+        """Return what to publish now for this run.
+
+        At the first look that is all that is outstanding, where no earlier request can have outlived the process.
+        """
         async with self._locks[run_id]:
             run = await self._store.run(run_id)
             if run is None or run.finished is not None:
@@ -87,9 +90,9 @@ class Controller:
             return look.messages
 
     async def look(self, run_id: str, now: datetime, busy: frozenset[Step] = NOBODY_BUSY) -> list[Message]:
-        """The same, and a look that fails is taken again later; the run ends with the reason where that is in vain.
+        """Return what to publish now; after an error nothing, and the run's end where looks fail again and again.
 
-        That the database or another server is away counts for nothing: a look can be taken when it is back.
+        That the database or another server is away does not count: the next look can succeed when it is back.
         """
         try:
             return await self.next(run_id, now, busy)
@@ -102,7 +105,7 @@ class Controller:
         return [RunFinished(run_id=run_id, run_uid=self._uids.get(run_id), reason=failed)] if failed else []
 
     def heard(self, message: Message, recorded: Recorded, now: datetime) -> None:
-        """A message arrived, and was recorded."""
+        """Take in a message that arrived, and what recording it changed."""
         if isinstance(message, CandidateMessage) and message.submission is not None and not trial.belongs(message):
             return
         conversation = self._conversations.get(message.run_id)
@@ -110,33 +113,33 @@ class Controller:
             self.horizon = max(self.horizon, said)
 
     def knows(self, run_id: str) -> bool:
-        """Whether this process has looked at the run."""
+        """Return whether this process has looked at the run."""
         return run_id in self._conversations
 
     def wants(self, run_id: str) -> bool:
-        """Whether there is room for more candidates of the run, or none is missing any more."""
+        """Return whether there is room for more candidates of the run, or none is missing any more."""
         conversation = self._conversations.get(run_id)
         return conversation is not None and conversation.roomy
 
     def quiet(self, run_id: str, now: datetime) -> bool:
-        """Whether the run should be looked at although nothing happened: it is unknown, or silent for too long."""
+        """Return whether to look at the run although nothing happened: it is unknown, or silent for too long."""
         if not self._failures.due(run_id, now):
             return False
         conversation = self._conversations.get(run_id)
         return self.caught_up if conversation is None else conversation.quiet(now)
 
     def pace(self, waiting: int, behind: int) -> None:
-        """Requests wait for workers, and answers for us: runs that are too large to be asked for at once go by that."""
+        """Set how much large runs ask for at once: so many requests wait for workers, and so many answers for us."""
         for conversation in self._conversations.values():
             conversation.window.pace(waiting, behind)
 
     def forget(self) -> None:
-        """Others may have led meanwhile: begin from the rows."""
+        """Forget all runs, to begin from the rows: another registry may have led meanwhile."""
         self._conversations.clear()
         self._uids.clear()
 
     def ended(self, run_id: str) -> None:
-        """The run is over."""
+        """Forget the run, which is over."""
         self._conversations.pop(run_id, None)
         self._uids.pop(run_id, None)
         self._failures.over(run_id)

@@ -44,9 +44,9 @@ _LONGEST = 4  # times the patience: the wait for an answer doubles with every re
 
 @dataclass
 class Ask:
-    """One request: how often it was made, and how often it was said without coming back to us.
+    """One request: how often it was made, and how often it was published without coming back to us.
 
-    A rejection is an answer, so it is made again sooner then, as if the cause had been mended meanwhile.
+    A rejection is an answer; after one the request is made again sooner, as the cause may be mended meanwhile.
     """
 
     patience_s: float
@@ -59,7 +59,7 @@ class Ask:
 
     @property
     def wait_s(self) -> float:
-        """The silence after which it is made again."""
+        """The seconds of silence after which it is made again."""
         answer_s = self.patience_s * min(_LONGEST, 2.0 ** max(0, self.count - 1))
         if self.published and not self.rejected:
             return answer_s
@@ -69,7 +69,7 @@ class Ask:
 
 @dataclass
 class OpenCycle:
-    """The cycle that is being written: how far it is, how far it will go, and what was spent before it and on it.
+    """The cycle being written: how far it is, how far it will go, and what was spent before it and on it.
 
     `spent` may be too much, as it is what was heard; `over` is why the run's budget is used up, by the rows.
     """
@@ -84,7 +84,7 @@ class OpenCycle:
 
 @dataclass
 class Trial:
-    """Of one adapter: how far it is, and the share of valid ones once that is known."""
+    """The trial of one adapter: how far it is, and the share of valid candidates once that is known."""
 
     front: Front
     wanted: int
@@ -96,8 +96,8 @@ class Conversation:
     """The last sign of life of a run, every request that may still be answered, and how far its open cycle is.
 
     The registry hears its own messages, so one that does not come back within `echo_s` of silence was never published:
-    it is said again, less and less often, and does not count. One that came back is asked again after `patience_s` of
-    silence. After the `deadline`, in seconds from `begun`, the run is looked at without being told to.
+    it is published again, less and less often, and does not count. One that came back is asked again after `patience_s`
+    of silence. Once `deadline_s` seconds have passed since `begun`, the run is looked at without being told to.
     """
 
     patience_s: float
@@ -116,9 +116,17 @@ class Conversation:
     end: str | None = None
 
     def heard(self, message: Message, step: Step | None, now: datetime, *, new: bool = True) -> datetime | None:
-        """Any message of the run is a sign of life; `step` is what its candidate awaits.
+        """Take in a message of the run; any is a sign of life.
 
-        Returns when it was said, where it is our own that comes back.
+        Args:
+            message: The message.
+            step: What its candidate awaits now.
+            now: When it was heard.
+            new: Whether it was recorded for the first time.
+
+        Returns:
+            When the message was published, where it is one of ours that comes back.
+
         """
         self.last = max(self.last, now)
         said = None
@@ -141,7 +149,7 @@ class Conversation:
                 self.open.spent = self.open.spent.plus(Spent.of(message))
 
     def said(self, message: Message, now: datetime, *, counts: bool = True, patience_s: float | None = None) -> None:
-        """It is about to be published."""
+        """Note that the message is about to be published."""
         self.last = max(self.last, now)
         ask = self.asks.setdefault(key_of(message), Ask(patience_s or self.patience_s, self.echo_s))
         ask.said = now
@@ -152,29 +160,29 @@ class Conversation:
         ask.published = ask.rejected = False
 
     def waits(self, key: Key, now: datetime) -> None:
-        """It was due, and is still waiting to be taken up: that counts, and nothing is said."""
+        """Count a request as made again without publishing it, as the one before still waits in its queue."""
         self.last = max(self.last, now)
         self.asks.setdefault(key, Ask(self.patience_s, self.echo_s)).count += 1
 
     def closed(self) -> None:
-        """The open cycle is: nobody waits for anything of it any more."""
+        """Forget the open cycle, which is closed: nobody waits for anything of it any more."""
         self.open, self.sweep = None, None
         self.asks.clear()
         self.rejected.clear()
 
     def silence_s(self, now: datetime) -> float:
-        """Seconds since anything was heard or said."""
+        """Return the seconds since anything was heard or published."""
         return (now - self.last).total_seconds()
 
     def silent(self, now: datetime) -> bool:
-        """Whether something is due to be asked again."""
+        """Return whether something is due to be asked again."""
         waits = [ask.wait_s for ask in self.asks.values()]
         if len(waits) < self._open_count() or not waits:
             waits.append(self.patience_s)
         return self.silence_s(now) >= min(waits)
 
     def quiet(self, now: datetime) -> bool:
-        """Whether it is time to look at the run without being told to."""
+        """Return whether it is time to look at the run without being told to."""
         if self.deadline_s is not None and (now - self.begun).total_seconds() >= self.deadline_s:
             return True
         swept = self.sweep is not None and all(ask.published for ask in self.asks.values())
@@ -182,7 +190,7 @@ class Conversation:
 
     @property
     def roomy(self) -> bool:
-        """Whether more can be asked for, or all of it is there."""
+        """Whether more candidates can be asked for, or all of them are there."""
         if self.end is not None:
             return False
         if self.open is not None:
@@ -190,19 +198,19 @@ class Conversation:
         return any(t.valid_rate is None and _roomy(self.window, t.front, t.wanted) for t in self.trials.values())
 
     def due(self, key: Key, silence_s: float, *, unasked: bool) -> bool:
-        """Whether to ask after such a silence; `unasked` decides where there is none and this was never asked."""
+        """Return whether to ask after such a silence; `unasked` decides for a new request where there is no silence."""
         ask = self.asks.get(key)
         if ask is None:
             return unasked or silence_s >= self.patience_s
         return silence_s >= ask.wait_s
 
     def in_vain(self, key: Key, silence_s: float, limit: int) -> bool:
-        """Whether this was asked `limit` times in vain."""
+        """Return whether this was asked `limit` times in vain."""
         ask = self.asks.get(key)
         return ask is not None and ask.published and ask.count >= limit and silence_s >= ask.wait_s
 
     def count(self, key: Key) -> int:
-        """How often this was asked."""
+        """Return how often this was asked."""
         return self.asks[key].count if key in self.asks else 0
 
     def _open_count(self) -> int:
@@ -215,7 +223,7 @@ class Conversation:
             ask.published = ask.rejected = True
 
     def _answered(self, candidate: str, step: Step | None) -> None:
-        """Nobody will ask again for what was answered."""
+        """Forget the requests that the answer makes needless."""
         done = [name for each, name in ASKED_BY.items() if each != step]
         for name in (*done, *(_REMINDERS if step is None else ())):
             self.asks.pop((name, candidate), None)
@@ -231,15 +239,15 @@ def _roomy(window: Window, front: Front, wanted: int) -> bool:
 
 
 def _rejected_by(message: Rejected) -> Key:
-    """The request that was refused."""
+    """Return the key of the request that was refused."""
     return (_REFUSED[type(message)], *message.identity())
 
 
 def key_of(message: Message) -> Key:
-    """What a message is about, within its run."""
+    """Return what a message is about, within its run."""
     return (message.name, *message.identity())
 
 
 def key_for(run_id: str, cycle: int, index: int, step: Step) -> Key:
-    """The request for a step of a candidate."""
+    """Return the key of the request for a step of a candidate."""
     return ASKED_BY[step], candidate_id(run_id, cycle, index)

@@ -1,4 +1,4 @@
-"""Who speaks: of all registries on one database the one that holds the lease. The others read, and wait."""
+"""Leadership: of all registries on one database the one with the lease publishes. The others read, and wait."""
 
 import time
 import uuid
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+from typing_extensions import override
 
 from services.registry.stores.control_port import Control, Lease
 
@@ -19,7 +20,7 @@ class Leadership(Protocol):
 
     @property
     def leading(self) -> bool:
-        """Now. What is said is said only while that is so."""
+        """Whether it leads now. Only then may it publish."""
 
     @property
     def first(self) -> bool:
@@ -29,42 +30,45 @@ class Leadership(Protocol):
         """Keep the lease, or take it where nobody keeps it. Raises Unavailable."""
 
     async def resign(self) -> None:
-        """Hand it back, so that the next one need not wait. Raises Unavailable."""
+        """Give the lease up, so that the next registry need not wait. Raises Unavailable."""
 
 
-class Alone:
-    """Nobody else can be there, as what is said does not leave this process."""
+class Alone(Leadership):
+    """The only registry there can be, as its messages do not leave this process. It always leads."""
 
     leading = first = True
 
+    @override
     async def campaign(self) -> None:
-        """See the port."""
+        """Do nothing: there is no lease."""
 
+    @override
     async def resign(self) -> None:
-        """See the port."""
+        """Do nothing: there is no lease."""
 
 
-class Leased:
-    """By a lease in the database. Nobody's time of day counts.
+class Leased(Leadership):
+    """Leads by a lease in the database, with no need for equal clocks.
 
-    Whoever leads renews it, and stops to lead `lease_s` after the beginning of the last renewal that succeeded. Whoever
+    Whoever leads renews it, and stops leading `lease_s` after the beginning of the last renewal that succeeded. Whoever
     waits takes it once it has not seen it renewed for as long by its own clock, which is later.
     """
+
+    first = False
 
     def __init__(self, store: Control, lease_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._lease_s, self._clock = store, lease_s, clock
         self._name = uuid.uuid4().hex
         self._seen: Lease | None = None
         self._since, self._until = clock(), float("-inf")
-        self.first = False
 
     @property
+    @override
     def leading(self) -> bool:
-        """See the port."""
         return self._clock() < self._until
 
+    @override
     async def campaign(self) -> None:
-        """See the port."""
         seen = self._seen if self.leading else await self._looked()
         began = self._clock()
         if seen is not None and seen.holder not in {self._name, _NOBODY} and began - self._since < self._lease_s:
@@ -79,8 +83,8 @@ class Leased:
             self.first = taken.beat == 1
             log.info("this registry leads now", lease=taken.beat)
 
+    @override
     async def resign(self) -> None:
-        """See the port."""
         if self.leading:
             self._until = float("-inf")
             await self._store.take(self._seen, _NOBODY)

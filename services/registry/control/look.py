@@ -1,4 +1,4 @@
-"""What one look at one run has in hand: the run, what was said of it before, and what is to be said now."""
+"""The state of one look at one run: the run, what was published for it before, and what is to be published now."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ class Limits(NamedTuple):
 
 
 class Circumstances(NamedTuple):
-    """Under which a look is taken.
+    """The circumstances of a look.
 
     `anew`: nothing that was asked before has outlived it, so that all is to be asked for again. `resumed`: others went
-    on meanwhile, but what the process before had claimed and not said is to be said. `busy` are the steps for which
-    requests wait to be taken up: one more would change nothing.
+    on meanwhile, but what the process before had claimed and not published is to be published. `busy` are the steps for
+    which requests wait to be taken up: one more would change nothing.
     """
 
     anew: bool = False
@@ -38,7 +38,7 @@ class Circumstances(NamedTuple):
 
 @dataclass
 class Look:
-    """Collects messages. Where something has waited too long (`silent`), rows count, and not what was heard."""
+    """Collects the messages to publish. After too long a wait (`silent`) the rows count, and not what was heard."""
 
     store: Store
     blobs: Blobs
@@ -64,12 +64,12 @@ class Look:
         return self.circumstances.anew or self.circumstances.resumed
 
     def say(self, message: Message, *, unasked: bool, counts: bool = True) -> None:
-        """Unless it was said, and there is time left to answer."""
+        """Publish the message, unless it was published and its answer has time left."""
         if self.due(key_of(message), unasked=unasked):
             self.append(message, counts=counts)
 
     def ask_again(self, message: Message, step: Step, *, unasked: bool) -> None:
-        """Likewise; what still waits in its queue is only counted."""
+        """Publish the request as `say` does, or only count it where the one before still waits in its queue."""
         key = key_of(message)
         if step in self.circumstances.busy and not unasked and self.due(key, unasked=False):
             self.conversation.waits(key, self.now)
@@ -77,7 +77,7 @@ class Look:
             self.say(message, unasked=unasked)
 
     async def claimed(self, scope: str, front: Front, room: int) -> range:
-        """So many more are ours to ask for. Raises Unavailable where another registry has asked for them."""
+        """Claim the next `room` indices to ask for. Raises Unavailable where another registry has asked for them."""
         start, stop = front.asked, front.asked + room
         if not await self.store.claim(self.run.uid, scope, start, stop):
             raise Unavailable(f"run {self.run_id}: another registry has asked for what comes next")
@@ -85,26 +85,26 @@ class Look:
         return range(start, stop)
 
     async def unsaid(self, requests: Iterable[Message]) -> set[str]:
-        """The ids of those requests that are claimed, and not known to have been made."""
+        """Return the ids of those requests that are claimed, and not known to have been made."""
         if not self.first:
             return set()
         ids = [request.id for request in requests]
         return set(ids) if self.circumstances.anew else await self.store.unsaid(ids)
 
     def due(self, key: Key, *, unasked: bool) -> bool:
-        """Whether it is time."""
+        """Return whether it is time to ask."""
         return self.conversation.due(key, self.silence_s, unasked=unasked)
 
     def unheard(self, key: Key) -> bool:
-        """Whether it was asked for as often as it is."""
+        """Return whether it was asked in vain as often as the limits allow."""
         return self.silent and self.conversation.in_vain(key, self.silence_s, self.limits.asks)
 
     def append(self, message: Message, *, counts: bool = True, patience_s: float | None = None) -> None:
-        """It is to be said."""
+        """Publish the message in any case."""
         self.conversation.said(message, self.now, counts=counts, patience_s=patience_s)
         self.messages.append(message)
 
     def finish(self, reason: str) -> None:
-        """The run is over, whatever is heard until that has come back to us."""
+        """End the run, whatever is heard until that message has come back to us."""
         self.conversation.end = reason
         self.say(RunFinished(run_id=self.run_id, run_uid=self.run.uid, reason=reason), unasked=True)

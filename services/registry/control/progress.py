@@ -11,7 +11,7 @@ _CROWDED = 16  # messages that wait: more of them would only keep other runs wai
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A candidate's next step. `blocked`: not before lower indices are evaluated, as novelty judges in index order."""
+    """A candidate's next step; `blocked` until lower indices are evaluated, as novelty judges in index order."""
 
     index: int
     step: Step
@@ -20,7 +20,7 @@ class Owed:
 
 @dataclass
 class Front:
-    """The first `asked` were asked for; of these `working` are to be written or evaluated, `judging` to be judged."""
+    """How far candidates are: `asked` were asked for, `working` await code or evaluation, `judging` await a verdict."""
 
     asked: int = 0
     working: dict[int, Step] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Front:
 
     @classmethod
     def of(cls, asked: int, steps: Mapping[int, Step]) -> "Front":
-        """From what the rows say."""
+        """Make it of what the rows say."""
         front = cls(asked)
         for index, step in steps.items():
             front.heard(index, step)
@@ -38,7 +38,7 @@ class Front:
         return len(self.working) + len(self.judging)
 
     def heard(self, index: int, step: Step | None) -> None:
-        """What the candidate awaits now."""
+        """Note what the candidate awaits now; None for nothing."""
         if index >= self.asked:
             return
         self.working.pop(index, None)
@@ -49,7 +49,7 @@ class Front:
             self.working[index] = step
 
     def owed(self) -> Iterator[Owed]:
-        """What is open, in the order of indices."""
+        """Yield the open steps, in the order of indices."""
         gap = min(self.working, default=self.asked)
         steps: dict[int, Step] = {**self.working, **dict.fromkeys(self.judging, "judgement")}
         return (Owed(i, steps[i], steps[i] == "judgement" and i > gap) for i in sorted(steps))
@@ -69,7 +69,7 @@ class Window:
     width: int = NARROW
 
     def room(self, front: Front, wanted: int) -> int:
-        """How many more to ask for now; none while that would only be a few of many."""
+        """Return how many more to ask for now; none where that would only be a few of many."""
         left, most = wanted - front.asked, min(self.most, NARROW) if self.metered else self.most
         under_way = len(front) if self.metered else len(front.working)
         width = most if under_way + left <= most else min(self.width, most)
@@ -77,7 +77,7 @@ class Window:
         return room if room == left or self.metered or room >= width // 4 else 0
 
     def pace(self, waiting: int, behind: int = 0) -> None:
-        """So many requests wait for a worker now, and so many answers wait for novelty and the registry."""
+        """Narrow or widen: so many requests wait for a worker, and so many answers for novelty and the registry."""
         if waiting + behind > _CROWDED:
             self.width = max(min(NARROW, self.most), self.width // 2)
         elif waiting == 0:

@@ -1,4 +1,4 @@
-"""One look at one run. Only here is the order of the loop known.
+"""One look at one run. The order of the loop's steps is known only here.
 
     tune on the bootstrap pairs, if there are any → open a cycle → ask for its candidates → all are settled
     → admit and close → ask for training → an adapter is trained → open the next cycle with it → …
@@ -36,7 +36,7 @@ class Reconciliation:
         self._asking, self._trying = Asking(look), Trying(look)
 
     async def transitions(self) -> None:
-        """Make them; what is to be published is in the look then."""
+        """Make every transition that is possible; the look then holds what to publish."""
         if self._conversation.end is not None:
             self._look.finish(self._conversation.end)
             return
@@ -45,7 +45,7 @@ class Reconciliation:
             cycle = await self._advance(cycle)
 
     async def _present(self) -> Cycle | None:
-        """The cycle that the run is in."""
+        """Return the cycle that the run is in."""
         if self._conversation.open is not None:
             return self._conversation.open.cycle
         cycles = await self._store.cycles(self._run.run_id)
@@ -54,7 +54,7 @@ class Reconciliation:
         return cycles[-1] if cycles else await self._begin()
 
     async def _advance(self, cycle: Cycle) -> Cycle | None:
-        """One transition. Returns the cycle to look at next, or None when it is others' turn."""
+        """Make one transition. Return the cycle to look at next, or None when others have to act first."""
         if cycle.closed is None:
             return await self._settle(cycle)
         await self._announce(cycle)
@@ -136,7 +136,7 @@ class Reconciliation:
         return trained.get(cycle)
 
     def _may_train(self, cycle: int) -> bool:
-        """Whether it is time to ask for an adapter; the run ends where that was asked in vain."""
+        """Return whether it is time to ask for an adapter; end the run where that was asked in vain."""
         key: Key = (TrainingRequested.name, cycle)
         if self._look.unheard(key):
             step = "bootstrap" if cycle == BOOTSTRAP else f"cycle {cycle}"
@@ -162,7 +162,7 @@ class Reconciliation:
             self._look.append(requests.closing(self._run, cycle, ended))
 
     def _rejected(self, known: OpenCycle, lost: Sequence[Owed]) -> str | None:
-        """Why none can be written: what the generator rejects of one candidate it rejects of all."""
+        """Return why generation was rejected, if it was: what the generator rejects of one candidate it does of all."""
         written = (_key(known, each) for each in lost if each.step == "generation")
         return next((reason for key in written if (reason := self._conversation.rejected.get(key))), None)
 
@@ -178,7 +178,7 @@ class Reconciliation:
         return known.cycle
 
     async def _answered(self, known: OpenCycle) -> bool:
-        """Whether any was; where none of the first ones was, there is no use in asking for the others."""
+        """Return whether any was answered; where none of the first was, there is no use in asking for the others."""
         async for page in pages(self._store, self._run.run_id, known.cycle.cycle, known.front.asked):
             if not all(c.lost for c in page):
                 return True

@@ -21,13 +21,13 @@ from services.registry.records import Candidate, Cycle, Run, Source
 
 
 def derived_seed(*parts: object) -> int:
-    """A 31-bit seed. The run's name is not among the parts, so that equal run seeds give equal candidates."""
+    """Derive a 31-bit seed. The run's name is not among the parts, so that equal run seeds give equal candidates."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4]) >> 1
 
 
 def adapter_name(run_id: str, cycle: int) -> str:
-    """`<run>-c<cycle>`, or `<run>-start`, within what model servers accept.
+    """Return `<run>-c<cycle>`, or `<run>-start`, in the form that model servers accept.
 
     A run name that must be changed for it gets a hash.
     """
@@ -58,7 +58,7 @@ def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
 
 
 def evaluation(run: Run, candidate: Candidate, source: Source) -> CandidateGenerated:
-    """Say again what was generated, for the evaluator to answer."""
+    """Repeat what was generated, for the evaluator to answer."""
     asked = {"protocol": run.spec.protocol, "novelty": run.spec.novelty, "adapter": candidate.adapter}
     answered = {"code": source.code, "prompt": source.prompt or "", "problem": candidate.problem}
     return CandidateGenerated.model_validate(
@@ -67,14 +67,14 @@ def evaluation(run: Run, candidate: Candidate, source: Source) -> CandidateGener
 
 
 def judgement(run: Run, candidate: Candidate, source: Source) -> CandidateEvaluatedOk | CandidateEvaluatedFailed:
-    """Say again what was measured, for the novelty service to answer or to go on."""
+    """Repeat what was measured, for the novelty service to answer or to go on."""
     kind = CandidateEvaluatedOk if candidate.valid else CandidateEvaluatedFailed
     measured = {"code": source.code, "novelty": run.spec.novelty, "evaluation": candidate.evaluation}
     return kind.model_validate(_place(run, candidate) | measured)
 
 
 def loss(run: Run, candidate: Candidate) -> CandidateLost:
-    """Say again that the candidate was given up."""
+    """Repeat that the candidate was given up."""
     assert candidate.lost is not None
     return CandidateLost.model_validate(_place(run, candidate) | dict(candidate.lost))
 
@@ -103,7 +103,7 @@ def closing(run: Run, cycle: Cycle, ended: Counter[str]) -> CycleClosed:
 
 
 def endings(candidates: Iterable[Candidate]) -> Counter[str]:
-    """How many ended how. Lost candidates count as generated."""
+    """Count how many candidates ended how. Lost ones count as generated."""
     counted: Counter[str] = Counter()
     for c in candidates:
         counted.update(generated=1, valid=c.valid, novel=c.novel, admitted=c.admitted)

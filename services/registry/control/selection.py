@@ -1,4 +1,4 @@
-"""Which candidates are admitted, and which admitted ones the LLM learns from. Pure functions."""
+"""Selects the candidates to admit, and the admitted ones that the LLM learns from. Pure functions."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ _MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate as selection sees it. An unknown size counts as infinite."""
+    """A candidate with what selection compares. An unknown size counts as infinite."""
 
     candidate_id: str
     cycle: int
@@ -28,13 +28,13 @@ class Scored:
     flops: float = math.inf
 
     def beats(self, other: "Scored") -> bool:
-        """At least as good in accuracy, parameters and FLOPs, and better in one of them."""
+        """Return whether it is at least as good in accuracy, parameters and FLOPs, and better in one of them."""
         own, others = ((s.accuracy, -s.parameters, -s.flops) for s in (self, other))
         return own != others and all(a >= b for a, b in zip(own, others, strict=True))
 
 
 def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Those that the rule lets in, best first."""
+    """Return the candidates that the rule lets in, best first."""
     ranked = best_first(considered)
     eligible = [s for s in ranked if s.accuracy >= spec.fallback_threshold]
     if spec.rule == "pareto":
@@ -45,25 +45,25 @@ def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
 
 
 async def admitted_aside(considered: Sequence[Scored], spec: SelectionSpec) -> list[Scored]:
-    """The same, beside the event loop where there are so many that others would wait."""
+    """Return the same as `admitted`, in a thread where there are so many that they would hold up the event loop."""
     if len(considered) < _MANY:
         return admitted(considered, spec)
     return await asyncio.to_thread(admitted, considered, spec)
 
 
 def training(current: Iterable[Scored], earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Of this cycle's admitted the best `quota` per family, then `replay` earlier ones."""
+    """Return the best `quota` per family of this cycle's admitted, then `replay` earlier ones."""
     fresh = [s for family in _families(current) for s in family[: spec.quota]]
     return best_first(fresh) + _replayed(earlier, spec)[: spec.replay]
 
 
 def best_first(scored: Iterable[Scored]) -> list[Scored]:
-    """By accuracy; ties by cycle and index."""
+    """Sort by accuracy, the best first; ties by cycle and index."""
     return sorted(scored, key=lambda s: (-s.accuracy, s.cycle, s.index))
 
 
 def _percentile(ranked: Sequence[Scored], spec: SelectionSpec) -> float:
-    """The cycle's own bar where it is the higher one; the percentile of a few says nothing."""
+    """Return the cycle's percentile where it is above the threshold; the percentile of a few says nothing."""
     if len(ranked) < _FEW:
         return spec.threshold
     own = quantiles([s.accuracy for s in ranked], n=100, method="inclusive")[spec.percentile - 1]
@@ -80,10 +80,11 @@ def _by_fronts(eligible: Sequence[Scored], minimum: int) -> list[Scored]:
 
 
 def _fronts(scored: Iterable[Scored]) -> list[list[Scored]]:
-    """What nobody beats, then what nobody else beats (non-dominated sorting, Deb et al. 2002).
+    """Sort into fronts: those that nobody beats, then those that only these beat, and so on.
 
-    In the order of falling accuracy, each goes to the first front that has none that beats it, found by bisection
-    (Zhang et al. 2015): whoever is beaten in one front is beaten in all before it.
+    This is non-dominated sorting (Deb et al. 2002). In the order of falling accuracy, each goes to the first front
+    that has none that beats it, found by bisection (Zhang et al. 2015): whoever is beaten in one front is beaten in all
+    before it.
     """
     fronts: list[tuple[list[Scored], _Staircase]] = []
     for _, alike in groupby(sorted(scored, key=_cost), key=_cost):
@@ -102,19 +103,19 @@ def _cost(scored: Scored) -> tuple[float, float, float]:
 
 
 class _Staircase:
-    """Parameters and FLOPs of a front, of those alone that no other one has less of both of."""
+    """The parameters and FLOPs of a front's members, without those that another one has no more of in both."""
 
     def __init__(self) -> None:
         self._parameters: list[float] = []
         self._flops: list[float] = []
 
     def covers(self, parameters: float, flops: float) -> bool:
-        """Whether one has as little of both."""
+        """Return whether a member has as little of both."""
         below = bisect_right(self._parameters, parameters)
         return below > 0 and self._flops[below - 1] <= flops
 
     def add(self, parameters: float, flops: float) -> None:
-        """One that is not covered; those that it covers are not needed any more."""
+        """Add one that is not covered, and remove those that it covers."""
         start = stop = bisect_left(self._parameters, parameters)
         while stop < len(self._flops) and self._flops[stop] >= flops:
             stop += 1

@@ -1,4 +1,4 @@
-"""Trials of adapters: what each is asked to write before one follows the other, and how well it did."""
+"""Trials of adapters: the candidates that each writes before one may replace the other, and how many are valid."""
 
 import asyncio
 
@@ -14,23 +14,23 @@ _AT_ONCE = 100
 
 
 def belongs(message: Message) -> bool:
-    """Whether it is about a network that was written for a trial: such a one stands outside the cycles."""
+    """Return whether the message is about a candidate of a trial, which stands outside the cycles."""
     return isinstance(message, CandidateMessage) and (message.submission or "").startswith(_PREFIX)
 
 
 def scope(adapter: AdapterRef | None) -> str:
-    """The name of the adapter's trial within the run."""
+    """Return the name of the adapter's trial within the run."""
     return f"{_PREFIX}{adapter.adapter if adapter else 'base'}"
 
 
 def place(message: CandidateMessage) -> tuple[str, int | None]:
-    """The trial that it belongs to, and its index there."""
+    """Return the trial that the candidate belongs to, and its index there."""
     name, _, index = (message.submission or "").rpartition("-")
     return name, int(index) if index.isascii() and index.isdigit() and len(index) < 10 else None
 
 
 def request(run: Run, adapter: AdapterRef | None, index: int) -> GenerationRequested:
-    """The same prompts and seeds for every adapter of the run, and for the base model."""
+    """Ask for a candidate, with the same prompt and seed for every adapter of the run, and for the base model."""
     spec = run.spec
     return GenerationRequested(
         run_id=run.run_id,
@@ -47,13 +47,13 @@ def request(run: Run, adapter: AdapterRef | None, index: int) -> GenerationReque
 
 
 async def open_steps(store: Store, run: Run, adapter: AdapterRef | None, below: int) -> dict[int, Step]:
-    """Those with a lower index that were not written and evaluated yet."""
+    """Return the steps of candidates with a lower index that are not yet written and evaluated."""
     rows = await _rows(store, run, adapter, below)
     return {i: "generation" for i, row in enumerate(rows) if row is None or row.evaluation is None}
 
 
 async def valid_rate(store: Store, run: Run, adapter: AdapterRef | None, count: int) -> float:
-    """The share of valid ones among all."""
+    """Return the share of valid candidates among all."""
     return sum(row is not None and row.valid for row in await _rows(store, run, adapter, count)) / count
 
 

@@ -1,4 +1,4 @@
-"""Asks two adapters to write the same, and tells whether the new one follows the present one."""
+"""Asks two adapters to write the same candidates, and tells whether the new one replaces the present one."""
 
 import structlog
 
@@ -12,13 +12,13 @@ log = structlog.get_logger(__name__)
 
 
 class Trying:
-    """The trials in one look: a window at a time, as the candidates of a cycle."""
+    """The trials in one look: a window at a time, as for the candidates of a cycle."""
 
     def __init__(self, look: Look) -> None:
         self._look, self._conversation, self._store = look, look.conversation, look.store
 
     async def promoted(self, challenger: AdapterRef, present: AdapterRef | None) -> bool | None:
-        """Whether the new adapter follows the present one; None while they are on trial."""
+        """Return whether the new adapter replaces the present one; None while they are on trial."""
         gate = self._look.run.spec.gate
         if gate is None:
             return True
@@ -29,7 +29,7 @@ class Trying:
         return new >= old - gate.margin
 
     async def _valid_rate(self, adapter: AdapterRef | None, wanted: int) -> float | None:
-        """Of what it wrote on trial; None while that is asked for. What is asked for in vain is not valid."""
+        """Return the valid rate of the adapter's trial; None while that goes on. What is asked in vain is not valid."""
         known = await self._known(adapter, wanted)
         if known.valid_rate is not None:
             return known.valid_rate

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from pymongo import IndexModel
+from typing_extensions import override
 
 from archloop.contracts.base import Message
 from archloop.contracts.messages import RunRequested
@@ -27,6 +28,7 @@ from services.registry.stores import mongo_rows as rows
 from services.registry.stores.mongo_client import Client, closed, connected, host_of, reached, translated, uncut
 from services.registry.stores.mongo_control import MongoControl
 from services.registry.stores.mongo_writes import append_event, apply, close_cycle, insert, require_writable
+from services.registry.stores.port import Store
 from services.registry.stores.recording import event_text, require_known
 
 _VERSION = 1
@@ -45,8 +47,8 @@ _INDEXES = {
 
 
 @uncut
-class MongoStore(MongoControl):
-    """See the port. Made by `open`. Times are kept to the millisecond, which is what MongoDB's dates have.
+class MongoStore(MongoControl, Store):
+    """The store on MongoDB, made by `open`. Times are kept to the millisecond, which is what MongoDB's dates have.
 
     A message is one write after the other, its event last: one that was cut short is as if it had not been
     delivered yet, and is delivered again. Messages take turns, so that what is said twice at once has one effect.
@@ -59,9 +61,13 @@ class MongoStore(MongoControl):
 
     @classmethod
     async def open(cls, url: str, database: str = "archloop", *, wait_s: float = 5.0) -> Self:
-        """Connect and make the indexes. `wait_s` is how long a server is looked for before it is Unavailable.
+        """Connect and make the indexes. Raises Unavailable, Misconfigured, InvalidInput.
 
-        Raises Unavailable, Misconfigured, InvalidInput.
+        Args:
+            url: The server's connection string.
+            database: The database's name.
+            wait_s: How many seconds a server is looked for before it is Unavailable.
+
         """
         client = connected(url, wait_s)
         try:
@@ -73,8 +79,8 @@ class MongoStore(MongoControl):
             raise
         return store
 
+    @override
     async def record(self, message: Message, at: datetime) -> Recorded:
-        """See the port."""
         data = json.loads(event_text(message))
         async with self._turn:
             with translated(self._host):
@@ -86,96 +92,96 @@ class MongoStore(MongoControl):
                 step = await self._step(message)
                 return Recorded(changed or logged, step is None and await self._complete(message), step)
 
+    @override
     async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        """See the port."""
         written_by = adapter.model_dump(mode="json") if adapter else None
         opened = {"run_id": run_id, "cycle": cycle, "adapter": written_by, "opened": at}
         with translated(self._host):
             key = rows.cycle_key(run_id, cycle)
             await insert(self._db, "cycles", key, {**opened, "closed": None, "decision": None})
 
+    @override
     async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
-        """See the port."""
         with translated(self._host):
             await close_cycle(self._db, rows.cycle_key(run_id, cycle), admitted, at)
 
+    @override
     async def run(self, run_id: str) -> Run | None:
-        """See the port."""
         found = await self._one("runs", {"_id": run_id})
         return rows.run(found) if found else None
 
+    @override
     async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
-        """See the port."""
         where = {"finished": None} if unfinished else {}
         total, found = await self._page("runs", where, [("created", -1), ("_id", 1)], offset, limit)
         return Page(total=total, items=tuple(map(rows.run, found)))
 
+    @override
     async def cycles(self, run_id: str) -> list[Cycle]:
-        """See the port."""
         found = await self._all("cycles", {"run_id": run_id}, [("cycle", 1)])
         settled = await self._settled(run_id)
         return [rows.cycle(each, settled.get(each["cycle"], 0)) for each in found]
 
+    @override
     async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
-        """See the port."""
         with translated(self._host):
             total = await self._db.candidates.count_documents(rows.candidate_filter(query))
         found = await self._aggregated(rows.candidate_page(query))
         return Page(total=total, items=tuple(map(rows.candidate, found)))
 
+    @override
     async def candidate(self, candidate_id: str) -> Candidate | None:
-        """See the port."""
         found = await self._one("candidates", {"_id": candidate_id}, rows.WITHOUT_TEXT)
         return rows.candidate(found) if found else None
 
+    @override
     async def source(self, candidate_id: str) -> Source | None:
-        """See the port."""
         found = await self._one("candidates", {"_id": candidate_id, "code": {"$ne": None}}, {"code": 1, "prompt": 1})
         return rows.source(found) if found else None
 
+    @override
     async def architectures(
         self, run_id: str | None = None, *, offset: int = 0, limit: int | None = None
     ) -> Page[Architecture]:
-        """See the port."""
         where: dict[str, Any] = {"admitted": {"$type": "date"}}
         if run_id is not None:
             where["run_id"] = run_id
         total, found = await self._page("candidates", where, rows.BEST_FIRST, offset, limit, rows.WITHOUT_TEXT)
         return Page(total=total, items=tuple(map(rows.architecture, found)))
 
+    @override
     async def adapters(self, run_id: str | None = None) -> list[Adapter]:
-        """See the port."""
         where = {} if run_id is None else {"run_id": run_id}
         return list(map(rows.adapter, await self._all("adapters", where, [("run_id", 1), ("cycle", 1)])))
 
+    @override
     async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """See the port."""
         where = {"code_sha256": code_sha256, "evaluation.protocol_sha256": protocol_sha256}
         found = await self._all("candidates", where, [("evaluated", 1), ("_id", 1)], limit=1, fields={"evaluation": 1})
         return Evaluation.model_validate(found[0]["evaluation"]) if found else None
 
+    @override
     async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        """See the port."""
         where: dict[str, Any] = {"_id": {"$gt": after}}
         if run_id is not None:
             where["run_id"] = run_id
         return list(map(rows.event, await self._all("events", where, [("_id", 1)], limit=limit)))
 
+    @override
     async def last_event(self) -> int:
-        """See the port."""
         found = await self._all("events", {}, [("_id", -1)], limit=1, fields={"_id": 1})
         return int(found[0]["_id"]) if found else 0
 
+    @override
     async def said(self, message_id: str) -> bool:
-        """See the port."""
         return await self._one("events", {"id": message_id}, {"_id": 1}) is not None
 
+    @override
     async def ping(self) -> None:
-        """See the port."""
         await reached(self._client, self._url)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         await closed(self._client)
 
     async def _prepare(self) -> None:

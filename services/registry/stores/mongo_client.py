@@ -1,4 +1,4 @@
-"""The connection to MongoDB: how it is opened, and what its errors are in Archloop's terms."""
+"""The connection to MongoDB: how it is opened, and its errors as Archloop's own."""
 
 import asyncio
 import inspect
@@ -30,11 +30,11 @@ _FORM = "a MongoDB connection string such as mongodb://user:password@host:27017,
 
 
 def uncut(store: type[T]) -> type[T]:
-    """Make a class whose verbs a caller may leave, but not cut short: each goes on in a task that its timeouts bound.
+    """Decorate a class so that its async methods are finished in tasks of their own when their callers are cancelled.
 
     The driver counts connections under locks that it takes again when it is cancelled. A second cancellation, which a
     request whose client has gone gets, comes before it has them: the count stays wrong, and once that has happened
-    often enough nobody is given a connection any more.
+    often enough nobody is given a connection any more. Timeouts bound the tasks.
     """
     for name, verb in inspect.getmembers(store, inspect.isfunction):
         if inspect.iscoroutinefunction(verb) and not name.startswith("_"):
@@ -60,7 +60,7 @@ def _done(task: asyncio.Task[Any]) -> None:
 
 
 async def reached(client: Client, url: str) -> None:
-    """Return if the server answers. Raises Stuck where it does so only to another client, else what that one says."""
+    """Return if the server answers. Raises Stuck where it answers a new connection only, else what that one raises."""
     with suppress(TimeoutError, PyMongoError):
         async with asyncio.timeout(_PING_S):
             await _shielded(client.admin.command)("ping")
@@ -75,16 +75,16 @@ async def reached(client: Client, url: str) -> None:
 
 
 async def closed(client: Client) -> None:
-    """Let go of it, without waiting for long where it does not let go."""
+    """Close the client, without waiting for long where it does not close."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_PING_S):
             await _shielded(client.close)()
 
 
 def connected(url: str, wait_s: float) -> Client:
-    """A client that acknowledges a write once it is in the journal of most members. It connects when first used.
+    """Make a client, which connects when first used. Raises Misconfigured.
 
-    Raises Misconfigured.
+    It acknowledges a write once that is in the journal of most members.
     """
     if not url.startswith(("mongodb://", "mongodb+srv://")):  # The driver would take it for a host's name.
         raise _not_a_url(url)
@@ -111,13 +111,13 @@ def _not_a_url(url: str) -> Misconfigured:
 
 
 def host_of(url: str) -> str:
-    """The URL without who connects, and how."""
+    """Return the URL's hosts, without user, password and options."""
     return url.partition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
 @contextmanager
 def translated(host: str) -> Iterator[None]:
-    """Raises Unavailable where the same may succeed later, Misconfigured, or InvalidInput for what BSON has not."""
+    """Raise the driver's errors as Unavailable where the same may succeed later, or as Misconfigured, InvalidInput."""
     try:
         yield
     except OperationFailure as error:

@@ -26,22 +26,25 @@ _EQUAL = {
 
 
 def run(document: Document) -> Run:
-    """From `runs`."""
+    """Make a run of a document from `runs`."""
     return Run.model_validate({**document, "run_id": document["_id"]})
 
 
 def cycle(document: Document, settled: int) -> Cycle:
-    """From `cycles`, and the number of its candidates that are settled."""
+    """Make a cycle of a document from `cycles`, and the number of its candidates that are settled."""
     return Cycle.model_validate({**document, "settled": settled})
 
 
 def cycle_key(run_id: str, cycle: int) -> str:
-    """The `_id` of a cycle, and of the adapter that its pairs make. No run's name has a slash."""
+    """Return the `_id` of a cycle, and of the adapter that its pairs make. No run's name has a slash."""
     return f"{run_id}/{cycle}"
 
 
 def blank(message: CandidateMessage) -> dict[str, Any]:
-    """A candidate of which nothing is known but its place. Submissions stand outside every cycle."""
+    """Make the document of a candidate of which nothing is known but its place.
+
+    Submissions stand outside every cycle.
+    """
     place = (message.cycle, message.index) if message.submission is None else (None, None)
     unknown = ("code_sha256", "code", "prompt", "adapter", "usage", "generated", "evaluation", "evaluated")
     known = {"run_id": message.run_id, "cycle": place[0], "index": place[1], "submission": message.submission}
@@ -50,42 +53,42 @@ def blank(message: CandidateMessage) -> dict[str, Any]:
 
 
 def candidate(document: Document) -> Candidate:
-    """From `candidates`."""
+    """Make a candidate of a document from `candidates`."""
     admitted = document["admitted"] is not None
     return Candidate.model_validate({**document, "candidate_id": document["_id"], "admitted": admitted})
 
 
 def awaited(document: Document) -> Step:
-    """Of an unsettled one."""
+    """Return what an unsettled candidate awaits."""
     if document["generated"] is None:
         return "generation"
     return "judgement" if document.get("evaluation") else "evaluation"
 
 
 def source(document: Document) -> Source:
-    """From `candidates`."""
+    """Make a source of a document from `candidates`."""
     return Source.model_validate({**document, "candidate_id": document["_id"]})
 
 
 def architecture(document: Document) -> Architecture:
-    """From `candidates`, of an admitted one."""
+    """Make an architecture of an admitted candidate's document."""
     measured = {name: document["evaluation"][name] for name in ("accuracy", "protocol", "parameters")}
     judged = {name: document["judgement"][name] for name in ("family", "similarity")}
     return Architecture.model_validate({**document, **measured, **judged, "candidate_id": document["_id"]})
 
 
 def adapter(document: Document) -> Adapter:
-    """From `adapters`."""
+    """Make an adapter of a document from `adapters`."""
     return Adapter.model_validate(document)
 
 
 def event(document: Document) -> Event:
-    """From `events`."""
+    """Make an event of a document from `events`."""
     return Event.model_validate({**document, "seq": document["_id"]})
 
 
 def candidate_filter(query: CandidateQuery) -> dict[str, Any]:
-    """The filter of a query."""
+    """Return the filter of a query."""
     given = {field: getattr(query, name) for name, field in _EQUAL.items()}
     where: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if query.min_accuracy is not None:
@@ -97,7 +100,7 @@ def candidate_filter(query: CandidateQuery) -> dict[str, Any]:
 
 
 def candidate_page(query: CandidateQuery) -> list[dict[str, Any]]:
-    """The pipeline of a query. The order is total, so that pages never overlap."""
+    """Return the aggregation pipeline of a query. The order is total, so that pages never overlap."""
     direction, name = (-1 if query.sort.startswith("-") else 1), query.sort.lstrip("-")
     if name == "index":
         stages = [{"$sort": {"cycle": direction, "index": direction, "_id": 1}}]
@@ -110,7 +113,7 @@ def candidate_page(query: CandidateQuery) -> list[dict[str, Any]]:
 
 
 def _measured_first(field: str, direction: int) -> list[dict[str, Any]]:
-    """MongoDB sorts null before every number; here it comes last in both directions."""
+    """Sort nulls last in both directions; MongoDB sorts them before every number."""
     missing = {"$eq": [{"$ifNull": [f"${field}", None]}, None]}
     return [
         {"$set": {_UNMEASURED: missing}},

@@ -50,13 +50,13 @@ class Step(NamedTuple):
 
 
 def require_writable(message: Message) -> None:
-    """Raises an error of BSON or InvalidInput where the message cannot be written: then no part of it is."""
+    """Check that the whole message can be written. Raises an error of BSON, or InvalidInput where it is too large."""
     if (size := len(bson.encode(message.data()))) > _LARGEST_MESSAGE:
         raise InvalidInput(message.type, f"{size} bytes", f"at most {_LARGEST_MESSAGE}")
 
 
 async def append_event(db: Database, message: Message, data: Document, at: datetime) -> bool:
-    """Whether the event log did not have the message yet.
+    """Append the message to the event log; return whether it was not there yet.
 
     An event is only ever inserted right after the last one, whoever writes, so whoever reads in order of `_id`
     never sees one appear behind its back, as could happen if numbers were given out before they are used.
@@ -72,7 +72,7 @@ async def append_event(db: Database, message: Message, data: Document, at: datet
 
 
 async def apply(message: Message, db: Database, at: datetime) -> bool:
-    """Take in what the message says; whether that changed anything."""
+    """Update the rows that the message is about; return whether that changed anything."""
     if isinstance(message, CandidateMessage):
         return await _apply_steps(db, message, steps(message, at))
     if isinstance(message, RunRequested):
@@ -87,7 +87,7 @@ async def apply(message: Message, db: Database, at: datetime) -> bool:
 
 @singledispatch
 def steps(message: CandidateMessage, at: datetime) -> Sequence[Step]:  # noqa: ARG001 - by its type alone
-    """What the message says of its candidate; of requests the event log is all that there is to keep."""
+    """Return what the message changes of its candidate; for requests nothing, as the event log keeps them."""
     return ()
 
 
@@ -143,7 +143,7 @@ async def close_cycle(db: Database, key: str, admitted: Sequence[str], at: datet
 
 
 async def insert(db: Database, collection: str, key: str, document: Document) -> bool:
-    """Whether there was no document of that key."""
+    """Insert the document; return whether there was none of that key."""
     return await _inserted(db, collection, {"_id": key, **document})
 
 
@@ -184,7 +184,7 @@ async def _keep_adapter(db: Database, message: AdapterTrained, at: datetime) -> 
 
 
 async def _parent(db: Database, message: AdapterTrained) -> str | None:
-    """The adapter that wrote the cycle; a run begins with none."""
+    """Return the adapter that wrote the cycle; None for a run's first."""
     if message.cycle == BOOTSTRAP:
         if await db.runs.find_one({"_id": message.run_id}, projection=["_id"]) is None:
             raise NotFound("run", message.run_id)

@@ -1,4 +1,4 @@
-"""A cycle's candidates a page at a time: however many there are, others have their turn in between."""
+"""Reads a cycle's candidates page by page: however many there are, other tasks have their turn in between."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ PAGE = 500
 
 
 def scope_of(cycle: Cycle) -> str:
-    """Under what the store keeps how many of the cycle were asked for."""
+    """Return the name under which the store keeps how many of the cycle were asked for."""
     return f"c{cycle.cycle}"
 
 
 async def pages(
     store: Store, run_id: str, cycle: int, stop: int, start: int = 0
 ) -> AsyncIterator[tuple[Candidate, ...]]:
-    """Those of the indices from `start` and below `stop`, in order."""
+    """Yield the candidates of the indices from `start` and below `stop`, in order."""
     for first in range(start, stop, PAGE):
         below = min(stop, first + PAGE)
         page = await store.candidates(CandidateQuery(run_id=run_id, cycle=cycle, first=first, below=below))

@@ -30,58 +30,58 @@ class Store(Control, Protocol):
     """Runs, cycles, candidates and what became of them."""
 
     async def record(self, message: Message, at: datetime) -> Recorded:
-        """Append the message to the event log and take in what it says.
+        """Append the message to the event log, and update the rows that it is about.
 
         Raises NotFound where it is about a run or cycle that there is not, Conflict where a run is requested
         under a name that another spec has.
         """
 
     async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        """Begin a cycle, written by this adapter."""
+        """Begin a cycle, whose candidates this adapter writes."""
 
     async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
         """End a cycle and make these candidates of it architectures, all at once."""
 
     async def run(self, run_id: str) -> Run | None:
-        """One run."""
+        """Return the run; None where there is none of this name."""
 
     async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
-        """Latest first."""
+        """Return runs, latest first."""
 
     async def cycles(self, run_id: str) -> list[Cycle]:
-        """In order."""
+        """Return the run's cycles, in order."""
 
     async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
-        """Candidates without their text; ties in cycle and index order."""
+        """Return candidates without their text; ties in cycle and index order."""
 
     async def candidate(self, candidate_id: str) -> Candidate | None:
-        """One candidate."""
+        """Return the candidate without its text; None where there is none."""
 
     async def source(self, candidate_id: str) -> Source | None:
-        """A candidate's code and prompt; null until there is code."""
+        """Return a candidate's code and prompt; None until there is code."""
 
     async def architectures(
         self, run_id: str | None = None, *, offset: int = 0, limit: int | None = None
     ) -> Page[Architecture]:
-        """Best first; ties by run, cycle and index."""
+        """Return admitted candidates, best first; ties by run, cycle and index."""
 
     async def adapters(self, run_id: str | None = None) -> list[Adapter]:
-        """By run, in cycle order."""
+        """Return adapters by run, in cycle order."""
 
     async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """The first evaluation recorded of this code under this protocol."""
+        """Return the first evaluation recorded of this code under this protocol."""
 
     async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        """Events with a greater `seq`, in order."""
+        """Return events with a greater `seq`, in order."""
 
     async def last_event(self) -> int:
-        """The greatest `seq`; 0 where there are no events."""
+        """Return the greatest `seq`; 0 where there are no events."""
 
     async def said(self, message_id: str) -> bool:
-        """Whether the event log has this message."""
+        """Return whether the event log has this message."""
 
     async def ping(self) -> None:
         """Return if the database answers."""
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""

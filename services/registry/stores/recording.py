@@ -1,4 +1,4 @@
-"""What recording a message means, whichever database it is recorded in."""
+"""What recording a message means in any database."""
 
 import json
 from typing import TypeGuard
@@ -9,7 +9,7 @@ from archloop.errors import Conflict, InvalidInput, NotFound
 
 
 def event_text(message: Message) -> str:
-    """The event log's form of the message, code by hash only. Raises InvalidInput for numbers that JSON has not."""
+    """Return the event log's form of the message, code by hash only. Raises InvalidInput for numbers not in JSON."""
     data = message.data()
     if isinstance(code := data.get("code"), dict):
         code.pop("text", None)
@@ -20,22 +20,22 @@ def event_text(message: Message) -> str:
 
 
 def in_a_cycle(message: Message) -> TypeGuard[CandidateMessage]:
-    """Whether a cycle may be complete with this message. Submissions stand outside every cycle."""
+    """Return whether a cycle may be complete with this message. Submissions stand outside every cycle."""
     return isinstance(message, CandidateMessage) and message.submission is None
 
 
 def require_known(database: str, version: int, newest: int) -> None:
-    """Raises InvalidInput where the database was made by a later version than this one knows."""
+    """Raise InvalidInput where the database was made by a later version than this one knows."""
     if version > newest:
         raise InvalidInput(database, f"schema {version}", f"a database of schema {newest} or older")
 
 
 def require_same(run_id: str, recorded: RunSpec, requested: RunSpec) -> None:
-    """Raises Conflict where the run's name is taken by another spec."""
+    """Raise Conflict where the run's name is taken by another spec."""
     if recorded != requested:
         raise Conflict(f"run_id: {run_id!r} is taken by a run with another spec; choose another name")
 
 
 def no_cycle(run_id: str, cycle: int) -> NotFound:
-    """What is raised at a message about a cycle that was not opened."""
+    """Return the error to raise at a message about a cycle that was not opened."""
     return NotFound("cycle", f"{run_id}/{cycle}")

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
@@ -23,6 +25,7 @@ from services.registry.records import (
     Source,
 )
 from services.registry.stores import sqlite_rows as rows
+from services.registry.stores.port import Store
 from services.registry.stores.recording import in_a_cycle, require_known
 from services.registry.stores.sqlite_control import SqliteControl
 from services.registry.stores.sqlite_writes import apply, log_event, step_of
@@ -49,8 +52,8 @@ WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
 """
 
 
-class SqliteStore(SqliteControl):
-    """See the port. Statements take microseconds, so they run where they are awaited and never interleave."""
+class SqliteStore(SqliteControl, Store):
+    """The store on SQLite. Statements take microseconds, so they run where they are awaited and never interleave."""
 
     def __init__(self, path: Path, busy_s: float = 1.0) -> None:
         self._path = path
@@ -61,8 +64,8 @@ class SqliteStore(SqliteControl):
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
             self._prepare()
 
+    @override
     async def record(self, message: Message, at: datetime) -> Recorded:
-        """See the port."""
         with self._transaction() as db:
             before = db.total_changes
             log_event(db, message, at)
@@ -70,16 +73,16 @@ class SqliteStore(SqliteControl):
             new = db.total_changes > before
             return Recorded(new, self._complete(message), step_of(db, message))
 
+    @override
     async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        """See the port."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO cycles (run_id, cycle, adapter, opened) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (run_id, cycle, adapter.model_dump_json() if adapter else None, at.timestamp()),
             )
 
+    @override
     async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
-        """See the port."""
         with self._transaction() as db:
             closed = db.execute(
                 "UPDATE cycles SET closed = ? WHERE run_id = ? AND cycle = ? AND closed IS NULL",
@@ -89,79 +92,79 @@ class SqliteStore(SqliteControl):
                 architectures = [(candidate_id, at.timestamp()) for candidate_id in admitted]
                 db.executemany("INSERT INTO architectures VALUES (?, ?)", architectures)
 
+    @override
     async def run(self, run_id: str) -> Run | None:
-        """See the port."""
         found = self._rows("SELECT * FROM runs WHERE run_id = :run_id", {"run_id": run_id})
         return rows.run(found[0]) if found else None
 
+    @override
     async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
-        """See the port."""
         where = "finished IS NULL" if unfinished else "1"
         total, found = self._page(f"runs WHERE {where}", "created DESC, run_id", {}, offset, limit)
         return Page(total=total, items=tuple(map(rows.run, found)))
 
+    @override
     async def cycles(self, run_id: str) -> list[Cycle]:
-        """See the port."""
         found = self._rows("SELECT * FROM cycles WHERE run_id = :run_id ORDER BY cycle", {"run_id": run_id})
         return list(map(rows.cycle, found))
 
+    @override
     async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
-        """See the port."""
         where, values = rows.candidate_filter(query)
         order = rows.candidate_order(query)
         total, found = self._page(f"candidate_rows WHERE {where}", order, values, query.offset, query.limit)
         return Page(total=total, items=tuple(map(rows.candidate, found)))
 
+    @override
     async def candidate(self, candidate_id: str) -> Candidate | None:
-        """See the port."""
         found = self._rows("SELECT * FROM candidate_rows WHERE candidate_id = :id", {"id": candidate_id})
         return rows.candidate(found[0]) if found else None
 
+    @override
     async def source(self, candidate_id: str) -> Source | None:
-        """See the port."""
         sql = "SELECT candidate_id, code, prompt FROM candidates WHERE candidate_id = :id AND code IS NOT NULL"
         found = self._rows(sql, {"id": candidate_id})
         return rows.source(found[0]) if found else None
 
+    @override
     async def architectures(
         self, run_id: str | None = None, *, offset: int = 0, limit: int | None = None
     ) -> Page[Architecture]:
-        """See the port."""
         where = "admitted IS NOT NULL AND (:run_id IS NULL OR run_id = :run_id)"
         order = "accuracy DESC, run_id, cycle, idx"
         total, found = self._page(f"candidate_rows WHERE {where}", order, {"run_id": run_id}, offset, limit)
         return Page(total=total, items=tuple(map(rows.architecture, found)))
 
+    @override
     async def adapters(self, run_id: str | None = None) -> list[Adapter]:
-        """See the port."""
         return list(map(rows.adapter, self._rows(_ADAPTERS, {"run_id": run_id})))
 
+    @override
     async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """See the port."""
         sql = "SELECT evaluation FROM evaluations WHERE code_sha256 = :c AND protocol_sha256 = :p ORDER BY evaluated"
         found = self._rows(f"{sql} LIMIT 1", {"c": code_sha256, "p": protocol_sha256})
         return Evaluation.model_validate_json(found[0]["evaluation"]) if found else None
 
+    @override
     async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        """See the port."""
         sql = _EVENTS if run_id is None else _RUN_EVENTS
         return list(map(rows.event, self._rows(sql, {"after": after, "run_id": run_id, "limit": limit})))
 
+    @override
     async def last_event(self) -> int:
-        """See the port."""
         (last,) = self._rows("SELECT coalesce(max(seq), 0) FROM events", {})[0]
         return int(last)
 
+    @override
     async def said(self, message_id: str) -> bool:
-        """See the port."""
         return bool(self._rows("SELECT 1 FROM events WHERE id = :id", {"id": message_id}))
 
+    @override
     async def ping(self) -> None:
-        """See the port."""
         self._rows("SELECT 1", {})
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         self._db.close()
 
     def _prepare(self) -> None:

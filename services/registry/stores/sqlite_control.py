@@ -1,4 +1,4 @@
-"""Who leads and how far was asked, on SQLite. See the port."""
+"""The run controller's part of the store, on SQLite: who leads, how far was asked, what is still open."""
 
 import sqlite3
 from abc import abstractmethod
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from typing_extensions import override
+
 from services.registry.records import Step
-from services.registry.stores.control_port import Lease, still_open
+from services.registry.stores.control_port import Control, Lease, still_open
 
 _LEASE = "SELECT holder, beat FROM lease"
 _FIRST_LEASE = "INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT DO NOTHING"
@@ -24,51 +26,51 @@ _FIRST_ASKED = "INSERT INTO asked VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _NEXT_ASKED = "UPDATE asked SET count = ? WHERE run_uid = ? AND scope = ? AND count = ?"
 
 
-class SqliteControl:
-    """Each write names what it was made from, so that of two at once one has no effect."""
+class SqliteControl(Control):
+    """Updates that name the values they replace, so that of two at once one has no effect."""
 
     @abstractmethod
     def _rows(self, sql: str, values: Mapping[str, Any]) -> list[sqlite3.Row]:
-        """What a query finds."""
+        """Return what a query finds."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """All or nothing."""
+        """Begin a transaction: all of it is written, or nothing."""
 
+    @override
     async def lease(self) -> Lease | None:
-        """See the port."""
         found = self._rows(_LEASE, {})
         return Lease(*found[0]) if found else None
 
+    @override
     async def take(self, seen: Lease | None, holder: str) -> Lease | None:
-        """See the port."""
         own = Lease(holder, 1 if seen is None else seen.beat + 1)
         taken = self._changed(_FIRST_LEASE, own) if seen is None else self._changed(_NEXT_LEASE, (*own, *seen))
         return own if taken else None
 
+    @override
     async def unfinished(self) -> list[str]:
-        """See the port."""
         return [row["run_id"] for row in self._rows(_UNFINISHED, {})]
 
+    @override
     async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:
-        """See the port."""
         place = {"run_id": run_id, "cycle": cycle, "below": below}
         there = {idx for (idx,) in self._rows(_THERE, place)}
         return still_open(dict(map(tuple, self._rows(_OPEN, place))), there, below)
 
+    @override
     async def asked(self, run_uid: str, scope: str) -> int:
-        """See the port."""
         found = self._rows(_ASKED, {"run_uid": run_uid, "scope": scope})
         return int(found[0]["count"]) if found else 0
 
+    @override
     async def claim(self, run_uid: str, scope: str, start: int, stop: int) -> bool:
-        """See the port."""
         if start == 0:
             return self._changed(_FIRST_ASKED, (run_uid, scope, stop))
         return self._changed(_NEXT_ASKED, (stop, run_uid, scope, start))
 
+    @override
     async def unsaid(self, message_ids: Sequence[str]) -> set[str]:
-        """See the port."""
         said = "SELECT 1 FROM events WHERE id = :id"
         return {each for each in message_ids if not self._rows(said, {"id": each})}
 

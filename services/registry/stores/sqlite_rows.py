@@ -31,18 +31,18 @@ _ORDER = {
 
 
 def run(row: sqlite3.Row) -> Run:
-    """From `runs`."""
+    """Make a run of a row of `runs`."""
     return Run.model_validate(dict(row) | {"spec": RunSpec.model_validate_json(row["spec"])})
 
 
 def cycle(row: sqlite3.Row) -> Cycle:
-    """From `cycles`."""
+    """Make a cycle of a row of `cycles`."""
     adapter = AdapterRef.model_validate_json(row["adapter"]) if row["adapter"] else None
     return Cycle.model_validate(dict(row) | {"adapter": adapter})
 
 
 def candidate(row: sqlite3.Row) -> Candidate:
-    """From `candidate_rows`."""
+    """Make a candidate of a row of `candidate_rows`."""
     values = dict(row) | {"index": row["idx"], "admitted": row["admitted"] is not None}
     for name, kind in (("evaluation", Evaluation), ("judgement", Judgement), ("usage", Usage), ("lost", Loss)):
         values[name] = kind.model_validate_json(row[name]) if row[name] else None
@@ -50,31 +50,31 @@ def candidate(row: sqlite3.Row) -> Candidate:
 
 
 def source(row: sqlite3.Row) -> Source:
-    """From `candidates`."""
+    """Make a source of a row of `candidates`."""
     return Source.model_validate(dict(row) | {"code": SourceCode.model_validate_json(row["code"])})
 
 
 def architecture(row: sqlite3.Row) -> Architecture:
-    """From `candidate_rows` of an admitted candidate."""
+    """Make an architecture of an admitted candidate's row of `candidate_rows`."""
     evaluation = Evaluation.model_validate_json(row["evaluation"])
     measured = {"protocol": evaluation.protocol, "parameters": evaluation.parameters}
     return Architecture.model_validate(dict(row) | measured | {"index": row["idx"]})
 
 
 def adapter(row: sqlite3.Row) -> Adapter:
-    """From `adapters` joined with the adapter that wrote the cycle."""
+    """Make an adapter of a row of `adapters`, joined with the adapter that wrote the cycle."""
     trained = AdapterTrained.model_validate_json(row["data"])
     parent = AdapterRef.model_validate_json(row["adapter"]).adapter if row["adapter"] else None
     return Adapter.model_validate(dict(trained) | {"parent": parent, "trained": row["trained"]})
 
 
 def event(row: sqlite3.Row) -> Event:
-    """From `events`."""
+    """Make an event of a row of `events`."""
     return Event.model_validate(dict(row) | {"data": json.loads(row["data"])})
 
 
 def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
-    """The WHERE clause and its values."""
+    """Return the WHERE clause and its values."""
     equal = ("run_id", "cycle", "outcome", "verdict", "family")
     values = {name: getattr(query, name) for name in equal if getattr(query, name) is not None}
     clauses = [f"{name} = :{name}" for name in values]
@@ -91,5 +91,5 @@ def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
 
 
 def candidate_order(query: CandidateQuery) -> str:
-    """The ORDER BY clause, total so that pages never overlap."""
+    """Return the ORDER BY clause, total so that pages never overlap."""
     return f"{_ORDER[query.sort]}, candidate_id"

@@ -42,7 +42,7 @@ _ANSWERED = {
 
 
 def log_event(db: sqlite3.Connection, message: Message, at: datetime) -> None:
-    """Append to the event log, code by hash only. Raises InvalidInput for numbers that JSON has not."""
+    """Append the message to the event log, code by hash only. Raises InvalidInput for numbers that JSON has not."""
     db.execute(
         "INSERT INTO events (id, type, run_id, time, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (message.id, message.type, message.run_id, at.timestamp(), event_text(message)),
@@ -51,7 +51,7 @@ def log_event(db: sqlite3.Connection, message: Message, at: datetime) -> None:
 
 @singledispatch
 def apply(message: Message, db: sqlite3.Connection, at: datetime) -> None:
-    """Take in what the message says; of most kinds the event log is all that there is to keep."""
+    """Update the rows that the message is about; for most kinds the event log is all that there is to keep."""
 
 
 @apply.register
@@ -161,13 +161,13 @@ def _(message: AdapterTrained, db: sqlite3.Connection, at: datetime) -> None:
 
 
 def step_of(db: sqlite3.Connection, message: Message) -> Step | None:
-    """What the message's candidate awaits now."""
+    """Return what the message's candidate awaits now."""
     found = isinstance(message, CandidateMessage) and db.execute(_STEP, (message.candidate_id,)).fetchone()
     return found[0] if found else None
 
 
 def _open(db: sqlite3.Connection, message: CandidateMessage) -> bool:
-    """Make the candidate's row exist; false if the candidate was given up and hears nothing more."""
+    """Make the candidate's row exist; return False if the candidate was given up and hears nothing more."""
     if message.submission is None:
         _require_cycle(db, message.run_id, message.cycle)
     place = (message.cycle, message.index) if message.submission is None else (None, None)
