@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite
@@ -93,9 +94,9 @@ def pairs(
         usable = writing.usable(opened.kept())
     for why, left_out in sorted(usable.left_out.items()):
         terminal.say(f"{left_out} left out: {why}")
-    found = writing.lines(usable.networks, split, seed=seed, template=template, protocol=protocol)
-    lines = list(islice(found, count))
-    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    found = writing.written(usable.networks, split, seed=seed, template=template, protocol=protocol)
+    lines = [pair.line() for pair in islice(found, count)]
+    out.write_bytes(encoded(lines))
     terminal.say(f"{len(lines)} pairs")
     terminal.put(out)
 

@@ -1,7 +1,6 @@
 """`archloop run --server URL`: ask a deployment for a run and follow it to its end, over the registry's API."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
 from archloop.ops.connecting import patiently
+from archloop.training_pairs import TrainingPair
 from archloop_cli import terminal
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.runs import refuse_taken
@@ -59,9 +59,9 @@ class RemoteRegistry:
         """Ask for the run; once more changes nothing."""
         await self._checked("POST", "/runs", json={"run_id": run_id, "spec": spec.model_dump(mode="json")})
 
-    async def keep(self, lines: Sequence[str]) -> BootstrapSpec:
+    async def keep(self, pairs: Sequence[TrainingPair]) -> BootstrapSpec:
         """Have pairs kept, to begin a run with."""
-        body = {"pairs": [json.loads(line) for line in lines]}
+        body = {"pairs": [pair.model_dump() for pair in pairs]}
         return BootstrapSpec.model_validate_json(await self._checked("POST", "/pairs", json=body))
 
     async def summary(self, run_id: str) -> Summary | None:
@@ -112,12 +112,14 @@ class RemoteRegistry:
 def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
     refuse_taken(directory)
-    lines = bootstrap_pairs.read(pairs) if pairs else None
+    found = bootstrap_pairs.read(pairs) if pairs else None
     with folders.begun(directory, unless="summary.json"), lock.held(directory):
-        return asyncio.run(_drive(server, run_id, spec, directory, lines))
+        return asyncio.run(_drive(server, run_id, spec, directory, found))
 
 
-async def _drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Sequence[str] | None) -> Summary:
+async def _drive(
+    server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Sequence[TrainingPair] | None
+) -> Summary:
     async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
         if pairs is not None:
             kept = await registry.keep(pairs)

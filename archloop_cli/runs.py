@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from archloop import presets, protocols, templates
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
@@ -15,9 +17,9 @@ from archloop_cli import terminal
 from archloop_cli.embedded import composed
 from archloop_cli.guard import DiskFull, Guard
 from archloop_cli.logfile import logged
-from archloop_cli.model import fetched
 from archloop_cli.progress import Progress, cycle_table
-from archloop_lab import bootstrap_pairs, folders, heldout, lock, manifests
+from archloop_lab import base_models, bootstrap_pairs, folders, heldout, lock, manifests
+from archloop_lab.planning import Plan
 from archloop_lab.run_directory import RunDirectory
 from services.registry.statistics.summary import Summary, summarise
 
@@ -58,20 +60,20 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
 
     What can be wrong is looked at before anything is written.
     """
-    lines = bootstrap_pairs.read(pairs) if pairs is not None else None
-    if lines is None:
+    found = bootstrap_pairs.read(pairs) if pairs is not None else None
+    if found is None:
         bootstrap_pairs.require(spec)
     refuse_taken(directory)
     heldout.here()
     if spec.base_model in FETCHED:
         with terminal.working(f"fetching {spec.base_model}, the first time only"):
-            fetched(spec.base_model)
+            base_models.fetched(spec.base_model)
     run = RunDirectory(directory)
     with folders.begun(directory, unless=run.manifest_file.name), lock.held(directory):
         _refuse_begun(directory)
         Guard(directory).check_disk(begun=False)
-        if lines is not None:
-            spec = bootstrap_pairs.stored(spec, lines, run.blobs)
+        if found is not None:
+            spec = bootstrap_pairs.stored(spec, found, run.blobs)
         manifests.write(run.manifest_file, manifests.content_of(default_run_id(spec), spec))
         return _go_on(directory)
 
@@ -103,6 +105,20 @@ def report(directory: Path, control: Path | None = None) -> None:
     RunDirectory(directory).manifest()
     with lock.held(directory):
         asyncio.run(run_report.write(RunDirectory(directory), RunDirectory(control) if control else None))
+
+
+def show_plan(made: Plan) -> int:
+    """Print what a run will do and take; 1 where something is missing."""
+    for title, lines in (("what it does", made.steps), ("what it takes", made.costs)):
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        for line in lines:
+            table.add_row(*line)
+        terminal.show(table)
+    for each in made.missing:
+        terminal.put(f"missing {each.what}: {each.how}")
+    if not made.missing:
+        terminal.put("nothing is missing")
+    return int(bool(made.missing))
 
 
 def tell_heldout(line: str | None) -> None:

@@ -4,23 +4,25 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from archloop import training_pairs
 from archloop.blobs.port import Blobs
 from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, NotFound
+from archloop.training_pairs import TrainingPair
 from services.registry import pairs
-from services.trainer import pairs as trained_on
 
 
-def read(path: Path) -> list[str]:
+def read(path: Path) -> list[TrainingPair]:
     """One JSON object a line. Raises NotFound, InvalidInput that names the line."""
     if not path.exists():  # it may be a pipe
         raise NotFound("file of pairs", str(path))
-    return [pair.model_dump_json() for pair in trained_on.read(path)]
+    return training_pairs.read(path)
 
 
-def stored(spec: RunSpec, lines: Sequence[str], blobs: Blobs) -> RunSpec:
+def stored(spec: RunSpec, found: Sequence[TrainingPair], blobs: Blobs) -> RunSpec:
     """Store these pairs, and return the spec of a run that begins with them."""
+    lines = [pair.line(compact=True) for pair in found]
     return beginning(spec, asyncio.run(pairs.put_bootstrap(blobs, lines)), len(lines))
 
 

@@ -1,6 +1,5 @@
 """What the LLM had been tuned on when it wrote a cycle: the pairs of its adapter and of all that this one continues."""
 
-import json
 from collections.abc import AsyncIterator, Collection
 
 from archloop import prompting
@@ -8,6 +7,7 @@ from archloop.blobs.port import Blobs
 from archloop.contracts.base import type_of
 from archloop.contracts.messages import TrainingRequested
 from archloop.errors import IntegrityError, NotFound
+from archloop.training_pairs import decoded
 from services.registry.records import Cycle
 from services.registry.stores.port import Store
 
@@ -42,12 +42,12 @@ async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blob
         if (training := trainings.get(adapter.adapter)) is None:
             return ()
         try:
-            found = dict.fromkeys(_codes(await blobs.get(training.pairs))) | found
+            found = dict.fromkeys(_codes(training, await blobs.get(training.pairs))) | found
         except (NotFound, IntegrityError):
             return ()
         adapter = training.parent
     return found
 
 
-def _codes(lines: bytes) -> list[str]:
-    return [prompting.extract(json.loads(line)["completion"]).code for line in lines.splitlines() if line.strip()]
+def _codes(training: TrainingRequested, content: bytes) -> list[str]:
+    return [prompting.extract(pair.completion).code for pair in decoded(content, training.pairs.key)]

@@ -42,6 +42,7 @@ from archloop.contracts.spec import GenerationSpec, NoveltySpec, TrainingSpec
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import AdapterRef
 from archloop.ops import logging
+from archloop.training_pairs import encoded
 from services.generator.app import backend_of, running
 from services.generator.model_build import corpus
 from services.generator.modelserver.process import spawned
@@ -149,10 +150,10 @@ class InThisProcess:
 async def published(number: int, blobs: DirectoryBlobs) -> AdapterRef:
     """An adapter of the shipped model, tuned on eight networks of its own."""
     examples = corpus.write(1000 + number, 8, Mix(sloppy=0.5), among=["shapes"])
-    lines = "".join(json.dumps({"prompt": e.prompt, "completion": e.completion}) + "\n" for e in examples)
+    lines = encoded(example.pair.line() for example in examples)
     message = TrainingRequested(
         run_id=f"r{number}", cycle=0, adapter=f"hot-v{number}", base_model="tiny", pair_count=len(examples),
-        pairs=await blobs.put(f"pairs/{number}", lines.encode()), training=TRAINING, seed=number,
+        pairs=await blobs.put(f"pairs/{number}", lines), training=TRAINING, seed=number,
     )  # fmt: skip
     (trained,) = await TrainerHandler(blobs, InThisProcess()).handle(message)
     return trained.adapter

@@ -22,6 +22,7 @@ from typing import Any
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
 from archloop.contracts.spec import TrainingSpec
+from archloop.training_pairs import encoded
 from services.generator.model_build import corpus
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import Job
@@ -32,8 +33,7 @@ METHODS = ("lean", "trl")
 
 
 def pairs(count: int) -> bytes:
-    lines = ({"prompt": e.prompt, "completion": e.completion} for e in corpus.write(1, count))
-    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+    return encoded(example.pair.line() for example in corpus.write(1, count))
 
 
 async def steps(options: argparse.Namespace) -> dict[str, list[float]]:

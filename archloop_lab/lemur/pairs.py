@@ -1,7 +1,6 @@
 """A corpus as pairs to tune on: as in the paper, a full example and an infill example for each network."""
 
 import ast
-import json
 import random
 import re
 import warnings
@@ -12,6 +11,7 @@ from typing import Literal, NamedTuple
 from archloop import prompting, protocols
 from archloop.prompting import briefs
 from archloop.protocols import Protocol
+from archloop.training_pairs import TrainingPair
 from archloop_lab.lemur import brief_inference
 from archloop_lab.lemur.corpus import Kept
 from services.evaluator.harness.contract import check
@@ -50,7 +50,9 @@ def usable(kept: Sequence[Kept]) -> Usable:
     return Usable(networks, dict(left_out))
 
 
-def lines(networks: Sequence[Network], split: Split, *, seed: int, template: str, protocol: str) -> Iterator[str]:
+def written(
+    networks: Sequence[Network], split: Split, *, seed: int, template: str, protocol: str
+) -> Iterator[TrainingPair]:
     """The pairs of this part of an 80/10/10 split, in an order drawn by the seed. Raises NotFound, InvalidInput."""
     described, chosen = protocols.load(protocol), _part(networks, split)
     random.Random(f"lemur {seed}").shuffle(chosen)  # noqa: S311
@@ -61,7 +63,7 @@ def lines(networks: Sequence[Network], split: Split, *, seed: int, template: str
         if network.masked is not None:
             asked.append(prompting.render(network.masked))
         for prompt in asked:
-            yield json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
+            yield TrainingPair(prompt=prompt, completion=completion)
 
 
 def _network(kept: Kept) -> Network:

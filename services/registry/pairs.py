@@ -1,21 +1,23 @@
 """Training pairs as JSON lines: what was asked, and the answer in exactly the form that generation expects."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from pydantic import ValidationError
 
 from archloop import prompting, sources
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, SourceCode, sha256_of
 from archloop.prompting import briefs
+from archloop.training_pairs import TrainingPair, encoded
 from services.registry.control import selection
 from services.registry.records import Architecture, Candidate, Run
 from services.registry.stores.port import Store
 
 
 def scored(candidate: Candidate) -> selection.Scored:
-    """A judged candidate as selection sees it."""
+    """Return a judged candidate as selection sees it."""
     assert candidate.evaluation is not None
     assert candidate.judgement is not None
     return selection.Scored(
@@ -30,51 +32,55 @@ def scored(candidate: Candidate) -> selection.Scored:
 
 
 async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
-    """The pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone.
+    """Return the pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone.
 
-    None where nothing was admitted to learn from.
+    There are none where nothing was admitted to learn from.
     """
     admitted = (await store.architectures(run.run_id)).items
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     parameters = {a.candidate_id: a.parameters for a in admitted}
     chosen = selection.training(current, earlier, run.spec.selection)
-    found = [await _line(store, blobs, s.candidate_id, parameters[s.candidate_id]) for s in chosen]
-    own = [line for line in found if line is not None]
+    found = [await _pair(store, blobs, s.candidate_id, parameters[s.candidate_id]) for s in chosen]
+    own = [pair.line() for pair in found if pair is not None]
     return [*own, *await _bootstrap(blobs, run)] if own else []
 
 
 async def text_of(code: SourceCode, blobs: Blobs) -> str:
-    """The code itself. Raises NotFound, IntegrityError."""
+    """Return the code's text. Raises NotFound, IntegrityError."""
     if code.text is not None:
         return code.text
     assert code.blob is not None
     return (await blobs.get(code.blob)).decode("utf-8", "replace")
 
 
-async def put_bootstrap(blobs: Blobs, pairs: Sequence[str]) -> BlobRef:
+async def put_bootstrap(blobs: Blobs, pairs: Iterable[str]) -> BlobRef:
     """Store the lines that a run is to begin with; the same ones once only."""
-    content = "".join(f"{line}\n" for line in pairs).encode()
+    content = encoded(pairs)
     return await put_sound(blobs, f"pairs/{sha256_of(content)}.jsonl", content)
 
 
-async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Sequence[str]) -> BlobRef:
+async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Iterable[str]) -> BlobRef:
     """Store the lines under a key that names their content; whoever asks for a training again makes them again."""
-    content = "".join(f"{line}\n" for line in pairs).encode()
+    content = encoded(pairs)
     return await put_sound(blobs, f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
 
 
-async def _line(store: Store, blobs: Blobs, candidate_id: str, parameters: int | None) -> str | None:
+async def _pair(store: Store, blobs: Blobs, candidate_id: str, parameters: int | None) -> TrainingPair | None:
+    """Return None where nothing was asked, or half a character stands in it, for which a trainer refuses all."""
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
     completion = prompting.render(sources.unmarked(await text_of(source.code, blobs)))
     prompt = briefs.truthful(source.prompt, parameters)
-    return json.dumps({"prompt": prompt, "completion": completion}, ensure_ascii=False)
+    try:
+        return TrainingPair(prompt=prompt, completion=completion)
+    except ValidationError:
+        return None
 
 
 async def _bootstrap(blobs: Blobs, run: Run) -> list[str]:
-    """Those that the run began with, where they are replayed."""
+    """Return the pairs that the run began with, where they are replayed."""
     bootstrap = run.spec.bootstrap
     if bootstrap is None or bootstrap.pairs is None or not bootstrap.replay:
         return []

@@ -1,23 +1,24 @@
 """One job from pairs to a probed adapter, in whatever process calls it."""
 
 import gc
-import importlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from archloop import training_pairs
 from archloop.contracts.spec import TrainingSpec
 from archloop.errors import Unavailable
 from archloop.models import locate
-from services.trainer import checkpoints, lora, pairs, plan, probe
+from archloop.training_pairs import TrainingPair
+from services.trainer import checkpoints, lean, lora, pairs, plan, probe
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import Job, Point, Progress, Tuned
 from services.trainer.plan import CPU, Machine
@@ -28,19 +29,34 @@ _PLAIN = TrainingSpec()
 
 
 class Base(NamedTuple):
-    """A base model with its tokenizer. A job leaves its adapter in the model: use it once."""
+    """Base model with its tokenizer. A job leaves its adapter in the model: use it once."""
 
     model: Any
     tokenizer: Any
+
+
+class Loop(Protocol):
+    """A training loop: trains the model in place and returns every step's loss."""
+
+    def __call__(
+        self,
+        model: Any,
+        examples: Sequence[pairs.Example],
+        job: Job,
+        machine: Machine,
+        *,
+        tokenizer: Any,
+        report: Callable[[Progress], None],
+    ) -> list[Point]: ...
 
 
 @dataclass
 class Trained:
-    """The adapter as it is after the last step, still around the model that it was trained on."""
+    """Adapter after the last step, still around the model that it was trained on."""
 
     model: Any
     tokenizer: Any
-    read: list[pairs.Pair]
+    read: list[TrainingPair]
     encoded: pairs.Encoded
     points: list[Point]
     resumed: int
@@ -48,7 +64,10 @@ class Trained:
 
 
 def load(base_model: str, spec: TrainingSpec = _PLAIN, machine: Machine = CPU, rank: int = 0) -> Base:
-    """From the project, a folder or the hub; safetensors only, no code of the model's own. Raises Unavailable."""
+    """Load a base model from the project, a folder or the hub; only safetensors, and no code of the model's own.
+
+    Raises Unavailable.
+    """
     disable_progress_bar()
     where = locate(base_model)
     try:
@@ -62,27 +81,34 @@ def load(base_model: str, spec: TrainingSpec = _PLAIN, machine: Machine = CPU, r
 
 
 def tune(job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU) -> Tuned:
-    """Train, save, probe. The same job on the same machine leaves the same bytes. Without `base` it is loaded."""
+    """Train, save and probe. The same job on the same machine leaves the same bytes. Without `base` it is loaded."""
     return finish(job, train(job, base, report, machine), machine)
 
 
 def train(
     job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU, rank: int = 0
 ) -> Trained:
-    """Everything up to the last step; what the machine cannot do is refused before anything is loaded."""
+    """Do everything up to the last step; what the machine cannot do is refused before anything is loaded."""
     plan.check(job.training, machine)
-    read = pairs.read(job.pairs)
+    read = training_pairs.read(job.pairs)
     base = base or load(job.base_model, job.training, machine, rank)
     torch.manual_seed(job.seed)
     encoded = pairs.encode(read, base.tokenizer, job.training.max_length)
     model = lora.attach(base.model, job.training, job.parent)
     resumed = checkpoints.step_of(checkpoints.latest(job.checkpoints)) if job.checkpoints else 0
     started = time.monotonic()
-    method = importlib.import_module(f"services.trainer.{job.training.method}")
-    points = method.train(
-        model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=partial(_reported, report)
-    )
+    loop = _loop_of(job.training.method)
+    points = loop(model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=partial(_reported, report))
     return Trained(model, base.tokenizer, read, encoded, points, resumed, time.monotonic() - started)
+
+
+def _loop_of(method: Literal["lean", "trl"]) -> Loop:
+    """Return the loop of a method. TRL is imported only where it is used: it takes seconds, and may be absent."""
+    if method == "trl":
+        from services.trainer import trl
+
+        return trl.train
+    return lean.train
 
 
 def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
@@ -110,7 +136,7 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
 
 
 def _reported(report: Callable[[Progress], None], progress: Progress) -> None:
-    """Raises TrainingRefused once there is nothing more to learn from."""
+    """Pass the progress on. Raises TrainingRefused if the loss is no longer finite."""
     if not math.isfinite(progress.loss):
         rate = "lower training.learning_rate"
         raise TrainingRefused(f"the loss is {progress.loss} after step {progress.step} of {progress.steps}; {rate}")
@@ -118,7 +144,7 @@ def _reported(report: Callable[[Progress], None], progress: Progress) -> None:
 
 
 def thinned(losses: Sequence[float]) -> tuple[float, ...]:
-    """At most 64 points: means over equally many neighbouring steps."""
+    """Reduce losses to at most 64 points: means over equally many neighbouring steps."""
     return tuple(sum(part) / len(part) for part in _parts(losses))
 
 
@@ -128,13 +154,13 @@ def _parts(steps: Sequence[Any]) -> list[Sequence[Any]]:
 
 
 def _tokens(steps: Sequence[Point], resumed: int) -> int:
-    """Those that this process trained on."""
+    """Return the number of tokens that this process trained on."""
     before = steps[resumed - 1].tokens if resumed else 0
     return steps[-1].tokens - before
 
 
 def _unquantise(job: Job, trained: Trained, machine: Machine) -> None:
-    """Put the adapter on the base model as servers hold it: on 4-bit weights its fingerprint is another."""
+    """Put the adapter on the unquantised base model, as servers hold it; on 4-bit weights its probe is another."""
     trained.model = None
     gc.collect()
     torch.cuda.empty_cache()

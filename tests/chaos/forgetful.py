@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from pymongo import MongoClient
 
+from archloop import training_pairs
 from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
@@ -30,7 +31,6 @@ from services.registry import app as registry
 from services.registry.records import CandidateQuery
 from services.registry.settings import RegistrySettings
 from services.registry.stores.mongo import MongoStore
-from services.trainer import pairs
 from services.trainer.handlers import TrainerHandler
 from services.trainer.handlers import rejected as training_rejected
 from services.trainer.job import ADAPTER_FILES, Job, Tuned
@@ -47,7 +47,7 @@ class InstantTuner:
     """Reads the pairs as the real one does, and leaves an adapter that is made of them."""
 
     async def tune(self, job: Job) -> Tuned:
-        read = pairs.read(job.pairs)
+        read = training_pairs.read(job.pairs)
         job.out.mkdir()
         for name in ADAPTER_FILES:
             (job.out / name).write_bytes(job.pairs.read_bytes() + str(job.seed).encode())

@@ -93,7 +93,7 @@ def lemur(folder: Path) -> None:
     """Networks that train, in LEMUR's own form."""
     written = corpus.write(3, 32, Mix(0.5, 0.0), among=["shapes"])
     for number, example in enumerate(written):
-        write(folder, f"ab/nn/nn/ga-{number}.py", prompting.extract(example.completion).code)
+        write(folder, f"ab/nn/nn/ga-{number}.py", prompting.extract(example.pair.completion).code)
         stat(folder, f"img-classification_cifar-10_acc_ga-{number}", json.dumps([trial(0.5)]))
 
 

@@ -32,7 +32,7 @@ def build(
     _check(steps, files)
     torch.set_num_threads(_THREADS)
     examples = corpus.write(seed, files)
-    texts = [e.prompt for e in examples], [e.completion for e in examples]
+    texts = [e.pair.prompt for e in examples], [e.pair.completion for e in examples]
     words = tokenizer.train(*texts, _VOCABULARY)
     sequences = tokenizer.encode(words, *texts)
     model = training.untrained(words, seed)

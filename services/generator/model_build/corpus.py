@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archloop import prompting, protocols
+from archloop.training_pairs import TrainingPair
 from services.generator import prompts, seeds
 
 _PROTOCOLS = ("shapes", "shapes", "shapes", "digits", "mnist5k")
@@ -13,8 +14,7 @@ _PROTOCOLS = ("shapes", "shapes", "shapes", "digits", "mnist5k")
 class Example(NamedTuple):
     """What the LM is to read, what it is to write, and the seed network inside."""
 
-    prompt: str
-    completion: str
+    pair: TrainingPair
     seed: seeds.Seed
 
 
@@ -35,4 +35,4 @@ def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, amon
     protocol = protocols.load(rng.choice(among))
     prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
     seed = seeds.write(rng, prompt.family, prompt.wishes, mix)
-    return Example(prompt.text, prompting.render(seed.code), seed)
+    return Example(TrainingPair(prompt=prompt.text, completion=prompting.render(seed.code)), seed)

@@ -1,6 +1,5 @@
 """What others may ask for. A request becomes a message on the bus and takes the way of every message."""
 
-import json
 from http import HTTPStatus
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
 from archloop.contracts.texts import Name, Said
 from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
 from archloop.errors import Conflict, InvalidInput
+from archloop.training_pairs import TrainingPair
 from services.registry import pairs
 from services.registry.api.ports import Ports, PortsDep, Traceparent, authorized
 from services.registry.api.problems import responses
@@ -52,8 +52,10 @@ class SubmissionRequest(_Body):
     submitter: Annotated[str, Field(max_length=200)] = ""
 
 
-class Pair(_Body):
+class Pair(TrainingPair):
     """A prompt, and the completion that the LLM is to learn for it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     prompt: Annotated[Said, Field(max_length=_CODE_LIMIT)]
     completion: Annotated[Said, Field(max_length=_CODE_LIMIT)]
@@ -89,7 +91,7 @@ async def request_run(
 @router.post("/pairs", status_code=201)
 async def keep_pairs(ports: PortsDep, body: PairsRequest) -> BootstrapSpec:
     """Keep pairs, for the `bootstrap` of a run's spec."""
-    lines = [json.dumps(pair.model_dump(), ensure_ascii=False) for pair in body.pairs]
+    lines = [pair.line() for pair in body.pairs]
     return BootstrapSpec(pairs=await pairs.put_bootstrap(ports.blobs, lines), count=len(lines))
 
 
@@ -117,13 +119,13 @@ async def submit_candidate(
 
 
 def _require_same_code(body: SubmissionRequest, known: Candidate | None, sha256: str) -> None:
-    """Raises Conflict where the name is taken by other code."""
+    """Raise Conflict where the name is taken by other code."""
     if known is not None and known.code_sha256 not in {None, sha256}:
         raise Conflict(f"submission: {body.submission!r} of {body.batch!r} is taken by other code; choose another name")
 
 
 def _check_protocol(name: str, field: str) -> None:
-    """Only protocols by name: a path would be read on this machine."""
+    """Raise InvalidInput for a protocol that does not ship, also for a path, which would be read on this machine."""
     if name not in protocols.names():
         raise InvalidInput(field, name, f"one of {', '.join(protocols.names())}")
 

@@ -1,7 +1,6 @@
 """What was kept as pairs to tune on."""
 
 import ast
-import json
 from contextlib import closing
 
 import pytest
@@ -34,7 +33,7 @@ def kept(corpus):
 
 def written(networks, split="all", **changes):
     chosen = {"seed": 0, "template": "brief", "protocol": "cifar10"} | changes
-    return [json.loads(line) for line in pairs.lines(networks, split, **chosen)]
+    return [pair.model_dump() for pair in pairs.written(networks, split, **chosen)]
 
 
 def many(count):

@@ -62,7 +62,7 @@ def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, files: int, f
 
 def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> None:
     examples = corpus.write(5, 64)
-    texts = [e.prompt for e in examples], [e.completion for e in examples]
+    texts = [e.pair.prompt for e in examples], [e.pair.completion for e in examples]
     words = tokenizer.train(*texts, 600)
     for (before, after), prompt, completion in zip(tokenizer.encode(words, *texts), *texts, strict=True):
         assert words.decode(before, skip_special_tokens=True) == prompt
@@ -74,7 +74,7 @@ def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> No
 def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
     examples = corpus.write(1, 16)
     assert [e.seed.family for e in examples] == [*Family] * 2
-    assert all(f"Family: {e.seed.family}" in e.prompt for e in examples)
+    assert all(f"Family: {e.seed.family}" in e.pair.prompt for e in examples)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
 from archloop.contracts.spec import TrainingSpec
 from archloop.prompting import render
+from archloop.training_pairs import TrainingPair
 from services.trainer import tuning
-from services.trainer.pairs import Pair
 
 NET = '''import torch
 from torch import nn
@@ -53,9 +53,11 @@ def _tokenizer(texts):
 
 
 @pytest.fixture(scope="session")
-def pairs() -> list[Pair]:
+def pairs() -> list[TrainingPair]:
     return [
-        Pair(prompt=f"# Write a network of about {width} channels.\n", completion=render(NET.format(width=width)))
+        TrainingPair(
+            prompt=f"# Write a network of about {width} channels.\n", completion=render(NET.format(width=width))
+        )
         for width in range(8, 20)
     ]
 
