@@ -34,7 +34,7 @@ from benchmarks import evaluator_page, evaluator_reference
 from services.evaluator import datasets
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.sandbox.port import Job, JobResult
 from services.evaluator.secret import PUBLISHED, Secret
 
@@ -89,7 +89,7 @@ Row = dict[str, float]
 class Watched:
     """A sandbox that remembers its last job, when it was ordered and when answered."""
 
-    inner: ZygoteSandbox
+    inner: ForkServerSandbox
     level: SandboxLevel = SandboxLevel.NAMESPACES
     job: Job = field(init=False)
     result: JobResult = field(init=False)
@@ -115,7 +115,7 @@ class Bench:
     @asynccontextmanager
     async def of(cls, slots: int) -> AsyncIterator["Bench"]:
         """With this many slots, its fork server started and its data loaded."""
-        watched = Watched(ZygoteSandbox([Device.cpu()] * slots))
+        watched = Watched(ForkServerSandbox([Device.cpu()] * slots))
         evaluator = Evaluator(watched, partial(datasets.load, root=Path(), secret=HELDOUT), HELDOUT)
         try:
             await watched.inner.start()

@@ -25,7 +25,7 @@ import psutil
 from archloop.ops import logging
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, good, quadrants, unvarying
 
 RESULT, IMAGE, PAGE = (
@@ -113,7 +113,7 @@ class Trial:
     """One evaluator under test, and what it said."""
 
     evaluator: Evaluator
-    sandbox: ZygoteSandbox
+    sandbox: ForkServerSandbox
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     good: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
@@ -187,7 +187,7 @@ def names(count: int, seed: int = 0) -> list[str]:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
-    sandbox = ZygoteSandbox([Device.cpu()] * 2)
+    sandbox = ForkServerSandbox([Device.cpu()] * 2)
     trial = Trial(Evaluator(sandbox, quadrants, HELDOUT), sandbox)
     try:
         await sandbox.start()

@@ -67,7 +67,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _OutcomeFrame(BaseModel):
-    """The child's word, in the only form that is listened to."""
+    """Outcome that the child reports, in the only form that is accepted."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -17,7 +17,7 @@ from archloop.ops.serve import Served
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.backends.cpu import CpuBackend
-from services.generator.backends.kubernetes import KubernetesLauncher
+from services.generator.backends.kubernetes_launcher import KubernetesLauncher
 from services.generator.backends.pace import Pace, Paced
 from services.generator.backends.port import Backend, ServedModel
 from services.generator.backends.replicated import Replicated, resolved

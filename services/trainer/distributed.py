@@ -1,4 +1,4 @@
-"""How a training is started that is not the warm process's: on a GPU, or spread over several processes."""
+"""Starting a training that the warm process does not do: on a GPU, or spread over several processes."""
 
 import sys
 from pathlib import Path
@@ -9,17 +9,17 @@ from services.trainer.settings import TrainerSettings
 _ENTRY = "services.trainer.worker"
 
 
-def is_launched(job: Job, settings: TrainerSettings) -> bool:
+def has_own_processes(job: Job, settings: TrainerSettings) -> bool:
     """Whether the job gets processes of its own; `lean` is for small models, which the warm process trains."""
     return job.training.method == "trl" and (settings.gpus > 0 or settings.processes > 1)
 
 
 def processes(settings: TrainerSettings) -> int:
-    """One for each GPU, if there are any."""
+    """Return the number of processes of one job: one for each GPU, if there are any."""
     return settings.gpus or settings.processes
 
 
-def warm(settings: TrainerSettings) -> list[str]:
+def warm_command(settings: TrainerSettings) -> list[str]:
     """The warm process, which sees no GPU: CUDA does not survive its forks.
 
     OpenMP's threads wait asleep: where they spin and the cores are shared, training was seen to take 7 times as long.
@@ -28,7 +28,7 @@ def warm(settings: TrainerSettings) -> list[str]:
     return [*python, "-m", "services.trainer.child", settings.base_model, str(settings.threads)]
 
 
-def launch(job_file: Path, settings: TrainerSettings) -> list[str]:
+def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:
     """A process for one job; more than one by `accelerate launch`, on this machine's GPUs or, without any, its cores.
 
     `--multi_gpu` is what spreads a job in both cases: with `--cpu` accelerate starts one process, whatever is asked.

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Self
 
 import structlog
+from typing_extensions import override
 
 from services.trainer import distributed, plan, shares
 from services.trainer.backoff import backing_off
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
-from services.trainer.job import REPORTS, Failed, Job, Progress, Ready, Tuned
+from services.trainer.job import REPORTS, Failed, Job, Progress, Ready, Tuned, Tuner
 from services.trainer.metrics import Meter
 from services.trainer.settings import TrainerSettings
 
@@ -21,8 +22,8 @@ log = structlog.get_logger(__name__)
 _LINE_LIMIT = 2**20
 
 
-class ProcessTuner:
-    """A Tuner with one training process, for one job at a time; a dead or stopped process is replaced.
+class ProcessTuner(Tuner):
+    """Tuner with one training process, for one job at a time; a dead or stopped process is replaced.
 
     On the CPU it is kept warm. On GPUs, and where a job is spread, every job gets processes of its own.
     """
@@ -34,7 +35,7 @@ class ProcessTuner:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Begin to warm up, so that the first job waits less; not where a large base model may be on GPUs instead."""
+        """Start to warm up, so that the first job waits less; not where the base model may be on GPUs."""
         if distributed.processes(self._settings) == 1 and not self._settings.gpus:
             await self._running()
         return self
@@ -44,21 +45,21 @@ class ProcessTuner:
         await self.close()
 
     async def close(self) -> None:
-        """Kill the process, and with it a job in hand; take no more."""
+        """Kill the process, and with it a running job; accept no more jobs."""
         self._closed = True
         await self._stop()
 
+    @override
     async def tune(self, job: Job) -> Tuned:
-        """See the port. Cancelling it kills the process."""
-        launched = distributed.is_launched(job, self._settings)
-        shape = shares.among(job.training, distributed.processes(self._settings) if launched else 1)
+        own = distributed.has_own_processes(job, self._settings)
+        shape = shares.among(job.training, distributed.processes(self._settings) if own else 1)
         if not self._settings.gpus:
             plan.check(job.training, plan.CPU)
         job = job.model_copy(update={"shape": shape, "checkpoint_steps": self._settings.checkpoint_steps})
         async with self._lock:
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
-                    report = await backing_off(job, self._launched if launched else self._warm)
+                    report = await backing_off(job, self._in_own_processes if own else self._warm)
             except TimeoutError as error:
                 await self._stop()
                 raise TrainingRefused(f"training took longer than timeout_s = {self._settings.timeout_s:g}") from error
@@ -73,13 +74,13 @@ class ProcessTuner:
         process.stdin.write(job.model_dump_json().encode() + b"\n")
         return await _followed(process)
 
-    async def _launched(self, job: Job) -> Tuned | Failed:
+    async def _in_own_processes(self, job: Job) -> Tuned | Failed:
         """Whatever ran before makes room: it may hold the memory that this job needs."""
         await self._stop()
         path = job.out.with_suffix(".job.json")
         path.write_text(job.model_dump_json())
         try:
-            return await _followed(await self._running(distributed.launch(path, self._settings)))
+            return await _followed(await self._running(distributed.launch_command(path, self._settings)))
         finally:
             await self._stop()
 
@@ -87,7 +88,7 @@ class ProcessTuner:
         if self._closed:
             raise TrainingInterrupted("the trainer is shutting down")
         if self._process is None or self._process.returncode is not None:
-            self._process = await _start(command or distributed.warm(self._settings))
+            self._process = await _start(command or distributed.warm_command(self._settings))
         return self._process
 
     async def _stop(self) -> None:
@@ -99,14 +100,14 @@ class ProcessTuner:
 
 
 async def _start(command: Sequence[str]) -> Process:
-    """A session of its own, so that the process and those it starts are killed as one."""
+    """Start a process in a session of its own, so that it and those it starts are killed as one."""
     return await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, limit=_LINE_LIMIT, start_new_session=True
     )
 
 
 async def _followed(process: Process) -> Tuned | Failed:
-    """Its last report. Raises TrainingInterrupted where it ends without one."""
+    """Return the last report of the process. Raises TrainingInterrupted where it ends without one."""
     assert process.stdout is not None
     meter = Meter()
     async for line in process.stdout:

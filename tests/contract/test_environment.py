@@ -74,7 +74,7 @@ async def ask():
 """
 KUBERNETES = """
 async def ask():
-    from services.generator.backends.kubernetes import KubernetesLauncher
+    from services.generator.backends.kubernetes_launcher import KubernetesLauncher
     account = Path(sys.argv[2])
     (account / "token").write_text("t")
     (account / "namespace").write_text("n")

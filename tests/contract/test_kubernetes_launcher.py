@@ -8,7 +8,7 @@ import yaml
 
 from archloop.errors import Misconfigured, Unavailable
 from archloop.ops.http import listening
-from services.generator.backends.kubernetes import KubernetesLauncher, filled
+from services.generator.backends.kubernetes_launcher import KubernetesLauncher, filled
 from services.generator.backends.rolling import Rolling, Times
 from tests.servers.kubernetes_double import KubernetesDouble
 from tests.unit.generator.fakes import FakeBackend

@@ -12,7 +12,7 @@ import pytest
 from archloop.contracts.values import Evaluation, Outcome, SandboxLevel
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.sandbox.port import Job, JobResult
 from tests.unit.evaluator.support import GOOD, LIMITS, RAN, TINY, unvarying
 
@@ -42,7 +42,7 @@ def came(output: bytes) -> dict[str, str]:
 class Witness:
     """A sandbox that remembers what each candidate wrote to stdout."""
 
-    inner: ZygoteSandbox
+    inner: ForkServerSandbox
     outputs: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
@@ -67,7 +67,7 @@ class Arena:
     """
 
     evaluator: Evaluator
-    sandbox: ZygoteSandbox
+    sandbox: ForkServerSandbox
     witness: Witness
     expected: Evaluation | None = field(default=None)
     marks: dict[str, str] = field(default_factory=dict)

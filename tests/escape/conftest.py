@@ -15,7 +15,7 @@ from archloop.contracts.values import SandboxLevel
 from archloop.errors import SandboxUnavailable
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
 from tests.escape.levels import LEVELS, place
 from tests.unit.evaluator.support import HELDOUT, quadrants
@@ -37,7 +37,7 @@ def _secret():
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(_secret):
-    sandbox = ZygoteSandbox([Device.cpu()] * 2)
+    sandbox = ForkServerSandbox([Device.cpu()] * 2)
     witness = Witness(sandbox)
     evaluator = Evaluator(witness, quadrants, HELDOUT)
     try:

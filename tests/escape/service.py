@@ -13,13 +13,13 @@ from archloop.errors import SandboxUnavailable
 from archloop.ops import logging
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.escape.arena import Witness
 from tests.unit.evaluator.support import HELDOUT, TINY, quadrants
 
 
 async def main(level: str, files: list[str]) -> None:
-    sandbox = ZygoteSandbox([Device.cpu()], required=SandboxLevel(level))
+    sandbox = ForkServerSandbox([Device.cpu()], required=SandboxLevel(level))
     witness = Witness(sandbox)
     evaluator = Evaluator(witness, quadrants, HELDOUT)
     try:

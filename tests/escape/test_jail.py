@@ -91,7 +91,7 @@ ABSENT = {
     "loaders, from the package": "sys.modules['services.evaluator'].datasets",
     "loaders, beside the harness": "beside('services.evaluator.harness', '../datasets/shapes.py')",
     "protocols, beside what is loaded": "beside('archloop', 'protocols/digits.yaml')",
-    "the sandbox's own, from its file": "open(sys.modules['services.evaluator.sandbox.zygote'].__file__)",
+    "the sandbox's own, from its file": "open(sys.modules['services.evaluator.sandbox.server_main'].__file__)",
     "loaders, by path": f"by_path({str(PROJECT / 'services/evaluator/datasets/shapes.py')!r})",
     "another package, by path": f"by_path({str(SITE / 'sklearn/datasets/_base.py')!r})",
     "another package, from its metadata": "metadata('scikit-learn')['Summary'].upper()",

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import Servers, Stack
@@ -35,7 +35,7 @@ def stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def evaluator() -> AsyncIterator[Evaluator]:
     """One with a real sandbox, on images of a few bright quadrants."""
-    sandbox = ZygoteSandbox([Device.cpu()])
+    sandbox = ForkServerSandbox([Device.cpu()])
     made = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     yield made

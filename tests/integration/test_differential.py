@@ -33,7 +33,7 @@ from benchmarks.differential_pairs import (
 )
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.integration import lemur_contract
 from tests.integration.lemur_contract import HEAD, LOSS, PASS, SGD, changed, forward
 from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, quadrants
@@ -96,7 +96,7 @@ def written(folder: Path) -> dict[str, Path]:
 
 
 async def compared(run, paths):
-    sandbox = ZygoteSandbox([Device.cpu()] * run.workers)
+    sandbox = ForkServerSandbox([Device.cpu()] * run.workers)
     evaluator = Evaluator(sandbox, quadrants, HELDOUT)
     await sandbox.start()
     try:

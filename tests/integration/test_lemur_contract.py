@@ -8,7 +8,7 @@ import pytest
 from archloop.contracts.values import Outcome
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.sandbox.client import ZygoteSandbox
+from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.integration.lemur_contract import DRAWN, HEAD, TRAINED, WILFUL, changed
 from tests.support import sampled
 from tests.unit.evaluator.support import GOOD, HELDOUT, ROOMY, TINY, quadrants
@@ -59,7 +59,7 @@ async def test_the_same_source_scores_the_same_in_every_service(evaluator, name)
         (HEAD, f"{HEAD}\n        self.told = nn.Parameter(torch.zeros(int(N * 1e6)))"),
         before=f"import torch\n{DRAWN[name]}",
     )
-    other = ZygoteSandbox([Device.cpu()])
+    other = ForkServerSandbox([Device.cpu()])
     await other.start()
     again = Evaluator(other, quadrants, HELDOUT)
     try:

@@ -1,1 +1,1 @@
-"""What runs inside the sandbox around the candidate. Nothing in the trusted process relies on it being left intact."""
+"""Code that runs inside the sandbox around the candidate. The trusted process relies on nothing in it."""

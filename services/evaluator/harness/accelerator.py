@@ -1,6 +1,6 @@
 """The device on which a network is trained, as the task says.
 
-The fork server never touches CUDA, for a context does not survive a fork; each child makes its own, which goes with it.
+The fork server never touches CUDA, because a context does not survive a fork; each child makes its own.
 """
 
 import torch
@@ -9,7 +9,7 @@ from services.evaluator.harness.task import Task
 
 
 def acquired(task: Task) -> torch.device:
-    """The task's device; of a GPU's memory the task's share may be used and no more."""
+    """Return the task's device, after bounding this process to its share of a GPU's memory."""
     torch.set_num_threads(task.threads)
     device = torch.device(task.device)
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The arrays that the parent shares, as the child sees them."""
+"""Arrays that the parent shares, mapped into the child."""
 
 import ctypes
 import mmap
@@ -14,10 +14,10 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The array behind `fd`; writing to it changes this process's own copy only.
+    """Map the array behind `fd`; writing to it changes this process's own copy only.
 
-    Python's own `mmap` keeps a copy of the descriptor. Its position and flags belong to everybody who has it, other
-    candidates among them, so that none may be left once the memory is there.
+    Python's own `mmap` would keep a copy of the descriptor. Its position and flags belong to everybody who has it,
+    other candidates among them, so none may be left once the memory is mapped.
     """
     kind = np.dtype(dtype)
     size = kind.itemsize * prod(shape)

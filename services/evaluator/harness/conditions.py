@@ -1,6 +1,6 @@
-"""How a network is trained beyond what it says itself: precision and memory format, each a wish of the protocol.
+"""Conditions of training beyond what a network says itself: precision and memory format, as the protocol asks.
 
-A wish is given up where the network does not run under it: neither is a candidate's flaw.
+A condition is given up where the network does not run under it, which is no fault of the candidate.
 """
 
 import functools
@@ -15,7 +15,10 @@ _TOLERANCE = 1e-3  # of the largest output: two orders of summation differ by le
 
 
 class Conditions(NamedTuple):
-    """`bfloat16` is autocast to that type in each forward pass; `channels_last` the layout of images and kernels."""
+    """Precision and memory format of a training.
+
+    `bfloat16` is autocast to that type in each forward pass; `channels_last` is the layout of images and kernels.
+    """
 
     bfloat16: bool = False
     channels_last: bool = False
@@ -27,26 +30,26 @@ class Conditions(NamedTuple):
 
     @property
     def precision(self) -> str:
-        """As evaluations name it."""
+        """Precision, as evaluations name it."""
         return "bfloat16" if self.bfloat16 else "float32"
 
     @property
     def layout(self) -> str:
-        """As evaluations name it."""
+        """Memory format, as evaluations name it."""
         return "channels_last" if self.channels_last else "contiguous"
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of the images."""
+        """Memory format of the images."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def weaker(self) -> Iterator["Conditions"]:
-        """These, then with one wish given up, then plain ones."""
+        """Yield these conditions, then those with one of them given up, then plain ones."""
         yield from dict.fromkeys((self, Conditions(self.bfloat16), Conditions(False, self.channels_last), PLAIN))
 
     @contextmanager
     def imposed(self, net: nn.Module) -> Iterator[None]:
-        """Have `net` run so until the context ends.
+        """Train and run `net` under these conditions until the context ends.
 
         Autocast surrounds each forward pass and nothing wider. It keeps the weights that it has cast until its context
         ends: around a whole training they would stay those of the first step. Nor is an optimizer's own arithmetic to
@@ -73,13 +76,13 @@ PLAIN = Conditions()
 
 
 def same_output(plain: Tensor, other: Tensor) -> bool:
-    """Whether two outputs differ by rounding only; a layout may not change what a network computes."""
+    """Return whether two outputs differ by rounding only; a layout may not change what a network computes."""
     scale = float(plain.abs().max())
     return bool(torch.allclose(plain, other, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True))
 
 
 def _lay_out(net: nn.Module) -> None:
-    """The kernels of 2-d convolutions, and no other tensor: any other may be read by its strides."""
+    """Change the layout of 2-d convolution kernels only, as any other tensor may be read by its strides."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not nn.parameter.is_lazy(module.weight):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
@@ -97,7 +100,7 @@ def _autocast(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _single(output: Any) -> Any:
-    """In float32 what came out in bfloat16, so that losses and metrics are not rounded."""
+    """Convert bfloat16 outputs to float32, so that losses and metrics are not rounded."""
     if isinstance(output, Tensor):
         return output.float() if output.dtype is torch.bfloat16 else output
     if isinstance(output, dict):

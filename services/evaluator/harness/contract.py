@@ -1,7 +1,7 @@
-"""What of LEMUR's contract can be read from the source with certainty: cheap, before anything of it is executed.
+"""Checks of LEMUR's contract that the source alone decides: cheap, before any of it is executed.
 
-What only running it can tell (methods set later, imports in a function that is never called) is left to running it.
-The list of packages is no protection, the sandbox is; it tells at once, and by name, that a package is not here.
+What only running it can tell (methods set later, imports in a function that is never called) is left to running it. The
+list of packages does not protect, the sandbox does; it names a missing package early.
 """
 
 import ast
@@ -16,7 +16,7 @@ _CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
 def check(source: str, tree: ast.Module) -> None:
-    """Raises Flaw `contract_error` naming what is missing or not allowed."""
+    """Raise Flaw `contract_error` that names what is missing or not allowed."""
     for node in _imports(tree.body):
         _check_import(node)
     for name, what in ((NET, "class Net(nn.Module)"), (SUPPORTED, f"function {SUPPORTED}()")):
@@ -34,7 +34,7 @@ def _check_import(node: ast.Import | ast.ImportFrom) -> None:
 
 
 def _imports(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Those that are certain to be executed with the module."""
+    """Yield the imports that are certain to be executed with the module."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -45,6 +45,6 @@ def _imports(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:
-    """Whether a failed import goes no further."""
+    """Return whether the handler catches a failed import."""
     caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else None
     return caught is None or bool(caught & _CAUGHT)

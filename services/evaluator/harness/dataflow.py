@@ -1,6 +1,7 @@
-"""A network's dataflow: numbered values, each made once of others, and a hash of all that the outputs are made of.
+"""A network's dataflow: numbered values, each computed once from others, and a hash of what the outputs consist of.
 
-The hash knows no names and no order of independent steps: values are listed as a walk from the outputs meets them.
+The hash depends neither on names nor on the order of independent steps: values are listed as a walk from the outputs
+meets them.
 """
 
 import hashlib
@@ -14,19 +15,20 @@ Shape = tuple[int, ...]
 
 
 class TooLarge(BaseException):
-    """More values than are followed. No Exception, so that no candidate goes on by its own care."""
+    """More values than can be followed; no Exception, so that no `except` of the candidate catches it by accident."""
 
 
 class Edge(NamedTuple):
-    """A value as it is used: whether a gradient flows back to it from there is part of the network."""
+    """Use of a value; `gradient` says whether a gradient flows back to the value from there."""
 
     node: int
     gradient: bool = False
 
 
 class Node(NamedTuple):
-    """One value: `attributes` is all but tensors that it depends on; `distinct` tells twins apart.
+    """Value in the dataflow.
 
+    `attributes` is everything but tensors that it depends on; `distinct` tells values apart that are otherwise equal.
     `constant` says that neither images, nor weights, nor random numbers are in it.
     """
 
@@ -40,7 +42,7 @@ class Node(NamedTuple):
 
 
 class Dataflow:
-    """Values in the order in which they were first computed; what is computed twice from the same is one value."""
+    """Values in the order in which they were first computed; equal computations are one value."""
 
     def __init__(self, limit: int) -> None:
         self.nodes: list[Node] = []
@@ -48,17 +50,20 @@ class Dataflow:
         self._limit = limit
 
     def add(self, operator: str, attributes: Hashable, inputs: Iterable[Edge], shape: Shape, dtype: torch.dtype) -> int:
-        """The number of the value that an operator makes of these."""
+        """Return the number of the value that an operator computes from these inputs."""
         edges = tuple(inputs)
         constant = all(self.nodes[edge.node].constant for edge in edges)
         return self._numbered(Node(operator, attributes, edges, shape, dtype, 0, constant))
 
     def add_distinct(self, operator: str, attributes: Hashable, shape: Shape, dtype: torch.dtype) -> int:
-        """A weight, or a draw of random numbers: one more each time, however alike."""
+        """Add a weight or a draw of random numbers, which equals no other value, and return its number."""
         return self._numbered(Node(operator, attributes, (), shape, dtype, len(self.nodes) + 1, constant=False))
 
     def digest(self, outputs: Sequence[Edge], context: Hashable) -> str:
-        """Hex SHA-256 of what the outputs are made of; twins are told apart by the order in which they are met."""
+        """Return the hex SHA-256 of everything that the outputs consist of.
+
+        Values that are otherwise equal are told apart by the order in which the walk meets them.
+        """
         roots = [edge.node for edge in outputs]
         likeness = self._likeness(roots)
         place: dict[int, int] = {}
@@ -79,7 +84,10 @@ class Dataflow:
         return number
 
     def _likeness(self, roots: Sequence[int]) -> dict[int, bytes]:
-        """Of each value a hash in which twins are alike; by it the inputs are ordered of what has no order itself."""
+        """Return a hash of each value that leaves `distinct` out.
+
+        Inputs of commutative operators, which have no order themselves, are sorted by it.
+        """
         found: dict[int, bytes] = {}
         for number in self._walk(roots):
             inputs = [(found[edge.node], edge.gradient) for edge in self.nodes[number].inputs]
@@ -94,7 +102,7 @@ class Dataflow:
         return node.operator, node.attributes, node.shape, str(node.dtype)
 
     def _walk(self, roots: Sequence[int], likeness: dict[int, bytes] | None = None) -> Iterator[int]:
-        """Each reached value once, after all that it is made of."""
+        """Yield each reached value once, after all its inputs."""
         seen: set[int] = set()
         stack = [(root, False) for root in reversed(roots)]
         while stack:

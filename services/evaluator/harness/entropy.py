@@ -1,4 +1,4 @@
-"""Randomness in the child: every generator starts from the protocol's seed, those too that would ask the system."""
+"""Randomness in the child: every generator starts from the protocol's seed, also one that would ask the system."""
 
 import os
 import random
@@ -17,7 +17,7 @@ def seed(number: int) -> None:
 
 
 def settle(number: int) -> None:
-    """Answer from one seeded stream whoever asks the system for randomness, for the rest of this process.
+    """Replace the system's randomness by one seeded stream, for the rest of this process.
 
     A generator made without a seed (`np.random.default_rng()`, `random.Random()`, `torch.seed()`, `uuid.uuid4()`) would
     give the same source another score at each evaluation.

@@ -1,4 +1,4 @@
-"""What went wrong with a candidate, as the harness tells it to the parent."""
+"""What went wrong with a candidate, as the harness reports it to the parent."""
 
 import errno
 import traceback
@@ -20,7 +20,7 @@ _NO_MEMORY = (
 
 
 class Flaw(Exception):
-    """An outcome that is already known. `outcome` is the word of the contracts' enum."""
+    """Failure of a candidate whose outcome is known; `outcome` is a value of the contracts' enum."""
 
     def __init__(self, outcome: str, detail: str) -> None:
         super().__init__(detail)
@@ -48,7 +48,10 @@ def _word(error: BaseException) -> str | None:
 
 
 def _of_processes(error: BaseException) -> bool:
-    """Whether it comes of an attempt to start one, whatever stood in its way: semaphores, shared memory, the fork."""
+    """Return whether the error comes from an attempt to start a process.
+
+    It may have failed at a semaphore, at shared memory, or at the fork.
+    """
     frames = [frame for cause in _causes(error) for frame, _ in traceback.walk_tb(cause.__traceback__)]
     return isinstance(error, OSError | RuntimeError) and any(
         frame.f_globals.get("__name__", "").partition(".")[0] in _PROCESSES for frame in frames
@@ -65,7 +68,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def named(error: BaseException) -> str:
-    """Its type and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     return f"{type(error).__name__}: {_first_line(error)}"
 
 

@@ -1,8 +1,8 @@
 """Floating-point operations, counted where torch carries them out: below autograd, one operator at a time.
 
-As torch counts: a matrix product or a convolution costs two operations a multiply-add; what is pointwise, a reduction,
-a normalisation, a copy or a random number costs none. An operator that is neither known to multiply matrices nor known
-not to (a Fourier transform, a decomposition, one of the candidate's own) leaves no count rather than a wrong one.
+As in torch's own counter, a matrix product or a convolution costs two operations for each multiply-add; pointwise
+operators, reductions, normalisations, copies and random numbers cost none. An operator of unknown cost (a Fourier
+transform, a decomposition, one of the candidate's own) leaves no count rather than a wrong one.
 """
 
 from collections.abc import Callable
@@ -62,12 +62,12 @@ _FREE_TAGS = frozenset({torch.Tag.pointwise, torch.Tag.reduction})
 
 
 def _rnn_layer(inputs: Tensor, weight: Tensor, recurrent: Tensor, *_rest: Any, **_named: Any) -> int:
-    """One layer in one direction: each of (steps, batch) inputs times both matrices of all gates."""
+    """Count one layer in one direction: each of (steps, batch) inputs times both matrices of all gates."""
     return 2 * prod(inputs.shape[:2]) * (weight.numel() + recurrent.numel())
 
 
 def _added_products(_added: Tensor, left: Tensor, right: Tensor, **_named: Any) -> int:
-    """The sum of a batch of products."""
+    """Count the products of a batch of matrices that are summed up."""
     return 2 * left.numel() * right.shape[2]
 
 
@@ -76,7 +76,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *_rest: Any, **_named:
 
 
 def _product(left: Tensor, _right: Tensor, **_named: Any) -> int:
-    """A matrix or a vector times a vector."""
+    """Count a matrix or a vector times a vector."""
     return 2 * left.numel()
 
 
@@ -97,7 +97,7 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
 
 
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up `total` while it is active; `uncounted` names the operators of which the cost is not known."""
+    """Adds up `total` while it is active; `uncounted` names the operators whose cost is not known."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -105,7 +105,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.uncounted: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See torch: each operator as it is dispatched, or what it is made of where it is a compound."""
+        """Run an operator and count it; a compound operator is counted by its parts."""
         named = kwargs or {}
         if compound(func):
             with self:
@@ -126,13 +126,16 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @cache
 def compound(func: Any) -> bool:
-    """What torch builds of other operators; what only asks for a tensor's form is none."""
+    """Return whether torch builds the operator from others; a query of a tensor's form is none."""
     return func.namespace != "prim" and bool(func._can_decompose())  # noqa: SLF001
 
 
 @cache
 def _functional(packet: Any) -> Any:
-    """Of an operator in place (`addmm_`) the one that is not: it costs the same, and only that one has tags."""
+    """Return the variant of an in-place operator (`addmm_`) that is not in place.
+
+    It costs the same, and only that variant has tags.
+    """
     name = packet.__name__
     return getattr(_ATEN, name[:-1], packet) if name.endswith("_") and not name.endswith("__") else packet
 

@@ -1,7 +1,7 @@
-"""The one way from the child to the parent: frames on a pipe, each a kind byte, a length and a payload.
+"""Frames on a pipe, the one way from the child to the parent: each is a kind byte, a length and a payload.
 
-The order is fixed: a stage name as each stage begins, then the predictions if it came to that, then one outcome,
-which settles it, then what the graph is if the outcome was ok.
+The order is fixed: the name of each stage as it begins, then the predictions if there are any, then one outcome, and
+after the outcome `ok` the graph of the network.
 """
 
 import struct
@@ -20,7 +20,7 @@ class Cut(ValueError):
 
 
 class Frame(NamedTuple):
-    """One frame as it came; `end` is the position in the stream after its last byte."""
+    """Frame as it was received; `end` is the position in the stream after its last byte."""
 
     kind: bytes
     payload: bytes
@@ -28,12 +28,12 @@ class Frame(NamedTuple):
 
 
 def pack(kind: bytes, payload: bytes) -> bytes:
-    """The bytes of one frame."""
+    """Return the bytes of one frame."""
     return HEADER.pack(kind, len(payload)) + payload
 
 
 def unpack(stream: bytes) -> Iterator[Frame]:
-    """The frames of a whole stream. Raises Cut at the first byte that is not part of a whole frame."""
+    """Yield the frames of a whole stream. Raises Cut at the first byte that is not part of a whole frame."""
     position = 0
     while position < len(stream):
         if len(stream) - position < HEADER.size:

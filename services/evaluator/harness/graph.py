@@ -1,8 +1,9 @@
-"""The graph of a network that runs, as a hash: equal for the same network, however its program is written.
+"""The graph of a network as a hash: equal for the same network, however its program is written.
 
-It is made when the score is settled, of a new network in float32 on the CPU, and so can change no score. Followed are
-a pass in evaluation mode and one in training mode. What of a program does not show in them (numbers that torch does
-not draw, a way that depends on the images, a backward pass of its own) leaves no hash rather than one of a part.
+It is made after the score is settled, from a new network in float32 on the CPU, and so can change no score. One pass in
+evaluation mode and one in training mode are followed. A program whose computation they do not show completely (numbers
+that torch does not draw, branches that depend on the images, a backward pass of its own) gets no hash rather than one
+of a part.
 """
 
 import random
@@ -26,14 +27,14 @@ _WAYS_OUT = {name: getattr(Tensor, name) for name in ("numpy", "tolist", "__arra
 
 
 class Graph(NamedTuple):
-    """`graph_sha256`, or why there is none."""
+    """Hash of the graph, or in `untraced` the reason why there is none."""
 
     graph_sha256: str | None = None
     untraced: str = ""
 
     @classmethod
     def missing(cls, error: BaseException) -> "Graph":
-        """A pass that failed, or what cannot be followed."""
+        """Return a graph without hash, with the error as its reason."""
         try:
             told = reason(error)
         except BaseException:  # noqa: BLE001 - an exception of the candidate's may raise another where it is told
@@ -42,7 +43,7 @@ class Graph(NamedTuple):
 
 
 def of(net: nn.Module, shape: tuple[int, ...]) -> Graph:
-    """For images of this shape (C, H, W). Never raises what a network raises."""
+    """Return the graph for images of this shape (C, H, W). Raises nothing, whatever the network raises."""
     try:
         return Graph(_hash(net, _images(shape)))
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, and is scored already
@@ -72,7 +73,7 @@ def _passed(recorder: Recorder, net: nn.Module, images: Tensor) -> list[Edge]:
 
 @contextmanager
 def _watched(recorder: Recorder) -> Iterator[None]:
-    """Numbers that leave torch are computed with, and decided by, where no operator shows it."""
+    """Notice when numbers leave torch, where programs compute or branch without any operator that shows it."""
 
     def watching(leave: Callable[..., Any]) -> Callable[..., Any]:
         def left(*args: Any, **kwargs: Any) -> Any:
@@ -91,11 +92,11 @@ def _watched(recorder: Recorder) -> Iterator[None]:
 
 
 def _images(shape: tuple[int, ...]) -> Tensor:
-    """No two numbers alike, so that what a program computes of them elsewhere differs with the program."""
+    """Return images of which no two numbers are alike, so that different programs compute different numbers of them."""
     return torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def _drawn() -> tuple[Any, ...]:
-    """The state of the generators that torch does not know of."""
+    """Return the state of the random generators that torch does not know of."""
     state: Any = np.random.get_state(legacy=False)["state"]
     return random.getstate(), state["pos"], state["key"].tobytes()

@@ -1,4 +1,4 @@
-"""The training data as LEMUR's nets meet it: an iterable of (inputs, labels) that gives one pass."""
+"""Training data in the form that LEMUR's nets expect: an iterable of (inputs, labels) for one pass."""
 
 from typing import Any, Self
 
@@ -11,9 +11,9 @@ from services.evaluator.harness.task import Task
 
 
 class Normalise:
-    """uint8 images to (x / 255 - mean) / std, float32, channel by channel, on the images' device.
+    """Turns uint8 images into (x / 255 - mean) / std, float32, for each channel, on the images' device.
 
-    Before that they are brought to the task's square, if it has one, and flipped where told. Resizing is bilinear with
+    Before that they are resized to the task's square, if it has one, and flipped where told. Resizing is bilinear with
     antialiasing, on float32: to the bit what torchvision's Resize gives for float images, and within one of the 255
     levels of what it gives for PIL images and bytes, which it rounds on the way.
     """
@@ -30,7 +30,7 @@ class Normalise:
         self._format = memory_format
 
     def __call__(self, images: Tensor, mirrored: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) in, the task's (N, C, H, W) out; `mirrored`, bool (N,), says which to flip."""
+        """Return the task's (N, C, H, W) for images (N, C, H, W); `mirrored`, bool (N,), says which to flip."""
         inputs = images.to(torch.float32, memory_format=self._format)
         if self._side is not None:
             inputs = interpolate(inputs, size=(self._side, self._side), mode="bilinear", antialias=True)
@@ -40,14 +40,14 @@ class Normalise:
 
 
 class Bar:
-    """The progress bar that LEMUR's loader is (tqdm), without anything to see: what nets say to it goes nowhere."""
+    """Progress bar that shows nothing; LEMUR's loader is one (tqdm), and nets call its methods."""
 
     n = 0
     disable = True
     desc = ""
 
     def said(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     set_description = set_description_str = set_postfix = set_postfix_str = update = refresh = reset = said
     close = clear = display = unpause = moveto = write = said
@@ -56,11 +56,11 @@ class Bar:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Epoch(Bar):
-    """One epoch, in an order fixed by the protocol's seed.
+    """One epoch of batches, in an order fixed by the protocol's seed.
 
     Like LEMUR's own loader it is its own iterator: a second pass over it gives nothing. A batch is [inputs, labels]:
     float32 (B, C, H, W), labels int64 (B,), both on the images' device; order and flips are drawn on the CPU, and so

@@ -1,4 +1,4 @@
-"""The loss curve, taken where every training step passes: at `backward`. Advisory, like all that a child says."""
+"""The loss curve, taken where every training step passes: at `backward`. Advisory, like all that a child sends."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ class LossTap:
         self._values: list[float] = []
 
     def install(self) -> None:
-        """For this process, which runs one candidate only."""
+        """Watch all backward passes of this process, which runs one candidate only."""
         differentiate, scale = torch.autograd.backward, torch.amp.GradScaler.scale
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
@@ -36,11 +36,11 @@ class LossTap:
         torch.amp.GradScaler.scale = scaled  # type: ignore[method-assign,assignment]
 
     def reset(self) -> None:
-        """Forget what was remembered: the training begins anew."""
+        """Forget all values, because the training starts again."""
         self._values.clear()
 
     def curve(self) -> list[float]:
-        """At most 64 points, evenly spaced, the last one included."""
+        """Return at most 64 losses, evenly spaced, the last one included."""
         finite = [value for value in self._values if math.isfinite(value)]
         step = max(1, math.ceil(len(finite) / LOSS_POINTS))
         return [round(value, 6) for value in finite[::-1][::step][::-1]]

@@ -1,4 +1,4 @@
-"""What a network costs, measured on the images that its shapes are tried with. Advisory, like all that a child says."""
+"""Cost of a network, measured on the images that its shapes are tried with. Advisory, like all that a child sends."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ _REASON_LIMIT = 200
 
 
 class Cost(NamedTuple):
-    """Of one image: floating-point operations of the forward pass, and bytes kept from it for the backward pass.
+    """Cost for one image: floating-point operations of the forward pass, and bytes kept for the backward pass.
 
-    Either is None where it cannot be told; `uncounted` says why there are no `flops`.
+    Either is None where it is unknown; `uncounted` says why there are no `flops`.
     """
 
     flops: int | None = None
@@ -24,7 +24,7 @@ class Cost(NamedTuple):
 
 
 class _Kept:
-    """Adds up the memory behind the tensors that autograd saves, each piece once, parameters and buffers left out."""
+    """Adds up the memory behind tensors that autograd saves, each piece once, without parameters and buffers."""
 
     def __init__(self, net: nn.Module) -> None:
         known = (*net.parameters(), *net.buffers())
@@ -33,7 +33,10 @@ class _Kept:
         self._complete = True
 
     def save(self, tensor: Tensor) -> Tensor:
-        """For `saved_tensors_hooks`. Keeping the storage keeps its identity from being given to another."""
+        """Note a saved tensor, for `saved_tensors_hooks`, and return it.
+
+        Keeping the storage prevents that another storage gets the same identity.
+        """
         if not _has_memory(tensor):
             self._complete = False
         elif _piece(tensor) not in self._own:
@@ -41,12 +44,12 @@ class _Kept:
         return tensor
 
     def total(self) -> int | None:
-        """In bytes; None where a tensor was among them whose memory torch does not tell (sparse ones)."""
+        """Return the sum in bytes; None if torch does not tell the memory of one of the tensors (sparse ones)."""
         return sum(storage.nbytes() for storage in self._kept.values()) if self._complete else None
 
 
 def cost(net: nn.Module, images: Tensor) -> Cost:
-    """Measure one forward pass in evaluation mode, on the device of `images`: on the meta device it costs no time."""
+    """Measure one forward pass in evaluation mode, on the device of `images`; on the meta device it takes no time."""
     kept, counter = _Kept(net), FlopCounter()
     try:
         with counter, torch.autograd.graph.saved_tensors_hooks(kept.save, lambda saved: saved):
@@ -62,10 +65,10 @@ def cost(net: nn.Module, images: Tensor) -> Cost:
 
 
 def _has_memory(tensor: Tensor) -> bool:
-    """Of its own and of a known size: neither sparse, nor a parameter that is yet to be shaped."""
+    """Return whether a tensor has memory of a known size: neither sparse, nor a parameter without a shape yet."""
     return not is_lazy(tensor) and tensor.layout is torch.strided
 
 
 def _piece(tensor: Tensor) -> int:
-    """The identity of its memory; the address is 0 for all that lie on the meta device."""
+    """Return the identity of a tensor's memory; its address is 0 for all tensors on the meta device."""
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - torch has no public name for it

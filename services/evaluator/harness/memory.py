@@ -1,4 +1,4 @@
-"""Which value lies where in memory, through views of it and writes to it."""
+"""Values in memory: which value a tensor holds, followed through views of it and writes to it."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,11 +19,11 @@ _CONSTANTS = 64 * 1024**2  # bytes, of all constants together
 
 
 class Untraceable(Exception):
-    """Why a graph would not be the whole network."""
+    """The graph would not show the whole network; the message says why."""
 
 
 class Place(NamedTuple):
-    """How a tensor lies in its memory; a dimension of length one has no stride."""
+    """Position of a tensor in its memory; a dimension of length one has no stride."""
 
     offset: int
     shape: Shape
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, tensor: Tensor) -> "Place":
-        """`changed` is read conjugated or negated, by a mark only."""
+        """Return a tensor's place; `changed` says that it is read conjugated or negated, which only a mark shows."""
         shape, stride = tuple(tensor.shape), tensor.stride()
         if 1 in shape:
             stride = tuple(step if length != 1 else 0 for step, length in zip(stride, shape, strict=True))
@@ -42,7 +42,10 @@ class Place(NamedTuple):
 
 @dataclass
 class _Memory:
-    """The values in one storage, each after how many `writes`. `alive` keeps its address from being used again."""
+    """Values in one storage, each with the number of `writes` that it includes.
+
+    `alive` keeps the storage's address from being used again.
+    """
 
     alive: StorageWeakRef
     values: dict[Place, tuple[int, int]] = field(default_factory=dict)
@@ -50,7 +53,7 @@ class _Memory:
 
 
 class Memories:
-    """Of a network and of all that is computed."""
+    """Memory of a network and of everything that is computed."""
 
     def __init__(self, graph: Dataflow, net: nn.Module) -> None:
         self._graph = graph
@@ -59,7 +62,7 @@ class Memories:
         self._left = _CONSTANTS
 
     def edge(self, tensor: Tensor) -> Edge:
-        """The value of a tensor as it is used now. Raises Untraceable."""
+        """Return a tensor's value as it is used now. Raises Untraceable."""
         if not _plain(tensor):
             raise Untraceable(f"a tensor has the layout {tensor.layout}")
         if tensor.requires_grad and isinstance(tensor.grad_fn, BackwardCFunction):
@@ -67,19 +70,19 @@ class Memories:
         return Edge(self._value(tensor), tensor.requires_grad)
 
     def knows(self, tensor: Tensor) -> bool:
-        """Whether it is another view of the same numbers in the same order."""
+        """Return whether the tensor is another view of known numbers in the same order."""
         memory = self._memory(tensor)
         return memory.values.get(Place.of(tensor), (0, -1))[1] == len(memory.writes)
 
     def remember(self, tensor: Tensor, value: int) -> None:
-        """What came out of an operator."""
+        """Record the value of a tensor that came out of an operator."""
         if not _plain(tensor):
             raise Untraceable(f"a tensor has the layout {tensor.layout}")
         memory = self._memory(tensor)
         memory.values[Place.of(tensor)] = value, len(memory.writes)
 
     def write(self, tensor: Tensor, value: Edge) -> None:
-        """It has another value from now on, and so has all that lies in the same memory."""
+        """Record that a tensor has another value from now on, and with it all that lies in the same memory."""
         memory, place = self._memory(tensor), Place.of(tensor)
         memory.writes.append((place, value))
         memory.values[place] = value.node, len(memory.writes)
@@ -104,13 +107,13 @@ class Memories:
         return value
 
     def _part(self, memory: _Memory, place: Place) -> int:
-        """A view that no operator made, of what was there first."""
+        """Return the value of a view that no operator made, as a part of what was there first."""
         whole, (value, seen) = next(iter(memory.values.items()))
         value = self._rewritten(memory, whole, value, seen)
         return self._graph.add("strided", (str(whole), str(place)), [Edge(value)], place.shape, place.dtype)
 
     def _rewritten(self, memory: _Memory, place: Place, value: int, seen: int) -> int:
-        """What there is at a place after the writes that it has not seen."""
+        """Return the value at a place after the writes that it does not include yet."""
         for where, written in memory.writes[seen:]:
             if where == place:
                 value = written.node
@@ -120,7 +123,7 @@ class Memories:
         return value
 
     def _leaf(self, tensor: Tensor) -> int:
-        """What the network brings along: a weight by its shape, anything else by what is in it."""
+        """Return the value of a tensor of the network: of a weight by its shape, of any other by its content."""
         shape, dtype = tuple(tensor.shape), tensor.dtype
         own = _address(tensor) in self._own
         if own and isinstance(tensor, nn.Parameter) and tensor.requires_grad:
@@ -142,5 +145,5 @@ def _plain(tensor: Tensor) -> bool:
 
 
 def _address(tensor: Tensor) -> int:
-    """Of the storage, not of what is in it."""
+    """Return the identity of a tensor's storage."""
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - torch has no public name for it

@@ -22,9 +22,10 @@ _NAME = "candidate"
 
 
 def parsed(source: str) -> tuple[ast.Module, CodeType]:
-    """Parse and compile. Python's own limits on nesting are the candidate's mistake, so is a crash of the parser.
+    """Parse and compile the source. Too deep nesting, and a crash of the parser, are the candidate's mistake.
 
-    A text, not bytes, whose coding cookie Python would obey: what runs is to be what everybody else reads.
+    The source is text, not bytes with a coding cookie that Python would obey: what runs is to be what everybody else
+    reads.
     """
     try:
         tree = ast.parse(source, FILENAME)
@@ -34,7 +35,7 @@ def parsed(source: str) -> tuple[ast.Module, CodeType]:
 
 
 def prepare(source: str, seed: int) -> None:
-    """Settle what a module may ask of its surroundings: its own source, randomness, a compiler.
+    """Settle what a module may ask of its environment: its own source, randomness, a compiler.
 
     There is no compiler in the sandbox: what `torch.compile` is given runs as it is.
     """
@@ -46,12 +47,15 @@ def prepare(source: str, seed: int) -> None:
 
 
 def lines(source: str) -> list[str]:
-    """As Python counts them: a form feed or a line separator ends none."""
+    """Split into lines as Python counts them: a form feed or a line separator ends none."""
     return list(io.StringIO(source, newline=None))
 
 
 def executed(code: CodeType, seed: int) -> dict[str, Any]:
-    """The namespace of a new module, which dataclasses and inspect find by its name, as that of an imported one."""
+    """Return the namespace of a newly executed module.
+
+    Dataclasses and inspect find the module by its name, as they find an imported one.
+    """
     module = module_from_spec(ModuleSpec(_NAME, None, origin=FILENAME))
     module.__file__ = FILENAME
     sys.modules[_NAME] = module
@@ -61,16 +65,16 @@ def executed(code: CodeType, seed: int) -> dict[str, Any]:
 
 
 class _Nowhere(io.TextIOBase):
-    """Takes what is written, and keeps nothing."""
+    """Text stream that discards what is written."""
 
     def write(self, text: str) -> int:
-        """Count it."""
+        """Discard the text and return its length."""
         return len(text)
 
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """Let a module be executed to try something: it says nothing again, and its name stays that of the one before."""
+    """Let a module be executed to try something, without output, and restore the module of that name afterwards."""
     kept = sys.modules[_NAME]
     try:
         with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()):
@@ -80,9 +84,9 @@ def aside() -> Iterator[None]:
 
 
 def _uncompiled(model: Any = None, **_options: Any) -> Any:
-    """In place of `torch.compile`, also as a decorator with options."""
+    """Stand in for `torch.compile`, also as a decorator with options."""
     return _uncompiled if model is None else model
 
 
 def _no_compiling(_module: nn.Module, *_args: Any, **_options: Any) -> None:
-    """In place of `nn.Module.compile`, which works in place."""
+    """Stand in for `nn.Module.compile`, which works in place."""

@@ -1,4 +1,4 @@
-"""From a module's namespace to a network: construct, propagate shapes, on the meta device what is large."""
+"""From a module's namespace to a network: construct it, propagate shapes; large ones on the meta device."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -28,17 +28,17 @@ _PROBE = 2  # images a shape is tried with
 
 
 class _TooLarge(BaseException):
-    """No Exception, so that no candidate swallows it by its own care."""
+    """The network has too many parameters; no Exception, so that no candidate catches it by accident."""
 
 
 @dataclass
 class _Room:
-    """How many more numbers may become parameters."""
+    """Limit on how many more numbers may become parameters."""
 
     left: int
 
     def take(self, _module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
-        """For torch's hook: called after the memory is reserved, before it is written."""
+        """Count a parameter, as torch's hook: called after its memory is reserved, before it is written."""
         if parameter is not None and not is_lazy(parameter):
             self.left -= parameter.numel()
             if self.left < 0:
@@ -46,9 +46,10 @@ class _Room:
 
 
 class Candidate:
-    """The candidate's class and what it is called with. Raises Flaw `contract_error` where there is no such class.
+    """The candidate's class and the arguments of its constructor.
 
-    `prm` is the dictionary that the network built last was given, and finds again when it is set up.
+    `prm` is the dictionary that the network built last was given, and is given again when it is set up. Raises Flaw
+    `contract_error` where there is no such class.
     """
 
     def __init__(self, namespace: Mapping[str, Any], task: Task) -> None:
@@ -57,14 +58,14 @@ class Candidate:
         self.prm = dict(self._hyperparameters)
 
     def build(self, device: torch.device = CPU) -> Any:
-        """A new network, the same each time: every generator is seeded before."""
+        """Build a new network, the same each time: every generator is seeded before."""
         entropy.seed(self._task.seed)
         self.prm = dict(self._hyperparameters)
         shapes = (self._task.batch, *self._task.shape), (self._task.classes,)
         return _checked(self._net(*shapes, self.prm, device)).to(device)
 
     def build_small(self) -> Any | None:
-        """On the CPU; None for a network of so many parameters that shapes are cheaper without them."""
+        """Build the network on the CPU; None if it has so many parameters that shapes are cheaper without."""
         room = _Room(_SMALL)
         hook = register_module_parameter_registration_hook(room.take)
         try:
@@ -75,7 +76,10 @@ class Candidate:
             hook.remove()
 
     def build_abstractly(self) -> Any | None:
-        """A network without memory behind its parameters; None where the candidate does what no such tensor can."""
+        """Build a network without memory behind its parameters.
+
+        None where the candidate does what tensors without memory cannot.
+        """
         try:
             with META:
                 return self.build(META)
@@ -83,11 +87,17 @@ class Candidate:
             return None
 
     def output_shape(self, net: nn.Module, device: torch.device) -> tuple[int, ...]:
-        """Of a batch in evaluation mode. Raises Flaw `shape_error` if it is no tensor of the right shape."""
+        """Return the shape of the output for a batch in evaluation mode.
+
+        Raises Flaw `shape_error` if the output is no tensor of the right shape.
+        """
         return tuple(self.output(net, self.probe(device)).shape)
 
     def output(self, net: nn.Module, images: Tensor) -> Tensor:
-        """In evaluation mode, the same each time. Raises Flaw `shape_error` if it is no tensor of the right shape."""
+        """Return the output in evaluation mode, the same each time.
+
+        Raises Flaw `shape_error` if it is no tensor of the right shape.
+        """
         net.eval()
         entropy.seed(self._task.seed)
         with torch.no_grad(), _default(images.device):
@@ -96,23 +106,23 @@ class Candidate:
         return output  # type: ignore[no-any-return]
 
     def cost(self, net: nn.Module, device: torch.device) -> Cost:
-        """Of a network whose output shape was seen to be right."""
+        """Measure the cost of a network whose output shape is known to be right."""
         with _default(device):
             return cost(net, self.probe(device))
 
     def probe(self, device: torch.device) -> Tensor:
-        """The images that a network is tried with."""
+        """Return the images (N, C, H, W) that a network is tried with."""
         return torch.zeros(_PROBE, *self._task.shape, device=device)
 
     def fits_abstractly(self, net: nn.Module) -> bool:
-        """Whether shapes propagate on the meta device; False says nothing yet."""
+        """Return whether shapes propagate on the meta device; False does not count against the network."""
         try:
             return bool(self.output_shape(net, META))
         except Exception:  # noqa: BLE001 - as above
             return False
 
     def check_output(self, output: object, batch: int) -> None:
-        """Raises Flaw `shape_error`."""
+        """Raise Flaw `shape_error` unless the output is a tensor (batch, classes)."""
         expected = (batch, self._task.classes)
         if not isinstance(output, Tensor):
             raise Flaw("shape_error", f"output is {type(output).__name__}, expected a tensor of {expected}")
@@ -121,17 +131,17 @@ class Candidate:
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers are trained; those that a first pass has yet to shape are not counted."""
+    """Count the numbers that are trained, without those that a first pass has yet to shape."""
     return sum(parameter.numel() for parameter in net.parameters() if not is_lazy(parameter))
 
 
 def _default(device: torch.device) -> AbstractContextManager[Any]:
-    """Where constants are made that name no device; on the CPU they are anyway, without a context around the net."""
+    """Have constants made on this device that name none; the CPU needs no context for that."""
     return nullcontext() if device == CPU else device
 
 
 def _callable(namespace: Mapping[str, Any]) -> Any:
-    """`Net`: a class, as LEMUR has it, or whatever makes a network when called as one."""
+    """Return `Net`: a class, as in LEMUR, or whatever makes a network when called as one."""
     net = namespace.get(NET)
     if not callable(net) or isinstance(net, nn.Module) or SUPPORTED not in namespace:
         missing = "class Net(nn.Module)" if SUPPORTED in namespace else f"function {SUPPORTED}()"
@@ -146,7 +156,7 @@ def _callable(namespace: Mapping[str, Any]) -> Any:
 
 
 def _checked(net: object) -> Any:
-    """A network that was built: methods that are set late, when the module or the network is made, are there now."""
+    """Check a network that was built, when methods that are set late are there."""
     if not isinstance(net, nn.Module):
         raise Flaw("contract_error", f"Net(…) makes a {type(net).__name__}, expected an nn.Module")
     for name in METHODS:
@@ -157,7 +167,7 @@ def _checked(net: object) -> Any:
 
 
 def _hyperparameters(supported: object, task: Task) -> dict[str, Any]:
-    """`prm`; names beyond the protocol's get the middle of the range that LEMUR draws from."""
+    """Return `prm`; names beyond the protocol's get the middle of the range that LEMUR draws from."""
     names = supported() if callable(supported) else supported
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise Flaw("contract_error", f"{SUPPORTED}() gives {type(names).__name__}, expected a set of names")

@@ -17,7 +17,10 @@ _ALWAYS = frozenset({"self", "other", "mat2"})  # tensors that no operator does 
 
 @dataclass
 class Call:
-    """`given` has the arguments by name, an edge where a tensor was; `shapes` and `dtype` are of what came out."""
+    """Call of an operator.
+
+    `given` has the arguments by name, an edge in place of each tensor; `shapes` and `dtype` are those of the results.
+    """
 
     graph: Dataflow
     name: str
@@ -27,28 +30,28 @@ class Call:
 
     @property
     def shape(self) -> Shape:
-        """Of the first tensor that came out."""
+        """Shape of the first result."""
         return self.shapes[0]
 
     def edge(self, name: str = "self") -> Edge:
-        """The tensor of this name; a number in its place is a constant."""
+        """Return the tensor argument of this name; a number in its place becomes a constant."""
         value = self.given[name]
         return value if isinstance(value, Edge) else Edge(self.full(value, ()))
 
     def shape_of(self, name: str = "self") -> Shape:
-        """Of the tensor of this name."""
+        """Return the shape of the tensor argument of this name."""
         return self.graph.nodes[self.edge(name).node].shape
 
     def full(self, value: Any, shape: Shape) -> int:
-        """The constant that is this number everywhere."""
+        """Return the constant that is this number everywhere."""
         return self.make("full", (), text(value), shape)
 
     def make(self, name: str, inputs: Iterable[Edge], attributes: Hashable = "", shape: Shape | None = None) -> int:
-        """The value of this operator."""
+        """Return the value of the operator `name` on these inputs."""
         return self.graph.add(name, attributes, inputs, self.shape if shape is None else shape, self.dtype)
 
     def plainly(self, instead: Mapping[str, Any] = MappingProxyType({})) -> int:
-        """The value of the operator as it is called, but for arguments in another form."""
+        """Return the value of the operator as it is called, with the arguments in `instead` replaced."""
         given = {name: value for name, value in {**self.given, **instead}.items() if name not in _PLACEMENT}
         told = {name: value for name, value in given.items() if not (name in _ALWAYS and isinstance(value, Edge))}
         return self.make(self.name, edges(given.values()), text(told))
@@ -58,7 +61,7 @@ Rewrite = Callable[[Call], int | list[int]]
 
 
 def edges(values: Iterable[Any]) -> Iterator[Edge]:
-    """All in these arguments, in their order."""
+    """Yield all edges in these arguments, in their order."""
     for value in values:
         if isinstance(value, Edge):
             yield value
@@ -67,7 +70,7 @@ def edges(values: Iterable[Any]) -> Iterator[Edge]:
 
 
 def text(value: Any) -> str:
-    """An argument without its tensors, the same for the same number however it is written."""
+    """Write an argument without its tensors, the same for the same number however it was written."""
     if isinstance(value, Edge):
         return "T"
     if isinstance(value, float) and value.is_integer():
@@ -80,10 +83,10 @@ def text(value: Any) -> str:
 
 
 def counted(dim: int, rank: int) -> int:
-    """A dimension, from the front."""
+    """Return a dimension counted from the front."""
     return dim % rank if rank else 0
 
 
 def table(*rows: tuple[Rewrite, str]) -> dict[str, Rewrite]:
-    """By the names of operators, of which a row has several."""
+    """Return the rewrites by the names of their operators, of which each row has several."""
     return {name: rewrite for rewrite, names in rows for name in names.split()}

@@ -1,6 +1,6 @@
 """Follows a network's forward passes as torch carries them out, below autograd, into one dataflow.
 
-A value is known by where it lies in memory: views of the same numbers in the same order are the same value.
+A value is known by its place in memory: views of the same numbers in the same order are the same value.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _READ = "the program reads numbers that the network computes, on which its way m
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds to `graph` while it is active. What it cannot follow is told in `why`, and disturbs nobody."""
+    """Adds to `graph` while it is active. Why something cannot be followed is told in `why`; nothing is raised."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -34,11 +34,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """There is no compiler in the sandbox, and so nothing to keep from it at each operator."""
+        """Return False: the sandbox has no compiler, which this would exclude at each operator."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See torch."""
+        """Run an operator and record it; a compound operator is recorded by its parts."""
         given = kwargs or {}
         if self.why:
             return func(*args, **given)
@@ -54,21 +54,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
     def show(self, images: Tensor) -> None:
-        """These are the images, the same ones each time."""
+        """Record the images, which are the same value each time."""
         if self._images is None:
             self._images = self.graph.add_distinct("images", "", tuple(images.shape), images.dtype)
         self._memories.remember(images, self._images)
 
     def outputs(self, output: Any) -> list[Edge]:
-        """All tensors in what a pass gave. Raises Untraceable."""
+        """Return all tensors in the output of a pass. Raises Untraceable."""
         return [self._memories.edge(tensor) for tensor in _tensors(output)]
 
     def lose(self) -> None:
-        """Numbers leave by another way than an operator."""
+        """Note that numbers leave torch by another way than an operator."""
         self.why = self.why or _READ
 
     def _read(self, arguments: dict[str, Any]) -> dict[str, Any] | None:
-        """With edges in place of tensors, before anything is written to these."""
+        """Return the arguments with edges in place of tensors, before anything is written to these."""
         try:
             return {name: self._followed(value) for name, value in arguments.items()}
         except Exception as error:  # noqa: BLE001 - what cannot be followed is no flaw
@@ -112,7 +112,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._memories.write(tensor, Edge(value, flows))
 
     def _values(self, operator: Operator, followed: dict[str, Any], made: list[Tensor]) -> list[int]:
-        """What came out, each tensor a value of its own."""
+        """Return the results, each tensor a value of its own."""
         shapes = [tuple(tensor.shape) for tensor in made]
         call = Call(self.graph, operator.name, followed, shapes, made[0].dtype)
         found = self._drawn(call, fills=bool(operator.written)) if operator.drawn else rewritten(call)
@@ -122,11 +122,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return [found, *(self.graph.add("output", i, [Edge(found)], shapes[i], tensor.dtype) for i, tensor in rest)]
 
     def _effect(self, value: int, tensor: Tensor) -> int:
-        """What an operator leaves in a tensor that it does not give back."""
+        """Return the value that an operator leaves in a tensor that it does not return."""
         return self.graph.add("effect", "", [Edge(value)], tuple(tensor.shape), tensor.dtype)
 
     def _drawn(self, call: Call, *, fills: bool) -> int:
-        """An operator with random numbers of its own. What it fills, or takes the shape of, does not count."""
+        """Return the value of an operator that draws random numbers.
+
+        A tensor that it fills, or whose shape it takes, is no input of it.
+        """
         draw: dict[str, Any] = {"draw": Edge(self.graph.add_distinct("draw", "", (), torch.float32))}
         if fills or call.name.endswith("_like"):
             draw |= {"self": list(call.shape)}
@@ -134,14 +137,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def reason(error: BaseException) -> str:
-    """Why there is no graph."""
+    """Say why there is no graph."""
     if isinstance(error, TooLarge):
         return f"it has more than {LIMIT} operators"
     return str(error) if isinstance(error, Untraceable) else named(error)
 
 
 def _tensors(output: Any) -> Iterable[Tensor]:
-    """In any nest of lists and dictionaries."""
+    """Yield the tensors in any nesting of lists and dictionaries."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, list | tuple | dict):

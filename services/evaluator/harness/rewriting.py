@@ -1,6 +1,6 @@
-"""Which operators are the same by other names: each call as the value that it makes, in one form.
+"""Operators that are the same by other names: each call becomes its value in one form.
 
-What is not in a table stands for itself.
+An operator that is in no table stands for itself.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from services.evaluator.harness.views import VIEWS, reshaped, through
 
 
 def rewritten(call: Call) -> int | list[int]:
-    """The value of a call; a list where several tensors came out and each is a value of its own."""
+    """Return the value of a call; a list where it has several results, each a value of its own."""
     rewrite = _TABLE.get(call.name)
     return _usual(call) if rewrite is None else rewrite(call)
 
 
 def _usual(call: Call) -> int:
-    """Dimensions from the front; of a set of them the order says nothing."""
+    """Return the value with dimensions counted from the front, and a set of them sorted."""
     dims, tensors = call.given.get("dim"), "self" in call.given and isinstance(call.given["self"], Edge)
     if dims is None or not tensors:
         return call.plainly()
@@ -39,7 +39,7 @@ def _sub(call: Call) -> int:
 
 
 def _rsub(call: Call) -> int:
-    """The other way round."""
+    """Subtract in the reverse order."""
     if call.given.get("alpha", 1) != 1:
         return call.plainly()
     return _operated(call, "sub", [call.edge("other"), call.edge()])
@@ -58,7 +58,7 @@ def _weighted(call: Call, name: str) -> int:
 
 
 def _pointwise(call: Call, name: str, neutral: int) -> int:
-    """Two operands; what only repeats one to the shape of the other happens by itself."""
+    """Combine two operands; one that is only repeated to the shape of the other needs no repetition."""
     other, node = call.given["other"], call.graph.nodes[call.edge().node]
     if not isinstance(other, Edge) and other == neutral and (node.shape, node.dtype) == (call.shape, call.dtype):
         return call.edge().node
@@ -74,7 +74,7 @@ def _operated(call: Call, name: str, operands: list[Edge]) -> int:
 
 
 def _affine(product: str, left: str, right: str) -> Rewrite:
-    """A product and a sum in one operator."""
+    """Split an operator that is a product and a sum into both."""
 
     def rewrite(call: Call) -> int:
         if call.given.get("alpha", 1) != 1 or call.given.get("beta", 1) != 1:
@@ -91,7 +91,7 @@ def _silu(call: Call) -> int:
 
 
 def _clamp(low: str, high: str) -> Rewrite:
-    """Below at 0 and not above it is the same as relu; `relu6` and `hardtanh` are clamped, too."""
+    """Bound the values; a lower bound of 0 alone is relu. `relu6` and `hardtanh` are bounded, too."""
 
     def rewrite(call: Call) -> int:
         bounds: list[Any] = [call.given.get(low), call.given.get(high)]
@@ -112,7 +112,7 @@ def _threshold(call: Call) -> int:
 
 
 def _reduced(call: Call) -> int:
-    """Over which dimensions; that they are kept with length one is a reshape of the result."""
+    """Reduce over some dimensions; keeping them with length one is a reshape of the result."""
     size = call.shape_of()
     dims = call.given.get("dim")
     over = range(len(size)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
@@ -120,7 +120,7 @@ def _reduced(call: Call) -> int:
 
 
 def _reduction(call: Call, over: Sequence[int]) -> int:
-    """Of one number, where it stays of its type, it is the number."""
+    """Reduce over these dimensions; a reduction of one number that keeps its type is that number."""
     size, node = call.shape_of(), call.graph.nodes[call.edge().node]
     if all(size[dim] == 1 for dim in over) and node.dtype == call.dtype:
         return reshaped(call, call.edge(), call.shape)
@@ -131,7 +131,10 @@ def _reduction(call: Call, over: Sequence[int]) -> int:
 
 
 def _pool(call: Call) -> int:
-    """The stride is the kernel's size where none is given; the mean of a whole map is a mean, a pool of one nothing."""
+    """Pool; the stride defaults to the kernel's size.
+
+    An average over a whole map is a mean, and a pool of one pixel changes nothing.
+    """
     kernel, size = list(call.given["kernel_size"]), call.shape_of()
     padding = any(call.given.get("padding", [0]))
     if set(kernel) == {1} and call.shape == size and not padding and not call.given.get("divisor_override"):
@@ -147,7 +150,7 @@ def _pool(call: Call) -> int:
 
 
 def _adaptive(call: Call) -> int:
-    """To as many numbers as there are."""
+    """Pool to a given size; to the size of the input it changes nothing."""
     return call.edge().node if call.shape == call.shape_of() else call.plainly()
 
 

@@ -1,4 +1,4 @@
-"""What torch's schema of an operator tells."""
+"""Facts about operators that torch's schemas tell."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -9,9 +9,10 @@ _DRAWN = torch.Tag.nondeterministic_seeded
 
 
 class Operator(NamedTuple):
-    """`name` is that of the form which writes to no argument.
+    """Facts about one operator; `name` is that of the variant that writes to no argument.
 
-    `views`: it gives another view of an argument. `drawn`: it has random numbers of its own.
+    `written` names the arguments that it writes to. `views`: it returns another view of an argument. `drawn`: it draws
+    random numbers.
     """
 
     name: str
@@ -23,7 +24,7 @@ class Operator(NamedTuple):
     @staticmethod
     @cache
     def of(func: Any) -> "Operator":
-        """Of one of torch's overloads."""
+        """Return the facts about one of torch's overloads."""
         schema, packet = func._schema, func._overloadpacket  # noqa: SLF001 - torch has no public names for them
         written = tuple(a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write)
         name = packet.__name__

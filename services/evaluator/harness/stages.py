@@ -33,7 +33,7 @@ _DETAIL_LIMIT = 500
 
 
 class Stages:
-    """One candidate's way through the stages."""
+    """Runs one candidate through the stages."""
 
     def __init__(self, task: Task, source: bytes, arrays: list[Array], result: int) -> None:
         self._task, self._result = task, result
@@ -47,7 +47,10 @@ class Stages:
         self._losses = LossTap()
 
     def run(self) -> None:
-        """To the outcome, whatever happens on the way. What the graph is follows it, and can change it no more."""
+        """Run up to the outcome, whatever happens on the way.
+
+        The network's graph follows the outcome, and cannot change it any more.
+        """
         flaw: Flaw | None = None
         code: CodeType | None = None
         try:
@@ -88,7 +91,7 @@ class Stages:
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
 
     def _traced(self, code: CodeType) -> graph.Graph:
-        """Of a network from a module of its own."""
+        """Return the graph of a network from a newly executed module."""
         try:
             with module.aside():
                 return graph.of(self._candidate(code).build(), self._task.shape)
@@ -99,9 +102,9 @@ class Stages:
         return Candidate(module.executed(code, self._task.seed), self._task)
 
     def _check_shapes(self, candidate: Candidate, code: CodeType) -> None:
-        """Of a small network for real, of a large one on the meta device, each the quicker way.
+        """Check the shapes of a small network for real, of a large one on the meta device.
 
-        What fails on the meta device is tried for real before it is held against the candidate.
+        Each is the quicker way. What fails on the meta device is tried for real before it counts against the candidate.
         """
         net, device = candidate.build_small(), CPU
         if net is None:
@@ -116,7 +119,7 @@ class Stages:
         self._parameters, self._cost = parameters(net), candidate.cost(net, device)
 
     def _abstract(self, code: CodeType) -> Any | None:
-        """A network on the meta device, from a module of its own, whose tables and caches go with it."""
+        """Build a network on the meta device from a separate module, whose tables and caches go with it."""
         try:
             with module.aside():
                 return self._candidate(code).build_abstractly()
@@ -124,7 +127,7 @@ class Stages:
             return None
 
     def _scored(self, candidate: Candidate, code: CodeType) -> Tensor:
-        """Train and predict under the protocol's conditions; plainly where only they were in the way."""
+        """Train and predict under the protocol's conditions, or plainly where only the conditions were in the way."""
         self._conditions = self._bearable(code)
         try:
             return self._answers(candidate, self._conditions)
@@ -135,7 +138,10 @@ class Stages:
         return self._answers(self._candidate(code), PLAIN)
 
     def _bearable(self, code: CodeType) -> Conditions:
-        """The most of what the protocol wishes under which the network runs; what fails plainly is left to fail."""
+        """Return the most of the protocol's conditions under which the network runs.
+
+        Conditions are left as they are where it fails without them, too.
+        """
         wished = Conditions(self._task.bfloat16, self._task.channels_last)
         if wished.plain:
             return wished
@@ -144,7 +150,7 @@ class Stages:
             return next(some for some in wished.weaker() if some.plain or self._bears(tried, some))
 
     def _bears(self, candidate: Candidate, conditions: Conditions) -> bool:
-        """Whether it computes the same in that layout, and both passes of a training step run."""
+        """Return whether the network computes the same in that layout, and can do a training step."""
         try:
             net = candidate.build(self._device)
             images = candidate.probe(self._device).uniform_(-1, 1)
@@ -186,7 +192,7 @@ class Stages:
         return torch.cat(answers).cpu()
 
     def _at_once(self) -> int:
-        """How many images to predict at a time: of large ones no more than were trained on at a time."""
+        """Return how many images to predict at a time: of large ones no more than in a training batch."""
         _, height, width = self._task.shape
         return max(self._task.batch, min(_PREDICT_BATCH, _PREDICT_PIXELS // (height * width)))
 
@@ -204,12 +210,12 @@ class Stages:
 
 
 def perform(task: Task, source: bytes, arrays: list[Array], result: int) -> None:
-    """All stages, and the outcome."""
+    """Run all stages, and report to the descriptor `result`."""
     Stages(task, source, arrays, result).run()
 
 
 def _step(net: Any, images: Tensor) -> None:
-    """Forward and backward, in training mode."""
+    """Do a forward and a backward pass, in training mode."""
     output = net(images)
     first = output[0] if isinstance(output, tuple | list) and output else output
     if isinstance(first, Tensor) and first.requires_grad:
@@ -217,7 +223,10 @@ def _step(net: Any, images: Tensor) -> None:
 
 
 def _classes(output: Tensor) -> Tensor:
-    """The largest of each row, which a masked class (-inf) is not. Raises Flaw `diverged` where there is none."""
+    """Return the class with the largest output for each row; a masked class (-inf) is none.
+
+    Raises Flaw `diverged` where a row has no finite maximum.
+    """
     best = output.amax(1)
     if not bool(best.isfinite().all()):
         raise Flaw("diverged", "a prediction is not finite")

@@ -1,4 +1,4 @@
-"""What the child is told to do: plain values that cross from the parent as JSON."""
+"""What the child is to do: plain values that cross from the parent as JSON."""
 
 import dataclasses
 import json
@@ -8,11 +8,12 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Task:
-    """One epoch-wise training and its inputs. `shape` is (C, H, W); `mean` and `std` are per channel, in [0, 1].
+    """Training and prediction to carry out.
 
-    `device` is `cpu` or `cuda`, the only one that the child sees; `memory_fraction` is what it may take of that.
-    `graph_only` is to end with the network's graph, untrained.
-    `resize` is the side of the square that images are brought to, if they are; `shape` is what they have then.
+    `shape` is (C, H, W), after `resize`, which is the side in pixels of the square that images are resized to, if they
+    are. `mean` and `std` are per channel, in [0, 1]. `device` is `cpu` or `cuda`, the only GPU that the child sees;
+    `memory_fraction` is the share of its memory that the child may use. With `graph_only` the child ends after the
+    network's graph, without training.
     """
 
     shape: tuple[int, ...]
@@ -33,18 +34,18 @@ class Task:
     graph_only: bool = False
 
     def encode(self) -> str:
-        """To JSON."""
+        """Write the task as JSON."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """From JSON."""
+        """Read the task from JSON."""
         values: dict[str, Any] = json.loads(text)
         for name in ("shape", "mean", "std"):
             values[name] = tuple(values[name])
         return cls(**values)
 
     def prm(self) -> dict[str, Any]:
-        """LEMUR's `prm`: the hyper-parameters, and the names that its nets also look up."""
+        """Return LEMUR's `prm`: the hyper-parameters, and the other names that its nets look up."""
         epochs = {"epoch": self.epochs, "epoch_max": self.epochs}
         return {**self.hyperparameters, **epochs, "batch": self.batch, "transform": "norm"}

@@ -11,12 +11,12 @@ def _same(call: Call) -> int:
 
 
 def _reshape(call: Call) -> int:
-    """A view as another type of number is none."""
+    """Reshape; a view as another type of number is none."""
     return call.plainly() if "dtype" in call.given else reshaped(call, call.edge(), call.shape)
 
 
 def reshaped(call: Call, edge: Edge, shape: Shape) -> int:
-    """The same numbers in the same order: by whichever steps, it is one."""
+    """Return the same numbers in the same order; several reshapes become one."""
     origin, node = through("reshape", call, edge)
     return origin.node if node.shape == shape else call.make("reshape", [origin], "", shape)
 
@@ -27,7 +27,7 @@ def _permute(call: Call) -> int:
 
 
 def _transpose(call: Call) -> int:
-    """Two dimensions in each other's place, by default the only ones."""
+    """Swap two dimensions, by default the only ones."""
     order = list(range(len(call.shape)))
     if len(order) > 1:
         first, second = (counted(call.given.get(name, i), len(order)) for i, name in enumerate(("dim0", "dim1")))
@@ -66,7 +66,7 @@ def _select(call: Call) -> int:
 
 
 def _split(call: Call) -> list[int]:
-    """Pieces one after the other."""
+    """Cut into consecutive pieces."""
     dim, start, parts = counted(call.given.get("dim", 0), len(call.shape)), 0, []
     for shape in call.shapes:
         parts.append(_part(call, dim, start, shape))
@@ -89,7 +89,7 @@ def _part(call: Call, dim: int, start: int, shape: Shape, step: int = 1) -> int:
 
 
 def _full(call: Call) -> int:
-    """One number everywhere, also one that is computed."""
+    """Fill with one number, which may also be computed."""
     value = call.given.get("value")
     return (
         call.make("expand", [value])
@@ -111,12 +111,12 @@ def _empty(call: Call) -> int:
 
 
 def _cast(call: Call) -> int:
-    """To another type of number; to another place is no change."""
+    """Convert to another type of number; a move to another device changes nothing."""
     return call.edge().node if "dtype" not in call.given else call.make("cast", [call.edge()])
 
 
 def _copied(call: Call) -> int:
-    """What is written over something is what it was, in the shape of its place."""
+    """Return what is written over a tensor, in the shape of its place."""
     source = call.edge("src")
     node = call.graph.nodes[source.node]
     if node.dtype != call.dtype:
@@ -131,7 +131,7 @@ def _cat(call: Call) -> int:
 
 
 def through(operator: str, call: Call, edge: Edge) -> tuple[Edge, Node]:
-    """Past a step of this kind to what it was done to."""
+    """Step back over an operator of this kind to its input; other values are returned as they are."""
     node = call.graph.nodes[edge.node]
     if node.operator == operator:
         edge = _onward(edge, node)
@@ -140,7 +140,7 @@ def through(operator: str, call: Call, edge: Edge) -> tuple[Edge, Node]:
 
 
 def _onward(edge: Edge, node: Node) -> Edge:
-    """To the one value that another is made of: gradients flow if they did on both ways."""
+    """Return the edge to the one input of a value; gradients flow if they do on both edges."""
     return Edge(node.inputs[0].node, edge.gradient and node.inputs[0].gradient)
 
 

@@ -1,4 +1,4 @@
-"""What the fork server does once, so that no child pays for it: lazy imports, first calls of every kind."""
+"""Work that the fork server does once for all children: lazy imports, and first calls of every kind."""
 
 import torch
 import torch.utils.checkpoint
@@ -8,10 +8,10 @@ from services.evaluator.harness import graph, measures
 
 
 def run() -> None:
-    """One step of training and measured forward passes, on the meta device too, without starting a thread.
+    """Do one step of training and measured forward passes, also on the meta device, without starting a thread.
 
-    The first optimizer imports 800 modules, the first meta operation a second's worth; a forked child then
-    finds them in place. A thread would not survive a fork, and its locks would.
+    The first optimizer imports 800 modules, the first meta operation takes a second; a forked child then finds them in
+    place. A thread would not survive a fork, but its locks would.
     """
     torch.set_num_threads(1)
     net = nn.Sequential(

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from services.generator.backends.kubernetes import LABEL
+from services.generator.backends.kubernetes_launcher import LABEL
 from tests.unit.k8s.candidate_rules import untrusted
 from tests.unit.k8s.manifests import Manifest, of_kind, pods
 from tests.unit.k8s.network import openings, policies

@@ -2,7 +2,7 @@
 
 import re
 
-from services.generator.backends.kubernetes import filled
+from services.generator.backends.kubernetes_launcher import filled
 from tests.unit.k8s import pod_rules
 from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches

@@ -10,7 +10,7 @@ from archloop import presets
 from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import backoff, metrics, plan, shares
-from services.trainer.distributed import is_launched, launch, processes, warm
+from services.trainer.distributed import has_own_processes, launch_command, processes, warm_command
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import Failed, Job, Progress
 from services.trainer.plan import CPU, Machine
@@ -144,21 +144,21 @@ def test_steps_and_warm_up_go_by_what_a_step_sees() -> None:
 
 
 def test_several_gpus_are_a_process_each_by_accelerate_launch(tmp_path) -> None:
-    command = " ".join(launch(tmp_path / "job.json", TrainerSettings(gpus=4, threads=3)))
+    command = " ".join(launch_command(tmp_path / "job.json", TrainerSettings(gpus=4, threads=3)))
     assert "-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 4 " in command
     assert command.endswith(f"-m services.trainer.worker {tmp_path}/job.json 3")
     assert "CUDA_VISIBLE_DEVICES" not in command
 
 
 def test_one_gpu_needs_no_launcher_and_the_warm_process_sees_none(tmp_path) -> None:
-    command = launch(tmp_path / "job.json", TrainerSettings(gpus=1))
+    command = launch_command(tmp_path / "job.json", TrainerSettings(gpus=1))
     assert "accelerate.commands.launch" not in command
     assert "CUDA_VISIBLE_DEVICES=" not in command
-    assert "CUDA_VISIBLE_DEVICES=" in warm(TrainerSettings())
+    assert "CUDA_VISIBLE_DEVICES=" in warm_command(TrainerSettings())
 
 
 def test_processes_without_gpus_are_told_so_and_see_none(tmp_path) -> None:
-    command = launch(tmp_path / "job.json", TrainerSettings(processes=2))
+    command = launch_command(tmp_path / "job.json", TrainerSettings(processes=2))
     assert command[-1] == "--cpu"
     assert "CUDA_VISIBLE_DEVICES=" in command
 
@@ -176,7 +176,7 @@ def test_processes_without_gpus_are_told_so_and_see_none(tmp_path) -> None:
 def test_which_jobs_get_processes_of_their_own(tmp_path, settings, method, launched, count) -> None:
     job = Job(base_model="tiny", pairs=tmp_path, out=tmp_path, training=TrainingSpec(method=method), seed=0)
     settings = TrainerSettings(**settings)
-    assert (is_launched(job, settings), processes(settings)) == (launched, count)
+    assert (has_own_processes(job, settings), processes(settings)) == (launched, count)
 
 
 async def test_out_of_memory_with_single_pairs_is_the_end(tmp_path) -> None:
