@@ -1,11 +1,15 @@
 """What assignments give a value to: variables, places that change, attributes, lists that grow."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from services.novelty.calls import Calls
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
+
+Execution = Callable[[Any, Any], None]
+"""A method that carries out one kind of statement, given the reader and the statement."""
 
 
 class Assignments(Calls):
@@ -159,6 +163,13 @@ class Assignments(Calls):
         else:
             return False
         return known.items is not None
+
+    EXECUTIONS: ClassVar[Mapping[type[ast.stmt], Execution]] = {
+        ast.Assign: _do_assign,
+        ast.AnnAssign: _do_annassign,
+        ast.AugAssign: _do_augassign,
+    }
+    """The method for each kind of statement; any other kind is written as it stands."""
 
 
 def _match(targets: Sequence[ast.expr], values: Sequence[ast.expr]) -> bool:

@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from services.novelty.binding import Arguments
 from services.novelty.constants import Sizes
 from services.novelty.frames import Frame
-from services.novelty.names import SELF, Value
+from services.novelty.names import SELF, Reading, Value
 from services.novelty.program import ALWAYS, FUNCTIONS, Function, Program, Unit, parameters
 from services.novelty.signatures import canonical
 from services.novelty.torch_calls import TorchCalls, is_move
@@ -162,6 +163,8 @@ class Calls(TorchCalls):
     def returned(self, body: Sequence[ast.stmt]) -> Value:
         """Read statements without branches; what the last one returns."""
         raise NotImplementedError
+
+    READINGS: ClassVar[Mapping[type[ast.AST], Reading]] = {**TorchCalls.READINGS, ast.Call: _call}
 
 
 def _called(unit: Unit) -> Function | None:

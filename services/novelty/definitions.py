@@ -1,8 +1,10 @@
 """Functions and classes, and what stands in them."""
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
+from services.novelty.assignments import Execution
 from services.novelty.frames import Frame, assigned_within, captured, stored_names
 from services.novelty.module_level import is_harmless
 from services.novelty.names import SELF, Value
@@ -42,8 +44,6 @@ class Definitions(Statements):
         with self.region("def", *decorators, *self.signature(node), is_function=True) as made:
             self.function(node)
         self._bind_name(node.name, made[0])
-
-    _do_asyncfunctiondef = _do_functiondef
 
     def _do_classdef(self, node: ast.ClassDef) -> None:
         """A class within a function, or one of several of its name: all of it, attributes by name."""
@@ -90,6 +90,13 @@ class Definitions(Statements):
         self.frame = outer
         self.frame.values[member.name] = self.label(member.name)
         self.mark("end")
+
+    EXECUTIONS: ClassVar[Mapping[type[ast.stmt], Execution]] = {
+        **Statements.EXECUTIONS,
+        ast.FunctionDef: _do_functiondef,
+        ast.AsyncFunctionDef: _do_functiondef,
+        ast.ClassDef: _do_classdef,
+    }
 
 
 def is_plain(node: ast.ClassDef) -> bool:

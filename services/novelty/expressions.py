@@ -1,14 +1,14 @@
 """What expressions compute, step by step."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from services.novelty.constants import constant, folded
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node, Stream
-from services.novelty.names import Names, Value
+from services.novelty.names import Names, Reading, Value
 from services.novelty.program import Function, parameters
 
 
@@ -129,8 +129,6 @@ class Expressions(Names):
     def _listcomp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
         return self._comprehension_of(type(node).__name__, node.generators, node.elt)
 
-    _setcomp = _generatorexp = _listcomp
-
     def _dictcomp(self, node: ast.DictComp) -> Value:
         return self._comprehension_of("DictComp", node.generators, node.key, node.value)
 
@@ -158,3 +156,24 @@ class Expressions(Names):
             depth, outer = depth + 1, outer.outer
         within = f"{prefix}{depth}." if depth else prefix
         self.frame.values |= {name: f"{within}{place}" for place, name in enumerate(parameters(node))}
+
+    READINGS: ClassVar[Mapping[type[ast.AST], Reading]] = {
+        **Names.READINGS,
+        ast.Constant: _constant,
+        ast.List: _list,
+        ast.Tuple: _tuple,
+        ast.Set: _set,
+        ast.Dict: _dict,
+        ast.BinOp: _binop,
+        ast.UnaryOp: _unaryop,
+        ast.Subscript: _subscript,
+        ast.Slice: _slice,
+        ast.Starred: _starred,
+        ast.keyword: _keyword,
+        ast.NamedExpr: _namedexpr,
+        ast.ListComp: _listcomp,
+        ast.SetComp: _listcomp,
+        ast.GeneratorExp: _listcomp,
+        ast.DictComp: _dictcomp,
+        ast.Lambda: _lambda,
+    }

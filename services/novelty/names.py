@@ -1,8 +1,8 @@
 """Steps, and what names stand for."""
 
 import ast
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from services.novelty.constants import Sizes, is_table, spelling, table
 from services.novelty.frames import Frame
@@ -15,10 +15,15 @@ _BOUND = ("%s", "%U", "%F", "%A", "%E")
 """How tokens begin whose meaning may change: the instance, names without a value, what the module defines."""
 
 Value = str | int | Node
+Reading = Callable[[Any, Any], Value]
+"""A method that reads one kind of expression, given the reader and the expression."""
 
 
 class Names:
-    """Each kind of expression has a method that answers with what it computes: a token, an integer or a step."""
+    """Reads names and attributes, and holds what every reader of expressions needs.
+
+    What an expression computes is a token, an integer or a step.
+    """
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         self.program, self.facts = program, program.facts
@@ -30,7 +35,6 @@ class Names:
         self._labels: dict[str, str] = {}
         self.class_constants: dict[tuple[str, str], ast.expr] = {}
         self._own = self.facts.stores.keys() | self.facts.methods.keys() | self._class_attributes()
-        self._rules: dict[type, Callable[[Any], Value]] = {}
 
     def _class_attributes(self) -> set[str]:
         classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
@@ -44,11 +48,7 @@ class Names:
 
     def value(self, node: ast.AST) -> Value:
         """What the expression computes."""
-        kind = type(node)
-        rule = self._rules.get(kind)
-        if rule is None:
-            rule = self._rules[kind] = getattr(self, f"_{kind.__name__.lower()}", self._any)
-        return rule(node)
+        return self.READINGS.get(type(node), Names._any)(self, node)
 
     def step(self, *parts: Value) -> Node:
         """One step of the program, written when it is needed, at the latest before the next that changes something."""
@@ -219,8 +219,11 @@ class Names:
         return self._labels.setdefault(name, f"@{len(self._labels)}")
 
     def bind(self, target: ast.expr, value: Value) -> None:
-        """An assignment."""
+        """Give a target of an assignment its value."""
         raise NotImplementedError
+
+    READINGS: ClassVar[Mapping[type[ast.AST], Reading]] = {ast.Name: _name, ast.Attribute: _attribute}
+    """The method for each kind of expression; any other kind is written as it stands."""
 
 
 def _in_sequence(elements: Sequence[Value]) -> Sequence[Value]:

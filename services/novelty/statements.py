@@ -1,9 +1,10 @@
 """What statements do, step by step."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from services.novelty.assignments import Assignments
+from services.novelty.assignments import Assignments, Execution
 from services.novelty.branches import imported_names
 from services.novelty.effects import does_more
 from services.novelty.facts import NAMING, WHOLE
@@ -17,8 +18,24 @@ _UNTRUE = ("False", "None", 0)
 _KNOWN = (*_UNTRUE, "True")
 
 
+class _Bound(ast.stmt):
+    """Stands at the head of a loop's body: gives the loop's variable its value in each turn."""
+
+    def __init__(self, target: ast.expr, item: Value) -> None:
+        super().__init__()
+        self.target, self.item = target, item
+
+
+class _Test(ast.stmt):
+    """Stands for the test of a loop or the guard of a case."""
+
+    def __init__(self, test: ast.expr) -> None:
+        super().__init__()
+        self.test = test
+
+
 class Statements(Assignments):
-    """Each kind of statement has a method that carries it out."""
+    """Reads blocks: carries out each statement by the method for its kind."""
 
     plain_base = True
     """Whether the class that is read has no base but torch's `Module`, whose `__init__` every class calls."""
@@ -30,7 +47,7 @@ class Statements(Assignments):
                 continue
             if self.facts.whole and self.frame.building and _goes_through_all(statement):
                 self._pin(body[place + 1 :])
-            getattr(self, f"_do_{type(statement).__name__.lower()}", self._do_any)(statement)
+            self.EXECUTIONS.get(type(statement), Statements._do_any)(self, statement)
             if self.facts.ordered:
                 self.stream.flush()
 
@@ -67,8 +84,6 @@ class Statements(Assignments):
     def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
         for name, full in imported_names(node):
             self._bind_name(name, canonical(full))
-
-    _do_importfrom = _do_import
 
     # Expressions
 
@@ -119,8 +134,6 @@ class Statements(Assignments):
 
     def _do_global(self, node: ast.Global | ast.Nonlocal) -> None:
         self.mark("global", *(self._elsewhere(name) for name in node.names))
-
-    _do_nonlocal = _do_global
 
     # Branches and loops
 
@@ -178,12 +191,10 @@ class Statements(Assignments):
         if node.orelse:
             self._branch("else", body=node.orelse)
 
-    _do_asyncfor = _do_for
-
-    def _do__bound(self, node: "_Bound") -> None:
+    def _do_bound(self, node: "_Bound") -> None:
         self.bind(node.target, node.item)
 
-    def _do__test(self, node: "_Test") -> None:
+    def _do_test(self, node: "_Test") -> None:
         self.stream.flush()
         self.mark("test", self.value(node.test))
 
@@ -199,8 +210,6 @@ class Statements(Assignments):
         self.stream.flush()
         self.mark("}")
 
-    _do_asyncwith = _do_with
-
     def _do_try(self, node: ast.Try) -> None:
         self._cells(node)
         self._branch("try", body=node.body)
@@ -210,8 +219,6 @@ class Statements(Assignments):
         self._branch("else", body=node.orelse)
         self._branch("finally", body=node.finalbody)
 
-    _do_trystar = _do_try
-
     def _do_match(self, node: ast.Match) -> None:
         self._cells(node)
         self.mark("match", self.value(node.subject))
@@ -219,21 +226,27 @@ class Statements(Assignments):
             guard = [_Test(case.guard)] if case.guard else []
             self._branch("case", ast.dump(case.pattern), body=[*guard, *case.body])
 
-
-class _Bound(ast.stmt):
-    """What a loop's variable is in each turn."""
-
-    def __init__(self, target: ast.expr, item: Value) -> None:
-        super().__init__()
-        self.target, self.item = target, item
-
-
-class _Test(ast.stmt):
-    """What is asked in each turn."""
-
-    def __init__(self, test: ast.expr) -> None:
-        super().__init__()
-        self.test = test
+    EXECUTIONS: ClassVar[Mapping[type[ast.stmt], Execution]] = {
+        **Assignments.EXECUTIONS,
+        ast.Import: _do_import,
+        ast.ImportFrom: _do_import,
+        ast.Expr: _do_expr,
+        ast.Return: _do_return,
+        ast.Raise: _do_raise,
+        ast.Global: _do_global,
+        ast.Nonlocal: _do_global,
+        ast.If: _do_if,
+        ast.While: _do_while,
+        ast.For: _do_for,
+        ast.AsyncFor: _do_for,
+        _Bound: _do_bound,
+        _Test: _do_test,
+        ast.With: _do_with,
+        ast.AsyncWith: _do_with,
+        ast.Try: _do_try,
+        ast.TryStar: _do_try,
+        ast.Match: _do_match,
+    }
 
 
 def _goes_through_all(statement: ast.stmt) -> bool:
