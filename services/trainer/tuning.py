@@ -47,7 +47,8 @@ class Loop(Protocol):
         *,
         tokenizer: Any,
         report: Callable[[Progress], None],
-    ) -> list[Point]: ...
+    ) -> list[Point]:
+        """Train; report after every step."""
 
 
 @dataclass
