@@ -1,4 +1,4 @@
-"""One root for every error that Archloop raises on purpose.
+"""The errors that Archloop raises on purpose, under one root.
 
 A subclass says two things to whoever catches it: `code`, a stable word for logs and APIs, and
 `retryable`, whether the same call may succeed later. What a *candidate* did is never an error:
@@ -26,7 +26,7 @@ class InvalidInput(ArchloopError):
 
 
 class NotFound(ArchloopError):
-    """Something was asked for by a name that nothing has."""
+    """Nothing has the name that was asked for."""
 
     code = "not_found"
 

@@ -1,1 +1,1 @@
-"""The language of the loop. Imports nothing of ours but errors; everything of ours may import it."""
+"""The messages of the loop and their values. They import nothing of ours but errors; all of ours may import them."""

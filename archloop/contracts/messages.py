@@ -97,13 +97,13 @@ class _CandidateEvaluated(CandidateMessage):
 
 
 class CandidateEvaluatedOk(_CandidateEvaluated):
-    """Trained, and above chance."""
+    """The candidate trained, and is above chance."""
 
     name = "candidate.evaluated.ok"
 
 
 class CandidateEvaluatedFailed(_CandidateEvaluated):
-    """Every other outcome."""
+    """The candidate came to any other outcome than `ok`."""
 
     name = "candidate.evaluated.failed"
 
@@ -205,7 +205,7 @@ class AdapterTrained(Message):
 
 
 class TrainingRejected(Message):
-    """There can be no adapter as it was asked for, for the reason given: the pairs are damaged, memory does not do.
+    """The trainer cannot make the adapter as it was asked to, for the reason given: damaged pairs or too little memory.
 
     The registry makes the pairs again and asks once more, and ends the run with the reason where it does so in vain.
     """

@@ -43,8 +43,7 @@ class RegistryApp:
 async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: Store) -> AsyncIterator[RegistryApp]:
     """Record and control until the block is left. The store, the bus and the blobs stay the caller's to close.
 
-    Every queue is declared first: what the registry asks for must not fall on the floor because the
-    service that answers starts later.
+    Every queue is declared first: a request must not be lost because the service that answers it starts later.
     """
     controller = Controller(store, blobs, _patience(settings), lasting=bus.lasting)
     leadership = Leased(store, settings.lease_s) if bus.lasting else Alone()
@@ -77,7 +76,7 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
 
 @asynccontextmanager
 async def served(settings: RegistrySettings) -> AsyncIterator[Served]:
-    """The service on the servers that its settings name."""
+    """Run the service on the servers that its settings name."""
     async with broker(settings) as bus, _database(settings) as store:
         blobs = await bucket(settings, make=settings.make_bucket)
         async with running(settings, bus=bus, blobs=blobs, store=store) as app:

@@ -39,7 +39,7 @@ _BATCH = 500
 
 
 class Places(NamedTuple):
-    """The two halves of a registry, and the folder with their copies."""
+    """The database and object store of a registry, and the folder with their copies."""
 
     database: Database
     objects: Blobs
@@ -52,7 +52,7 @@ class Places(NamedTuple):
 
 
 async def save(places: Places, at: datetime) -> Path:
-    """The folder of this time's documents, which has its name only once all is there."""
+    """Save the documents of this time, and return their folder, which has its name only once all is there."""
     done = places.folder / "documents" / f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     draft = done.with_name(f".{done.name}")
     draft.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ async def save(places: Places, at: datetime) -> Path:
 
 
 async def restore(places: Places) -> Path:
-    """The folder of the latest documents, now in the database. Raises NotFound; Conflict where the database has any."""
+    """Restore the latest documents and return their folder. Raises NotFound; Conflict where the database has any."""
     saved = [path for path in sorted((places.folder / "documents").glob("*")) if not path.name.startswith(".")]
     if not saved:
         raise NotFound("backup", str(places.folder))
@@ -80,7 +80,7 @@ async def restore(places: Places) -> Path:
 
 
 async def copied(source: Blobs, target: Blobs) -> None:
-    """Every object that the target lacks, verified by its hash on the way."""
+    """Copy every object that the target lacks, verified by its hash on the way."""
     there = set(await target.list(""))
     for key in await source.list(""):
         if key not in there and (ref := await source.find(key)) is not None:
@@ -88,7 +88,7 @@ async def copied(source: Blobs, target: Blobs) -> None:
 
 
 async def _insert(collection: AsyncCollection[dict[str, Any]], path: Path) -> None:
-    """The store has put its schema's version there already."""
+    """Replace the collection's documents by the file's; a new database has one already, the schema's version."""
     await collection.delete_many({})
     with path.open() as lines:
         documents = map(json_util.loads, lines)
@@ -98,7 +98,7 @@ async def _insert(collection: AsyncCollection[dict[str, Any]], path: Path) -> No
 
 @asynccontextmanager
 async def opened(settings: RegistrySettings, folder: Path) -> AsyncIterator[Places]:
-    """Where the settings say. Raises Misconfigured, Unavailable after the patience."""
+    """Open the registry that the settings name. Raises Misconfigured, Unavailable after the patience."""
     url = needed(settings.mongo_url, settings.variable("mongo_url"), "mongodb://user:password@host:27017")
     objects = await bucket(settings, make=settings.make_bucket)
     # Which makes the indexes, and refuses a schema that it does not know.
@@ -119,7 +119,7 @@ async def _run(settings: RegistrySettings, verb: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """The exit code; what is wrong is one line on standard error."""
+    """Return the exit code; what is wrong is one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m services.registry.backup", description="Copy the registry.")
     parser.add_argument("verb", choices=["save", "restore"])
     parser.add_argument("folder", type=Path)

@@ -1,4 +1,4 @@
-"""What waits in the queues and what is parked: counted now and then, for the metrics and the API."""
+"""Counts what waits in the queues and what is parked, now and then, for the metrics and the API."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class QueueCount(Frozen):
 
 @dataclass
 class Counts:
-    """The latest count; empty until there is one."""
+    """The latest counts; empty until there are some."""
 
     latest: list[QueueCount] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The registry's one handler: every message of the loop is recorded, and some of them set the loop going again."""
+"""The registry's one handler: it records every message of the loop, and looks at the run after some of them."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ _TURNS = RunRequested | AdapterTrained
 
 
 class RegistryHandler:
-    """Record first; look at the run only where the message can have ended what the loop waits for.
+    """Records each message, and looks at its run only where the message can have ended what the loop waits for.
 
     A look that fails is not the message's fault, which is recorded: the clock takes it again.
     """
@@ -34,7 +34,10 @@ class RegistryHandler:
         self._store, self._controller, self._clock, self._base_models = store, controller, clock, base_models
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """Returns what the controller asks for next. Raises InvalidInput, NotFound, Conflict, Unavailable."""
+        """Record the message and return what the controller asks for next.
+
+        Raises InvalidInput, NotFound, Conflict, Unavailable.
+        """
         now, run = self._clock(), None
         if isinstance(message, RunRequested):
             check(message.spec, self._base_models)
@@ -63,7 +66,7 @@ class RegistryHandler:
 
 
 def _is_of_another(message: Message, run: Run | None) -> bool:
-    """Whether it says that it is of a run that is not on record: the database was emptied since."""
+    """Return whether the message says that it is of a run that is not on record: the database was emptied since."""
     if message.run_uid is None or (run is not None and run.uid == message.run_uid):
         return False
     log.warning("dropped: of a run that is not on record", name=message.name)
@@ -71,14 +74,14 @@ def _is_of_another(message: Message, run: Run | None) -> bool:
 
 
 def _counts(message: Message, run: Run | None) -> bool:
-    """Whether it may use up the run's budget."""
+    """Return whether the message may use up the run's budget."""
     if not isinstance(message, CandidateMessage) or message.submission is not None or run is None:
         return False
     return bool(run.spec.budget.limits())
 
 
 def _check_place(message: Message, run: Run | None) -> None:
-    """Of a candidate of a cycle. Raises InvalidInput, NotFound."""
+    """Check that the run has the cycle and index of a candidate's message. Raises InvalidInput, NotFound."""
     if not isinstance(message, CandidateMessage) or message.submission is not None:
         return
     if run is None:

@@ -18,12 +18,12 @@ Sort = Literal["index", "-index", "accuracy", "-accuracy", "similarity", "-simil
 
 
 def utc_now() -> datetime:
-    """The registry's clock."""
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 
 class Recorded(NamedTuple):
-    """Effect of one message: whether it changed anything, and whether its open cycle has nothing left to settle.
+    """What one message changed: whether anything, and whether its open cycle has nothing left to settle.
 
     `step` is what its candidate awaits now.
     """
@@ -34,7 +34,7 @@ class Recorded(NamedTuple):
 
 
 class Page(Frozen, Generic[Item]):
-    """A part of a longer list, and how long the whole is."""
+    """A part of a longer list, and the length of the whole."""
 
     total: int
     items: tuple[Item, ...]
@@ -51,13 +51,13 @@ class Run(Frozen):
 
     @property
     def uid(self) -> str:
-        """Tells it from every other run that had its name, in this database or in one before it."""
+        """The id that tells it from every other run that had its name, in this database or in one before it."""
         return derived_id("run", self.run_id, round(self.created.timestamp() * 1000))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> Status:
-        """Failed is any end but the planned ones: after the last cycle, or when the budget is used up."""
+        """How it goes: `failed` is any end but after the last cycle, or when the budget is used up."""
         if self.finished is None:
             return "running"
         reason = self.reason or ""
@@ -76,7 +76,7 @@ class Cycle(Frozen):
 
 
 class Judgement(Frozen):
-    """The novelty service's word on a valid candidate."""
+    """The novelty service's verdict on a valid candidate."""
 
     verdict: Verdict
     nearest: str | None = None
@@ -86,7 +86,7 @@ class Judgement(Frozen):
 
 
 class Loss(Frozen):
-    """The step that never answered, how often it was asked, and why it refused, if it did."""
+    """The step that never answered for a lost candidate, how often it was asked, and why it refused, if it did."""
 
     step: Step
     asked: int
@@ -115,12 +115,12 @@ class Candidate(Frozen):
 
     @property
     def valid(self) -> bool:
-        """Trained, and above chance."""
+        """Whether it trained and is above chance."""
         return self.evaluation is not None and self.evaluation.valid
 
     @property
     def novel(self) -> bool:
-        """Valid and unlike everything before."""
+        """Whether it is valid and unlike everything before."""
         return self.judgement is not None and self.valid and self.judgement.verdict is Verdict.NOVEL
 
     @property
@@ -144,7 +144,7 @@ class Source(Frozen):
 
 
 class Architecture(Frozen):
-    """An admitted candidate: LEMUR's `nn`."""
+    """An admitted candidate, which LEMUR calls `nn`."""
 
     candidate_id: str
     run_id: str

@@ -1,4 +1,4 @@
-"""What a run has to be before anybody begins with it, whichever way it was asked for."""
+"""Checks of a run's spec before the run begins, whichever way it was asked for."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,10 @@ from archloop.errors import InvalidInput
 
 
 def check(spec: RunSpec, base_models: Collection[str]) -> None:
-    """Raises InvalidInput or NotFound for what the services could never do. No `base_models`: any may be asked for."""
+    """Check a spec. Raises InvalidInput or NotFound for what the services could never do.
+
+    Without `base_models` any may be asked for.
+    """
     protocols.load(spec.protocol)
     _require_known("spec.generation.template", spec.generation.template, templates.names())
     if base_models:

@@ -1,4 +1,4 @@
-"""What was measured before, for the evaluator's cache."""
+"""Earlier evaluations, for the evaluator's cache."""
 
 from archloop.contracts.values import Evaluation
 from services.registry.stores.port import Store
@@ -11,5 +11,5 @@ class StoreResults:
         self._store = store
 
     async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        """The first evaluation of this code under this protocol."""
+        """Return the first evaluation of this code under this protocol."""
         return await self._store.evaluation(code_sha256, protocol_sha256)

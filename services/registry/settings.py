@@ -3,6 +3,7 @@
 from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from typing_extensions import override
 
 from archloop.addresses import is_loopback
 from archloop.contracts.numbers import Bytes, Seconds
@@ -52,12 +53,12 @@ class RegistrySettings(S3Settings):
     followers: Annotated[int, Field(ge=1, le=10_000)] = 500
     base_models: Annotated[str, Field(max_length=10_000)] = ""
 
+    @override
     def doors(self) -> Doors:
-        """See `ServiceSettings`."""
         return Doors(self.host, names(self.hosts), self.body_bytes)
 
     def served(self) -> list[str]:
-        """The base models, one by one."""
+        """Return the names of the base models that runs may ask for."""
         return [name for each in self.base_models.split(",") if (name := each.strip())]
 
     @field_validator("token")

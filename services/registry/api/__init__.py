@@ -36,10 +36,10 @@ _ANYWHERE = (
 
 
 class _App(FastAPI):
-    """Adds the schemas that are answered with otherwise than as plain JSON."""
+    """A FastAPI app whose OpenAPI document has the schemas of answers that are not plain JSON, too."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """Return the OpenAPI document."""
         if self.openapi_schema is None:
             more = (Problem, Event)
             template = "#/components/schemas/{model}"
@@ -60,7 +60,19 @@ def create(
     counts: Counts | None = None,
     base_models: Collection[str] = (),
 ) -> FastAPI:
-    """The app; `publish` puts a message on the bus, `watched` knows how the registry does, `counts` what waits."""
+    """Make the registry's app.
+
+    Args:
+        store: What it reads from.
+        blobs: The object store.
+        publish: Puts a message on the bus.
+        token: Allows to write and to read.
+        read_token: Allows to read code and data.
+        watched: Tells how the registry does, for probes.
+        counts: Tells how many messages wait.
+        base_models: Those that runs may ask for; empty for any.
+
+    """
     app = _App(
         title="Archloop registry",
         version=__version__,
@@ -82,7 +94,7 @@ def create(
 
 
 def bounded(app: FastAPI, request_s: float = 60.0, followers: int = 500) -> Feed:
-    """Set how long a request may take, and how many may follow the events, whose feed is returned."""
+    """Set how long a request may take, and how many may follow the events; return their feed."""
     app.state.request_s = request_s
     app.state.feed = feed = Feed(app.state.ports.store, followers)
     return feed

@@ -19,7 +19,7 @@ _KEY = Path(pattern=r"^(code|data)/", max_length=512, description="Code and data
 
 @router.get("/blobs/{key:path}", response_class=Response, responses=_BYTES)
 async def get_blob(ports: PortsDep, key: Annotated[str, _KEY], sha256: Sha256) -> Response:
-    """The bytes under the key, if they have this hash."""
+    """Return the bytes under the key, if they have this hash."""
     ref = await ports.blobs.find(key)
     if ref is None or ref.sha256 != sha256:
         raise NotFound("blob", f"{key} with sha256 {sha256}")

@@ -33,7 +33,7 @@ async def list_candidates(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[Candidate]:
-    """The run's candidates that meet every given condition."""
+    """List the run's candidates that meet every given condition."""
     await existing_run(store, run_id)
     query = CandidateQuery(
         run_id=run_id,
@@ -51,7 +51,7 @@ async def list_candidates(
 
 @router.get("/candidates/{candidate_id}", responses=NOT_FOUND)
 async def get_candidate(store: StoreDep, candidate_id: CandidatePath) -> Candidate:
-    """All that is recorded of one candidate but its code."""
+    """Return all that is recorded of one candidate but its code."""
     candidate = await store.candidate(candidate_id)
     if candidate is None:
         raise NotFound("candidate", candidate_id)
@@ -65,7 +65,7 @@ async def get_candidate(store: StoreDep, candidate_id: CandidatePath) -> Candida
     responses={**_CODE, **responses(HTTPStatus.UNAUTHORIZED)},
 )
 async def get_code(ports: PortsDep, candidate_id: CandidatePath) -> PlainTextResponse:
-    """The candidate's code. It was written by an LLM or another system: do not run it outside of a sandbox."""
+    """Return the candidate's code. It was written by an LLM or another system: do not run it outside of a sandbox."""
     source = await ports.store.source(candidate_id)
     if source is None:
         raise NotFound("code of candidate", candidate_id)
@@ -77,7 +77,7 @@ async def get_code(ports: PortsDep, candidate_id: CandidatePath) -> PlainTextRes
 
 @router.get("/evaluations", responses=NOT_FOUND)
 async def get_evaluation(store: StoreDep, code_sha256: Sha256, protocol_sha256: Sha256) -> Evaluation:
-    """What was measured first of this code under this protocol."""
+    """Return what was measured first of this code under this protocol."""
     evaluation = await store.evaluation(code_sha256, protocol_sha256)
     if evaluation is None:
         raise NotFound("evaluation", f"{code_sha256} under {protocol_sha256}")

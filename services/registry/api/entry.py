@@ -1,4 +1,4 @@
-"""What comes before every operation: who may not write is told before the body is read, and nothing takes for ever."""
+"""What happens before every operation: a writer without a token is refused unread, and every answer has a deadline."""
 
 import asyncio
 from http import HTTPStatus
@@ -13,13 +13,13 @@ from services.registry.api.ports import WRITING, Unauthorized, bears
 
 
 class WritersFirst:
-    """Whatever is no mere reading needs the token, where one is set, whichever operation it turns out to be."""
+    """Requires the token, where one is set, of every request that may write, whichever operation it turns out to be."""
 
     def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Pass the request on, or refuse it (ASGI)."""
         if self._may(scope):
             await self._app(scope, receive, send)
         else:
@@ -33,13 +33,13 @@ class WritersFirst:
 
 
 class Deadline:
-    """An answer begins within the seconds that `app.state.request_s` has, or it is a 503 that says so."""
+    """Answers with a 503 where the app has not begun an answer within the seconds that `app.state.request_s` has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Pass the request on under the deadline (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -55,7 +55,7 @@ class Deadline:
 
 
 class _Begun:
-    """There is no deadline any more once an answer has begun: that it ends is up to the connection."""
+    """Lifts the deadline once an answer has begun: whether that ends is up to the connection."""
 
     def __init__(self, send: Send, deadline: asyncio.Timeout) -> None:
         self._send, self._deadline = send, deadline

@@ -1,7 +1,7 @@
-"""One source of events for all who follow them: one look at the end of the log, and pages that many share.
+"""One source of events for all who follow them: the log's end is read once for all, and pages are shared.
 
-A follower has a place in the log and nothing else. Who is at the log's end waits for the next batch, who is behind
-reads a page from the store, and who asks for a page that others ask for gets theirs.
+A follower is only a place in the log. One at the log's end waits for the next batch, one that is behind reads a page
+from the store, and one that asks for a page which others ask for gets theirs.
 """
 
 import asyncio
@@ -27,26 +27,26 @@ _TRIM_S = 1.0
 
 
 class Busy(ArchloopError):
-    """As many follow the events as may; a place may be free later."""
+    """No more clients may follow the events for now; a place may be free later."""
 
     code = "busy"
     retryable = True
 
 
 class Place:
-    """Of one who follows."""
+    """One follower's place, which can be closed."""
 
     def __init__(self, stay: asyncio.Timeout) -> None:
         self._stay = stay
 
     def leave(self) -> None:
-        """End what is done there, whatever it waits for."""
+        """End what the follower does, whatever it waits for."""
         if not self._stay.expired():
             self._stay.reschedule(asyncio.get_running_loop().time())
 
 
 class Feed:
-    """Looks at the log while anybody follows it."""
+    """Follows the log while there are followers."""
 
     def __init__(self, store: Store, most: int) -> None:
         self._store, self._most, self.places = store, most, set[Place]()
@@ -58,7 +58,7 @@ class Feed:
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[Place]:
-        """By one more, until the block is left, or the place is. Raises Busy where that is one too many."""
+        """Follow until the block is left, or the place is closed. Raises Busy where there is one follower too many."""
         if len(self.places) >= self._most:
             raise Busy(f"{self._most} clients follow the events already; try again later, or read what is recorded")
         with suppress(TimeoutError):
@@ -73,13 +73,13 @@ class Feed:
                         self._rest()
 
     def close(self) -> None:
-        """Let all go, and nobody follow any more."""
+        """Close all places, and admit no more followers."""
         self._most = 0
         for place in list(self.places):
             place.leave()
 
     async def after(self, place: int, run_id: str | None = None) -> Piece:
-        """What comes next, of one run or of all; it may be nothing but a later place. Raises Unavailable."""
+        """Return what comes next, of one run or of all; it may be nothing but a later place. Raises Unavailable."""
         while self._head is None or place >= self._head:
             await self._grown()
         key = Key(run_id, place)
@@ -102,7 +102,7 @@ class Feed:
             self._waiting.pop(waiting, None)
 
     async def _read(self, key: Key) -> Piece:
-        """From the store; a reading goes on though who asked first has gone, as others may wait for it too."""
+        """Read a page once for all who ask for it; whoever asked first may be gone before it is read."""
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.create_task(self._page(key))
@@ -140,7 +140,7 @@ class Feed:
         await self._wake()
 
     async def _wake(self) -> None:
-        """A few at a time: a thousand that are woken at once would hold up everybody else."""
+        """Wake followers a few at a time: a thousand at once would hold up everybody else."""
         for number, waiting in enumerate(list(self._waiting), 1):
             if not waiting.done():
                 waiting.set_result(None)

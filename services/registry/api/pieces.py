@@ -1,4 +1,4 @@
-"""Events as they are sent, in pieces of bounded size that many who follow them share."""
+"""Events as they are sent, in pieces of bounded size that followers share."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _KEPT_BYTES = 2**22
 
 
 class Key(NamedTuple):
-    """Whose events, and after which place in the log."""
+    """What names a piece: a run, or None for all, and the place in the log after which it begins."""
 
     run_id: str | None
     after: int
@@ -27,13 +27,13 @@ class Piece(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The events that were at the log's end at one look, together and by run."""
+    """The events found at the log's end at one time, together and by run."""
 
     pieces: Mapping[str | None, Piece]
     last: int
 
     def of(self, run_id: str | None) -> Piece:
-        """Nothing, for a run that is not in it."""
+        """Return the run's events; an empty piece for a run that is not in it."""
         return self.pieces.get(run_id, Piece(b"", self.last))
 
 
@@ -45,7 +45,7 @@ class Kept:
         self._batches: OrderedDict[int, Batch] = OrderedDict()
 
     def find(self, key: Key) -> Piece | None:
-        """What is kept of it."""
+        """Return the piece, if it is kept."""
         if (found := self._batches.get(key.after)) is not None:
             return found.of(key.run_id)
         if key in self._pages:
@@ -53,20 +53,20 @@ class Kept:
         return self._pages.get(key)
 
     def keep(self, key: Key, piece: Piece) -> None:
-        """A page that will always be the same."""
+        """Keep a page that will always be the same."""
         self._pages[key] = piece
         while sum(len(each.data) for each in self._pages.values()) > _KEPT_BYTES:
             self._pages.popitem(last=False)
 
     def keep_batch(self, after: int, batch: Batch) -> None:
-        """The newest."""
+        """Keep the newest batch."""
         self._batches[after] = batch
         while sum(len(each.of(None).data) for each in self._batches.values()) > _KEPT_BYTES:
             self._batches.popitem(last=False)
 
 
 def batch(events: Sequence[Event]) -> Batch:
-    """All of these events, which are not none."""
+    """Make a batch of these events, at least one."""
     sent: defaultdict[str | None, bytearray] = defaultdict(bytearray)
     for event in events:
         data = encoded(event)
@@ -77,9 +77,9 @@ def batch(events: Sequence[Event]) -> Batch:
 
 
 def page(events: Sequence[Event], *, full: bool, end: int) -> tuple[bool, Piece]:
-    """As many of them as a piece has room for, one at least, and whether those are all that there are.
+    """Make a piece of the first events that it has room for, at least one.
 
-    The place after all that there are is the log's end.
+    Return whether those are all that there are, and the piece. The place after all that there are is the log's end.
     """
     data, last = bytearray(), 0
     for event in events:
@@ -92,5 +92,5 @@ def page(events: Sequence[Event], *, full: bool, end: int) -> tuple[bool, Piece]
 
 
 def encoded(event: Event) -> bytes:
-    """As a server-sent event."""
+    """Encode the event as a server-sent event."""
     return ServerSentEvent(event.model_dump_json(), id=str(event.seq), event=event.type).encode()

@@ -29,7 +29,7 @@ class Unauthorized(ArchloopError):
 
 @dataclass(frozen=True)
 class Ports:
-    """What lies behind the API."""
+    """The store, the blobs and the bus behind the API, and the tokens that it takes."""
 
     store: Store
     blobs: Blobs
@@ -53,7 +53,7 @@ _bearer = HTTPBearer(auto_error=False, description="The registry's write token, 
 
 
 def bears(token: SecretStr, authorization: str) -> bool:
-    """Whether the header has this token."""
+    """Return whether the header has this token."""
     scheme, _, given = authorization.partition(" ")
     return _is(token, given.strip()) and scheme.lower() == "bearer"
 
@@ -62,7 +62,7 @@ async def authorized(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises Unauthorized where a token is set and the request has another or none."""
+    """Raise Unauthorized where a token is set and the request has another or none."""
     if ports.token is not None and not _gives(given, ports.token):
         raise Unauthorized(WRITING)
 
@@ -71,7 +71,7 @@ async def reader(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises Unauthorized where tokens are set and the request has none of them."""
+    """Raise Unauthorized where tokens are set and the request has none of them."""
     tokens = [each for each in (ports.read_token, ports.token) if each is not None]
     if tokens and not _gives(given, *tokens):
         raise Unauthorized("reading code and data needs the header `Authorization: Bearer <a token of the registry>`")

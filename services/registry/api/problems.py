@@ -26,7 +26,7 @@ _STATUS = {
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """How OpenAPI documents that an operation may answer with these problems."""
+    """Return how OpenAPI documents that an operation may answer with these problems."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
@@ -35,7 +35,7 @@ NOT_FOUND = responses(HTTPStatus.NOT_FOUND)
 
 
 def install(app: FastAPI) -> None:
-    """Every error that leaves the app is a problem."""
+    """Make every error that leaves the app a problem."""
     app.add_exception_handler(ArchloopError, _deliberate)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -10,5 +10,5 @@ router = APIRouter(tags=["queues"])
 
 @router.get("/queues")
 async def list_queues(ports: PortsDep) -> list[QueueCount]:
-    """Every queue of the loop, in the order of its steps, and what is gone of it; empty until they are counted once."""
+    """List every queue of the loop, in the order of its steps, and what is gone of it; empty until the first count."""
     return ports.counts.latest

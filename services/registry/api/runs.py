@@ -17,25 +17,25 @@ router = APIRouter(tags=["runs"])
 
 @router.get("/runs")
 async def list_runs(store: StoreDep, offset: Offset = 0, limit: Limit = 100) -> Page[Run]:
-    """Runs, latest first."""
+    """List runs, latest first."""
     return await store.runs(offset=offset, limit=limit)
 
 
 @router.get("/runs/{run_id}", responses=NOT_FOUND)
 async def get_run(store: StoreDep, run_id: RunPath) -> Run:
-    """One run, with its spec."""
+    """Return one run, with its spec."""
     return await existing_run(store, run_id)
 
 
 @router.get("/runs/{run_id}/summary", responses=NOT_FOUND)
 async def get_summary(store: StoreDep, run_id: RunPath) -> Summary:
-    """What the run came to so far, cycle by cycle."""
+    """Return what the run came to so far, cycle by cycle."""
     return await summarise(store, run_id)
 
 
 @router.get("/runs/{run_id}/cycles", responses=NOT_FOUND)
 async def list_cycles(store: StoreDep, run_id: RunPath) -> list[Cycle]:
-    """The run's cycles, in order."""
+    """List the run's cycles, in order."""
     await existing_run(store, run_id)
     return await store.cycles(run_id)
 
@@ -47,7 +47,7 @@ async def list_architectures(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page[Architecture]:
-    """Admitted candidates, best first."""
+    """List admitted candidates, best first."""
     return await store.architectures(run_id, offset=offset, limit=limit)
 
 
@@ -55,12 +55,12 @@ async def list_architectures(
 async def list_adapters(
     store: StoreDep, run_id: Annotated[RunId | None, Query(description="Of this run only.")] = None
 ) -> list[Adapter]:
-    """Every version of the LLM, by run and cycle, each with the version that it continues."""
+    """List every version of the LLM, by run and cycle, each with the version that it continues."""
     return await store.adapters(run_id)
 
 
 async def existing_run(store: Store, run_id: str) -> Run:
-    """Raises NotFound."""
+    """Return the run. Raises NotFound."""
     run = await store.run(run_id)
     if run is None:
         raise NotFound("run", run_id)

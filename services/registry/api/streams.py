@@ -49,7 +49,7 @@ class EventStream(StreamingResponse):
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        """Raises Busy before anything is said."""
+        """Send the events (ASGI). Raises Busy before anything is sent."""
         async with self._feed.followed() as place:
             watching = asyncio.create_task(_until_gone(receive, place))
             try:
@@ -60,7 +60,7 @@ class EventStream(StreamingResponse):
 
 @router.get("/events", status_code=200, responses=_STREAM, response_class=EventStream)
 async def stream_events(feed: FeedDep, last_event_id: LastEventId = 0) -> EventStream:
-    """All events from the first, or after Last-Event-ID. Where too many follow already: 503."""
+    """Send all events from the first, or after Last-Event-ID. Where too many follow already: 503."""
     return EventStream(feed, last_event_id)
 
 
@@ -68,13 +68,13 @@ async def stream_events(feed: FeedDep, last_event_id: LastEventId = 0) -> EventS
 async def stream_run_events(
     feed: FeedDep, store: StoreDep, run_id: RunPath, last_event_id: LastEventId = 0
 ) -> EventStream:
-    """The run's events from its first, or after Last-Event-ID. Where too many follow already: 503."""
+    """Send the run's events from its first, or after Last-Event-ID. Where too many follow already: 503."""
     await existing_run(store, run_id)
     return EventStream(feed, last_event_id, run_id)
 
 
 async def _events(feed: Feed, after: int, run_id: RunId | None) -> AsyncIterator[bytes]:
-    """In the order of their recording; it ends where they cannot be read, and a client asks again after the last."""
+    """Yield events in the order of their recording; end where they cannot be read, for the client to ask again."""
     with suppress(ArchloopError):
         while True:
             try:
@@ -95,7 +95,7 @@ def _in_time(send: Send) -> Send:
 
 
 async def _until_gone(receive: Receive, place: Place) -> None:
-    """Whatever else is received is not for us."""
+    """Wait until the client disconnects, and close its place. Nothing else that is received matters."""
     with suppress(HTTPException):
         while (await receive())["type"] != "http.disconnect":
             pass

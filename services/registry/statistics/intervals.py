@@ -22,7 +22,10 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, trials: int) -> Interval | None:
-    """Score interval of a share (Wilson 1927): centre (p + z²/2n) / (1 + z²/n), within [0, 1]."""
+    """Return the score interval of a share: centre (p + z²/2n) / (1 + z²/n), within [0, 1]; None of no trials.
+
+    Source: Wilson 1927.
+    """
     if trials == 0:
         return None
     p, z2n = successes / trials, _Z**2 / trials
@@ -32,7 +35,10 @@ def wilson(successes: int, trials: int) -> Interval | None:
 
 
 def newcombe(successes: int, trials: int, other_successes: int, other_trials: int) -> Interval | None:
-    """Interval of the first share minus the other (Newcombe 1998, method 10: from the Wilson intervals of both)."""
+    """Return the interval of the first share minus the other, from the Wilson intervals of both.
+
+    Source: Newcombe 1998, method 10.
+    """
     left, right = wilson(successes, trials), wilson(other_successes, other_trials)
     if left is None or right is None:
         return None
@@ -41,7 +47,7 @@ def newcombe(successes: int, trials: int, other_successes: int, other_trials: in
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Interval of a mean: Student's t below 30 values, normal from there on; None below two."""
+    """Return the interval of a mean: Student's t below 30 values, normal from there on; None below two."""
     n = len(values)
     if n < 2:
         return None
@@ -50,7 +56,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def entropy_bits(counts: Collection[int]) -> float | None:
-    """Shannon entropy of a distribution given by counts."""
+    """Return the Shannon entropy, in bits, of a distribution given by counts."""
     total = sum(counts)
     if total == 0:
         return None
@@ -58,5 +64,5 @@ def entropy_bits(counts: Collection[int]) -> float | None:
 
 
 def share(part: float, whole: float) -> float | None:
-    """None of nothing."""
+    """Return the part of the whole; None where the whole is 0."""
     return part / whole if whole else None

@@ -59,7 +59,7 @@ class Rates(Frozen):
 
 
 class Observation(NamedTuple):
-    """What is counted of one candidate. `accuracy` and `verdict` of a valid one only, `family` of an admitted one."""
+    """What is counted of one candidate: `accuracy` and `verdict` of a valid one only, `family` of an admitted one."""
 
     outcome: Outcome | None
     accuracy: float | None
@@ -71,7 +71,7 @@ class Observation(NamedTuple):
 
 
 def observations(candidates: Iterable[Candidate]) -> list[Observation]:
-    """Of those that were answered, or given up."""
+    """Return an observation of each candidate that was answered, or given up."""
     return [
         Observation(
             outcome=c.evaluation.outcome if c.evaluation else None,
@@ -88,7 +88,7 @@ def observations(candidates: Iterable[Candidate]) -> list[Observation]:
 
 
 def rates(given: Sequence[Observation], threshold: float) -> Rates:
-    """Pooled over all of these; `threshold` is the accuracy that counts as good."""
+    """Compute the rates pooled over all observations; `threshold` is the accuracy that counts as good."""
     accuracies = [o.accuracy for o in given if o.accuracy is not None]
     passed, valid = sum(accuracy >= threshold for accuracy in accuracies), len(accuracies)
     mean_low, mean_high = intervals.mean_interval(accuracies) or (None, None)

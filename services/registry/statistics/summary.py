@@ -60,7 +60,7 @@ class Summary(Frozen):
 
 
 async def summarise(store: Store, run_id: str) -> Summary:
-    """Of a run in any state. Raises NotFound."""
+    """Summarise a run in any state. Raises NotFound."""
     run = await store.run(run_id)
     if run is None:
         raise NotFound("run", run_id)
@@ -88,7 +88,7 @@ async def summarise(store: Store, run_id: str) -> Summary:
 
 @dataclass
 class _Seen:
-    """All that is kept of a cycle's candidates, for a run may be long and is looked at every second."""
+    """What is kept of a cycle's candidates: not all, for a run may be long and is looked at every second."""
 
     observations: list[Observation] = field(default_factory=list)
     evaluated: int = 0
@@ -99,7 +99,7 @@ class _Seen:
     times: dict[str, list[datetime]] = field(default_factory=dict)
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        """Some more of them."""
+        """Count some more candidates."""
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
         self.observations += observations(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
@@ -143,7 +143,7 @@ def _seconds(cycle: Cycle, times: Mapping[str, Sequence[datetime]], trained: Ada
 
 
 def _span(starts: Iterable[datetime | None], ends: Iterable[datetime | None]) -> float | None:
-    """Seconds from the first start to the last end."""
+    """Return the seconds from the first start to the last end."""
     first = min((t for t in starts if t is not None), default=None)
     last = max((t for t in ends if t is not None), default=None)
     return None if first is None or last is None else max(0.0, (last - first).total_seconds())
