@@ -59,8 +59,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
-    from archloop_cli import planning, remote, runs
-    from archloop_lab import reproduction
+    from archloop_cli import remote, runs
+    from archloop_lab import planning, reproduction
 
     spec = runs.spec_of(
         _recorded(manifest) if manifest else presets.load(preset),
@@ -75,7 +75,7 @@ def run(
     if manifest:
         pairs = pairs or reproduction.pairs(manifest, spec)
     if plan:
-        raise typer.Exit(planning.show(planning.plan(spec, pairs)))
+        raise typer.Exit(runs.show_plan(planning.plan(spec, pairs)))
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
     begin = partial(remote.drive, server, run_id) if server else runs.start

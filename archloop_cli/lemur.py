@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.table import Table
 
 from archloop.training_pairs import encoded
 from archloop_cli import terminal
@@ -16,6 +17,7 @@ from archloop_cli.options import LARGEST_SEED, MOST, finite
 
 if TYPE_CHECKING:
     from archloop_lab.lemur.corpus import Corpus
+    from archloop_lab.lemur.tally import Tally
 
 app = typer.Typer(no_args_is_help=True, help="LEMUR, the data set of neural networks, in and out.")
 
@@ -63,16 +65,17 @@ def curate(
     as_json: Json = False,
 ) -> None:
     """Choose what is worth learning from; what becomes of each stands in the corpus."""
-    from archloop_lab.lemur import curating, tally
+    from archloop_lab.lemur import curating
+    from archloop_lab.lemur.tally import tally
 
     with _open(corpus) as opened:
         with bars() as advance:
             opened.curate(curating.curate(opened.preferred(), threshold, quota, sizes, advance))
-        counts = opened.tally()
+        found = tally(opened.tally())
     if as_json:
-        terminal.put_json(tally.as_json(counts))
+        terminal.put_json(found.as_json())
     else:
-        terminal.show(tally.table(counts))
+        terminal.show(_table(found))
 
 
 @app.command()
@@ -114,6 +117,19 @@ def export(
     written = asyncio.run(exporting.export(directory, out, prefix, everything=all_))
     terminal.say(f"{written} architectures")
     terminal.put(out)
+
+
+def _table(tally: "Tally") -> Table:
+    """Draw a line for each family, the largest first, and one for all."""
+    drawn = Table(box=None, padding=(0, 2, 0, 0), show_footer=True, footer_style="bold")
+    drawn.add_column("family", footer="all", no_wrap=True)
+    drawn.add_column("in", str(sum(tally.totals.values())), justify="right")
+    for why, total in tally.totals.items():
+        drawn.add_column(why, str(total), justify="right", style="bold" if why == "kept" else None)
+    for family, ends in sorted(tally.families.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+        row = [ends.get(why, 0) for why in tally.totals]
+        drawn.add_row(family or "none", *(str(number or "") for number in (sum(row), *row)))
+    return drawn
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from archloop_lab.lemur.clusters import clusters
 from archloop_lab.lemur.corpus import Corpus
 from archloop_lab.lemur.curating import EXACT, KEPT, OVER_QUOTA, SAME, UNREADABLE, curate
 from archloop_lab.lemur.importing import into
-from archloop_lab.lemur.tally import as_json
+from archloop_lab.lemur.tally import tally
 from services.novelty.features import Features
 from services.novelty.shingles import jaccard, minhash
 from tests.unit.lemur import miniature
@@ -71,7 +71,7 @@ def test_processes_say_what_one_process_says(corpus, monkeypatch):
 def test_curating_again_replaces_what_was_said(corpus):
     corpus.curate(said(corpus, sizes="ignored").values())
     corpus.curate(said(corpus).values())
-    counts = as_json(corpus.tally())
+    counts = tally(corpus.tally()).as_json()
     assert (counts["in"], counts[KEPT], counts["unreadable"]) == (8, 5, 1)
     assert counts["families"]["unreadable"] == {UNREADABLE: 1}
     assert [each.name for each in corpus.kept()] == ["bad-2", "ga-1", "ga-3", "rag-1", "rag-2"]

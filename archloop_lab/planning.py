@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.table import Table
-
 from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.protocols.model import Protocol
-from archloop_cli import terminal
 from archloop_lab import bootstrap_pairs, estimate, estimate_cpu
 from archloop_lab.estimate import Estimate
 from services.evaluator.datasets import loading, prepared
@@ -34,27 +31,13 @@ class Plan(NamedTuple):
 
 
 def plan(spec: RunSpec, pairs: Path | None) -> Plan:
-    """Looks, and changes nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
+    """Look what a run will do, and change nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
     protocol = protocols.load(spec.protocol)
     count = len(bootstrap_pairs.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
     found = estimate.of(spec, protocol, count)
     missing = list(_missing(spec, protocol, found, pairs))
     costs = _costs(protocol, found) if _on_gpus(spec) else _small_costs(spec, protocol, found, count)
     return Plan(list(_steps(spec, protocol, count)), list(costs), missing)
-
-
-def show(made: Plan) -> int:
-    """Print it; 1 where something is missing."""
-    for title, lines in (("what it does", made.steps), ("what it takes", made.costs)):
-        table = Table(title=title, title_justify="left", show_header=False, box=None)
-        for line in lines:
-            table.add_row(*line)
-        terminal.show(table)
-    for each in made.missing:
-        terminal.put(f"missing {each.what}: {each.how}")
-    if not made.missing:
-        terminal.put("nothing is missing")
-    return int(bool(made.missing))
 
 
 def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tuple[str, str]]:
