@@ -43,7 +43,7 @@ _LONGEST = 4  # times the patience: the wait for an answer doubles with every re
 
 
 @dataclass
-class Ask:
+class PendingRequest:
     """One request: how often it was made, and how often it was published without coming back to us.
 
     A rejection is an answer; after one the request is made again sooner, as the cause may be mended meanwhile.
@@ -106,7 +106,7 @@ class Conversation:
     window: Window
     begun: datetime
     deadline_s: float | None = None
-    asks: dict[Key, Ask] = field(default_factory=dict)
+    asks: dict[Key, PendingRequest] = field(default_factory=dict)
     open: OpenCycle | None = None
     trials: dict[str, Trial] = field(default_factory=dict)
     rejected: dict[Key, str] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class Conversation:
     def said(self, message: Message, now: datetime, *, counts: bool = True, patience_s: float | None = None) -> None:
         """Note that the message is about to be published."""
         self.last = max(self.last, now)
-        ask = self.asks.setdefault(key_of(message), Ask(patience_s or self.patience_s, self.echo_s))
+        ask = self.asks.setdefault(key_of(message), PendingRequest(patience_s or self.patience_s, self.echo_s))
         ask.said = now
         if ask.published:
             ask.count += counts
@@ -162,7 +162,7 @@ class Conversation:
     def waits(self, key: Key, now: datetime) -> None:
         """Count a request as made again without publishing it, as the one before still waits in its queue."""
         self.last = max(self.last, now)
-        self.asks.setdefault(key, Ask(self.patience_s, self.echo_s)).count += 1
+        self.asks.setdefault(key, PendingRequest(self.patience_s, self.echo_s)).count += 1
 
     def closed(self) -> None:
         """Forget the open cycle, which is closed: nobody waits for anything of it any more."""

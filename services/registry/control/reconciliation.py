@@ -16,11 +16,11 @@ from archloop.contracts.messages import BOOTSTRAP, CandidateLost, CycleClosed, T
 from archloop.contracts.values import AdapterRef
 from services.registry import pairs
 from services.registry.control import requests, selection
-from services.registry.control.asking import Asking
+from services.registry.control.adapter_trials import AdapterTrials
+from services.registry.control.candidate_requests import CandidateRequests
 from services.registry.control.conversation import Key, OpenCycle, key_for
 from services.registry.control.look import Look
 from services.registry.control.progress import Owed
-from services.registry.control.trying import Trying
 from services.registry.records import COMPLETED, Cycle
 from services.registry.stores.paging import pages
 
@@ -33,7 +33,7 @@ class Reconciliation:
     def __init__(self, look: Look) -> None:
         self._look, self._run, self._store = look, look.run, look.store
         self._conversation = look.conversation
-        self._asking, self._trying = Asking(look), Trying(look)
+        self._candidates, self._trials = CandidateRequests(look), AdapterTrials(look)
 
     async def transitions(self) -> None:
         """Make every transition that is possible; the look then holds what to publish."""
@@ -60,7 +60,7 @@ class Reconciliation:
         await self._announce(cycle)
         spec = self._run.spec
         last = cycle.cycle + 1 >= spec.cycles
-        over = self._asking.over((await self._asking.before(cycle)).plus(await self._asking.spent(cycle)))
+        over = self._candidates.over((await self._candidates.before(cycle)).plus(await self._candidates.spent(cycle)))
         if last or over:
             whole = last and cycle.settled >= spec.candidates
             self._look.finish(over if over and not whole else COMPLETED)
@@ -68,17 +68,17 @@ class Reconciliation:
         return await self._succeed(cycle)
 
     async def _settle(self, cycle: Cycle) -> Cycle | None:
-        known = await self._asking.opened(cycle)
+        known = await self._candidates.opened(cycle)
         if known.over and not known.front.asked:
             self._look.finish(known.over)
             return None
         if _done(known):  # by what was heard; the rows decide
-            await self._asking.check(known)
+            await self._candidates.check(known)
         if _done(known):
             return await self._close(known)
         if lost := [each for each in known.front.owed() if not each.blocked and self._look.unheard(_key(known, each))]:
             return await self._give_up(known, lost)
-        await self._asking.ask(known)
+        await self._candidates.ask(known)
         return None
 
     async def _close(self, known: OpenCycle) -> Cycle | None:
@@ -104,7 +104,7 @@ class Reconciliation:
         if self._run.spec.frozen:
             return await self._open(following, cycle.adapter)
         if (challenger := await self._trained(cycle.cycle)) is not None:
-            promoted = await self._trying.promoted(challenger, cycle.adapter)
+            promoted = await self._trials.promoted(challenger, cycle.adapter)
             adapter = challenger if promoted else cycle.adapter
             return None if promoted is None else await self._open(following, adapter)
         if not self._may_train(cycle.cycle):

@@ -12,7 +12,7 @@ from services.registry.records import Candidate, Cycle, Source
 from services.registry.stores.paging import pages, scope_of
 
 
-class Asking:
+class CandidateRequests:
     """Asks for candidates of the open cycle, in one look. Its state is kept, and read from the rows after silence."""
 
     def __init__(self, look: Look) -> None:

@@ -11,7 +11,7 @@ from services.registry.control.progress import Front
 log = structlog.get_logger(__name__)
 
 
-class Trying:
+class AdapterTrials:
     """The trials in one look: a window at a time, as for the candidates of a cycle."""
 
     def __init__(self, look: Look) -> None:
