@@ -41,6 +41,11 @@ class RunDirectory:
         return self.path / "summary.json"
 
     @property
+    def candidates_file(self) -> Path:
+        """The candidates of a run at a deployment, whose registry is not at hand."""
+        return self.path / "candidates.json"
+
+    @property
     def registry_file(self) -> Path:
         """The registry's database."""
         return self.path / "registry.sqlite"
@@ -113,5 +118,5 @@ class RunDirectory:
         summary = self.summary()
         if self.registry_file.is_file():
             return Control(summary, await self.candidates(summary.run_id))
-        listed = self.path / "candidates.json"
+        listed = self.candidates_file
         return Control(summary, files.read_model(listed, list[Candidate]) if listed.is_file() else [])

@@ -5,9 +5,11 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
+from archloop import __version__
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
 from archloop_lab import analysis, files
+from archloop_lab.remote_registry import RemoteRegistry
 from archloop_lab.report import page, view
 from archloop_lab.report.view import Training
 from archloop_lab.run_directory import Records, RunDirectory
@@ -44,6 +46,17 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         memorized=analysed.nearest,
     )
     return summary
+
+
+async def write_remote(registry: RemoteRegistry, summary: Summary, directory: RunDirectory, server: str) -> None:
+    """Write both, and candidates.json, of a run at a deployment. Raises Unavailable, Refused."""
+    candidates = await registry.candidates(summary.run_id)
+    codes = {name: await registry.code(name) for name in view.showcase(candidates)}
+    manifest = {"schema_version": 1, "run_id": summary.run_id, "archloop": __version__, "server": server}
+    files.write_json(directory.summary_file, summary.model_dump(mode="json"))
+    files.write_json(directory.candidates_file, [candidate.model_dump(mode="json") for candidate in candidates])
+    told = AnalysedSummary.of(summary, {})
+    page.write(told, candidates, directory.path / "report.html", codes=codes, manifest=manifest)
 
 
 async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:
