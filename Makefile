@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run up down test thorough lint types docs clean
+.PHONY: help setup demo run up down check test thorough lint types docs clean
 
 help: ## What there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -30,6 +30,14 @@ up: .env ## The whole deployment in containers, from this checkout
 
 down: ## Stop the deployment; its data stay
 	docker compose down
+
+check: $(READY) ## The inner loop, within a minute: style, layers, types, quick unit tests that need no torch
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -p tests.torchless --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	    -m "not slow and not thorough" tests/unit
 
 test: $(READY) ## The tests, on three processes: many of them wait for servers
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 # Seconds each: the training process, the sandbox and the report load them where they are needed.
 HEAVY = ("matplotlib", "peft", "scipy.stats", "torch", "transformers")
 STARTED = "commands, embedded, runs, remote, scoring"

@@ -16,6 +16,8 @@ from tests.support import archloop
 from tests.torchvision import importable
 from tests.unit.evaluator import miniature
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(32, 32), (60, 20), (20, 60), (7, 9), (33, 32), (101, 37), (10, 40), (1, 5)]
 MODES = ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr"]
 

@@ -12,7 +12,7 @@ from archloop.errors import Unavailable
 from services.generator.modelserver import process
 from services.generator.modelserver.process import spawned
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 PARENT = """
 import asyncio

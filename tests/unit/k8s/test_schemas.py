@@ -7,6 +7,8 @@ import pytest
 from tests.servers.process import ServerMissing, required
 from tests.unit.k8s.manifests import RENDERINGS, of_kind, rendered
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("1.31", "1.34", "1.37")
 # Of operators: what kubernetes-validate has no schema for.
 FOREIGN = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1", "external-secrets.io/v1"}

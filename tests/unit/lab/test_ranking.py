@@ -7,6 +7,8 @@ from scipy import stats
 
 from archloop_lab.ranking import agreement
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(10))
 def test_rho_and_tau_are_scipys_and_lie_in_their_interval(seed: int) -> None:

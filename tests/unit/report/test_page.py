@@ -10,6 +10,8 @@ from archloop_lab.report.page import write
 from archloop_lab.report.primitives import Run
 from archloop_lab.summary import AnalysedCycle
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "br", "link", "img"}
 
 
