@@ -43,15 +43,12 @@ class _StandardError:
     """Standard error as it is at each write: it may be another one, or closed, since logging was set up."""
 
     def write(self, text: str) -> int:
-        """Write to it."""
         return sys.stderr.write(text)
 
     def flush(self) -> None:
-        """Flush it."""
         sys.stderr.flush()
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
         return sys.stderr.isatty()
 
 
