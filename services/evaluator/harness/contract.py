@@ -5,6 +5,7 @@ list of packages does not protect, the sandbox does; it names a missing package 
 """
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -12,13 +13,15 @@ from services.evaluator.harness.flaw import ALLOWED_IMPORTS, PACKAGES, Flaw
 
 NET = "Net"
 SUPPORTED = "supported_hyperparameters"
-_CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+# What a program may change so that an import finds something of its own.
+_PLACES = ("sys.modules", "meta_path", "path_hooks", "__import__")
 
 
 def check(source: str, tree: ast.Module) -> None:
     """Raise Flaw `contract_error` that names what is missing or not allowed."""
-    for node in _imports(tree.body):
-        _check_import(node)
+    if not any(place in source for place in _PLACES):
+        for node in _imports(tree.body):
+            _check_import(node)
     for name, what in ((NET, "class Net(nn.Module)"), (SUPPORTED, f"function {SUPPORTED}()")):
         if name not in source:
             raise Flaw("contract_error", f"no {what} in the module")
@@ -38,13 +41,14 @@ def _imports(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.ClassDef | ast.With):
+        elif isinstance(node, ast.ClassDef):
             yield from _imports(node.body)
         elif isinstance(node, ast.Try):
             yield from _imports(node.finalbody if any(map(_catches, node.handlers)) else node.body + node.finalbody)
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:
-    """Return whether the handler catches a failed import."""
-    caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else None
-    return caught is None or bool(caught & _CAUGHT)
+    """Return whether the handler may catch a failed import: not where it names other built-in exceptions only."""
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    named = [getattr(builtins, node.id, None) if isinstance(node, ast.Name) else None for node in types]
+    return any(not isinstance(each, type) or issubclass(ModuleNotFoundError, each) for each in named)

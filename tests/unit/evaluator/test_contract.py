@@ -42,12 +42,21 @@ def test_all_of_the_standard_library_may_be_imported_for_the_sandbox_is_the_wall
     "try:\n    {}\nexcept ImportError:\n    apex = None", "try:\n    {}\nexcept (ImportError, OSError):\n    pass",
     "try:\n    {}\nexcept:\n    pass", "try:\n    import math\nexcept ImportError:\n    {}",
     "async def f():\n    {}", "match 3:\n    case 4:\n        {}", "while False:\n    {}",
+    "import contextlib\nwith contextlib.suppress(ImportError):\n    {}", "def quiet(): ...\nwith quiet():\n    {}",
+    "import builtins\ntry:\n    {}\nexcept builtins.ImportError:\n    pass",
+    "Missing = ImportError\ntry:\n    {}\nexcept Missing:\n    pass",
+    "errors = (ImportError, OSError)\ntry:\n    {}\nexcept errors:\n    pass",
+    "try:\n    {}\nexcept (KeyError, Exception):\n    pass",
+    "try:\n    {}\nexcept* ImportError:\n    pass",
+    "import sys, types\nsys.modules['apex'] = types.ModuleType('apex')\n{}",
+    "import sys\nsys.meta_path.insert(0, object)\n{}",
+    "import builtins\nbuiltins.__import__ = print\n{}",
 ])  # fmt: skip
 def test_what_is_not_certain_to_be_imported_is_left_to_running_it(place):
     check(f"TYPE_CHECKING = False\n{place.format('import apex')}\n{GOOD}")
 
 
-@pytest.mark.parametrize("place", ["{}", "class A:\n    {}", "with open('x') as f:\n    {}",
+@pytest.mark.parametrize("place", ["{}", "class A:\n    {}", "try:\n    {}\nexcept (KeyError, OSError):\n    pass",
     "try:\n    {}\nexcept KeyError:\n    pass", "try:\n    pass\nexcept ImportError:\n    pass\nfinally:\n    {}",
     "try:\n    {}\nfinally:\n    pass"])  # fmt: skip
 def test_what_is_certain_to_be_imported_is_refused_at_once(place):
