@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import structlog
 
+from archloop import sources
 from archloop.contracts.values import Evaluation, Outcome, sha256_of
 from archloop.protocols.model import DatasetSpec, Limits, Protocol
 from services.evaluator import second_chance
@@ -127,7 +128,7 @@ class Evaluator:
         self, code: str, protocol: Protocol, material: _Material, heldout: _Heldout, batch: int, limits: Limits
     ) -> Job:
         return Job(
-            source=code.encode(),
+            source=sources.encoded(code),
             task=_task(
                 protocol, material.dataset, batch=batch, threads=self.threads, memory_fraction=self.memory_fraction
             ),
@@ -204,13 +205,11 @@ def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
 def unreadable(code: str) -> Reading | None:
     """Return what is wrong with the text itself, None if nothing is; parsing it is left to the sandbox."""
     stage = STAGES[0]
-    try:
-        size = len(code.encode())
-    except UnicodeEncodeError:
+    if not sources.is_utf8(code):
         return Reading(Outcome.SYNTAX_ERROR, stage, "the source is not valid UTF-8")
     if "\0" in code:
         return Reading(Outcome.SYNTAX_ERROR, stage, "the source holds a NUL character")
-    if size > SOURCE_LIMIT:
+    if (size := len(sources.encoded(code))) > SOURCE_LIMIT:
         return Reading(Outcome.CONTRACT_ERROR, stage, f"{size} bytes of source, at most {SOURCE_LIMIT} are allowed")
     return None
 

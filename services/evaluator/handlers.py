@@ -6,7 +6,8 @@ from typing import Protocol as Port
 
 from typing_extensions import override
 
-from archloop import protocols, sources
+from archloop import protocols
+from archloop.blobs import programs
 from archloop.blobs.port import Readable
 from archloop.contracts.messages import (
     CandidateEvaluatedFailed,
@@ -16,8 +17,7 @@ from archloop.contracts.messages import (
     EvaluationRejected,
     Message,
 )
-from archloop.contracts.values import Evaluation, SourceCode
-from archloop.errors import IntegrityError
+from archloop.contracts.values import Evaluation
 from archloop.metrics import OUTCOMES
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
@@ -59,7 +59,7 @@ class EvaluatorHandler:
         return [kind(**message.about(), code=message.code, novelty=message.novelty, evaluation=evaluation)]
 
     async def _evaluated(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
-        code = await self._text(message.code)
+        code = await programs.text_of(message.code, self.blobs)
         problem = message.problem if isinstance(message, CandidateGenerated) else ""
         if problem and not code.strip():
             evaluation = self.evaluator.rejected(problem, protocol, message.code.sha256)
@@ -67,18 +67,6 @@ class EvaluatorHandler:
             evaluation = await self.evaluator.evaluate(code, protocol)
         OUTCOMES.labels(evaluation.outcome).inc()
         return evaluation.model_copy(update={"code_sha256": message.code.sha256})
-
-    async def _text(self, code: SourceCode) -> str:
-        """Return the source code as text.
-
-        Bytes that are no UTF-8 become lone surrogates, which the evaluator reports as the candidate's mistake.
-        """
-        if code.text is not None:
-            return code.text
-        assert code.blob is not None
-        if code.blob.sha256 != code.sha256:
-            raise IntegrityError(f"code {code.sha256} refers to a blob with hash {code.blob.sha256}")
-        return sources.carried(await self.blobs.get(code.blob))
 
 
 def rejected(message: CandidateGenerated | CandidateSubmitted, reason: str) -> EvaluationRejected:

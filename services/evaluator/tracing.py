@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from archloop import sources
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import unreadable
 from services.evaluator.harness import frames
@@ -22,7 +23,9 @@ async def traced(sandbox: Sandbox, code: str, protocol: Protocol) -> Reading:
         return flaw
     nothing = [SharedArray.of(np.zeros(1, np.uint8)) for _ in range(3)]
     try:
-        job = Job(code.encode(), _task(protocol), nothing, protocol.limits, result_bytes=2 * frames.OUTCOME_LIMIT)
+        job = Job(
+            sources.encoded(code), _task(protocol), nothing, protocol.limits, result_bytes=2 * frames.OUTCOME_LIMIT
+        )
         return read(await sandbox.run(job), protocol.limits, count=None, classes=protocol.dataset.classes)
     finally:
         for array in nothing:

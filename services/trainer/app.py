@@ -1,4 +1,4 @@
-"""The trainer service, put together."""
+"""Composes the trainer service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ from services.trainer.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class TrainerApp:
-    """The running service."""
+    """Running trainer service; `over` returns when it is to end by itself."""
 
     subscription: Subscription
     over: Callable[[], Awaitable[None]] = forever
@@ -49,7 +49,7 @@ async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> Async
 
 @asynccontextmanager
 async def served(settings: TrainerSettings) -> AsyncIterator[Served]:
-    """The service on the servers that its settings name."""
+    """Run the service on the servers that its settings name."""
     async with broker(settings) as bus:
         blobs = await bucket(settings)
         async with running(settings, bus=bus, blobs=blobs) as app:

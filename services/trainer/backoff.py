@@ -1,4 +1,4 @@
-"""After out of memory: the same training with fewer pairs at once, more often."""
+"""Backing off after out of memory: the same training with fewer pairs at once, more often."""
 
 from collections.abc import Awaitable, Callable
 

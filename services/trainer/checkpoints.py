@@ -1,4 +1,4 @@
-"""Checkpoints of trainings in hand, so that a killed one goes on where it was.
+"""Checkpoints of running trainings, so that a killed one goes on where it was.
 
 The optimiser's and the generators' states are torch files, which transformers loads with `weights_only`. Still, only
 what this service wrote is ever loaded: from a folder that is its user's alone, named by everything that went into the
@@ -20,7 +20,10 @@ _READERS = ("torch", "transformers", "peft", "trl")
 
 
 def folder(work_dir: Path | None, message: TrainingRequested, base_sha256: str) -> Path | None:
-    """For this job alone, there and private; None where nothing outlives the process, or the method leaves none."""
+    """Make the private folder of this job's checkpoints.
+
+    None where nothing outlives the process, or where the method leaves no checkpoints.
+    """
     if work_dir is None or message.training.method != "trl":
         return None
     own = work_dir / "checkpoints" / message.adapter / _key(message, base_sha256)
@@ -30,24 +33,24 @@ def folder(work_dir: Path | None, message: TrainingRequested, base_sha256: str) 
 
 
 def latest(checkpoints: Path) -> Path | None:
-    """The newest that is complete; one that was cut off while it was written counts for nothing."""
+    """Return the newest complete checkpoint, if any; one that was cut off while it was written is ignored."""
     numbered = {int(path.name.rpartition("-")[2]): path for path in checkpoints.glob("checkpoint-*")}
     return next((numbered[step] for step in sorted(numbered, reverse=True) if _complete(numbered[step])), None)
 
 
 def step_of(checkpoint: Path | None) -> int:
-    """The step after which it was written; 0 is none."""
+    """Return the step after which the checkpoint was written; 0 if there is none."""
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 def forget(checkpoints: Path | None) -> None:
-    """Remove them and those of earlier jobs of the same adapter name, which nobody will go on with."""
+    """Remove these checkpoints and those of earlier jobs of the same adapter name, which nobody will go on with."""
     if checkpoints is not None:
         shutil.rmtree(checkpoints.parent, ignore_errors=True)
 
 
 def job_sha256(message: TrainingRequested, base_sha256: str) -> str:
-    """Of everything that is asked for: equal for the same training."""
+    """Hash everything that is asked for: equal for the same training."""
     return _hash_of(_asked(message, base_sha256))
 
 

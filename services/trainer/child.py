@@ -1,7 +1,7 @@
-"""The training process: kept warm, it forks for every job, so that no job waits for imports or leaves a trace.
+"""The warm training process: it forks for every job, so that no job waits for imports or leaves a trace.
 
-Jobs come as JSON lines on stdin, reports go as JSON lines to what was stdout; everything that libraries
-print goes to stderr. Nothing runs in parallel before the fork: OpenMP's threads do not survive one.
+Jobs come as JSON lines on stdin, reports go as JSON lines to the original stdout; everything that libraries print goes
+to stderr. Nothing runs in parallel before the fork, because OpenMP's threads do not survive one.
 """
 
 import os
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 def main(base_model: str, threads: int) -> None:
-    """Load, say so, and serve until stdin ends."""
+    """Load libraries and base model, report Ready, and serve until stdin ends."""
     die_with_parent()
     quiet()
     emit = emitter(take_stdout())
@@ -38,12 +38,12 @@ def main(base_model: str, threads: int) -> None:
 
 
 def quiet() -> None:
-    """Leave out of the log what is peft's and TRL's, and not ours to mend."""
+    """Keep warnings of peft and TRL out of the log, which only their authors can mend."""
     warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)
 
 
 def attempt(work: Callable[[], Result]) -> Result | Failed:
-    """What became of the work: its result, or the kind of its failure."""
+    """Return the result of the work, or the kind of its failure."""
     try:
         return work()
     except ArchloopError as error:
@@ -56,7 +56,7 @@ def attempt(work: Callable[[], Result]) -> Result | Failed:
 
 
 def _preloaded(base_model: str) -> dict[str, tuning.Base]:
-    """Empty where it cannot be loaded now: the first job that needs it will say why."""
+    """Load the base model; empty where it cannot be loaded now, as the first job that needs it will say why."""
     try:
         return {base_model: tuning.load(base_model)}
     except ArchloopError:
@@ -90,14 +90,14 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def take_stdout() -> TextIO:
-    """The pipe for reports; from here on file descriptor 1 is stderr."""
+    """Return the pipe for reports; from here on file descriptor 1 is stderr."""
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return reports
 
 
 def emitter(stream: TextIO) -> Emit:
-    """Writes each report as one line, at once."""
+    """Return a function that writes each report as one line, at once."""
 
     def emit(report: Ready | Progress | Tuned | Failed) -> None:
         stream.write(report.model_dump_json() + "\n")

@@ -10,7 +10,7 @@ _ENTRY = "services.trainer.worker"
 
 
 def has_own_processes(job: Job, settings: TrainerSettings) -> bool:
-    """Whether the job gets processes of its own; `lean` is for small models, which the warm process trains."""
+    """Return whether the job gets processes of its own; `lean` is for small models in the warm process."""
     return job.training.method == "trl" and (settings.gpus > 0 or settings.processes > 1)
 
 
@@ -20,7 +20,7 @@ def processes(settings: TrainerSettings) -> int:
 
 
 def warm_command(settings: TrainerSettings) -> list[str]:
-    """The warm process, which sees no GPU: CUDA does not survive its forks.
+    """Return the command of the warm process, which sees no GPU, because CUDA does not survive its forks.
 
     OpenMP's threads wait asleep: where they spin and the cores are shared, training was seen to take 7 times as long.
     """
@@ -29,10 +29,10 @@ def warm_command(settings: TrainerSettings) -> list[str]:
 
 
 def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:
-    """A process for one job; more than one by `accelerate launch`, on this machine's GPUs or, without any, its cores.
+    """Return the command that trains one job in one process, or in several by `accelerate launch`.
 
-    `--multi_gpu` is what spreads a job in both cases: with `--cpu` accelerate starts one process, whatever is asked.
-    It also keeps the user's own `accelerate config` out.
+    Several are on this machine's GPUs or, without any, its cores. `--multi_gpu` is what spreads a job in both cases:
+    with `--cpu` accelerate starts one process, whatever is asked. It also keeps the user's own `accelerate config` out.
     """
     entry = ["-m", _ENTRY, str(job_file), str(settings.threads), *([] if settings.gpus else ["--cpu"])]
     count = processes(settings)

@@ -1,4 +1,4 @@
-"""What can go wrong with a training job."""
+"""Errors of training jobs."""
 
 from archloop.errors import ArchloopError, Unavailable
 

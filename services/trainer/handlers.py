@@ -1,4 +1,4 @@
-"""Training pairs in, adapter out."""
+"""Handler of trainings: training pairs in, adapter out."""
 
 import asyncio
 import tempfile
@@ -26,16 +26,20 @@ _NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, AdapterRef.model_fields["ad
 
 
 class TrainerHandler:
-    """Idempotent: an adapter that is in the object store, sound, is announced again, never trained again.
+    """Trains adapters; idempotent, as a sound adapter in the object store is announced, not trained again.
 
-    What lies there under the name and is of another training, or damaged, is stepped around: no name is used twice.
+    Where another training's adapter, or a damaged one, has the name, the new adapter gets another: no name is used
+    twice.
     """
 
     def __init__(self, blobs: Blobs, tuner: Tuner, work_dir: Path | None = None) -> None:
         self._blobs, self._tuner, self._work_dir = blobs, tuner, work_dir
 
     async def handle(self, message: TrainingRequested) -> Sequence[AdapterTrained]:
-        """One adapter. Raises InvalidInput, IntegrityError, Conflict, and what the tuner raises."""
+        """Train one adapter, or announce it if it is there.
+
+        Raises InvalidInput, IntegrityError, Conflict, and whatever the tuner raises.
+        """
         _check_name(message.adapter)
         started = time.monotonic()
         base_sha256 = await asyncio.to_thread(fingerprint, message.base_model)
@@ -50,7 +54,7 @@ class TrainerHandler:
         return [_announcement(message, published, time.monotonic() - started, speed)]
 
     async def _place(self, message: TrainingRequested, job_sha256: str) -> tuple[str, Published | None]:
-        """The first name that is free, or is this very training's, sound, which then need not be done."""
+        """Return the first name that is free, or that this very training's sound adapter has already."""
         for name in publishing.names(message.adapter, job_sha256):
             try:
                 published = await publishing.find(self._blobs, name)
@@ -65,7 +69,7 @@ class TrainerHandler:
         raise Conflict(f"adapter {message.adapter!r}: every name that it could have is taken by damaged ones")
 
     async def _train(self, message: TrainingRequested, base_sha256: str) -> tuple[Published, float]:
-        """The adapter, and the tokens per second of its training."""
+        """Train and publish; return the adapter, and the tokens per second of its training."""
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
             job = await self._prepare(message, Path(scratch), base_sha256)
             tuned = await self._tuner.tune(job)
@@ -77,7 +81,7 @@ class TrainerHandler:
             return published, tuned.tokens_per_second
 
     async def _prepare(self, message: TrainingRequested, scratch: Path, base_sha256: str) -> Job:
-        """Everything the training process needs, verified, as files."""
+        """Write everything that the training process needs, verified, to files."""
         job = Job(
             base_model=message.base_model,
             pairs=scratch / "pairs.jsonl",
@@ -96,7 +100,7 @@ class TrainerHandler:
 
 
 def rejected(message: TrainingRequested, reason: str) -> TrainingRejected:
-    """What is said of a training that cannot be done."""
+    """Return the event for a training that cannot be done."""
     return TrainingRejected(**message.about(), reason=reason)
 
 

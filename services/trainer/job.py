@@ -1,4 +1,4 @@
-"""What the service and its training process say to each other: one JSON line each, nothing pickled."""
+"""Messages between the service and its training process: one JSON line each, nothing pickled."""
 
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Protocol
@@ -14,7 +14,7 @@ ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 
 class Job(Frozen):
-    """Tune `base_model` on the JSON lines in `pairs`, from `parent` if there is one; leave the adapter in `out`.
+    """Order to tune `base_model` on the JSON lines in `pairs`, from `parent` if there is one, into the folder `out`.
 
     `checkpoints` is a folder of this job's alone that outlives the process; one is left there every `checkpoint_steps`.
     `shape` is how the pairs of a step are taken; null is as `training` says, in one process.

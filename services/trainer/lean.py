@@ -1,4 +1,4 @@
-"""The leanest training loop that does the job: AdamW, linear warm-up and decay, batches of similar length."""
+"""A minimal training loop: AdamW, linear warm-up and decay, batches of similar length."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def _learnt(example: Example) -> int:
 
 
 def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:
-    """All examples once, grouped by length so that little is padded, the groups in random order."""
+    """Group all examples once by length, so that little is padded, and return the groups in random order."""
     shuffled = sorted(rng.sample(examples, len(examples)), key=lambda example: len(example.input_ids))
     groups = [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
     rng.shuffle(groups)
@@ -70,9 +70,9 @@ def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[
 
 
 def collate(batch: Sequence[Example], pad: int) -> dict[str, Any]:
-    """What the model is called with: ids and mask (batch, longest), padded on the right, and the labels (batch, kept).
+    """Return the model's arguments: ids and mask (batch, longest), padded on the right, and labels (batch, kept).
 
-    Logits are asked for from the last prompt token on: over a prompt that all share nothing is learnt.
+    Logits are asked for from the last prompt token on, as nothing is learnt from the prompt that all share.
     """
     ids = [torch.tensor(example.input_ids) for example in batch]
     labels = pad_sequence([torch.tensor(e.labels) for e in batch], batch_first=True, padding_value=IGNORED)

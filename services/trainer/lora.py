@@ -1,4 +1,4 @@
-"""The LoRA adapter around a base model: made anew or continued from its parent, and saved reproducibly."""
+"""The LoRA adapter around a base model: made new or continued from its parent, and saved reproducibly."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from services.trainer.job import CONFIG_FILE
 
 
 def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:
-    """A trainable PeftModel, of a shape that every server takes: what cannot be served is not trained.
+    """Return a trainable PeftModel of a shape that every server takes: what cannot be served is not trained.
 
     Raises TrainingRefused where the parent has another shape than `spec` asks for, InvalidInput that names the server.
     """
@@ -39,7 +39,7 @@ def save(model: Any, out: Path, base_model: str) -> LoraShape:
 
 
 def load(base: Any, folder: Path) -> Any:
-    """What `save` wrote, around another copy of the base model, as a server would load it."""
+    """Load what `save` wrote around another copy of the base model, as a server would."""
     return PeftModel.from_pretrained(base, str(folder))
 
 
@@ -56,5 +56,5 @@ def _continued(spec: TrainingSpec, parent: Path) -> LoraConfig:
 
 
 def _by_last_name(config: dict[str, Any]) -> dict[str, Any]:
-    """Modules by the last part of their name: by this servers go, while peft may name whole paths."""
+    """Name the target modules by the last part of their names, as servers do; peft may use whole paths."""
     return config | {"target_modules": sorted({name.rpartition(".")[2] for name in config["target_modules"]})}

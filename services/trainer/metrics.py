@@ -1,4 +1,4 @@
-"""Prometheus metrics of the training in hand."""
+"""Prometheus metrics of the running training."""
 
 from prometheus_client import Counter, Gauge
 
@@ -13,13 +13,13 @@ OUT_OF_MEMORY = Counter(
 
 
 class Meter:
-    """Turns a job's progress into the metrics; the tokens before the checkpoint that it went on from do not count."""
+    """Turns a job's progress into the metrics, without the tokens from before the checkpoint that it resumed from."""
 
     def __init__(self) -> None:
         self._last: Progress | None = None
 
     def take(self, progress: Progress) -> None:
-        """One more step is done."""
+        """Count one more step."""
         before = self._last.tokens if self._last else 0 if progress.step == 1 else progress.tokens
         LOSS.set(progress.loss)
         STEPS.inc()

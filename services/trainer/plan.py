@@ -1,6 +1,6 @@
-"""What a training asks for and what the machine has, as the arguments of transformers, peft and TRL.
+"""Arguments of transformers, peft and TRL, from what a training asks for and what the machine has.
 
-Pure functions but for `machine`, so that what only a GPU can run is checked without one, up to the call.
+All functions but `machine` are pure, so that what only a GPU can run is checked without one, up to the call.
 """
 
 import math
@@ -16,7 +16,7 @@ _CHECKPOINTS_KEPT = 2
 
 
 class Machine(NamedTuple):
-    """What this process has to train on: the GPUs that it sees, how they compute, and whether bitsandbytes is there."""
+    """Hardware of this process: the GPUs that it sees, how they compute, and whether bitsandbytes is there."""
 
     gpus: int = 0
     bf16: bool = False
@@ -24,7 +24,7 @@ class Machine(NamedTuple):
 
     @property
     def dtype(self) -> Literal["float32", "bfloat16", "float16"]:
-        """Of an unquantised base model, and of the computation; by name, as the service itself has no need of torch."""
+        """Type of an unquantised base model and of the computation, by name, as the service itself lacks torch."""
         if not self.gpus:
             return "float32"
         return "bfloat16" if self.bf16 else "float16"
@@ -34,7 +34,7 @@ CPU = Machine()
 
 
 def machine() -> Machine:
-    """Look. It initialises CUDA, so never in a process that will fork."""
+    """Detect this process's hardware. It initialises CUDA, so never call it in a process that will fork."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -42,7 +42,7 @@ def machine() -> Machine:
 
 
 def check(spec: TrainingSpec, on: Machine) -> None:
-    """Refuse by name what this machine cannot train, before anything is loaded. Raises TrainingRefused."""
+    """Raise TrainingRefused for what this machine cannot train, before anything is loaded."""
     if spec.quantization == "none":
         return
     if not on.gpus:
@@ -57,7 +57,10 @@ def check(spec: TrainingSpec, on: Machine) -> None:
 
 
 def model_arguments(spec: TrainingSpec, on: Machine, rank: int = 0) -> dict[str, Any]:
-    """For `from_pretrained`: where the weights go, in which precision. Safetensors only, no code of the model's own."""
+    """Return arguments of `from_pretrained`: device and precision of the weights.
+
+    Only safetensors are loaded, and no code of the model's own.
+    """
     arguments: dict[str, Any] = {"dtype": on.dtype, "use_safetensors": True}
     if on.gpus:
         arguments["device_map"] = {"": rank}
@@ -67,7 +70,7 @@ def model_arguments(spec: TrainingSpec, on: Machine, rank: int = 0) -> dict[str,
 
 
 def quantization(on: Machine) -> Any:
-    """QLoRA's: 4-bit NormalFloat, the scales quantised too, computing in half precision."""
+    """Return QLoRA's configuration: 4-bit NormalFloat, the scales quantised too, computing in half precision."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -79,7 +82,7 @@ def quantization(on: Machine) -> Any:
 
 
 def lora_arguments(spec: TrainingSpec) -> dict[str, Any]:
-    """For peft's LoraConfig: a shape that every server serves."""
+    """Return arguments of peft's LoraConfig, of a shape that every server serves."""
     return {
         "task_type": "CAUSAL_LM",
         "r": spec.r,
@@ -90,7 +93,10 @@ def lora_arguments(spec: TrainingSpec) -> dict[str, Any]:
 
 
 def sft_arguments(spec: TrainingSpec, on: Machine, shape: BatchShape, *, pairs: int, seed: int) -> dict[str, Any]:
-    """For TRL's SFTConfig, but for where it writes. The pairs come tokenised and are never cut or packed."""
+    """Return arguments of TRL's SFTConfig, but for where it writes.
+
+    The pairs are tokenised already, and never cut or packed.
+    """
     return {
         "seed": seed,
         "learning_rate": spec.learning_rate,
@@ -112,7 +118,7 @@ def sft_arguments(spec: TrainingSpec, on: Machine, shape: BatchShape, *, pairs: 
 
 
 def saving(folder: str, every: int) -> dict[str, Any]:
-    """For TRL's SFTConfig: checkpoints in `folder` after every so many steps; none where it is 0."""
+    """Return arguments of TRL's SFTConfig for checkpoints in `folder` after every so many steps; none where it is 0."""
     if not every:
         return {"output_dir": folder, "save_strategy": "no"}
     return {
@@ -137,7 +143,7 @@ def _computation(spec: TrainingSpec, on: Machine) -> dict[str, Any]:
 
 
 def tolerance(on: Machine, tokens: int) -> float:
-    """How far a server's summed log-probability may be from the trainer's.
+    """Return how far a server's summed log-probability of so many tokens may be from the trainer's, in nats.
 
     In fp32 both compute nearly the same. In half precision a logit is off by up to 0.06 (8 bits, values up to 16), and
     so is a token's log-probability; such errors add up as the root of their number.

@@ -1,4 +1,4 @@
-"""The fingerprint by which a server proves that it serves this adapter, and not the base model or another scale."""
+"""The probe by which a server proves that it serves this adapter, and not the base model or another scale."""
 
 from collections.abc import Iterable
 from itertools import islice, takewhile
@@ -53,9 +53,9 @@ def take(model: Any, tokenizer: Any, prompts: Iterable[str], machine: Machine = 
 
 @torch.inference_mode()
 def greedy(model: Any, ids: list[int], ends: frozenset[int], max_new_tokens: int) -> list[Choice]:
-    """At most `max_new_tokens` choices after the prompt's `ids`, up to and including an end of sequence.
+    """Return at most `max_new_tokens` choices after the prompt's `ids`, up to and including an end of sequence.
 
-    transformers' `generate` would heed what the model's generation_config says, for instance a repetition penalty.
+    transformers' `generate` would heed the model's generation_config, for instance a repetition penalty.
     """
     choices: list[Choice] = []
     cache, step = None, ids
@@ -68,7 +68,7 @@ def greedy(model: Any, ids: list[int], ends: frozenset[int], max_new_tokens: int
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens at which a server stops: the tokenizer's and the model's own."""
+    """Return the tokens at which a server stops: the tokenizer's and the model's own."""
     own = model.generation_config.eos_token_id
     several = own if isinstance(own, list) else [own]
     return frozenset({tokenizer.eos_token_id, *several} - {None})
@@ -96,5 +96,8 @@ def _probe(
 
 
 def _tells(probe: Probe) -> bool:
-    """Twice the tolerance, so that an answer cannot lie within it of both."""
+    """Return whether the probe tells adapter and base apart.
+
+    The difference is at least twice the tolerance, so that no answer lies within it of both.
+    """
     return probe.text != probe.base_text or abs(probe.logprob - probe.base_logprob) > 2 * probe.tolerance

@@ -75,7 +75,7 @@ class ProcessTuner(Tuner):
         return await _followed(process)
 
     async def _in_own_processes(self, job: Job) -> Tuned | Failed:
-        """Whatever ran before makes room: it may hold the memory that this job needs."""
+        """Run the job in processes of its own, after stopping the last one and freeing its memory."""
         await self._stop()
         path = job.out.with_suffix(".job.json")
         path.write_text(job.model_dump_json())

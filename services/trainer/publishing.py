@@ -18,14 +18,14 @@ _LONGEST_NAME = 63
 
 
 class Published(NamedTuple):
-    """A complete adapter and its manifest."""
+    """Complete adapter with its manifest."""
 
     ref: AdapterRef
     manifest: AdapterManifest
 
 
 def names(adapter: str, job_sha256: str) -> Iterator[str]:
-    """The one that was asked for, and those that a training goes by where it is taken, all of them its own."""
+    """Yield the name that was asked for, then those that this training alone may take instead."""
     yield adapter
     for number in range(1, _SPARE_NAMES + 1):
         end = f"-{job_sha256[:8]}" + (f"-{number}" if number > 1 else "")
@@ -33,7 +33,7 @@ def names(adapter: str, job_sha256: str) -> Iterator[str]:
 
 
 async def find(blobs: Blobs, adapter: str) -> Published | None:
-    """The adapter of this name, if it is complete. Raises IntegrityError."""
+    """Return the adapter of this name, if it is complete. Raises IntegrityError."""
     found = await blobs.find(_key(adapter, "manifest.json"))
     if found is None:
         return None
@@ -72,7 +72,7 @@ async def verify(blobs: Blobs, manifest: AdapterManifest) -> None:
 
 
 async def read_manifest(blobs: Blobs, ref: BlobRef) -> AdapterManifest:
-    """Raises IntegrityError where it is corrupt, NotFound where it is gone."""
+    """Read a manifest. Raises IntegrityError where it is corrupt, NotFound where it is gone."""
     try:
         return AdapterManifest.model_validate_json(await blobs.get(ref))
     except ValidationError as error:
@@ -80,7 +80,7 @@ async def read_manifest(blobs: Blobs, ref: BlobRef) -> AdapterManifest:
 
 
 async def _put_file(blobs: Blobs, adapter: str, name: str, content: bytes) -> BlobRef:
-    """Blobs are immutable, so other bytes that a dead trainer left without a manifest are stepped around."""
+    """Store a file; under another key where a dead trainer left other bytes, since blobs are immutable."""
     try:
         return await blobs.put(_key(adapter, name), content)
     except Conflict:

@@ -1,7 +1,7 @@
-"""Which LoRA adapters every supported model server really serves, and who rejects, or silently spoils, the others.
+"""LoRA adapters that every supported model server serves faithfully, and which server rejects or spoils the others.
 
-Read in the sources of TGI 3.3.7 (`adapters/lora.py`, which LoRAX shares) and vLLM 0.33.0 (`lora/peft_helper.py`).
-Checked before a training as well as after it: nobody wants to hear it hours later.
+Source: TGI 3.3.7 (`adapters/lora.py`, which LoRAX shares) and vLLM 0.33.0 (`lora/peft_helper.py`). Adapters are checked
+before a training as well as after it, since nobody wants to learn it hours later.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How the pairs of one step are shared: among processes, and into batches that fit into memory.
+"""Division of the pairs of one step: among processes, and into batches that fit into memory.
 
 What a step sees never changes by it, so that a training comes to the same on any machine, up to rounding.
 """
@@ -9,7 +9,7 @@ from services.trainer.errors import TrainingRefused
 
 
 def among(spec: TrainingSpec, processes: int) -> BatchShape:
-    """An equal share for each process, in batches of at most `batch_size`. Raises TrainingRefused."""
+    """Give each process an equal share, in batches of at most `batch_size`. Raises TrainingRefused."""
     share, rest = divmod(spec.effective_batch, processes)
     if rest:
         raise TrainingRefused(
@@ -20,7 +20,10 @@ def among(spec: TrainingSpec, processes: int) -> BatchShape:
 
 
 def smaller(shape: BatchShape) -> BatchShape | None:
-    """Half as many pairs at once, twice as often, or the next numbers with the same product; None from single ones."""
+    """Return half as many pairs at once, twice as often, or the nearest numbers with the same product.
+
+    None if single pairs did not fit.
+    """
     if shape.batch_size == 1:
         return None
     return _shape(shape.batch_size * shape.accumulation, shape.batch_size // 2, shape.processes)

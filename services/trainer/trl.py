@@ -1,4 +1,4 @@
-"""The same training by TRL's SFTTrainer: slower to start, and what a real LLM wants."""
+"""The same training by TRL's SFTTrainer: slower to start, and meant for real LLMs."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,29 +18,29 @@ from services.trainer.plan import Machine, saving, sft_arguments
 
 
 class _EachStep(TrainerCallback):  # type: ignore[misc]
-    """The Trainer's log of every step; a checkpoint brings that of the steps before it along."""
+    """Reports the Trainer's log of every step; a checkpoint contains the log of the steps before it."""
 
     def __init__(self, report: Callable[[Progress], None]) -> None:
         self._report = report
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:  # noqa: ARG002
-        """Called by the Trainer after every step, and once more at the end, then without `loss`."""
+        """Report a step. The Trainer calls this after every step, and once more at the end, without `loss`."""
         if "loss" in logs:
             loss, tokens = logs["loss"], state.num_input_tokens_seen
             self._report(Progress(step=state.global_step, steps=state.max_steps, loss=loss, tokens=tokens))
 
 
 class _Grouped(torch.utils.data.Sampler[int]):
-    """Groups of similar length in an order that seed and epoch decide alone.
+    """Sampler of groups of similar length, in an order that only seed and epoch decide.
 
-    So a training that goes on from a checkpoint sees the pairs that were left, and all processes agree.
+    So a training that resumes from a checkpoint sees the remaining pairs, and all processes agree.
     """
 
     def __init__(self, lengths: list[int], size: int, seed: int) -> None:
         self._lengths, self._size, self._seed, self._epoch = lengths, size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each."""
+        """Set the epoch; the Trainer calls this before each."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class _Grouped(torch.utils.data.Sampler[int]):
 
 
 class _Trainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's, with the order of pairs given."""
+    """TRL's trainer, with the order of pairs given."""
 
     order: _Grouped
 
@@ -95,7 +95,7 @@ def _config(job: Job, machine: Machine, scratch: str, pairs: int) -> SFTConfig:
 
 
 def _part() -> None:
-    """Let go of the other processes, all at once: what follows is the first one's alone, and takes its time."""
+    """Leave the group of processes, all at once; what follows is done by the first one alone, and takes its time."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

@@ -48,7 +48,7 @@ class Loop(Protocol):
         tokenizer: Any,
         report: Callable[[Progress], None],
     ) -> list[Point]:
-        """Train; report after every step."""
+        """Train `model` on the examples in place; `report` is called after every step."""
 
 
 @dataclass

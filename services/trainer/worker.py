@@ -1,6 +1,7 @@
 """One of the processes that share a training, or the only one on a GPU: started for one job, and gone with it.
 
-All train; the first alone reports, saves and probes. A failure is told by whoever has it, before the others notice.
+All of them train; the first alone reports, saves and probes. A failure is reported by the process that has it, before
+the others notice.
 """
 
 import os
@@ -17,7 +18,7 @@ from services.trainer.job import Failed, Job, Ready, Tuned
 
 
 def main(job_file: str, threads: int, *, cpu: bool) -> int:
-    """The exit code."""
+    """Train, and return the exit code."""
     die_with_parent()
     quiet()
     emit = emitter(take_stdout())

@@ -28,7 +28,10 @@ class Flaw(Exception):
 
 
 def flaw_of(error: BaseException, otherwise: str) -> Flaw:
-    """The flaw behind an exception: memory and refusals by their own names, anything else as the stage has it."""
+    """Return the flaw behind an exception.
+
+    Lack of memory, refusals and missing packages have outcomes of their own; for anything else it is `otherwise`.
+    """
     if isinstance(error, Flaw):
         return error
     outcome = next((word for cause in _causes(error) if (word := _word(cause))), otherwise)

@@ -112,7 +112,7 @@ async def test_out_of_memory_halves_what_is_taken_at_once_and_comes_to_the_same(
     plain = job.training.model_copy(update={"method": method, "dropout": 0.0, "batch_size": 8, "epochs": 3})
     job = job.model_copy(update={"training": plain})
     script = [sys.executable, str(Path(__file__).with_name("short_of_memory.py"))]
-    monkeypatch.setattr(distributed, "warm", lambda s: [*script, s.base_model, str(s.threads)])
+    monkeypatch.setattr(distributed, "warm_command", lambda s: [*script, s.base_model, str(s.threads)])
     async with ProcessTuner(TrainerSettings(base_model=base_model, threads=1)) as tuner:
         tuned = await tuner.tune(job)
     roomy = tuning.tune(job.model_copy(update={"out": tmp_path / "roomy"}), None, lambda _: None)
