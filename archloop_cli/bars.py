@@ -11,7 +11,7 @@ from archloop_cli import terminal
 
 @contextmanager
 def bars(*, transient: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """On standard error, one for each step; call what is yielded with (step, done, total).
+    """Show a bar on standard error for each step; call what is yielded with (step, done, total).
 
     They stay to be seen, unless they are `transient`.
     """

@@ -221,7 +221,7 @@ def _conclude(directory: Path, as_json: bool) -> None:
 
 
 def _recorded(path: Path) -> RunSpec:
-    """The spec of a manifest's run; what is otherwise here is said."""
+    """Read the spec of a manifest's run, and say what is otherwise here."""
     from archloop_cli import runs
     from archloop_lab import reproduction
 

@@ -47,7 +47,7 @@ def prepare(
 
 @app.command("list")
 def list_(root: Root = None) -> None:
-    """What is prepared: one line each, with the hash of its images and labels."""
+    """List what is prepared: one line each, with the hash of its images and labels."""
     from services.evaluator.datasets import prepared
 
     for manifest in prepared.prepared(_root(root)):

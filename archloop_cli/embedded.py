@@ -51,7 +51,7 @@ class Loop:
             await asyncio.sleep(0.05)
 
     async def finished(self, run_id: str) -> str | None:
-        """The reason why the run is over, or None while it goes on."""
+        """Return the reason why the run is over, or None while it goes on."""
         run = await self.store.run(run_id)
         return run.reason if run is not None else None
 
@@ -88,7 +88,7 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
 
 
 async def _rejections(bus: Bus) -> list[Message]:
-    """All of them, from now on."""
+    """Collect every rejection from now on."""
     heard: list[Message] = []
 
     async def hear(delivery: Delivery) -> None:

@@ -63,7 +63,7 @@ def _lines(old: Path | None) -> Iterator[str]:
 
 
 def main() -> int:
-    """`python -m archloop_cli.environment FILE`."""
+    """Run as `python -m archloop_cli.environment FILE`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=Path(".env"))
     try:

@@ -37,7 +37,7 @@ class Guard:
     known: frozenset[str] = frozenset()
 
     async def check(self, loop: Loop) -> None:
-        """Raises DiskFull, StoppedByParked or StoppedByRejection; whichever it is, the run can be resumed."""
+        """Raise DiskFull, StoppedByParked or StoppedByRejection; whichever it is, the run can be resumed."""
         self.check_disk()
         for parked in await loop.bus.parked():
             if parked.id not in self.known:
@@ -49,7 +49,7 @@ class Guard:
             raise error
 
     def check_disk(self, *, begun: bool = True) -> None:
-        """Raises DiskFull while there is still room to write down what is in hand."""
+        """Raise DiskFull while there is still room to write down what is in hand."""
         free = shutil.disk_usage(self.directory).free
         if free < SPARE_BYTES:
             kept = f"nothing recorded is lost: free some space, then `archloop resume {self.directory}`"

@@ -17,7 +17,7 @@ class _Lines:
         self._cut = False
 
     def write(self, text: str) -> int:
-        """At once, for the process may be killed."""
+        """Write at once, for the process may be killed."""
         if self._descriptor is None:
             return len(text)
         content = (b"\n" if self._cut else b"") + text.encode("utf-8", "backslashreplace")
@@ -26,10 +26,10 @@ class _Lines:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: nothing is held back."""
 
     def close(self) -> None:
-        """A logger that outlives the run writes to no other file that gets the number."""
+        """Let go of the file, so that a logger that outlives the run writes to no other one that gets its number."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
@@ -49,5 +49,5 @@ def logged(path: Path) -> Iterator[None]:
 
 
 def quiet() -> None:
-    """Warnings only, for people, on standard error."""
+    """Log warnings only, for people, on standard error."""
     logging.configure(level="WARNING", json=False)

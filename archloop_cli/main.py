@@ -39,11 +39,11 @@ class _Ending:
 
 
 def _passed_over(_: object) -> None:
-    """What the interpreter cannot raise, while it lets go of something, is nothing that a user could mend."""
+    """Ignore what the interpreter cannot raise while it frees an object: no user could mend it."""
 
 
 def _command() -> int:
-    """What is imported here may be missing, and takes some time, in which Ctrl-C may be pressed."""
+    """Import and run the command within reach of error handling: imports may fail, and Ctrl-C may come meanwhile."""
     import typer
 
     from archloop_cli.commands import app
@@ -60,7 +60,7 @@ def _command() -> int:
 
 
 def _code_of(step: Callable[[], int | None], streams: Streams, ending: _Ending) -> int:
-    """Its exit code, once what went wrong is said."""
+    """Say what went wrong, and return its exit code."""
     try:
         code = step() or 0
     except SystemExit as end:
@@ -87,7 +87,7 @@ def _told(error: BaseException, ending: _Ending) -> int:
 
 
 def _arguments() -> list[str]:
-    """`--debug` may stand anywhere before `--`."""
+    """Take `--debug`, which may stand anywhere before `--`, out of the arguments."""
     given = sys.argv[1:]
     end = given.index("--") if "--" in given else len(given)
     return [each for each in given[:end] if each != _DEBUG] + given[end:]

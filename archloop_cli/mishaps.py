@@ -34,7 +34,7 @@ class Mishap(NamedTuple):
 
 
 def told(error: BaseException) -> Mishap:
-    """What there is to say of any error; of a bug, its trace is written to a file first."""
+    """Say what there is to say of any error; the trace of a bug is written to a file first."""
     error = _only(error)
     word, line = _word(error)
     notes = tuple(getattr(error, "__notes__", ()))
@@ -61,7 +61,7 @@ def _word(error: BaseException) -> tuple[str, str]:
 
 
 def usage(error: BaseException) -> Mishap:
-    """What is wrong with a command line; of one without a command nothing, for the help was shown."""
+    """Say what is wrong with a command line; nothing where no command was given, for the help was shown."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "archloop"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -69,17 +69,17 @@ def usage(error: BaseException) -> Mishap:
 
 
 def interrupted(error: BaseException, number: signal.Signals) -> Mishap:
-    """By Ctrl-C or another signal; whoever can go on later has added how as a note."""
+    """Say by which signal the command ended, and how to go on if whoever can has added that as a note."""
     return Mishap(_SIGNALLED + number, "interrupted", f"ended by {number.name}", getattr(error, "__notes__", ()))
 
 
 def trace(error: BaseException) -> str:
-    """The traceback of an error, with that of its causes."""
+    """Format the traceback of an error, with those of its causes."""
     return "".join(traceback.format_exception(error))
 
 
 def _only(error: BaseException) -> BaseException:
-    """What is in a group of one."""
+    """Take the error out of a group that holds one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -107,7 +107,7 @@ def _is_somewhere() -> bool:
 
 
 def _kept(error: BaseException) -> str:
-    """Where its trace is."""
+    """Write the trace to a file, and say where it is."""
     about = f"archloop {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv!r}\n\n"
     try:
         descriptor, name = tempfile.mkstemp(prefix="archloop-", suffix=".trace")

@@ -13,14 +13,14 @@ MOST = 1_000_000
 
 
 def finite(value: float) -> float:
-    """Refuse what is no number: a range lets it pass, for it is neither below nor above anything."""
+    """Refuse NaN, which a range lets pass since it is neither below nor above anything."""
     if math.isnan(value):
         raise typer.BadParameter(f"{value} is no number")
     return value
 
 
 def run_name(value: str | None) -> str | None:
-    """Refuse what no run can be called, before a folder is. Raises InvalidInput."""
+    """Refuse what no run can be called, before a folder is made of it. Raises InvalidInput."""
     try:
         return None if value is None else TypeAdapter(RunId).validate_python(value)
     except ValidationError:

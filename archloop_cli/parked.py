@@ -29,7 +29,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")]
 
 @app.command("list")
 def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
-    """What is parked, oldest first."""
+    """List what is parked, oldest first."""
     for parked in asyncio.run(_parked(run, queue)):
         if as_json:
             terminal.put_json(parked.model_dump(mode="json", exclude={"stack"}))
@@ -39,7 +39,7 @@ def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
 
 @app.command()
 def show(parked_id: Id, run: Run = None) -> None:
-    """One message whole: reason, stack, body."""
+    """Show one message whole: reason, stack, body."""
     parked = _named(parked_id, asyncio.run(_parked(run)))
     terminal.put(f"queue:   {parked.queue}")
     terminal.put(f"reason:  {parked.reason}")
@@ -68,7 +68,7 @@ def replay(
 
 
 async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
-    """Without the services, which may be down or at fault."""
+    """Read what is parked without the services, which may be down or at fault."""
     if run is None:
         async with _broker() as bus:
             return await bus.parked(queue)
@@ -78,7 +78,7 @@ async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
 
 
 async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
-    """What became of each. At a broker, the services have it now; in a directory they are started for it."""
+    """Say what became of each. At a broker, the services have it now; in a directory they are started for it."""
     ids = [parked.id for parked in chosen]
     if not ids:
         return []
@@ -106,7 +106,7 @@ async def _replayed_in(run: Path, base_model: str, chosen: Sequence[Parked]) -> 
 
 @contextlib.asynccontextmanager
 async def _broker() -> AsyncIterator[Bus]:
-    """A deployment's, on which nothing is declared."""
+    """Connect to a deployment's broker, and declare nothing on it."""
     from archloop.ops.connecting import undeclared_broker
     from archloop_cli.settings import CliSettings
 
@@ -115,7 +115,7 @@ async def _broker() -> AsyncIterator[Bus]:
 
 
 def _named(parked_id: str, parked: Sequence[Parked]) -> Parked:
-    """Raises NotFound, and InvalidInput where several ids begin so."""
+    """Find the message whose id begins so. Raises NotFound, and InvalidInput where there are several."""
     found = [each for each in parked if each.id.startswith(parked_id)]
     if not found:
         raise NotFound("parked message", parked_id)

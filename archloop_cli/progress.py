@@ -17,12 +17,12 @@ from services.registry.statistics.summary import CycleSummary, Summary
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A share for people; a dash where it is undefined."""
+    """Format a share for people; a dash where it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def cycle_table(summary: Summary, title: str = "") -> Table:
-    """One row per cycle, within 80 columns: what the paper's tables show."""
+    """Draw one row per cycle, within 80 columns: what the paper's tables show."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("cycle", "valid", "rate", "95 %", "mean", "best", "≥ thr.", "novel", "admitted", "unique", "s"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -68,7 +68,7 @@ async def _followed(registry: RemoteRegistry, run_id: str, progress: Progress) -
 
 
 async def _recorded(registry: RemoteRegistry, run_id: str) -> Summary:
-    """The summary, once the request has gone its way over the queue. Raises Unavailable after a while."""
+    """Wait for the summary until the queued request is recorded. Raises Unavailable after a while."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             while (found := await registry.summary(run_id)) is None:

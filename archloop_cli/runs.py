@@ -27,7 +27,7 @@ _POLL_S = 0.4
 
 
 def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
-    """The preset with what the command line says otherwise. Raises NotFound, InvalidInput."""
+    """Apply to the preset what the command line says otherwise. Raises NotFound, InvalidInput."""
     chosen = base.model_dump() | {k: v for k, v in overrides.items() if v is not None}
     spec = presets.checked(chosen, source="command line")
     protocols.load(spec.protocol)
@@ -36,7 +36,7 @@ def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
 
 
 def limits(given: Sequence[str]) -> dict[str, str]:
-    """A budget as the command line has it, NAME=VALUE. Raises InvalidInput for what is no such pair."""
+    """Read a budget as the command line has it, NAME=VALUE. Raises InvalidInput for what is no such pair."""
     pairs = [each.partition("=") for each in given]
     for name, sign, value in pairs:
         if not (name and sign and value):
@@ -45,12 +45,12 @@ def limits(given: Sequence[str]) -> dict[str, str]:
 
 
 def default_run_id(spec: RunSpec) -> str:
-    """Readable, and the same for the same request."""
+    """Name a run readably, and the same for the same request."""
     return f"{spec.preset}-s{spec.seed}" + ("-frozen" if spec.frozen else "")
 
 
 def fresh_directory(run_id: str) -> Path:
-    """The first of runs/ID, runs/ID-2, … that is not there yet."""
+    """Return the first of runs/ID, runs/ID-2, … that is not there yet."""
     names = itertools.chain([run_id], (f"{run_id}-{n}" for n in itertools.count(2)))
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
@@ -79,7 +79,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
 
 
 def refuse_taken(directory: Path) -> None:
-    """Raises Conflict where a run is there, or is just begun; of one that is under way it says by whom."""
+    """Raise Conflict where a run is there, or is just begun; of one that is under way it says by whom."""
     lock.refuse_held(directory)
     _refuse_begun(directory)
 
@@ -145,7 +145,7 @@ def _go_on(directory: Path) -> Summary:
 
 
 def _full(error: BaseException | None) -> DiskFull | None:
-    """The guard's word, where closing what was open failed for the same reason."""
+    """Find the guard's error behind another one, where closing what was open failed for the same reason."""
     while error is not None and not isinstance(error, DiskFull):
         error = error.__context__
     return error

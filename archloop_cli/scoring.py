@@ -60,7 +60,7 @@ def novelty(paths: list[Path], threshold: float, protocol_name: str | None = Non
 
 
 async def _graphs(files: Sequence[tuple[str, str | UndecodableSource]], protocol: Protocol) -> dict[str, str | None]:
-    """The hashes of the graphs of those that can be built, by name."""
+    """Return the hashes of the graphs of those that can be built, by name."""
     found: dict[str, str | None] = {}
     async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
         with bars(transient=True) as advance:
@@ -72,7 +72,7 @@ async def _graphs(files: Sequence[tuple[str, str | UndecodableSource]], protocol
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Evaluation]]) -> None:
-    """Those that are not done yet are given up, with their children, before the sandbox goes."""
+    """Cancel evaluations that are not done yet, so that their children end before the sandbox does."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

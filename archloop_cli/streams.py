@@ -17,7 +17,7 @@ class _Raw(io.FileIO):
         self._name, self._lossy, self.gone = name, lossy, False
 
     def write(self, data: object, /) -> int:
-        """Errors name the stream."""
+        """Write; an error names the stream."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
@@ -63,7 +63,7 @@ class Streams:
 
 
 def _fill() -> None:
-    """Opening takes the lowest number that is free."""
+    """Open /dev/null for every standard descriptor that is closed: opening takes the lowest free number."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -26,7 +26,7 @@ class _Plain(Console):
         return super().render_str(plain_lines(text), **options)
 
     def on_broken_pipe(self) -> None:
-        """The command's edge says how that ends."""
+        """Raise it, for `archloop_cli.main` says how that ends."""
         raise BrokenPipeError
 
 
@@ -35,44 +35,44 @@ err = _Plain(stderr=True)
 
 
 def put(line: object) -> None:
-    """One line of results, at once."""
+    """Print one line of results at once."""
     _write(f"{plain(line)}\n")
 
 
 def put_lines(text: object) -> None:
-    """Results that have several lines of their own."""
+    """Print results that have several lines of their own."""
     _write(f"{plain_lines(text)}\n")
 
 
 def put_json(content: Any) -> None:
-    """One line of JSON, in ASCII: what is not stands as an escape."""
+    """Print one line of JSON in ASCII: what is not stands as an escape."""
     _write(f"{json.dumps(content)}\n")
 
 
 def show(drawn: RenderableType) -> None:
-    """A table, or whatever else rich can draw, as a result."""
+    """Print a table, or whatever else rich can draw, as a result."""
     _out.print(drawn)
 
 
 def say(line: object, *, mark: str = "", style: str = "") -> None:
-    """One line about the work. The mark before it is ours, and may have a colour."""
+    """Print one line about the work. The mark before it is ours, and may have a colour."""
     err.print(styled(mark, style) + Text(f"{' ' if mark else ''}{plain(line)}"), soft_wrap=True)
 
 
 def draw(drawn: RenderableType) -> None:
-    """A table, or whatever else rich can draw, about the work."""
+    """Print a table, or whatever else rich can draw, about the work."""
     err.print(drawn)
 
 
 def fail(code: str, line: object, notes: Iterable[str] = ()) -> None:
-    """What went wrong: one line, and below it what to do."""
+    """Say what went wrong: one line, and below it what to do."""
     say(f"[{code}] {plain(line)}", mark="error", style="red")
     for note in notes:
         say(f"  {plain(note)}")
 
 
 def dump(text: object) -> None:
-    """Many lines about the work, as they are: a traceback."""
+    """Print many lines about the work as they are, such as a traceback."""
     err.print(Text(plain_lines(text)), soft_wrap=True)
 
 
@@ -84,7 +84,7 @@ def working(line: str) -> Iterator[None]:
 
 
 def styled(text: object, style: str) -> Text:
-    """Text with a colour or weight."""
+    """Make text with a colour or weight."""
     return Text(plain(text), style=style)
 
 

@@ -34,7 +34,7 @@ class Skipped(NamedTuple):
 
 
 def read(path: Path) -> bytes:
-    """A file or a pipe that was named. Raises NotFound, InvalidInput where it is too large, OSError."""
+    """Read a file or a pipe that was named. Raises NotFound, InvalidInput where it is too large, OSError."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -46,7 +46,7 @@ def read(path: Path) -> bytes:
 
 
 def sources(paths: Iterable[Path]) -> Iterator[Found | Skipped]:
-    """Named files as they are given, and the `.py` files of folders in the order of their names.
+    """Read named files as they are given, and the `.py` files of folders in the order of their names.
 
     In a folder, what is no file is skipped, and what cannot be read stops nothing. Raises as `read` does for what was
     named, NotFound where a folder has nothing.
@@ -68,7 +68,7 @@ def _below(folder: Path) -> Iterator[Found | Skipped]:
 
 
 def _looked_at(file: Path) -> Found | Skipped:
-    """Nothing is opened that is no file: a pipe would be waited for."""
+    """Read it if it is a regular file; a pipe is not opened, for it would be waited for."""
     try:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop_lab import training_history
 from archloop_lab.summary import CycleAnalysis
@@ -18,7 +19,6 @@ from services.novelty.program import UnreadableSource
 from services.novelty.reach import read
 from services.novelty.settings import NoveltySettings
 from services.novelty.shingles import Shingles, shingles
-from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.stores.port import Store
 
@@ -43,12 +43,12 @@ class Written(NamedTuple):
 
 
 async def of_run(store: Store, blobs: Blobs, run_id: str) -> Analysis:
-    """Of every cycle of a recorded run."""
+    """Analyse every cycle of a recorded run."""
     run = await store.run(run_id)
     assert run is not None
     valid = [c for c in (await store.candidates(CandidateQuery(run_id=run_id))).items if c.valid]
     written = [
-        Written(c.candidate_id, c.cycle, c.adapter, await text_of(source.code, blobs), c.admitted)
+        Written(c.candidate_id, c.cycle, c.adapter, await programs.text_of(source.code, blobs), c.admitted)
         for c in valid
         if c.cycle is not None and (source := await store.source(c.candidate_id)) is not None
     ]
@@ -60,7 +60,7 @@ async def of_run(store: Store, blobs: Blobs, run_id: str) -> Analysis:
 def analysed(
     written: Sequence[Written], tuned_on: Mapping[int, Collection[str]], numbers: Sequence[int], threshold: float
 ) -> Analysis:
-    """Diversity and memorization of the cycles of these `numbers`.
+    """Measure diversity and memorization of the cycles of these `numbers`.
 
     `tuned_on` has the sources that the LLM had been tuned on when it wrote a cycle; a cycle without is one of the
     untuned LLM. At or above `threshold` a network is a near copy. What the untuned LLM wrote is held against the same
@@ -88,7 +88,7 @@ def analysed(
 
 
 def diversity(sets: Sequence[Shingles]) -> float | None:
-    """Mean Jaccard distance over all pairs, copies included; None below two."""
+    """Return the mean Jaccard distance over all pairs, copies included; None below two."""
     n = len(sets)
     if n < 2:
         return None
@@ -96,7 +96,7 @@ def diversity(sets: Sequence[Shingles]) -> float | None:
 
 
 def nearest_of(sets: Sequence[Shingles], others: Sequence[Shingles], *, copies: bool = True) -> list[float]:
-    """Of each set the similarity to the nearest of the others, with its `copies` or without."""
+    """Return for each set its similarity to the nearest of the others, with its `copies` or without."""
     if not sets or not others:
         return []
     found = similarities(sets, others)
@@ -104,7 +104,7 @@ def nearest_of(sets: Sequence[Shingles], others: Sequence[Shingles], *, copies: 
 
 
 def similarities(left: Sequence[Shingles], right: Sequence[Shingles]) -> Similarities:
-    """Exact Jaccard similarity of each of the one with each of the other; 1 of two empty sets."""
+    """Return the exact Jaccard similarity of each on the left with each on the right; 1 of two empty sets."""
     vocabulary = np.unique(np.concatenate([*left, *right]))
     shared = (_incidence(left, vocabulary) @ _incidence(right, vocabulary).T).toarray()
     union = np.add.outer([len(s) for s in left], [len(s) for s in right]) - shared
@@ -113,7 +113,7 @@ def similarities(left: Sequence[Shingles], right: Sequence[Shingles]) -> Similar
 
 
 def _incidence(sets: Sequence[Shingles], vocabulary: Shingles) -> Any:
-    """A row for each set, a column for each shingle, 1 where the set has it."""
+    """Make a row for each set and a column for each shingle, with 1 where the set has it."""
     columns = np.searchsorted(vocabulary, np.concatenate(sets))
     starts = np.cumsum([0, *map(len, sets)])
     return csr_array((np.ones(len(columns), np.int32), columns, starts), shape=(len(sets), len(vocabulary)))
@@ -131,7 +131,7 @@ class _Shingled:
         self._found: dict[str, Shingles | None] = {}
 
     def of(self, source: str) -> Shingles | None:
-        """None if it cannot be read."""
+        """Return the shingles of a source, or None if it cannot be read."""
         if source not in self._found:
             try:
                 self._found[source] = shingles(tokens(read(source), self._settings.sizes), self._settings.k)
@@ -140,5 +140,5 @@ class _Shingled:
         return self._found[source]
 
     def all(self, sources: Iterable[str]) -> list[Shingles]:
-        """Of those that can be read, in their order."""
+        """Return the shingles of those that can be read, in their order."""
         return [found for source in sources if (found := self.of(source)) is not None]

@@ -27,13 +27,13 @@ def stored(spec: RunSpec, found: Sequence[TrainingPair], blobs: Blobs) -> RunSpe
 
 
 def beginning(spec: RunSpec, found: BlobRef, count: int) -> RunSpec:
-    """The spec with these pairs, replayed if it says so."""
+    """Return the spec with these pairs, replayed if it says so."""
     bootstrap = spec.bootstrap or BootstrapSpec()
     return spec.model_copy(update={"bootstrap": bootstrap.model_copy(update={"pairs": found, "count": count})})
 
 
 def require(spec: RunSpec) -> None:
-    """Raises InvalidInput where the spec wants pairs and has none."""
+    """Raise InvalidInput where the spec wants pairs and has none."""
     if spec.bootstrap is not None and spec.bootstrap.pairs is None:
         raise InvalidInput(
             "--pairs", None, "a file of pairs, as `archloop lemur pairs` and `archloop model pairs` make it"

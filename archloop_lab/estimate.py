@@ -37,7 +37,7 @@ class Estimate(NamedTuple):
 
 
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int) -> Estimate:
-    """Of a run that begins with so many pairs."""
+    """Estimate a run that begins with so many pairs."""
     candidates = spec.cycles * spec.candidates
     answer = min(ANSWER_TOKENS, spec.generation.max_new_tokens)
     weights = parameters(spec.base_model) * 2 / 1e9
@@ -54,20 +54,20 @@ def of(spec: RunSpec, protocol: Protocol, bootstrap: int) -> Estimate:
 
 
 def epoch_seconds(protocol: Protocol) -> float:
-    """Of one network's training on a GPU."""
+    """Estimate the seconds of one network's epoch on a GPU."""
     channels, height, width = protocol.input_shape
     megapixels = protocol.epochs * protocol.dataset.train * height * width / 1e6
     return SECONDS_PER_MEGAPIXEL * megapixels * channels / 3
 
 
 def parameters(base_model: str) -> float:
-    """As the name tells them; 0 where it does not."""
+    """Read the number of parameters off the model's name; 0 where it does not tell."""
     found = _BILLIONS.search(base_model)
     return float(found[1]) * 1e9 if found else 0.0
 
 
 def pair_passes(spec: RunSpec, bootstrap: int) -> float:
-    """How often a pair is gone through, over all trainings."""
+    """Count how often a pair is gone through, over all trainings."""
     if spec.frozen:
         return 0.0
     again = bootstrap if spec.bootstrap is not None and spec.bootstrap.replay else 0

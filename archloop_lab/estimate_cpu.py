@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
 
 
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> Estimate:
-    """Of a run that begins with so many pairs, where so many candidates are evaluated at a time."""
+    """Estimate a run that begins with so many pairs and evaluates so many candidates at a time."""
     model = MODELS.get(spec.base_model, MODELS["smollm2"])
     answer = min(model.answer, spec.generation.max_new_tokens)
     candidates = spec.cycles * spec.candidates
@@ -58,13 +58,13 @@ def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> Estimat
 
 
 def epoch_seconds(protocol: Protocol) -> float:
-    """Of all epochs of one network, within what the protocol gives it."""
+    """Estimate the seconds of all epochs of one network, within what the protocol gives it."""
     channels, height, width = protocol.input_shape
     megapixels = protocol.epochs * protocol.dataset.train * height * width / 1e6
     return min(SECONDS_PER_MEGAPIXEL * megapixels * channels / 3, protocol.limits.cpu_seconds)
 
 
 def shown(seconds: float) -> str:
-    """In the largest unit of which there are two."""
+    """Write seconds in the largest unit of which there are two."""
     size, unit = next(((size, unit) for size, unit in reversed(UNITS) if seconds >= 2 * size), UNITS[0])
     return f"{max(1, round(seconds / size)):,} {unit}"

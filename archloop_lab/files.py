@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write whole or not at all: a reader never sees half a file."""
+    """Write JSON whole or not at all: a reader never sees half a file."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """As UTF-8, whole or not at all. Raises OSError that names the file."""
+    """Write text as UTF-8, whole or not at all. Raises OSError that names the file."""
     partial = path.with_suffix(".partial")
     try:
         with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:

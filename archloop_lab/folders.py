@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def folder(path: Path) -> Path:
-    """The folder, made if it is not there. Raises NotADirectoryError where something else has its name."""
+    """Make the folder if it is not there. Raises NotADirectoryError where something else has its name."""
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.mkdir(parents=True, exist_ok=True)
@@ -18,7 +18,7 @@ def folder(path: Path) -> Path:
 
 @contextmanager
 def begun(path: Path, *, unless: str) -> Iterator[Path]:
-    """A folder in which something is begun; if that fails before the file `unless` is there, nothing is left of it.
+    """Make a folder for the block, and remove it if the block fails before the file `unless` is there.
 
     A folder that was there before stays as it was.
     """

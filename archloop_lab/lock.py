@@ -34,7 +34,7 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def refuse_held(directory: Path) -> None:
-    """Raises Conflict where another process holds the directory; nothing is made or kept."""
+    """Raise Conflict where another process holds the directory; nothing is made or kept."""
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -64,7 +64,7 @@ def _take(descriptor: int, directory: Path) -> None:
 
 
 def _sign(descriptor: int, holder: bytes) -> None:
-    """For whoever comes second; a lock holds without a signature too, as on a full disk."""
+    """Say who holds it for whoever comes second; a lock holds without that too, as on a full disk."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder, 0)

@@ -40,7 +40,7 @@ class Manifest(NamedTuple):
 
 
 def content_of(run_id: str, spec: RunSpec) -> dict[str, Any]:
-    """Everything that a rerun needs: code, protocol, model, libraries, machine. Seeds are in the spec.
+    """Collect everything that a rerun needs: code, protocol, model, libraries, machine. Seeds are in the spec.
 
     But for the secret of the held-out images, of which only the name is here. Raises Misconfigured.
     """
@@ -69,13 +69,13 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def seal(content: Mapping[str, Any]) -> str:
-    """The hash of what a manifest says; spaces and line ends between its parts say nothing."""
+    """Hash what a manifest says; spaces and line ends between its parts say nothing."""
     said = {key: value for key, value in content.items() if key != SEAL}
     return sha256_of(json.dumps(said, sort_keys=True, separators=(",", ":")))
 
 
 def read(path: Path) -> Manifest:
-    """A manifest file. Raises NotFound, IntegrityError, InvalidInput that names the field that is not valid."""
+    """Read a manifest file. Raises NotFound, IntegrityError, InvalidInput that names the field that is not valid."""
     content: dict[str, Any] = files.read_json(path)
     if content.get("schema_version", 1) != 1 or not isinstance(content.get("run_id"), str):
         raise IntegrityError(f"{path} is no manifest of a run that this version of Archloop can read")

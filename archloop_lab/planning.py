@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 def plan(spec: RunSpec, pairs: Path | None) -> Plan:
-    """Look what a run will do, and change nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
+    """Find out what a run will do, and change nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
     protocol = protocols.load(spec.protocol)
     count = len(bootstrap_pairs.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
     found = estimate.of(spec, protocol, count)
@@ -106,7 +106,7 @@ def _missing(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: Path | N
 
 
 def _on_gpus(spec: RunSpec) -> bool:
-    """Whatever neither ships with the project nor is small enough to be fetched by it."""
+    """Tell whether the model neither ships with the project nor is small enough to be fetched by it."""
     return spec.base_model not in models.FETCHED and models.locate(spec.base_model) == spec.base_model
 
 

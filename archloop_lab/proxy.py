@@ -47,14 +47,14 @@ def _proxy(run: Path, base: Protocol, changed: Sequence[Protocol], sample: int, 
 
 
 def spread(networks: Sequence[Network], size: int) -> list[Network]:
-    """So many of them, evenly over their order, the first and the last included."""
+    """Take so many of them, evenly over their order, the first and the last included."""
     if size >= len(networks):
         return list(networks)
     return [networks[round(place * (len(networks) - 1) / max(1, size - 1))] for place in range(size)]
 
 
 def longer(base: Protocol, epochs: int) -> Protocol:
-    """The protocol with more epochs, and as much more time."""
+    """Return the protocol with more epochs, and as much more time."""
     more = epochs / base.epochs
     seconds = {key: getattr(base.limits, key) * max(1.0, more) for key in ("cpu_seconds", "wall_seconds")}
     limits = base.limits.model_copy(update=seconds)

@@ -24,7 +24,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Agreement | None:
-    """Of two rankings of the same things; None below four of them, or where all of a ranking are equal."""
+    """Compare two rankings of the same things; None below four of them, or where all of a ranking are equal."""
     if len(one) < _LEAST or len(set(one)) == 1 or len(set(other)) == 1:
         return None
     sample = stats.bootstrap(
@@ -42,7 +42,7 @@ def agreement(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Ag
 
 
 def _rho(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """A resample in which all are equal orders nothing: 0."""
+    """Return Spearman's ρ; 0 of a resample in which all are equal, for it orders nothing."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(stats.spearmanr(one, other).statistic)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx2
 from pydantic import SecretStr, TypeAdapter
 
+from archloop import sources
 from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
@@ -37,7 +38,7 @@ class RemoteRegistry:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, token: SecretStr | None) -> AsyncIterator[Self]:
-        """Connects when first used."""
+        """Open a client that connects when first used."""
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         async with web.client(url, "--server", headers=headers, timeout=30) as client:
             yield cls(client)
@@ -52,14 +53,14 @@ class RemoteRegistry:
         return BootstrapSpec.model_validate_json(await self._checked("POST", "/pairs", json=body))
 
     async def summary(self, run_id: str) -> Summary | None:
-        """What the run came to so far; None until it is recorded."""
+        """Return what the run came to so far; None until it is recorded."""
         try:
             return Summary.model_validate_json(await self._checked("GET", f"/runs/{run_id}/summary"))
         except NotFound:
             return None
 
     async def candidates(self, run_id: str) -> list[Candidate]:
-        """All of them, in order."""
+        """List all candidates, in order."""
         found: list[Candidate] = []
         while True:
             query = {"offset": len(found), "limit": _PAGE}
@@ -70,16 +71,16 @@ class RemoteRegistry:
                 return found
 
     async def parked(self) -> int:
-        """How many messages are set aside."""
+        """Count the messages that are set aside."""
         counts = TypeAdapter(list[QueueCount]).validate_json(await self._checked("GET", "/queues"))
         return sum(count.parked or 0 for count in counts)
 
     async def code(self, candidate_id: str) -> str:
-        """What was written."""
-        return (await self._checked("GET", f"/candidates/{candidate_id}/code")).decode()
+        """Read what was written."""
+        return sources.decoded(await self._checked("GET", f"/candidates/{candidate_id}/code"))
 
     async def _checked(self, method: str, path: str, **options: Any) -> bytes:
-        """Everything asked of a registry may be asked again, so a registry that is away is waited for."""
+        """Ask, and wait for a registry that is away: everything asked of a registry may be asked again."""
         return await patiently(partial(self._once, method, path, **options), PATIENCE_S)
 
     async def _once(self, method: str, path: str, **options: Any) -> bytes:
@@ -97,7 +98,7 @@ class RemoteRegistry:
 
 
 def _words(response: httpx2.Response) -> str:
-    """The detail of a problem (RFC 9457), with the fields that are wrong."""
+    """Return the detail of a problem (RFC 9457), with the fields that are wrong."""
     try:
         problem = response.json()
         wrong = [

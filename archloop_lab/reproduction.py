@@ -57,7 +57,7 @@ def recorded(path: Path) -> Recorded:
 
 
 def pairs(path: Path, spec: RunSpec) -> Path | None:
-    """The file of pairs that the manifest's run began with, if it began with any and they lie beside it."""
+    """Find the file of pairs that the manifest's run began with, if it began with any and they lie beside it."""
     if spec.bootstrap is None or spec.bootstrap.pairs is None:
         return None
     found = path.parent / "blobs" / spec.bootstrap.pairs.key
@@ -65,7 +65,7 @@ def pairs(path: Path, spec: RunSpec) -> Path | None:
 
 
 def compared(original: Path, repeated: Path) -> Comparison | None:
-    """The two runs of these directories, candidate by candidate; None where the original is not there any more."""
+    """Compare the runs of two directories candidate by candidate; None where the original is not there any more."""
     if not RunDirectory(original).registry_file.is_file():
         return None
     then, now = (asyncio.run(_candidates(directory)) for directory in (original, repeated))
@@ -91,7 +91,7 @@ async def _candidates(directory: Path) -> dict[tuple[int, int], Candidate]:
 
 
 def _parts(candidate: Candidate | None) -> tuple[object, object, object]:
-    """What is to come out the same: the code, what was measured but for the time it took, and the verdict."""
+    """Pick what is to come out the same: the code, what was measured but for the time it took, and the verdict."""
     if candidate is None:
         return None, None, None
     e, j = candidate.evaluation, candidate.judgement

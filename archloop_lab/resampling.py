@@ -1,4 +1,4 @@
-"""Bootstrap (percentile) intervals. Pure functions: the same values give the same interval; undefined is None, never NaN."""
+"""Bootstrap (percentile) intervals. Pure functions: equal values give equal intervals; undefined is None, never NaN."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -14,16 +14,16 @@ _STATISTICS: dict[Statistic, Callable[..., Any]] = {"mean": np.mean, "median": n
 
 
 def percentile_interval(values: Sequence[float], statistic: Statistic = "median", *, seed: int = 0) -> Interval | None:
-    """Percentile 95 % interval of a statistic; None below two values."""
+    """Return the percentile 95 % interval of a statistic; None below two values."""
     return _interval([values], _STATISTICS[statistic], seed)
 
 
 def difference(
     values: Sequence[float], others: Sequence[float], statistic: Statistic = "mean", *, seed: int = 0
 ) -> Interval | None:
-    """Percentile 95 % interval of the statistic of `values` minus that of `others`, each resampled by itself.
+    """Return the percentile 95 % interval of `values` minus `others` by the statistic, each resampled by itself.
 
-    A difference of shares is one of means of zeros and ones; `measures.newcombe` is closer where these are few.
+    A difference of shares is one of means of zeros and ones; `intervals.newcombe` is closer where these are few.
     """
     of = _STATISTICS[statistic]
     return _interval([values, others], lambda left, right, axis: of(left, axis=axis) - of(right, axis=axis), seed)

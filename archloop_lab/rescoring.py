@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from archloop.blobs import programs
 from archloop.contracts.values import Evaluation, sha256_of
 from archloop.errors import NotFound
 from archloop.protocols.model import Protocol
 from archloop_lab.run_directory import Records, RunDirectory
 from services.evaluator.app import opened_evaluator
 from services.evaluator.settings import EvaluatorSettings
-from services.registry.pairs import text_of
 from services.registry.records import Candidate, CandidateQuery
 
 Advance = Callable[[str, int, int], None]
@@ -30,7 +30,7 @@ class Network(NamedTuple):
 
 
 async def networks(directory: Path, *, admitted: bool) -> list[Network]:
-    """The valid candidates of a run, or its architectures only; best first. Raises NotFound where there are none."""
+    """List the valid candidates of a run, or its architectures only, best first. Raises NotFound for none."""
     run = RunDirectory(directory)
     async with run.opened() as records:
         manifest = await run.agreed(records.store)
@@ -43,7 +43,7 @@ async def networks(directory: Path, *, admitted: bool) -> list[Network]:
 
 
 async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: Path, advance: Advance) -> Scores:
-    """Each under each, on all slots; what the log has already is not done again. Raises Unavailable, NotFound."""
+    """Score each under each, on all slots, but for what the log has already. Raises Unavailable, NotFound."""
     async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
         known = _logged(log, evaluator.secret.id)
         for protocol in protocols:
@@ -58,7 +58,7 @@ async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: P
 
 
 def accuracies(chosen: Sequence[Network], scores: Mapping[tuple[str, str], Evaluation], protocol: str) -> list[float]:
-    """In the order of the networks; what is not valid has none, which counts as 0."""
+    """List accuracies in the order of the networks; what is not valid has none, which counts as 0."""
     return [scores[n.name, protocol].accuracy or 0.0 if scores[n.name, protocol].valid else 0.0 for n in chosen]
 
 
@@ -67,12 +67,12 @@ async def _network(records: Records, candidate: Candidate) -> Network:
     assert source is not None
     assert candidate.evaluation is not None
     place = f"{candidate.cycle}/{candidate.index}"
-    code = await text_of(source.code, records.blobs)
+    code = await programs.text_of(source.code, records.blobs)
     return Network(candidate.candidate_id, place, candidate.evaluation.accuracy or 0.0, code)
 
 
 def _logged(log: Path, heldout_id: str) -> dict[tuple[str, str], Evaluation]:
-    """Those on the same held-out images."""
+    """Read those scored on the same held-out images."""
     if not log.exists():
         return {}
     known = filter(None, map(_evaluation, log.read_bytes().splitlines()))
@@ -80,7 +80,7 @@ def _logged(log: Path, heldout_id: str) -> dict[tuple[str, str], Evaluation]:
 
 
 def _evaluation(line: bytes) -> Evaluation | None:
-    """None of a line that was cut off, as by a kill or a full disk: it is done again."""
+    """Read a line; None of one that was cut off, as by a kill or a full disk: it is done again."""
     try:
         return Evaluation.model_validate_json(line)
     except ValidationError:
@@ -88,7 +88,7 @@ def _evaluation(line: bytes) -> Evaluation | None:
 
 
 def _append(log: Path, evaluation: Evaluation) -> None:
-    """On a line of its own, whatever the last one came to."""
+    """Write on a line of its own, whatever the last one came to."""
     with log.open("ab+") as file:
         cut = file.tell() > 0 and not log.read_bytes().endswith(b"\n")
         file.write(b"\n" * cut + evaluation.model_dump_json().encode() + b"\n")

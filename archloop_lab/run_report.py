@@ -6,6 +6,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from archloop import __version__
+from archloop.blobs import programs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
 from archloop_lab import analysis, files
@@ -14,7 +15,6 @@ from archloop_lab.report import page, view
 from archloop_lab.report.view import Training
 from archloop_lab.run_directory import Records, RunDirectory
 from archloop_lab.summary import AnalysedSummary
-from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import Summary, summarise
 
@@ -61,7 +61,11 @@ async def write_remote(registry: RemoteRegistry, summary: Summary, directory: Ru
 
 async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:
     sources = {name: await records.store.source(name) for name in candidate_ids}
-    return {name: await text_of(source.code, records.blobs) for name, source in sources.items() if source is not None}
+    return {
+        name: await programs.text_of(source.code, records.blobs)
+        for name, source in sources.items()
+        if source is not None
+    }
 
 
 async def _trainings(records: Records, run_id: str) -> dict[int, Training]:

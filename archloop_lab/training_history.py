@@ -15,7 +15,7 @@ _PAGE = 1000
 
 
 async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collection[str]]:
-    """Their code, by the cycle that was written with it.
+    """Collect their code, by the cycle that was written with it.
 
     A cycle of the base model is left out, and so is one of an adapter whose pairs are not all at hand, as where the
     run began with an adapter made elsewhere.
@@ -35,7 +35,7 @@ async def _requests(store: Store, run_id: str) -> AsyncIterator[TrainingRequeste
 
 
 async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blobs) -> Collection[str]:
-    """Each once, in the order of training; nothing where one of its trainings is not known."""
+    """Collect each once, in the order of training; nothing where one of its trainings is not known."""
     found: dict[str, None] = {}
     adapter = cycle.adapter
     while adapter is not None:

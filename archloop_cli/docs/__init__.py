@@ -8,7 +8,7 @@ _FOLDER = Path("docs/reference")
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page and its text."""
+    """Write the text of every generated page."""
     return {
         _FOLDER / "messages.md": messages.text(),
         _FOLDER / "asyncapi.yaml": asyncapi.text(),
@@ -18,5 +18,5 @@ def pages() -> dict[Path, str]:
 
 
 def drifted() -> list[Path]:
-    """The pages whose file is not what the code says."""
+    """List the pages whose file is not what the code says."""
     return [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]

@@ -7,7 +7,7 @@ from archloop_cli.docs import drifted, pages
 
 
 def main() -> int:
-    """The exit code: 1 where --check found drift."""
+    """Write the pages, or with --check compare them; return 1 where one is not what the code says."""
     if "--check" in sys.argv[1:]:
         stale = drifted()
         for path in stale:

@@ -11,7 +11,7 @@ from archloop.contracts.topology import ENDS, EXCHANGE, QUEUES, SENDERS, Queue
 
 
 def text() -> str:
-    """The page."""
+    """Write the page as Markdown."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -47,7 +47,7 @@ def _message(message: type[Message]) -> Iterator[str]:
 
 
 def _kind(annotation: Any) -> str:
-    """A type as a person writes it, without its bounds, which the schemas have."""
+    """Name a type as a person writes it, without its bounds, which the schemas have."""
     if hasattr(annotation, "__metadata__"):
         return _kind(annotation.__origin__)
     if get_origin(annotation) in (Union, UnionType):

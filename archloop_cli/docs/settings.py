@@ -28,7 +28,7 @@ is wrong ends the process with one line that names the variable.
 
 
 def text() -> str:
-    """Markdown: what all have in common, then each service's own."""
+    """Write the page as Markdown: what all services have in common, then each one's own."""
     own = (line for each in (*_SERVICES, CliSettings) for line in _own(each))
     return "\n".join([_MADE, _HEAD, *_common(), *own]).rstrip() + "\n"
 

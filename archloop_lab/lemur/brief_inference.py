@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from services.generator.prompts import ACTIVATIONS, TRICKS, Wishes
+from services.generator.prompts import ACTIVATIONS, TRICKS, BriefParameters
 from services.novelty.layers import callee_name
 from services.novelty.trees import walk
 
@@ -41,8 +41,8 @@ _TRICKS = {
 }
 
 
-def true_of(code: str, drawn: Wishes) -> Wishes:
-    """The wishes, with what the code shows in the place of what was drawn. Tricks that it uses are allowed."""
+def true_of(code: str, drawn: BriefParameters) -> BriefParameters:
+    """Put what the code shows in the place of what was drawn for the brief. Tricks that it uses are allowed."""
     used = [trick for trick in TRICKS if re.search(_TRICKS[trick], code)]
     allowed = {*used, *drawn.tricks[len(used) :]}
     return drawn._replace(
@@ -55,7 +55,7 @@ def true_of(code: str, drawn: Wishes) -> Wishes:
 
 
 def parameters(tree: ast.Module) -> int:
-    """About how many there are: those of layers whose sizes are written out, and the paper's allowance."""
+    """Estimate their number: those of layers whose sizes are written out, and the paper's allowance."""
     return int(UNSEEN * sum(_weights(node) for node in walk(tree) if isinstance(node, ast.Call)))
 
 
@@ -66,7 +66,7 @@ def _most_frequent(marks: Mapping[str, str], code: str) -> str | None:
 
 
 def _weights(call: ast.Call) -> int:
-    """Of a convolution or a linear layer, 0 for anything else and where a size is computed."""
+    """Count those of a convolution or a linear layer; 0 for anything else and where a size is computed."""
     given = dict(_sizes(call))
     match callee_name(call), given:
         case "Linear", {0: fan_in, 1: fan_out}:
@@ -77,7 +77,7 @@ def _weights(call: ast.Call) -> int:
 
 
 def _sizes(call: ast.Call) -> Iterator[tuple[int | str, int]]:
-    """Positive integers among the arguments; of a kernel, how many places it covers."""
+    """List positive integers among the arguments; of a kernel, how many places it covers."""
     named = {"in_channels": 0, "out_channels": 1, "kernel_size": 2, "in_features": 0, "out_features": 1}
     keywords = [(named.get(k.arg or "", k.arg or ""), k.value) for k in call.keywords]
     for place, node in [*enumerate(call.args), *keywords]:

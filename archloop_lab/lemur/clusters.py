@@ -21,7 +21,7 @@ class Nearest(NamedTuple):
 
 
 def clusters(described: Sequence[Features], threshold: float) -> list[int]:
-    """For each the first row of its connected component.
+    """Return for each row the first row of its connected component.
 
     Compared by their signatures first, all earlier ones at once; exactly where these say that it may be enough (within
     four standard deviations of the estimate, which overlooks 3 pairs in 100,000 that lie just at the threshold); and
@@ -41,13 +41,13 @@ def clusters(described: Sequence[Features], threshold: float) -> list[int]:
 
 
 def nearest(of: Features, among: Sequence[int], described: Sequence[Features]) -> Nearest:
-    """The most similar of these rows, the first of equals."""
+    """Find the most similar of these rows, the first of equals."""
     compared = (Nearest(row, jaccard(described[row].shingles, of.shingles)) for row in among)
     return max(compared, key=lambda each: each.similarity)
 
 
 def _enough(threshold: float, permutations: int) -> float:
-    """Of so many hash values, how many agree even in an unlucky pair at the threshold."""
+    """Return how many of so many hash values agree even in an unlucky pair at the threshold."""
     deviation = math.sqrt(threshold * (1 - threshold) * permutations)
     return threshold * permutations - _DEVIATIONS * deviation
 

@@ -75,7 +75,7 @@ class Corpus:
 
     @classmethod
     def existing(cls, path: Path) -> "Corpus":
-        """Raises NotFound where there is none."""
+        """Open a corpus that is there. Raises NotFound where there is none."""
         if not path.is_file():
             raise NotFound("corpus", str(path), "`archloop lemur import SOURCE --out FILE` to make one")
         return cls(path)
@@ -86,23 +86,23 @@ class Corpus:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
+        """Write all that is done in the block, or nothing."""
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             with self._db:
                 yield
 
     def add(self, item: Architecture | Trial) -> Problem | None:
-        """Take it in, if it is not there already; a problem where it does not go with what is there."""
+        """Take an item in, if it is not there already; return a problem where it does not go with what is there."""
         return self._add_architecture(item) if isinstance(item, Architecture) else self._add_trial(item)
 
     def counts(self) -> tuple[int, int]:
-        """How many architectures and records there are."""
+        """Count architectures and records."""
         (row,) = self._rows("SELECT (SELECT count(*) FROM architectures), (SELECT count(*) FROM records)")
         return row[0], row[1]
 
     def preferred(self) -> list[Preferred]:
-        """All, by best first-epoch accuracy on whatever data set; then the longer one, then by name."""
+        """List all by best first-epoch accuracy on whatever data set; then the longer one, then by name."""
         return [Preferred(*row) for row in self._rows(_PREFERRED)]
 
     def curate(self, curated: Iterable[Curated]) -> None:
@@ -111,11 +111,11 @@ class Corpus:
             self._db.executemany(_CURATE, (each._asdict() for each in curated))
 
     def tally(self) -> list[tuple[str, str, int]]:
-        """How many of which family are there for which reason; the family is "" of what could not be read."""
+        """Count each family's ends by reason; the family is "" of what could not be read."""
         return [(family, why, count) for family, why, count in self._rows(_TALLY)]
 
     def kept(self) -> list[Kept]:
-        """What curation has kept, by name. Raises Conflict where something is not curated yet."""
+        """List what curation has kept, by name. Raises Conflict where something is not curated yet."""
         ((waiting,),) = self._rows("SELECT count(*) FROM architectures WHERE kept IS NULL")
         if waiting:
             raise Conflict(
@@ -145,7 +145,7 @@ class Corpus:
             return self._db.execute(sql, values).fetchall()
 
     def _check(self) -> None:
-        """A file without tables may become a corpus; any other must be one."""
+        """Refuse a database of something else; a file without tables may become a corpus."""
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         fresh = not self._db.execute("SELECT 1 FROM sqlite_master").fetchone()

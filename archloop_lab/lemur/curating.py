@@ -30,7 +30,7 @@ Advance = Callable[[str, int, int], None]
 def curate(
     preferred: Sequence[Preferred], threshold: float, quota: int, sizes: Sizes, advance: Advance
 ) -> list[Curated]:
-    """A word on each, in no particular order; the same for the same corpus and settings, on any machine."""
+    """Decide about each, in no particular order; the same for the same corpus and settings, on any machine."""
     firsts, copies = _one_of_each_text(preferred)
     said, described = list[Curated](), dict[str, Features]()
     for architecture, found in zip(firsts, _described([each.code for each in firsts], sizes, advance), strict=True):
@@ -46,7 +46,7 @@ def curate(
 
 
 def _one_of_each_text(preferred: Sequence[Preferred]) -> tuple[list[Preferred], dict[str, str]]:
-    """The first of each, and of every other the name of its original."""
+    """Pick the first of each text, and name the original of every other."""
     firsts: dict[str, Preferred] = {}
     copies: dict[str, str] = {}
     for each in preferred:
@@ -57,7 +57,7 @@ def _one_of_each_text(preferred: Sequence[Preferred]) -> tuple[list[Preferred], 
 
 
 def _described(codes: Sequence[str], sizes: Sizes, advance: Advance) -> Iterator[Features | None]:
-    """In the order given, by a process for each core; few of them right here."""
+    """Describe them in the order given, by a process for each core; few of them right here."""
     settings = NoveltySettings.load()
     describe = partial(_read, k=settings.k, permutations=settings.permutations, sizes=sizes)
     if len(codes) <= _FEW:
@@ -72,7 +72,7 @@ def _described(codes: Sequence[str], sizes: Sizes, advance: Advance) -> Iterator
 
 
 def _prepare() -> None:
-    """Of a process that only reads. Syntax trees have no cycles: looking for some takes a quarter of the time."""
+    """Switch the garbage collector off: to look for cycles, which syntax trees lack, takes a quarter of the time."""
     gc.disable()
     warnings.simplefilter("ignore")
 
@@ -92,7 +92,7 @@ def _by_family(described: dict[str, Features]) -> dict[str, list[str]]:
 
 
 def _one_of_each_architecture(names: Sequence[str], described: dict[str, Features]) -> tuple[list[str], list[Curated]]:
-    """The first of each sequence of canonical tokens, and a word on the others."""
+    """Pick the first of each sequence of canonical tokens, and decide about the others."""
     firsts: dict[str, str] = {}
     same: list[Curated] = []
     for name in names:
@@ -106,7 +106,7 @@ def _one_of_each_architecture(names: Sequence[str], described: dict[str, Feature
 def _within_quota(
     names: Sequence[str], described: Sequence[Features], threshold: float, quota: int
 ) -> Iterator[Curated]:
-    """The first of each cluster are kept; every other is told which of these is nearest."""
+    """Keep the first of each cluster; every other is told which of these is nearest."""
     taken = defaultdict[int, list[int]](list)
     for row, root in enumerate(clusters(described, threshold)):
         among = taken[root]
@@ -126,7 +126,7 @@ def _within_quota(
 
 
 def _as_their_originals(copies: dict[str, str], said: Sequence[Curated]) -> list[Curated]:
-    """Copies are of the family and the cluster of what they copy."""
+    """Give copies the family and the cluster of what they copy."""
     by_name = {each.name: each for each in said}
     originals = ((name, by_name[original]) for name, original in copies.items())
     return [Curated(name, False, EXACT, o.family, o.cluster, o.name, 1.0) for name, o in originals]

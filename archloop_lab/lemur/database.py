@@ -18,7 +18,7 @@ _PRM = "SELECT uid, name, value FROM prm WHERE uid IN (SELECT prm FROM stat WHER
 
 
 def is_database(path: Path) -> bool:
-    """Whether the file is one of SQLite's."""
+    """Tell whether the file is one of SQLite's."""
     with path.open("rb") as content:
         return content.read(len(_MAGIC)) == _MAGIC
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from archloop.blobs import programs
 from archloop.contracts.values import Evaluation
 from archloop.errors import IntegrityError, InvalidInput
 from archloop.protocols import Protocol
@@ -17,7 +18,6 @@ from archloop_lab.lemur import rules
 from archloop_lab.lemur.rules import METRIC, TASK, Config
 from archloop_lab.lemur.sources import NN, STAT
 from archloop_lab.run_directory import RunDirectory
-from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 
 VALIDATION = "validation_accuracy"
@@ -26,7 +26,7 @@ _TIMED = ("train", "predict")
 
 
 async def export(directory: Path, out: Path, prefix: str, *, everything: bool) -> int:
-    """Write what was admitted, or everything valid; how many architectures that is. Raises NotFound, InvalidInput."""
+    """Write what was admitted, or everything valid, and return how many that is. Raises NotFound, InvalidInput."""
     if not prefix or not prefix.isalnum():
         raise InvalidInput("--prefix", prefix, "letters and digits, for instance unq")
     run = RunDirectory(directory)
@@ -36,13 +36,13 @@ async def export(directory: Path, out: Path, prefix: str, *, everything: bool) -
             source = await store.source(candidate.candidate_id)
             wanted = candidate.valid if everything else candidate.admitted
             if wanted and candidate.submission is None and source is not None and candidate.evaluation is not None:
-                code = await text_of(source.code, blobs)
+                code = await programs.text_of(source.code, blobs)
                 written.add(_write(out, code, prefix, protocol, candidate.evaluation))
     return len(written)
 
 
 def trial(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:
-    """One entry of a file of trials, its keys in LEMUR's order: the alphabet's."""
+    """Make one entry of a file of trials, its keys in LEMUR's order: the alphabet's."""
     side = protocol.input_shape[-1]
     prm = {
         **protocol.hyperparameters.model_dump(),
@@ -61,7 +61,7 @@ def trial(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:
 
 
 def _protocol(run: RunDirectory) -> Protocol:
-    """As the run had it, whatever became of the protocol's file since."""
+    """Read the protocol as the run had it, whatever became of its file since."""
     stored = run.manifest().content.get("protocol") or {}
     try:
         return Protocol.model_validate({name: stored[name] for name in stored if name != "sha256"})
@@ -70,7 +70,7 @@ def _protocol(run: RunDirectory) -> Protocol:
 
 
 def _write(out: Path, code: str, prefix: str, protocol: Protocol, evaluation: Evaluation) -> str:
-    """Source and trial; a file of trials that is there is added to, the best first, as nn-dataset does it."""
+    """Write source and trial; a file of trials that is there is added to, the best first, as nn-dataset does it."""
     dataset = _DATASETS.get(protocol.dataset.name, protocol.dataset.name.replace("_", "-"))
     config = Config(TASK, dataset, METRIC, rules.nn_name(code, prefix))
     trials = out / STAT / config.folder / f"{protocol.epochs}.json"
@@ -92,6 +92,6 @@ def _trials(path: Path) -> list[dict[str, Any]]:
 
 
 def _nanoseconds(evaluation: Evaluation) -> int:
-    """What LEMUR times: setting up, the epoch, the test."""
+    """Return what LEMUR times: setting up, the epoch, the test."""
     seconds = sum(evaluation.stage_seconds.get(stage, 0.0) for stage in _TIMED) or evaluation.seconds
     return round(seconds * 1e9)

@@ -11,7 +11,7 @@ _SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
 
 
 def wheel() -> Path:
-    """Its wheel, 103 MB, downloaded if that was not done before. Raises Unavailable, IntegrityError."""
+    """Return its wheel, 103 MB, downloaded if that was not done before. Raises Unavailable, IntegrityError."""
     path = Path.home() / ".cache" / "archloop" / "lemur" / f"{_PACKAGE}.whl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

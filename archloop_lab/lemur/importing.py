@@ -24,13 +24,13 @@ class Imported(NamedTuple):
         return dict(Counter(problem.kind for problem in self.problems).most_common())
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Say it for people."""
         of = "{} architectures, {} records".format
         left_out = [f"{count} left out: {kind}" for kind, count in self.kinds.items()]
         return [f"added {of(*self.added)}; the corpus holds {of(*self.held)}", *left_out]
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """Say it for machines."""
         names = ("architectures", "records")
         return {
             "added": dict(zip(names, self.added, strict=True)),

@@ -42,7 +42,7 @@ Item = Architecture | Trial | Problem
 
 
 def architecture(name: str, content: bytes, place: str) -> Item:
-    """From the content of a source file; it is text, and nothing more is done to it here."""
+    """Make one from the content of a source file; it is text, and nothing more is done to it here."""
     if not _is_plain(name):
         return Problem("name", ascii(place), "no plain text")
     try:
@@ -52,7 +52,7 @@ def architecture(name: str, content: bytes, place: str) -> Item:
 
 
 def written(name: str, code: str, place: str) -> Item:
-    """From its text, unless that says nothing."""
+    """Make one from its text, unless that says nothing."""
     lines = (line.strip() for line in code.splitlines())
     if all(line.startswith("#") or not line for line in lines):
         return Problem("empty", place, "no line but blanks and comments")
@@ -60,7 +60,7 @@ def written(name: str, code: str, place: str) -> Item:
 
 
 def trials(config: Config, content: bytes, place: str) -> Iterator[Item]:
-    """From the content of a file of trials."""
+    """Read those of the content of a file of trials."""
     try:
         read = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -75,7 +75,7 @@ def trials(config: Config, content: bytes, place: str) -> Iterator[Item]:
 
 
 def trial(config: Config, values: Mapping[str, Any], place: str, trial_id: str | None = None) -> Item:
-    """From what was recorded of one."""
+    """Make one from what was recorded of it."""
     fault = next(_faults(values), None)
     if fault:
         return Problem("malformed trial", place, fault)
@@ -113,5 +113,5 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_plain(value: object) -> bool:
-    """No half of a surrogate pair, no control character."""
+    """Tell whether there is no half of a surrogate pair and no control character in it."""
     return isinstance(value, str) and value.isprintable()

@@ -53,7 +53,7 @@ def usable(kept: Sequence[Kept]) -> Usable:
 def written(
     networks: Sequence[Network], split: Split, *, seed: int, template: str, protocol: str
 ) -> Iterator[TrainingPair]:
-    """The pairs of this part of an 80/10/10 split, in an order drawn by the seed. Raises NotFound, InvalidInput."""
+    """Make the pairs of this part of an 80/10/10 split, ordered by the seed. Raises NotFound, InvalidInput."""
     described, chosen = protocols.load(protocol), _part(networks, split)
     random.Random(f"lemur {seed}").shuffle(chosen)  # noqa: S311
     for network in chosen:
@@ -81,7 +81,7 @@ def _network(kept: Kept) -> Network:
 
 
 def _check_methods(tree: ast.Module) -> None:
-    """Each is to be written out: an example shows the whole contract. Raises Flaw."""
+    """Check that each is written out, for an example shows the whole contract. Raises Flaw."""
     written = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     missing = [name for name in ("__init__", "forward", "train_setup", "learn") if name not in written]
     if missing:
@@ -89,12 +89,12 @@ def _check_methods(tree: ast.Module) -> None:
 
 
 def _reason(flaw: Flaw) -> str:
-    """Without what differs from file to file."""
+    """Leave out what differs from file to file."""
     return re.sub(r"(import of \w+).*| \(line \d+\)", r"\1", str(flaw))
 
 
 def _part(networks: Sequence[Network], split: Split) -> list[Network]:
-    """Of each family its share, with clusters undivided: what is tested on has no near-copy in training."""
+    """Take of each family its share, with clusters undivided: what is tested on has no near-copy in training."""
     clusters = defaultdict[str, set[str]](set)
     for network in networks:
         clusters[network.kept.family].add(network.kept.cluster)
@@ -108,15 +108,15 @@ def _part(networks: Sequence[Network], split: Split) -> list[Network]:
 
 
 def _prompt(network: Network, template: str, protocol: Protocol, rng: random.Random) -> str:
-    """What might have been asked, true of the network as far as its text tells."""
-    drawn = prompts.wish(rng, prompts.budgets(template))
+    """Write what might have been asked, true of the network as far as its text tells."""
+    drawn = prompts.draw_brief(rng, prompts.budgets(template))
     asked = brief_inference.true_of(network.kept.code, drawn)
-    prompt = prompts.ask(template, protocol=protocol, family=network.kept.family, wishes=asked)
+    prompt = prompts.ask(template, protocol=protocol, family=network.kept.family, brief=asked)
     return briefs.truthful(prompt.text, network.parameters)
 
 
 def _masked(code: str, tree: ast.Module) -> str | None:
-    """The code without the body of `Net.forward`; None where the class has none, or has it on one line."""
+    """Cut out the body of `Net.forward`; None where the class has none, or has it on one line."""
     nets = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Net")
     members = (member for net in nets for member in net.body)
     found = next((m for m in members if isinstance(m, ast.FunctionDef) and m.name == "forward"), None)

@@ -20,7 +20,7 @@ class Config(NamedTuple):
 
     @classmethod
     def of(cls, folder: str) -> Self | None:
-        """None if the name has not four parts."""
+        """Read the name of a folder; None if it has not four parts."""
         parts = folder.split(_SPLITTER)
         return cls(*parts) if len(parts) == len(cls._fields) and all(parts) else None
 
@@ -31,26 +31,26 @@ class Config(NamedTuple):
 
 
 def uuid4(value: object) -> str:
-    """Theirs, and no UUID: the MD5 of the value's text without any white space."""
+    """Return their `uuid4`, which is no UUID: the MD5 of the value's text without any white space."""
     text = re.sub(r"\s", "", str(value))
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def nn_name(code: str, prefix: str) -> str:
-    """The name of an architecture, for its file and wherever it is referred to."""
+    """Name an architecture, for its file and wherever it is referred to."""
     return f"{prefix}-{uuid4(code)}"
 
 
 def nn_prefix(name: str) -> str:
-    """Where an architecture comes from: `ga`, `rag`, `alt` and so on; of a hand-made one, what it is called."""
+    """Tell where an architecture comes from: `ga`, `rag`, `alt` and so on; of a hand-made one, what it is called."""
     return name.partition("-")[0]
 
 
 def prm_uid(prm: Mapping[str, Any]) -> str:
-    """The name of a set of hyper-parameters. The order of the keys counts; in files it is the alphabet's."""
+    """Name a set of hyper-parameters. The order of the keys counts; in files it is the alphabet's."""
     return uuid4({name: value for name, value in prm.items() if name not in (*MEASURED, "epoch")})
 
 
 def stat_id(config: Config, epoch: int, trial: Mapping[str, Any]) -> str:
-    """The name of one trial."""
+    """Name one trial."""
     return uuid4([trial["transform"], trial["uid"], *config, epoch, trial["duration"], trial["accuracy"]])

@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
 from archloop.errors import InvalidInput, NotFound
 from archloop_lab.lemur import items
 from archloop_lab.lemur.database import Database, is_database
@@ -29,17 +31,17 @@ class Files(Protocol):
     """A folder, or an archive of one."""
 
     def names(self) -> list[str]:
-        """Every source file and every file of first-epoch trials, relative to the root."""
+        """List every source file and every file of first-epoch trials, relative to the root."""
 
     def size(self, name: str) -> int:
-        """In bytes, before it is read."""
+        """Return the size in bytes, before the file is read."""
 
     def read(self, name: str) -> bytes:
-        """Raises OSError, BadZipFile, …."""
+        """Read a file. Raises OSError, BadZipFile, …."""
 
 
 def opened(path: Path) -> Source:
-    """The source at a path, by what is there and not by its name. Raises NotFound, InvalidInput."""
+    """Open the source at a path, by what is there and not by its name. Raises NotFound, InvalidInput."""
     if not path.exists():
         raise NotFound("file or folder", str(path))
     if path.is_dir() and (path / NN).is_dir():
@@ -51,42 +53,42 @@ def opened(path: Path) -> Source:
     raise InvalidInput("SOURCE", str(path), _EXPECTED)
 
 
-class Folder:
-    """See Files."""
+class Folder(Files):
+    """The files of a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @override
     def names(self) -> list[str]:
-        """See the port."""
         found = chain((self._root / NN).glob("*.py"), (self._root / STAT).glob(f"*/{FIRST}.json"))
         return [path.relative_to(self._root).as_posix() for path in found if path.is_file()]
 
+    @override
     def size(self, name: str) -> int:
-        """See the port."""
         return (self._root / name).stat().st_size
 
+    @override
     def read(self, name: str) -> bytes:
-        """See the port."""
         return (self._root / name).read_bytes()
 
 
-class Wheel:
-    """See Files."""
+class Wheel(Files):
+    """The files of a wheel, which stays packed."""
 
     def __init__(self, path: Path) -> None:
         self._zip = zipfile.ZipFile(path)
 
+    @override
     def names(self) -> list[str]:
-        """See the port."""
         return [name for name in self._zip.namelist() if _is_source(name) or _is_first(name)]
 
+    @override
     def size(self, name: str) -> int:
-        """See the port."""
         return self._zip.getinfo(name).file_size
 
+    @override
     def read(self, name: str) -> bytes:
-        """See the port."""
         return self._zip.read(name)
 
 

@@ -44,7 +44,7 @@ class Contrast(NamedTuple):
         return self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
 
     def form(self, value: float | None) -> str:
-        """As people write it."""
+        """Write a value as people do."""
         return percent(value) if self.key in SHARES else number(value)
 
     @property
@@ -65,7 +65,7 @@ def groups(summary: AnalysedSummary, candidates: Sequence[Candidate]) -> dict[in
 
 
 def contrast(key: str, these: Group, those: Group) -> Contrast:
-    """Of shares Newcombe's interval, of accuracies the bootstrap's."""
+    """Compare two groups: shares with Newcombe's interval, accuracies with the bootstrap's."""
     if key in SHARES:
         counts = [_counts(key, g.numbers) for g in (these, those)]
         interval = newcombe(*counts[0], *counts[1])
@@ -75,7 +75,7 @@ def contrast(key: str, these: Group, those: Group) -> Contrast:
 
 
 def _counts(key: str, numbers: AnalysedCycle) -> tuple[int, int]:
-    """How many of how many; of nothing where the share is unknown."""
+    """Return how many of how many; 0 of 0 where the share is unknown."""
     share, whole = numbers.measure(key), int(numbers.measure(SHARES[key]) or 0)
     return (0, 0) if share is None else (round(share * whole), whole)
 

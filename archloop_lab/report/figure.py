@@ -67,23 +67,23 @@ class Drawing:
         self._ends: list[_End] = []
 
     def cycles(self, numbers: Sequence[int], label: str = "cycle") -> None:
-        """Whole numbers along the bottom."""
+        """Put whole numbers along the bottom."""
         self.axes.set_xlabel(label)
         self.axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
         self.axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
 
     def percent(self, label: str = "") -> None:
-        """Shares from 0 to 1, written as percentages."""
+        """Write shares from 0 to 1 as percentages."""
         self.axes.set_ylabel(label)
         self.axes.set_ylim(-0.02, 1.02)
         self.axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
     def end(self, height: float, text: str, colour: str) -> None:
-        """The name of a line that ends at this height."""
+        """Name a line that ends at this height."""
         self._ends.append(_End(height, text, colour))
 
     def _name_lines(self) -> None:
-        """Names as near to their lines as they have room."""
+        """Put names as near to their lines as they have room."""
         low, high = self.axes.get_ylim()
         room, floor = 0.075 * (high - low), low
         placed = []
@@ -97,20 +97,20 @@ class Drawing:
             self.beside(right, height - over, end.text, end.colour)
 
     def beside(self, at: float, height: float, text: str, colour: str) -> None:
-        """Words to the right of a point."""
+        """Put words to the right of a point."""
         self.axes.annotate(
             text, (at, height), (5, 0), textcoords="offset points", color=colour, va="center", fontsize=8.5
         )
 
     def legend(self, columns: int) -> None:
-        """Above the axes, where it covers no data."""
+        """Put the legend above the axes, where it covers no data."""
         if self.axes.get_legend_handles_labels()[0]:
             self.axes.legend(
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, columnspacing=1.1, handlelength=1.3
             )
 
     def svg(self, columns: int = 5) -> str:
-        """The figure as an `svg` element, the same for the same data; its legend in so many columns."""
+        """Return an `svg` element, the same for the same data; its legend has so many columns."""
         self._name_lines()
         self.legend(columns)
         buffer = io.StringIO()
@@ -121,7 +121,7 @@ class Drawing:
 
 @contextmanager
 def drawing(name: str) -> Iterator[Drawing]:
-    """A drawing in the report's style."""
+    """Open a drawing in the report's style."""
     with mpl.rc_context(_STYLE):
         yield Drawing(name)
 

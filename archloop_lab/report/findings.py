@@ -32,7 +32,7 @@ class Cost(NamedTuple):
 
 
 def label(key: str, threshold: float) -> str:
-    """What people call a measure."""
+    """Return what people call a measure."""
     good = f"share ≥ {percent(threshold).replace('.0', '')}"
     names = {
         "share_ge_threshold_generated": f"{good} of generated",
@@ -44,7 +44,7 @@ def label(key: str, threshold: float) -> str:
 
 
 def progress(run: Run) -> list[str]:
-    """A sentence on each headline measure, from the first closed cycle to the last; none below two cycles."""
+    """Write a sentence on each headline measure, from the first closed cycle to the last; none below two cycles."""
     found = groups(run.summary, run.candidates)
     if len(found) < 2:
         return []
@@ -63,7 +63,7 @@ def _sentence(name: str, change: Contrast, first: int, last: int) -> str:
 
 
 def against_control(run: Run) -> tuple[int, list[Line]]:
-    """The last closed cycle that both have, and the differences in it; none where there is no such cycle."""
+    """Compare the last closed cycle that both have; 0 and nothing where there is no such cycle."""
     if run.control is None:
         return 0, []
     these, those = groups(run.summary, run.candidates), groups(*run.control)
@@ -79,7 +79,7 @@ def _line(name: str, c: Contrast) -> Line:
 
 
 def unlike(run: Run) -> list[str]:
-    """In what the control differs from the run, tuning aside: fields of their specs."""
+    """List the fields of their specs in which the control differs from the run, tuning aside."""
     if run.control is None:
         return []
     here, there = (summary.spec.model_dump() for summary in (run.summary, run.control.summary))
@@ -88,7 +88,7 @@ def unlike(run: Run) -> list[str]:
 
 
 def costs(run: Run) -> list[Cost]:
-    """Tokens and seconds, and what came of them."""
+    """Set tokens and seconds against what came of them."""
     totals, admitted = run.summary.totals, run.summary.totals.admitted
     trained = sum(training.seconds for training in run.trainings.values())
     spent = [
@@ -106,7 +106,7 @@ def costs(run: Run) -> list[Cost]:
 
 
 def stages(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Seconds of all evaluations by stage, in the order in which stages are first met."""
+    """Sum the seconds of all evaluations by stage, in the order in which stages are first met."""
     found: dict[str, float] = {}
     for evaluation in (candidate.evaluation for candidate in candidates if candidate.evaluation):
         for stage, seconds in evaluation.stage_seconds.items():

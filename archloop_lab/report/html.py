@@ -11,7 +11,7 @@ from archloop_lab.report import view
 
 
 def template(name: str) -> Template:
-    """One of this folder's, with the forms of numbers."""
+    """Load one of this folder's templates, with the forms of numbers."""
     environment = Environment(
         loader=PackageLoader("archloop_lab.report", "."),
         autoescape=True,
@@ -25,7 +25,7 @@ def template(name: str) -> Template:
 
 
 def _shown(value: object) -> object:
-    """Text with its control and bidi characters as escapes; drawings are our own."""
+    """Escape control and bidi characters of text; drawings are our own."""
     return plain_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -56,7 +56,7 @@ def write(
 
 
 def _answers(run: Run) -> dict[str, Any]:
-    """What the page says in words and tables."""
+    """Collect what the page says in words and tables."""
     last, lines = findings.against_control(run)
     return {
         "progress": findings.progress(run),

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def table(run: Run) -> list[Row]:
-    """Over the closed cycles; nothing where there are none."""
+    """Compare over the closed cycles; nothing where there are none."""
     if not (cycles := run.summary.closed):
         return []
     first, last = cycles[0], cycles[-1]
@@ -54,7 +54,7 @@ def table(run: Run) -> list[Row]:
 
 
 def differences(spec: RunSpec) -> list[str]:
-    """What differs from the paper's setting beside the definitions; its candidates per cycle are not published."""
+    """List what differs from the paper's setting beside the definitions; its candidates per cycle are not published."""
     found = []
     if spec.protocol != PROTOCOL:
         found.append(f"the data and the training of the networks (here {spec.protocol})")
@@ -71,7 +71,7 @@ def _bounded(cycle: AnalysedCycle, key: str) -> str:
 
 
 def _shares(run: Run, first: AnalysedCycle, last: AnalysedCycle) -> str:
-    """At the paper's 40 %, whatever the run's own threshold is."""
+    """Count at the paper's 40 %, whatever the run's own threshold is."""
     return " → ".join(_share(accuracies(run.candidates, cycle.cycle)) for cycle in (first, last))
 
 

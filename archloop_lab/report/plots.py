@@ -16,7 +16,7 @@ class Plot(NamedTuple):
 
 
 def all_plots(run: Run) -> dict[str, list[Plot]]:
-    """Every figure for which the run has data, by section."""
+    """Draw every figure for which the run has data, by section."""
     return {section: _drawn(run, plots) if run.cycles else [] for section, plots in _PLOTS.items()}
 
 

@@ -9,27 +9,27 @@ from archloop_lab.report.primitives import Run
 
 
 def valid_rate(run: Run) -> str:
-    """Of all generated."""
+    """Draw the difference of valid rates, of all generated."""
     return _differences(run, "valid_rate", "difference, percentage points")
 
 
 def mean_accuracy(run: Run) -> str:
-    """Of the valid."""
+    """Draw the difference of mean accuracies, of the valid."""
     return _differences(run, "mean_accuracy", "difference of mean accuracy")
 
 
 def good_share(run: Run) -> str:
-    """Of all generated."""
+    """Draw the difference of shares at or above the threshold, of all generated."""
     return _differences(run, "share_ge_threshold_generated", "difference, percentage points")
 
 
 def novelty_rate(run: Run) -> str:
-    """Of the valid."""
+    """Draw the difference of novelty rates, of the valid."""
     return _differences(run, "novelty_rate", "difference, percentage points")
 
 
 def _differences(run: Run, key: str, label: str) -> str:
-    """A point with its interval for each cycle; nothing without a control or where no interval is known."""
+    """Draw a point with its interval for each cycle; nothing without a control or where no interval is known."""
     found = {number: c for number, c in _contrasts(run, key).items() if c.interval is not None}
     if not found:
         return ""

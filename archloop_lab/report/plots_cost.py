@@ -11,7 +11,7 @@ _STEPS = ("generate", "evaluate", "judge", "train")
 
 
 def seconds(run: Run) -> str:
-    """Wall time of each step; steps overlap."""
+    """Draw the wall time of each step; steps overlap."""
     spans: list[dict[str, float | None]] = [cycle.seconds.model_dump() for cycle in run.cycles]
     if not any(span["total"] for span in spans):
         return ""
@@ -31,7 +31,7 @@ def seconds(run: Run) -> str:
 
 
 def stage_seconds(run: Run) -> str:
-    """What the evaluator spent on each stage of all candidates of a cycle."""
+    """Draw what the evaluator spent on each stage of all candidates of a cycle."""
     tallies = [stages([c for c in run.candidates if c.cycle == number]) for number in run.numbers]
     shown = list(dict.fromkeys(stage for tally in tallies for stage in tally))
     colours = {stage: SERIES[place % len(SERIES)] for place, stage in enumerate(shown)}
@@ -39,7 +39,7 @@ def stage_seconds(run: Run) -> str:
 
 
 def loss(run: Run) -> str:
-    """Of each training, one after the other: over the tokens where they are known, over steps where not."""
+    """Draw one training after the other: over the tokens where they are known, over steps where not."""
     curves = [(cycle.cycle, cycle.loss_curve) for cycle in run.cycles if len(cycle.loss_curve) > 1]
     if not curves:
         return ""
@@ -61,6 +61,6 @@ def loss(run: Run) -> str:
 
 
 def _label(d: Drawing, at: float, text: str) -> None:
-    """Above the axes."""
+    """Put a label above the axes."""
     over = d.axes.get_xaxis_transform()
     d.axes.text(at, 1.0, text, transform=over, ha="center", va="bottom", color=MUTED, fontsize=8)

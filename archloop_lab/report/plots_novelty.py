@@ -11,7 +11,7 @@ _COPY = "a near copy begins"
 
 
 def memorization(run: Run) -> str:
-    """Quartiles of the similarity to the nearest training example; nothing if no LLM was tuned."""
+    """Draw quartiles of the similarity to the nearest training example; nothing if no LLM was tuned."""
     if not any(cycle.memorization_median is not None for cycle in run.cycles):
         return ""
     with drawing("memorization") as d:
@@ -28,7 +28,7 @@ def memorization(run: Run) -> str:
 
 
 def diversity(run: Run) -> str:
-    """Of the valid and of the admitted of each cycle."""
+    """Draw the diversity of the valid and of the admitted of each cycle."""
     if not any(cycle.diversity_valid is not None for cycle in run.cycles):
         return ""
     with drawing("diversity") as d:
@@ -42,7 +42,7 @@ def diversity(run: Run) -> str:
 
 
 def novelty_rate(run: Run) -> str:
-    """With its Wilson interval."""
+    """Draw the novelty rate with its Wilson interval."""
     if not any(cycle.novelty_rate is not None for cycle in run.cycles):
         return ""
     with drawing("novelty-rate") as d:
@@ -54,20 +54,20 @@ def novelty_rate(run: Run) -> str:
 
 
 def novelty(run: Run) -> str:
-    """Verdicts on the valid candidates."""
+    """Draw the verdicts on the valid candidates."""
     colours = dict(zip(_VERDICTS, (SERIES[2], SERIES[6], SERIES[3]), strict=True))
     tallies = [{verdict: cycle.measure(verdict) for verdict in _VERDICTS} for cycle in run.cycles]
     return stacked("novelty", run, tallies, _VERDICTS, colours, "valid candidates")
 
 
 def similarities(run: Run) -> str:
-    """Every judged candidate as a point."""
+    """Draw every judged candidate as a point."""
     groups = {n: similarities_of(run.candidates, n) for n in run.numbers}
     return cloud("similarity", groups, (run.summary.spec.novelty.threshold, _COPY), "Jaccard similarity")
 
 
 def families(run: Run) -> str:
-    """Shares of the admitted by family, and the entropy of these; cycles that admitted nothing are left out."""
+    """Draw shares of the admitted by family, and their entropy; cycles that admitted nothing are left out."""
     tallies = {float(cycle.cycle): cycle.families for cycle in run.cycles if cycle.families}
     shown = [name for name in _FAMILIES if any(tally.get(name) for tally in tallies.values())]
     if not shown:

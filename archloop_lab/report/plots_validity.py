@@ -23,7 +23,7 @@ _ACCURACY = "validation accuracy, one epoch"
 
 
 def valid_rate(run: Run) -> str:
-    """With its Wilson interval."""
+    """Draw the valid rate with its Wilson interval."""
     with drawing("valid") as d:
         interval(d, run, "valid_rate", "valid", 0)
         control(d, run, "valid_rate")
@@ -33,7 +33,7 @@ def valid_rate(run: Run) -> str:
 
 
 def accuracy(run: Run) -> str:
-    """Mean with its interval, median and best."""
+    """Draw the mean with its interval, median and best."""
     with drawing("accuracy") as d:
         band(d, run, "mean_accuracy_low", "mean_accuracy_high", label="95 % interval of the mean")
         line(d, run, "best_accuracy", "best", 2)
@@ -48,7 +48,7 @@ def accuracy(run: Run) -> str:
 
 
 def good_share(run: Run) -> str:
-    """Over the trained ones, as the paper has it, and over all; the control's is over all."""
+    """Draw the share of the trained, as the paper has it, and of all; the control's is of all."""
     with drawing("share") as d:
         interval(d, run, "share_ge_threshold_trained", "of trained", 0)
         interval(d, run, "share_ge_threshold_generated", "of generated", 1)
@@ -59,13 +59,13 @@ def good_share(run: Run) -> str:
 
 
 def distribution(run: Run) -> str:
-    """Every valid candidate as a point, the shape of the distribution behind."""
+    """Draw every valid candidate as a point, the shape of the distribution behind."""
     groups = {n: accuracies(run.candidates, n) for n in run.numbers}
     return cloud("distribution", groups, (run.summary.spec.selection.threshold, "threshold of selection"), _ACCURACY)
 
 
 def outcomes(run: Run) -> str:
-    """How every candidate ended."""
+    """Draw how every candidate ended."""
     tallies = [cycle.outcomes for cycle in run.cycles]
     shown = [name for name in OUTCOMES if any(tally.get(name) for tally in tallies)]
     colours = dict(zip(OUTCOMES, (SERIES[2], *SERIES[3:], *SERIES[:2]), strict=False))

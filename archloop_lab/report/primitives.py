@@ -42,26 +42,26 @@ def series(cycles: Sequence[AnalysedCycle], key: str) -> list[float]:
 
 
 def line(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
-    """One value a cycle, with its name at the end."""
+    """Draw one value a cycle, with its name at the end."""
     heights = series(run.cycles, key)
     d.axes.plot(run.numbers, heights, "o-", color=SERIES[colour])
     _named(d, heights, label, SERIES[colour])
 
 
 def band(d: Drawing, run: Run, low: str, high: str, colour: int = 0, label: str = "95 % interval") -> None:
-    """The interval around a series."""
+    """Draw the interval around a series."""
     lows, highs = series(run.cycles, low), series(run.cycles, high)
     d.axes.fill_between(run.numbers, lows, highs, color=SERIES[colour], alpha=0.18, linewidth=0, label=label)
 
 
 def interval(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
-    """A share or a mean with its 95 % interval."""
+    """Draw a share or a mean with its 95 % interval."""
     band(d, run, f"{key}_low", f"{key}_high", colour, label=f"95 % interval, {label}")
     line(d, run, key, label, colour)
 
 
 def control(d: Drawing, run: Run, key: str) -> None:
-    """The frozen control's value, where there is one."""
+    """Draw the frozen control's value, where there is one."""
     cycles = run.control.summary.begun if run.control else []
     if cycles:
         heights = series(cycles, key)
@@ -76,14 +76,14 @@ def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> Non
 
 
 def mark(d: Drawing, height: float, label: str) -> None:
-    """A threshold and its name."""
+    """Draw a threshold and its name."""
     d.axes.axhline(height, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
     along = d.axes.get_yaxis_transform()
     d.axes.text(0.995, height, label, transform=along, color=MUTED, ha="right", va="bottom", fontsize=8, zorder=5)
 
 
 def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[float, str], label: str) -> str:
-    """Every value as a point, the shape of their distribution behind, the median as a bar; nothing without values."""
+    """Draw every value as a point, the shape of their distribution behind, the median as a bar; nothing without any."""
     if not any(groups.values()):
         return ""
     jitter = np.random.default_rng(0)
@@ -116,7 +116,7 @@ def stacked(
     colours: Mapping[str, str],
     label: str,
 ) -> str:
-    """Amounts on top of each other; nothing where all are 0."""
+    """Draw amounts on top of each other; nothing where all are 0."""
     if not any(tally.get(part) for tally in tallies for part in shown):
         return ""
     with drawing(name) as d:
@@ -131,5 +131,5 @@ def stacked(
 
 
 def words(name: str) -> str:
-    """A name for people."""
+    """Write a name for people."""
     return name.replace("_", " ")

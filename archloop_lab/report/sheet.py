@@ -22,13 +22,13 @@ class Section(NamedTuple):
 
 
 def write(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """One HTML file that needs nothing else, whole or not at all."""
+    """Write one HTML file that needs nothing else, whole or not at all."""
     drawn = [s._replace(plots=[p._replace(svg=Markup(p.svg)) for p in s.plots]) for s in sections]  # noqa: S704
     html.put(html.template("sheet.html.j2").render(title=title, lead=lead, sections=drawn), path)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """RFC 4180, with a head; null is empty."""
+    """Write CSV (RFC 4180) with a head; null is empty."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()

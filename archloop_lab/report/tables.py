@@ -65,7 +65,7 @@ def _candidate(candidate: Candidate, memorized: Mapping[str, float]) -> dict[str
 
 
 def _put(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Lines end in CR LF; null is an empty field, and true and false are 1 and 0."""
+    """Write CSV whose lines end in CR LF; null is an empty field, and true and false are 1 and 0."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()

@@ -59,22 +59,22 @@ class Best(NamedTuple):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A fixed number of digits, or the sign for unknown."""
+    """Write a fixed number of digits, or the sign for unknown."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
 def percent(value: float | None) -> str:
-    """A share as a percentage."""
+    """Write a share as a percentage."""
     return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
 def count(value: float | None) -> str:
-    """A whole number, with thin spaces between thousands."""
+    """Write a whole number, with thin spaces between thousands."""
     return UNKNOWN if value is None else f"{value:,.0f}".replace(",", "\u2009")
 
 
 def duration(seconds: float | None) -> str:
-    """Minutes and seconds."""
+    """Write seconds as minutes and seconds."""
     if seconds is None:
         return UNKNOWN
     if seconds < 10:
@@ -109,7 +109,7 @@ def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: J
 
 
 def tiles(summary: AnalysedSummary, control: Control | None) -> list[Tile]:
-    """First against last of the closed cycles."""
+    """Compare the first with the last of the closed cycles."""
     cycles, other = summary.closed, control.summary.closed if control else []
     if not cycles:
         return []
@@ -220,7 +220,7 @@ def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = Mappin
 
 
 def _training(training: Training) -> dict[str, str]:
-    """How an adapter came about: steps, tokens and how many of them a second, the loss from first to last."""
+    """Tell how an adapter came about: steps, tokens and how many of them a second, the loss from first to last."""
     losses, tokens = training.loss_curve, training.token_curve[-1] if training.token_curve else None
     return {
         "steps": count(training.steps or None),

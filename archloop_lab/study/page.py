@@ -13,7 +13,7 @@ from archloop_lab.study.results import METRICS, Difference, Estimate, Metric, Re
 
 
 def write(study: Study, results: Sequence[Result], directory: Path) -> None:
-    """Whatever is there so far."""
+    """Write whatever is there so far."""
     found = list(differences(results, study))
     seeds = len(study.seeds)
     lead = (
@@ -59,7 +59,7 @@ def _sentence(found: Difference, study: Study) -> str:
 
 
 def value(metric: Metric, found: Estimate | None, *, signed: bool = False) -> str:
-    """Mean and interval."""
+    """Write mean and interval."""
     if found is None:
         return UNKNOWN
     mean = _number(metric, found.mean, signed)

@@ -59,7 +59,7 @@ class Study(Frozen):
         return next(iter(self.variants))
 
     def cells(self) -> Iterator[Cell]:
-        """All runs, seed by seed, so that what is there is comparable at any time. Raises InvalidInput, NotFound."""
+        """List all runs seed by seed, so that what is done is always comparable. Raises InvalidInput, NotFound."""
         for seed in self.seeds:
             for variant in self.variants:
                 yield Cell(variant, seed, self._spec(variant, seed))
@@ -75,7 +75,7 @@ class Study(Frozen):
 
 
 def load(name: str) -> Study:
-    """A shipped study by name, or any file by path. Raises NotFound, InvalidInput that names the field."""
+    """Load a shipped study by name, or any file by path. Raises NotFound, InvalidInput that names the field."""
     path, text = catalogue.read("study", name, _SHIPPED)
     study = checked(Study, parsed(text, path.name), path.name)
     list(study.cells())
@@ -83,12 +83,12 @@ def load(name: str) -> Study:
 
 
 def names() -> list[str]:
-    """The studies that ship with the project."""
+    """List the studies that ship with the project."""
     return catalogue.names(_SHIPPED)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with the changes, mapping by mapping."""
+    """Merge the changes into a copy of the base, mapping by mapping."""
     result = dict(base)
     for key, change in changes.items():
         inner = result.get(key)

@@ -18,13 +18,13 @@ _OVER_CYCLES = (
 
 
 def trajectories(study: Study, results: Sequence[Result]) -> list[Plot]:
-    """How each variant went."""
+    """Draw how each variant went."""
     caption = "Thick: mean over seeds; thin: each seed."
     return [Plot(title, caption, trajectory(study, results, key, share)) for title, key, share in _OVER_CYCLES]
 
 
 def difference_plots(study: Study, results: Sequence[Result]) -> list[Plot]:
-    """How the others differ from the first."""
+    """Draw how the others differ from the first."""
     drawn = [(metric, difference_plot(study, results, metric)) for metric in METRICS]
     return [Plot(f"{metric.label}: against {study.reference}", _FOREST, svg) for metric, svg in drawn if svg]
 
@@ -33,7 +33,7 @@ _FOREST = "Point: mean over the seeds. Marks: each seed. Bar: 95 % interval."
 
 
 def trajectory(study: Study, results: Sequence[Result], key: str, share: bool) -> str:
-    """One metric over the cycles, a colour for each variant."""
+    """Draw one metric over the cycles, a colour for each variant."""
     with drawing(f"study-{key}") as d:
         cycles: list[int] = []
         for place, variant in enumerate(study.variants):
@@ -49,7 +49,7 @@ def trajectory(study: Study, results: Sequence[Result], key: str, share: bool) -
 
 
 def difference_plot(study: Study, results: Sequence[Result], metric: Metric) -> str:
-    """A line for each variant; nothing where no variant can be compared."""
+    """Draw a line for each variant; nothing where no variant can be compared."""
     found = [each for each in differences(results, study) if each.metric is metric]
     if not found:
         return ""

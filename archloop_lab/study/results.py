@@ -84,25 +84,25 @@ METRICS: tuple[Metric, ...] = (
 
 
 def read(cells: Sequence[Cell], directory: Path) -> list[Result]:
-    """Those runs of the study that came to their end."""
+    """Read those runs of the study that came to their end."""
     found = [(cell, RunDirectory(directory / cell.name)) for cell in cells]
     return [Result(c.variant, c.seed, run.summary()) for c, run in found if run.ended]
 
 
 def estimate(results: Sequence[Result], variant: str, metric: Metric) -> Estimate | None:
-    """Over the seeds of the variant; None where no run has the metric."""
+    """Estimate over the seeds of the variant; None where no run has the metric."""
     return _estimate([v for r in results if r.variant == variant and (v := metric.of(r.summary)) is not None])
 
 
 def difference(results: Sequence[Result], variant: str, reference: str, metric: Metric) -> Difference | None:
-    """Over the seeds that both have."""
+    """Compare over the seeds that both have."""
     own, other = (_by_seed(results, name, metric) for name in (variant, reference))
     found = _estimate([own[seed] - other[seed] for seed in sorted(own.keys() & other.keys())])
     return None if found is None else Difference(variant, metric, found)
 
 
 def differences(results: Sequence[Result], study: Study) -> Iterator[Difference]:
-    """Of every variant from the reference, metric by metric."""
+    """Compare every variant with the reference, metric by metric."""
     for variant in list(study.variants)[1:]:
         for metric in METRICS:
             found = difference(results, variant, study.reference, metric)

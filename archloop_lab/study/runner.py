@@ -46,7 +46,7 @@ async def _run(cell: Cell, directory: Path, advance: Advance) -> None:
 
 
 async def _command(cell: Cell, directory: Path) -> None:
-    """A run has its outputs at its end, so one that has none is begun or resumed."""
+    """Begin or resume a run: it has its outputs at its end, so one that has none is not done."""
     if RunDirectory(directory).manifest_file.exists():
         arguments = ["resume", str(directory)]
     else:
@@ -85,7 +85,7 @@ async def _watch(cell: Cell, directory: Path, advance: Advance) -> None:
 
 
 async def _settled(directory: Path) -> int:
-    """Candidates that are done with."""
+    """Count the candidates that are done with."""
     if not RunDirectory(directory).registry_file.exists():
         return 0
     async with RunDirectory(directory).opened() as (store, _):
