@@ -36,7 +36,7 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import EVALUATOR, REGISTRY, Queue
 from archloop.contracts.values import Evaluation, Family, Outcome, SourceCode
 from services.generator import seeds
-from services.generator.prompts import wish
+from services.generator.prompts import draw_brief
 from services.registry.control.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
 from services.registry.stores.sqlite import SqliteStore
@@ -201,7 +201,7 @@ def novelty_rate(count: int) -> float:
 
 def network(rng: random.Random) -> str:
     """A network as the demo's LLM has learnt to write it."""
-    return seeds.write(rng, rng.choice(list(Family)), wish(rng), seeds.Mix(0.5, 0.0)).code
+    return seeds.write(rng, rng.choice(list(Family)), draw_brief(rng), seeds.Mix(0.5, 0.0)).code
 
 
 async def all_of_it(sleep_s: float, each: int, counts: Sequence[int]) -> dict[str, Any]:

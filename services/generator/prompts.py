@@ -1,4 +1,4 @@
-"""Prompts from template files: what is asked of the LLM, varied by a random stream, families in rotation."""
+"""Prompts from template files: the task of the LLM, varied by a random stream, families in rotation."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ _ENVIRONMENT = Environment(  # noqa: S701 — plain text
 )
 
 
-class Wishes(NamedTuple):
+class BriefParameters(NamedTuple):
     """The part of a brief that is drawn anew for each prompt. `budget` is in parameters."""
 
     budget: int
@@ -51,32 +51,32 @@ class Wishes(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """The text for the LLM, and what it asks for."""
+    """Text for the LLM, and what it asks for."""
 
     text: str
     family: Family
-    wishes: Wishes
+    brief: BriefParameters
 
 
 def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
-    """The prompt of one candidate; `index` picks the family in rotation, `rng` everything else. Raises NotFound."""
+    """Return the prompt of one candidate; `index` picks the family in rotation, `rng` all else. Raises NotFound."""
     family = list(Family)[index % len(Family)]
-    return ask(template, protocol=protocol, family=family, wishes=wish(rng, budgets(template)))
+    return ask(template, protocol=protocol, family=family, brief=draw_brief(rng, budgets(template)))
 
 
-def ask(template: str, *, protocol: Protocol, family: Family, wishes: Wishes) -> Prompt:
-    """The prompt that asks for exactly this. Raises NotFound."""
-    return Prompt(_text(template, protocol, family, wishes), family, wishes)
+def ask(template: str, *, protocol: Protocol, family: Family, brief: BriefParameters) -> Prompt:
+    """Return the prompt that asks for exactly this. Raises NotFound."""
+    return Prompt(_text(template, protocol, family, brief), family, brief)
 
 
 def budgets(template: str) -> tuple[int, ...]:
-    """In parameters, for networks of the size that the template is about."""
+    """Return the budgets, in parameters, for networks of the size that the template is about."""
     return LARGE_BUDGETS.get(template, BUDGETS)
 
 
-def wish(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> Wishes:
+def draw_brief(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> BriefParameters:
     """Draw the free part of a brief."""
-    return Wishes(
+    return BriefParameters(
         budget=rng.choice(budgets),
         stages=rng.choice(STAGES),
         layout=rng.choice(LAYOUTS),
@@ -87,7 +87,7 @@ def wish(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> Wishes:
     )
 
 
-def _text(template: str, protocol: Protocol, family: Family, wishes: Wishes) -> str:
+def _text(template: str, protocol: Protocol, family: Family, brief: BriefParameters) -> str:
     try:
         source = _ENVIRONMENT.get_template(f"{template}.j2")
     except TemplateNotFound as error:
@@ -100,5 +100,5 @@ def _text(template: str, protocol: Protocol, family: Family, wishes: Wishes) -> 
         batch=protocol.batch,
         family=family,
         description=DESCRIPTIONS[family],
-        **wishes._asdict(),
+        **brief._asdict(),
     )

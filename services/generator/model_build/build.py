@@ -1,4 +1,4 @@
-"""From nothing to a folder that transformers and peft load: corpus, tokenizer, network, model card."""
+"""Building a folder that transformers and peft load from nothing: corpus, tokenizer, network, model card."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,8 +26,8 @@ def build(
 ) -> BuildReport:
     """Write the model into the folder `out`; the same arguments give the same weights on the same kind of machine.
 
-    `progress` is told what is being done, how far it is and of how many; `measure` is given the finished folder
-    and says, for the model card, the valid rate by temperature. Raises InvalidInput.
+    `progress` is called with what is being done, how far it is, and the total; `measure` is given the finished folder
+    and returns, for the model card, the valid rate by temperature. Raises InvalidInput.
     """
     _check(steps, files)
     torch.set_num_threads(_THREADS)

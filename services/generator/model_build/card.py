@@ -1,4 +1,4 @@
-"""The model card: what the model is, what it learnt from, and what was wrong with that on purpose."""
+"""The model card: what the model is, what it learnt from, and which errors that has on purpose."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +17,16 @@ _ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
 
 
 def write(report: BuildReport, examples: Sequence[Example], measured: Mapping[float, float]) -> str:
-    """Markdown with the metadata that the hub reads."""
-    sound = [e.seed for e in examples if not e.seed.flaws]
+    """Return the card as Markdown with the metadata that the hub reads."""
+    sound = [e.seed for e in examples if not e.seed.defects]
     return _ENVIRONMENT.get_template("card.md.j2").render(
         report=report,
         batch=BATCH,
         families=list(Family),
-        flawed=1 - len(sound) / len(examples),
-        clean=sum(not seed.lapses for seed in sound) / len(sound),
-        flaws=_shares((e.seed.flaws for e in examples), len(examples)),
-        lapses=_shares((sorted(e.seed.lapses) for e in examples), len(examples)),
+        defective=1 - len(sound) / len(examples),
+        clean=sum(not seed.weak_choices for seed in sound) / len(sound),
+        defects=_shares((e.seed.defects for e in examples), len(examples)),
+        weak_choices=_shares((sorted(e.seed.weak_choices) for e in examples), len(examples)),
         measured=measured,
     )
 

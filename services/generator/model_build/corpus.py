@@ -12,7 +12,7 @@ _PROTOCOLS = ("shapes", "shapes", "shapes", "digits", "mnist5k")
 
 
 class Example(NamedTuple):
-    """What the LM is to read, what it is to write, and the seed network inside."""
+    """Text that the LM reads, text that it is to write, and the seed network inside."""
 
     pair: TrainingPair
     seed: seeds.Seed
@@ -26,7 +26,7 @@ def write(
     template: str = "brief",
     among: Sequence[str] = _PROTOCOLS,
 ) -> list[Example]:
-    """So many examples, families in rotation, every one from its own stream of the seed, for one `among` protocols."""
+    """Write so many examples, families in rotation, each from its own stream of the seed, for one `among` protocols."""
     streams = (random.Random(f"corpus {seed} {index}") for index in range(files))  # noqa: S311
     return [_example(rng, index, mix or seeds.Mix(), template, among) for index, rng in enumerate(streams)]
 
@@ -34,5 +34,5 @@ def write(
 def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, among: Sequence[str]) -> Example:
     protocol = protocols.load(rng.choice(among))
     prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
-    seed = seeds.write(rng, prompt.family, prompt.wishes, mix)
+    seed = seeds.write(rng, prompt.family, prompt.brief, mix)
     return Example(TrainingPair(prompt=prompt.text, completion=prompting.render(seed.code)), seed)

@@ -13,7 +13,7 @@ from archloop.errors import Misconfigured
 
 
 def convert(source: Path, out: Path) -> None:
-    """Raises Misconfigured where the package that reads GGUF is missing."""
+    """Write the model of a GGUF file into a folder. Raises Misconfigured where the package gguf is missing."""
     try:
         import gguf  # noqa: F401 - transformers needs it
     except ImportError as error:

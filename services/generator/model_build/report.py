@@ -1,10 +1,10 @@
-"""What a build has to say for itself."""
+"""Report of a build."""
 
 from typing import NamedTuple
 
 
 class BuildReport(NamedTuple):
-    """The arguments, and what came of them: `bytes` of the whole folder, `loss` in nats a token at the end."""
+    """Arguments and results of a build: `bytes` of the whole folder, `loss` in nats per token at the end."""
 
     seed: int
     steps: int

@@ -15,7 +15,7 @@ _PHRASE = 10
 
 
 def train(prompts: Sequence[str], completions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Learn `vocabulary` tokens from the completions; the fixed phrases of the prompts become one token each on top."""
+    """Learn `vocabulary` tokens from the completions, and add one for each fixed phrase of the prompts."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -48,7 +48,7 @@ def _trainer(vocabulary: int) -> trainers.BpeTrainer:
 
 
 def _phrases(prompts: Sequence[str]) -> list[str]:
-    """Paragraphs that all prompts share, and what stands between numbers: too long ever to occur in code."""
+    """Return paragraphs that all prompts share, and text between numbers, too long ever to occur in code."""
     shared = set.intersection(*({*re.findall(_PARAGRAPH, prompt)} for prompt in prompts))
     lines = {line for prompt in prompts for line in prompt.splitlines(keepends=True)}
     pieces = {piece for line in lines for piece in re.split(_NUMBER, line)}
@@ -58,7 +58,7 @@ def _phrases(prompts: Sequence[str]) -> list[str]:
 def encode(
     tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], completions: Sequence[str]
 ) -> list[tuple[list[int], list[int]]]:
-    """Token ids of both halves of each text: BOS before the prompt, EOS after the completion."""
+    """Return the token ids of both halves of each text: BOS before the prompt, EOS after the completion."""
     before, after = (tokenizer(list(texts), add_special_tokens=False).input_ids for texts in (prompts, completions))
     pairs = zip(before, after, strict=True)
     return [([tokenizer.bos_token_id, *prompt], [*completion, tokenizer.eos_token_id]) for prompt, completion in pairs]

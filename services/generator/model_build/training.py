@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """The network before its first step, in float32."""
+    """Return the network before its first step, in float32."""
     torch.manual_seed(seed)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     config = LlamaConfig(
@@ -39,7 +39,7 @@ def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
 
 
 def fit(model: LlamaForCausalLM, examples: Sequences, *, steps: int, seed: int, progress: Progress) -> float:
-    """Train in place on (prompt ids, completion ids), loss on the completions; returns the mean loss of the end."""
+    """Train in place on (prompt ids, completion ids), with the loss on completions; return the mean of the last losses."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     model.train()
@@ -64,7 +64,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _batches(examples: Sequences, steps: int, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Batches of similar length from a window of random examples, so that little is padded."""
+    """Yield batches of similar length from a window of random examples, so that little is padded."""
     rng = random.Random(f"batches {seed}")  # noqa: S311
     window = min(len(examples) // BATCH, _WINDOW)
     while steps > 0:
@@ -76,7 +76,7 @@ def _batches(examples: Sequences, steps: int, seed: int) -> Iterator[dict[str, T
 
 
 def _batch(examples: Sequences) -> dict[str, Tensor]:
-    """Padded on the right, where causal attention never looks: no mask is needed."""
+    """Pad on the right, where causal attention never looks, so that no mask is needed."""
     ids = [torch.tensor(prompt + completion) for prompt, completion in examples]
     labels = [torch.tensor([_IGNORED] * len(prompt) + completion) for prompt, completion in examples]
     padded = pad_sequence(labels, batch_first=True, padding_value=_IGNORED)

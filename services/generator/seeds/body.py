@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services.generator.seeds.code_style import Hand
+from services.generator.seeds.code_style import CodeStyle
 
 Layers = dict[str, list[str]]
 
@@ -23,7 +23,7 @@ class At(NamedTuple):
     prefix: str = ""
 
 
-BodyWriter = Callable[[Hand, At], Body]
+BodyWriter = Callable[[CodeStyle, At], Body]
 
 
 def plus(a: str, b: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Hand:
+class CodeStyle:
     """One author's habits. Channels are source text: a literal, or the name of a parameter."""
 
     activation: str

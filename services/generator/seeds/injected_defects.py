@@ -17,7 +17,7 @@ def _another_width(match: re.Match[str], rng: random.Random) -> str:
     return f"{match[1]}{width}{match[3]}"
 
 
-FLAWS: Mapping[str, tuple[str, Edit]] = MappingProxyType(
+DEFECTS: Mapping[str, tuple[str, Edit]] = MappingProxyType(
     {
         "missing import": (r"^import torch.nn as nn\n", _to("", "import torch.nn\n")),
         "wrong super call": (r"super\(\).__init__\(\)", _to("super().__init__", "super(Net).__init__()", "pass")),
@@ -48,12 +48,12 @@ FLAWS: Mapping[str, tuple[str, Edit]] = MappingProxyType(
 
 
 def fitting(code: str) -> list[str]:
-    """The names of the flaws that this file can have."""
-    return [name for name, (pattern, _) in FLAWS.items() if re.search(pattern, code, re.MULTILINE)]
+    """The names of the defects that this file can have."""
+    return [name for name, (pattern, _) in DEFECTS.items() if re.search(pattern, code, re.MULTILINE)]
 
 
-def put(flaw: str, code: str, rng: random.Random) -> str:
-    """The code with this flaw, in one of the places that fit."""
-    pattern, edit = FLAWS[flaw]
+def put(defect: str, code: str, rng: random.Random) -> str:
+    """The code with this defect, in one of the places that fit."""
+    pattern, edit = DEFECTS[defect]
     match = rng.choice(list(re.finditer(pattern, code, re.MULTILINE)))
     return code[: match.start()] + edit(match, rng) + code[match.end() :]

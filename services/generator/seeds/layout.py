@@ -1,14 +1,14 @@
-"""From wishes to a network: stem, stages of one family's body, downsampling, head."""
+"""From a brief to a network: stem, stages of one family's body, downsampling, head."""
 
 import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services.generator.prompts import Wishes
+from services.generator.prompts import BriefParameters
 from services.generator.seeds.body import At, Body, BodyWriter
-from services.generator.seeds.code_style import Hand
+from services.generator.seeds.code_style import CodeStyle
 from services.generator.seeds.draft import Draft, assignments, module
-from services.generator.seeds.weak_choices import Lapse
+from services.generator.seeds.weak_choices import WeakChoice
 
 _WIDTHS = {30_000: (8, 16), 100_000: (8, 24), 300_000: (16, 32)}
 
@@ -20,35 +20,35 @@ class Plan(NamedTuple):
     `halve_after`, if that is not 0.
     """
 
-    hand: Hand
+    style: CodeStyle
     body: BodyWriter
     helper: str
-    wishes: Wishes
-    lapses: frozenset[Lapse]
+    brief: BriefParameters
+    weak_choices: frozenset[WeakChoice]
     widths: list[int]
     halve_after: int
 
 
-def plan_widths(rng: random.Random, wishes: Wishes, lapses: frozenset[Lapse]) -> list[int]:
+def plan_widths(rng: random.Random, brief: BriefParameters, weak_choices: frozenset[WeakChoice]) -> list[int]:
     """Widths within the budget, never falling, multiples of 8 unless too narrow."""
-    if Lapse.NARROW in lapses:
-        return [4] * (wishes.stages + 1)
-    low, high = _WIDTHS[wishes.budget]
+    if WeakChoice.NARROW in weak_choices:
+        return [4] * (brief.stages + 1)
+    low, high = _WIDTHS[brief.budget]
     widths = [low]
-    for _ in range(wishes.stages):
+    for _ in range(brief.stages):
         widths.append(min(high, widths[-1] + rng.choice((0, 8, 8, 16))))
     return widths
 
 
 def write_features(rng: random.Random, draft: Draft, plan: Plan) -> None:
     """Helper module, stem and stages, in the layout that was wished for."""
-    draft.helpers.append(module(plan.helper, "cin, cout", plan.body(plan.hand, At("cin", "cout"))))
-    _LAYOUTS[plan.wishes.layout](draft, plan, _stem(rng, plan))
+    draft.helpers.append(module(plan.helper, "cin, cout", plan.body(plan.style, At("cin", "cout"))))
+    _LAYOUTS[plan.brief.layout](draft, plan, _stem(rng, plan))
 
 
 def write_head(rng: random.Random, draft: Draft, plan: Plan) -> None:
     """From feature maps to logits."""
-    pool = "Max" if plan.wishes.head == "global max pooling" else "Avg"
+    pool = "Max" if plan.brief.head == "global max pooling" else "Avg"
     forms = ("x = self.pool(x).flatten(1)", "x = torch.flatten(self.pool(x), 1)")
     draft.add(Body({"pool": [f"nn.Adaptive{pool}Pool2d(1)"]}, [rng.choice(forms)]))
     draft.layers += assignments({"head": _classifier(rng, plan, str(plan.widths[-1]))})
@@ -89,34 +89,34 @@ def _stages(plan: Plan) -> list[str]:
 
 
 def _stem(rng: random.Random, plan: Plan) -> list[str]:
-    hand, width = plan.hand, str(plan.widths[0])
-    strided = plan.wishes.downsampling == "strided convolution"
+    style, width = plan.style, str(plan.widths[0])
+    strided = plan.brief.downsampling == "strided convolution"
     stride = ", stride=2" if strided else ""
-    modules = hand.unit("in_shape[1]", width, rng.choice((3, 3, 3, 5)), stride)
-    if Lapse.EARLY_POOLING in plan.lapses:
+    modules = style.unit("in_shape[1]", width, rng.choice((3, 3, 3, 5)), stride)
+    if WeakChoice.EARLY_POOLING in plan.weak_choices:
         return [*modules, f"nn.MaxPool2d({rng.choice((4, 8))})"]
     return modules if strided else [*modules, _pool(plan)]
 
 
 def _halving(plan: Plan) -> str:
     width = plan.widths[plan.halve_after]
-    strided = plan.wishes.downsampling == "strided convolution"
+    strided = plan.brief.downsampling == "strided convolution"
     return f"nn.Conv2d({width}, {width}, 2, stride=2)" if strided else _pool(plan)
 
 
 def _pool(plan: Plan) -> str:
-    return "nn.AvgPool2d(2)" if plan.wishes.downsampling == "average pooling" else "nn.MaxPool2d(2)"
+    return "nn.AvgPool2d(2)" if plan.brief.downsampling == "average pooling" else "nn.MaxPool2d(2)"
 
 
 def _classifier(rng: random.Random, plan: Plan, width: str) -> list[str]:
     dropout = _dropout(rng, plan)
-    if plan.wishes.head != "one hidden layer":
+    if plan.brief.head != "one hidden layer":
         return [*dropout, f"nn.Linear({width}, out_shape[0])"]
     hidden = rng.choice((32, 64))
-    return [f"nn.Linear({width}, {hidden})", plan.hand.act, *dropout, f"nn.Linear({hidden}, out_shape[0])"]
+    return [f"nn.Linear({width}, {hidden})", plan.style.act, *dropout, f"nn.Linear({hidden}, out_shape[0])"]
 
 
 def _dropout(rng: random.Random, plan: Plan) -> list[str]:
-    if Lapse.HEAVY_DROPOUT in plan.lapses:
+    if WeakChoice.HEAVY_DROPOUT in plan.weak_choices:
         return [f"nn.Dropout({rng.choice((0.8, 0.9))})"]
-    return ["nn.Dropout(0.1)"] if "dropout" in plan.wishes.tricks else []
+    return ["nn.Dropout(0.1)"] if "dropout" in plan.brief.tricks else []

@@ -4,7 +4,7 @@ import random
 from enum import StrEnum
 
 
-class Lapse(StrEnum):
+class WeakChoice(StrEnum):
     """One such choice."""
 
     NO_NORM = "no normalisation"
@@ -19,25 +19,25 @@ class Lapse(StrEnum):
     NARROW = "too narrow"
 
 
-WEIGHTS: dict[Lapse, float] = {
-    Lapse.TIMID_RATE: 4,
-    Lapse.DAMPENED: 4,
-    Lapse.HARD_CLIP: 3,
-    Lapse.CONSTANT_INIT: 1.5,
-    Lapse.NO_NORM: 0.8,
-    Lapse.OVER_DECAY: 0.3,
-    Lapse.HEAVY_DROPOUT: 0.3,
-    Lapse.SATURATING: 0.3,
-    Lapse.EARLY_POOLING: 0.15,
-    Lapse.NARROW: 0.15,
+WEIGHTS: dict[WeakChoice, float] = {
+    WeakChoice.TIMID_RATE: 4,
+    WeakChoice.DAMPENED: 4,
+    WeakChoice.HARD_CLIP: 3,
+    WeakChoice.CONSTANT_INIT: 1.5,
+    WeakChoice.NO_NORM: 0.8,
+    WeakChoice.OVER_DECAY: 0.3,
+    WeakChoice.HEAVY_DROPOUT: 0.3,
+    WeakChoice.SATURATING: 0.3,
+    WeakChoice.EARLY_POOLING: 0.15,
+    WeakChoice.NARROW: 0.15,
 }
 COUNTS = {0: 0.03, 1: 0.60, 2: 0.32, 3: 0.05}
 
 
-def draw(rng: random.Random) -> frozenset[Lapse]:
-    """The lapses of one author, mostly one or two."""
+def draw(rng: random.Random) -> frozenset[WeakChoice]:
+    """The weak choices of one author, mostly one or two."""
     count = rng.choices(list(COUNTS), list(COUNTS.values()))[0]
-    chosen: set[Lapse] = set()
+    chosen: set[WeakChoice] = set()
     while len(chosen) < count:
         chosen.add(rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
     return frozenset(chosen)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from archloop.contracts.values import Family
-from services.generator.prompts import Wishes, wish
+from services.generator.prompts import BriefParameters, draw_brief
 from services.generator.seeds import injected_defects, weak_choices
-from services.generator.seeds.code_style import Hand
+from services.generator.seeds.code_style import CodeStyle
 from services.generator.seeds.draft import Draft
 from services.generator.seeds.families import BODIES
 from services.generator.seeds.layout import Plan, plan_widths, write_features, write_head
 from services.generator.seeds.training import write_training
-from services.generator.seeds.weak_choices import Lapse
+from services.generator.seeds.weak_choices import WeakChoice
 
 _HELPERS = {
     Family.PLAIN: "ConvUnit",
@@ -27,57 +27,57 @@ _HELPERS = {
 
 
 class Seed(NamedTuple):
-    """A file, what it was to be, and what is wrong with it: lapses of taste, and flaws that keep it from training."""
+    """A file, what it was to be, and what is wrong with it: weak choices, and defects that keep it from training."""
 
     code: str
     family: Family
-    wishes: Wishes
-    lapses: frozenset[Lapse]
-    flaws: tuple[str, ...]
+    brief: BriefParameters
+    weak_choices: frozenset[WeakChoice]
+    defects: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How bad the authors are: shares of files with lapses of taste, as `lapses` draws them, and with a flaw."""
+    """How bad the authors are: shares of files with weak choices, as `weak_choices` draws them, and with a defect."""
 
     sloppy: float = 1.0
-    flawed: float = 0.3
+    defective: float = 0.3
 
 
-def write(rng: random.Random, family: Family, wishes: Wishes | None = None, mix: Mix = Mix()) -> Seed:
-    """One file of this family (see `prompts.DESCRIPTIONS`), answering these wishes or drawn ones."""
-    wishes = wishes or wish(rng)
+def write(rng: random.Random, family: Family, brief: BriefParameters | None = None, mix: Mix = Mix()) -> Seed:
+    """One file of this family (see `prompts.DESCRIPTIONS`), answering this brief or a drawn one."""
+    brief = brief or draw_brief(rng)
     chosen = weak_choices.draw(rng) if rng.random() < mix.sloppy else frozenset()
-    plan = _plan(rng, family, wishes, chosen)
+    plan = _plan(rng, family, brief, chosen)
     draft = Draft()
     write_features(rng, draft, plan)
     write_head(rng, draft, plan)
-    write_training(rng, draft, wishes, chosen)
+    write_training(rng, draft, brief, chosen)
     code = draft.text()
-    if rng.random() >= mix.flawed:
-        return Seed(code, family, wishes, chosen, ())
-    flaw = rng.choice(injected_defects.fitting(code))
-    return Seed(injected_defects.put(flaw, code, rng), family, wishes, chosen, (flaw,))
+    if rng.random() >= mix.defective:
+        return Seed(code, family, brief, chosen, ())
+    defect = rng.choice(injected_defects.fitting(code))
+    return Seed(injected_defects.put(defect, code, rng), family, brief, chosen, (defect,))
 
 
-def _plan(rng: random.Random, family: Family, wishes: Wishes, chosen: frozenset[Lapse]) -> Plan:
+def _plan(rng: random.Random, family: Family, brief: BriefParameters, chosen: frozenset[WeakChoice]) -> Plan:
     return Plan(
-        hand=_hand(rng, wishes, chosen),
+        style=_style(rng, brief, chosen),
         body=rng.choice(BODIES[family]),
         helper=_HELPERS[family],
-        wishes=wishes,
-        lapses=chosen,
-        widths=plan_widths(rng, wishes, chosen),
-        halve_after=0 if Lapse.EARLY_POOLING in chosen else rng.randint(0, wishes.stages - 1),
+        brief=brief,
+        weak_choices=chosen,
+        widths=plan_widths(rng, brief, chosen),
+        halve_after=0 if WeakChoice.EARLY_POOLING in chosen else rng.randint(0, brief.stages - 1),
     )
 
 
-def _hand(rng: random.Random, wishes: Wishes, chosen: frozenset[Lapse]) -> Hand:
-    saturating = Lapse.SATURATING in chosen
-    return Hand(
-        activation=rng.choice(("Sigmoid", "Sigmoid", "Tanh")) if saturating else wishes.activation,
-        norm="" if Lapse.NO_NORM in chosen else rng.choices(("BatchNorm2d", "GroupNorm"), (5, 1))[0],
-        groups=1 if Lapse.NARROW in chosen else 2,
+def _style(rng: random.Random, brief: BriefParameters, chosen: frozenset[WeakChoice]) -> CodeStyle:
+    saturating = WeakChoice.SATURATING in chosen
+    return CodeStyle(
+        activation=rng.choice(("Sigmoid", "Sigmoid", "Tanh")) if saturating else brief.activation,
+        norm="" if WeakChoice.NO_NORM in chosen else rng.choices(("BatchNorm2d", "GroupNorm"), (5, 1))[0],
+        groups=1 if WeakChoice.NARROW in chosen else 2,
         order=rng.choice(("conv norm act", "conv norm act", "conv act norm")),
         kernel=rng.choice((3, 3, 3, 5)),
         dim=rng.choice(("1", "dim=1")),

@@ -10,9 +10,9 @@ from services.generator import prompts
 @pytest.mark.parametrize("template", templates.names())
 def test_every_template_s_budget_is_found_and_corrected_where_the_network_broke_it(template):
     prompt = prompts.render(template, protocol=protocols.load("shapes"), rng=random.Random(3), index=0)
-    asked = f"{prompt.wishes.budget:,}"
+    asked = f"{prompt.brief.budget:,}"
     assert prompt.text.count(asked) == 1
-    assert truthful(prompt.text, prompt.wishes.budget) == prompt.text
+    assert truthful(prompt.text, prompt.brief.budget) == prompt.text
     assert truthful(prompt.text, 1_200_001) == prompt.text.replace(asked, "3,000,000")
 
 

@@ -11,11 +11,13 @@ from archloop_lab.lemur import brief_inference, pairs, sources
 from archloop_lab.lemur.corpus import Corpus, Kept
 from archloop_lab.lemur.curating import curate
 from archloop_lab.lemur.importing import into
-from services.generator.prompts import Wishes
+from services.generator.prompts import BriefParameters
 from tests.unit.lemur import miniature
 
 QUIET = lambda *_: None  # noqa: E731
-DRAWN = Wishes(30_000, 2, "", "strided convolution", "ReLU", "global max pooling", ("Nesterov momentum", "dropout"))
+DRAWN = BriefParameters(
+    30_000, 2, "", "strided convolution", "ReLU", "global max pooling", ("Nesterov momentum", "dropout")
+)
 
 
 @pytest.fixture

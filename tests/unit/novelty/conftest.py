@@ -16,7 +16,7 @@ RUN = "run-1"
 
 def _net(seed: int, family: str | None = None) -> str:
     rng = random.Random(seed)
-    return write(rng, family or rng.choice(sorted(Family)), mix=Mix(flawed=0.0)).code
+    return write(rng, family or rng.choice(sorted(Family)), mix=Mix(defective=0.0)).code
 
 
 def _evaluated(index: int, code: str, outcome: Outcome = Outcome.OK, **fields):

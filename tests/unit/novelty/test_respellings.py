@@ -33,7 +33,7 @@ class Network(NamedTuple):
 @cache
 def network(seed: int) -> Network:
     families = sorted(Family)
-    source = write(random.Random(seed), families[seed % len(families)], mix=Mix(flawed=0.0)).code
+    source = write(random.Random(seed), families[seed % len(families)], mix=Mix(defective=0.0)).code
     tokens = normalise(source)
     return Network(source, ast.dump(ast.parse(source)), tokens, shingles(tokens, K))
 

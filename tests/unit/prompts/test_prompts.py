@@ -32,8 +32,8 @@ def test_the_brief_states_family_data_and_contract() -> None:
 
 def test_every_wish_is_in_the_text() -> None:
     prompt = _prompt(seed=5)
-    wishes = prompt.wishes
-    for part in (f"{wishes.budget:,}", wishes.layout, wishes.activation, wishes.head, *wishes.tricks):
+    brief = prompt.brief
+    for part in (f"{brief.budget:,}", brief.layout, brief.activation, brief.head, *brief.tricks):
         assert part in prompt.text
 
 

@@ -10,7 +10,7 @@ import pytest
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateGenerated, GenerationRequested
 from archloop.errors import Unavailable
 from services.registry.control.controller import Controller
-from services.registry.control.conversation import Ask
+from services.registry.control.conversation import PendingRequest
 from services.registry.control.progress import NARROW, Front, Window
 from services.registry.handlers import RegistryHandler
 from services.registry.records import CandidateQuery
@@ -153,12 +153,12 @@ async def test_of_two_that_believe_to_lead_one_asks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "wait_s"), [(0, 100), (1, 100), (2, 200), (3, 400), (4, 400), (50, 400)])
 def test_an_answer_is_waited_for_twice_as_long_each_time_up_to_four_times(count: int, wait_s: float) -> None:
-    assert Ask(100.0, 10.0, count).wait_s == wait_s
+    assert PendingRequest(100.0, 10.0, count).wait_s == wait_s
 
 
 @pytest.mark.parametrize(("missed", "wait_s"), [(0, 10), (1, 20), (2, 40), (3, 80), (4, 100), (10**6, 100)])
 def test_what_does_not_come_back_is_said_again_less_and_less_often(missed: int, wait_s: float) -> None:
-    assert Ask(100.0, 10.0, 1, missed, published=False).wait_s == wait_s
+    assert PendingRequest(100.0, 10.0, 1, missed, published=False).wait_s == wait_s
 
 
 async def test_a_request_that_waits_in_its_queue_is_counted_and_not_made_again(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_card_tells_how_it_was_built_what_is_wrong_on_purpose_and_what_was_m
     built: tuple[Path, BuildReport],
 ) -> None:
     card = (built[0] / "README.md").read_text()
-    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |", "flaw", "lapse of taste"):
+    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |", "defect", "weak choice"):
         assert part in card
 
 

@@ -1,4 +1,4 @@
-"""The seed program's networks: of their family, sound unless flawed, varied, the same for the same stream."""
+"""The seed program's networks: of their family, sound unless defective, varied, the same for the same stream."""
 
 import ast
 import itertools
@@ -13,12 +13,12 @@ import torch
 from archloop.contracts.values import Family
 from services.generator import seeds
 from services.generator.seeds import injected_defects
-from services.generator.seeds.injected_defects import FLAWS
-from services.generator.seeds.weak_choices import Lapse
+from services.generator.seeds.injected_defects import DEFECTS
+from services.generator.seeds.weak_choices import WeakChoice
 from tests.unit.seeds.marks import marks, parameters, train_one_step
 
-SOUND = seeds.Mix(sloppy=0, flawed=0)
-SLOPPY = seeds.Mix(sloppy=1, flawed=0)
+SOUND = seeds.Mix(sloppy=0, defective=0)
+SLOPPY = seeds.Mix(sloppy=1, defective=0)
 
 
 def _some(family: Family, count: int, mix: seeds.Mix) -> list[seeds.Seed]:
@@ -41,23 +41,23 @@ def test_flawless_networks_train(family: Family, mix: seeds.Mix) -> None:
 @pytest.mark.parametrize("family", Family)
 def test_budgets_are_kept(family: Family) -> None:
     for seed in _some(family, 12, SOUND):
-        assert parameters(seed.code) <= seed.wishes.budget, seed.code
+        assert parameters(seed.code) <= seed.brief.budget, seed.code
 
 
-@pytest.mark.parametrize("flaw", FLAWS)
-def test_every_flaw_keeps_a_network_from_training(flaw: str) -> None:
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_every_flaw_keeps_a_network_from_training(defect: str) -> None:
     sound = [seed.code for family in Family for seed in _some(family, 2, SOUND)]
-    fitting = [code for code in sound if flaw in injected_defects.fitting(code)]
+    fitting = [code for code in sound if defect in injected_defects.fitting(code)]
     assert fitting
     for code in fitting:
         with pytest.raises(Exception):  # noqa: B017, PT011
-            train_one_step(injected_defects.put(flaw, code, random.Random(code)))
+            train_one_step(injected_defects.put(defect, code, random.Random(code)))
 
 
 def test_flaws_are_recorded_and_as_frequent_as_asked() -> None:
-    mixed = [seeds.write(random.Random(i), "dense", mix=seeds.Mix(flawed=0.3)) for i in range(1000)]
-    assert 0.25 < sum(bool(seed.flaws) for seed in mixed) / 1000 < 0.35
-    assert {flaw for seed in mixed for flaw in seed.flaws} <= FLAWS.keys()
+    mixed = [seeds.write(random.Random(i), "dense", mix=seeds.Mix(defective=0.3)) for i in range(1000)]
+    assert 0.25 < sum(bool(seed.defects) for seed in mixed) / 1000 < 0.35
+    assert {defect for seed in mixed for defect in seed.defects} <= DEFECTS.keys()
 
 
 def test_without_lapses_every_author_normalises_and_with_them_some_do_not() -> None:
@@ -65,7 +65,7 @@ def test_without_lapses_every_author_normalises_and_with_them_some_do_not() -> N
     sloppy = _some("plain", 100, SLOPPY)
     without = [seed for seed in sloppy if "Norm" not in seed.code]
     assert without
-    assert all(Lapse.NO_NORM in seed.lapses for seed in without)
+    assert all(WeakChoice.NO_NORM in seed.weak_choices for seed in without)
 
 
 def test_the_same_stream_gives_the_same_network() -> None:
@@ -74,10 +74,10 @@ def test_the_same_stream_gives_the_same_network() -> None:
 
 def test_wishes_are_obeyed_where_taste_allows() -> None:
     for seed in _some("inception", 30, SOUND):
-        assert f"nn.{seed.wishes.activation}(" in seed.code
-        assert ("self.stage2 = Branches(" in seed.code) == (seed.wishes.layout == "one attribute for each stage")
-        assert ("AdaptiveMaxPool2d(1)" in seed.code) == (seed.wishes.head == "global max pooling")
-        assert ("label_smoothing" in seed.code) == ("label smoothing" in seed.wishes.tricks)
+        assert f"nn.{seed.brief.activation}(" in seed.code
+        assert ("self.stage2 = Branches(" in seed.code) == (seed.brief.layout == "one attribute for each stage")
+        assert ("AdaptiveMaxPool2d(1)" in seed.code) == (seed.brief.head == "global max pooling")
+        assert ("label_smoothing" in seed.code) == ("label smoothing" in seed.brief.tricks)
 
 
 @pytest.mark.parametrize("family", Family)
