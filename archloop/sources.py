@@ -57,9 +57,29 @@ def _problem(lines: bytes, error: Exception) -> str:
     return f"is not {error.encoding}: {error.reason} in line {line}; expected UTF-8, or the coding cookie of what it is"
 
 
-def carried(content: bytes) -> str:
+def encoded(text: str) -> bytes:
+    """Encode a program, or any text, as UTF-8: what `decoded` has read becomes the same bytes again.
+
+    Other halves of characters become three bytes each, so that no text is without size and hash.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def decoded(content: bytes) -> str:
     """Decode a program that messages refer to; bytes that are no UTF-8 become lone surrogates, which do not parse."""
     return content.decode("utf-8", "surrogateescape")
+
+
+def is_utf8(text: str) -> bool:
+    """Say whether UTF-8 can write the text down: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def unmarked(text: str) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from archloop import protocols
+from archloop.blobs import programs
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.ops import logging
 from archloop.protocols import Protocol
@@ -34,7 +35,6 @@ from services.evaluator.sandbox.port import Sandbox
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.tracing import traced
-from services.registry.pairs import text_of
 from services.registry.records import CandidateQuery
 from services.registry.stores.sqlite import SqliteStore
 
@@ -62,7 +62,7 @@ async def candidates(run: Path) -> dict[str, str]:
         for candidate in sorted(page_of.items, key=lambda each: (each.cycle, each.index)):
             source = await store.source(candidate.candidate_id)
             if candidate.evaluation is not None and candidate.evaluation.valid and source is not None:
-                found[f"{candidate.cycle}-{candidate.index:02d}"] = await text_of(source.code, blobs)
+                found[f"{candidate.cycle}-{candidate.index:02d}"] = await programs.text_of(source.code, blobs)
         return found
     finally:
         await store.close()

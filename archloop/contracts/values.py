@@ -6,11 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from archloop import sources
 from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.numbers import Amount, Curve, Share, Whole
 from archloop.contracts.texts import LongText, Name, Remark
-
-INLINE_CODE_LIMIT = 64 * 1024
 
 
 class BlobRef(Frozen):
@@ -167,6 +166,6 @@ class Usage(Frozen):
 
 
 def sha256_of(content: str | bytes) -> str:
-    """Return the hex SHA-256; text is hashed as UTF-8, lone surrogates kept so that no text is unhashable."""
-    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    """Return the hex SHA-256; text is hashed as the bytes that it is stored in."""
+    raw = sources.encoded(content) if isinstance(content, str) else content
     return hashlib.sha256(raw).hexdigest()

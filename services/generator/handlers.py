@@ -1,4 +1,4 @@
-"""The generator's two handlers: a candidate for every request, and every new adapter brought up."""
+"""The generator's two handlers: one writes a candidate for every request, the other brings up every new adapter."""
 
 import random
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from archloop import prompting, protocols
+from archloop import prompting, protocols, sources
+from archloop.blobs import programs
 from archloop.blobs.port import Blobs
-from archloop.blobs.sound import put_sound
 from archloop.contracts.messages import (
     AdapterActivated,
     AdapterRejected,
@@ -17,7 +17,7 @@ from archloop.contracts.messages import (
     GenerationRejected,
     GenerationRequested,
 )
-from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, Usage, sha256_of
+from archloop.contracts.values import Usage
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.adapters import AdapterManager
@@ -32,13 +32,13 @@ _NOT_ENCODABLE = "the code holds characters that cannot be encoded in UTF-8"
 
 @dataclass(frozen=True)
 class Prices:
-    """Of a million tokens read and a million written, in whatever currency."""
+    """Prices of a million tokens read and of a million written, in whatever currency."""
 
     prompt: float = 0.0
     completion: float = 0.0
 
     def of(self, usage: Usage) -> float:
-        """What an answer cost."""
+        """Return the cost of an answer."""
         return (self.prompt * usage.prompt_tokens + self.completion * usage.completion_tokens) / 1e6
 
 
@@ -49,7 +49,7 @@ class GenerateHandler:
         self._backend, self._adapters, self._blobs, self._prices = backend, adapters, blobs, prices
 
     async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
-        """Ask the model server once. What it answers is a candidate, whatever it is."""
+        """Ask the model server once; whatever it answers becomes a candidate."""
         await self._check_base(message.base_model)
         prompt = _prompt(message)
         try:
@@ -57,11 +57,11 @@ class GenerateHandler:
             code, problem = prompting.extract(answer.text)
         except InvalidInput as error:
             answer, code, problem = _NOTHING, "", f"the model server refuses the request: {error}"
-        if not _encodable(code):
+        if not sources.is_utf8(code):
             code, problem = "", _NOT_ENCODABLE
         generated = CandidateGenerated(
             **message.about(),
-            code=await self._source(code),
+            code=await programs.stored(self._blobs, code),
             prompt=prompt,
             protocol=message.protocol,
             novelty=message.novelty,
@@ -89,23 +89,16 @@ class GenerateHandler:
         async with self._adapters.pinned(message.adapter) as adapter:
             return await _within(self._backend, prompt, Decoding.of(message.generation), message.seed, adapter)
 
-    async def _source(self, code: str) -> SourceCode:
-        content = code.encode()
-        if len(content) <= INLINE_CODE_LIMIT:
-            return SourceCode.inline(code)
-        sha256 = sha256_of(content)
-        return SourceCode(sha256=sha256, blob=await put_sound(self._blobs, f"code/{sha256}.py", content))
-
 
 class AdapterHandler:
-    """Brings up every newly trained adapter and says whether this replica serves it."""
+    """Brings up every newly trained adapter and reports whether this replica serves it."""
 
     def __init__(self, adapters: AdapterManager, replica: str) -> None:
         self._adapters, self._replica = adapters, replica
         self._newest: dict[tuple[str, str | None], int] = {}
 
     async def handle(self, message: AdapterTrained) -> Sequence[AdapterActivated | AdapterRejected]:
-        """An announcement that a newer one of the run has overtaken says nothing any more."""
+        """Bring up the adapter; nothing is done or said if a newer one of the run was announced already."""
         run, name = (message.run_id, message.run_uid), message.adapter.adapter
         if message.cycle < self._newest.get(run, message.cycle):
             return []
@@ -119,12 +112,12 @@ class AdapterHandler:
 
 
 def rejected(message: GenerationRequested, reason: str) -> GenerationRejected:
-    """What is said of a request that cannot be met."""
+    """Return the event for a request that cannot be met."""
     return GenerationRejected(**message.about(), reason=reason)
 
 
 async def _within(backend: Backend, prompt: str, decoding: Decoding, seed: int, adapter: str | None) -> Answer:
-    """Where prompt and answer together are too long for the server, less is asked of the answer, within reason.
+    """Generate an answer; where prompt and answer are too long together, ask for a shorter answer, within reason.
 
     Raises TooLong where even that does not fit.
     """
@@ -143,11 +136,3 @@ def _prompt(message: GenerationRequested) -> str:
     index = message.index if fixed is None else message.index % fixed
     rng = random.Random(message.seed if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
     return prompts.render(asked.template, protocol=protocols.load(message.protocol), rng=rng, index=index).text
-
-
-def _encodable(code: str) -> bool:
-    try:
-        code.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,7 +1,7 @@
-"""Judging in index order, whatever the order of arrival (ADR 2).
+"""Judgement in index order, whatever the order of arrival (ADR 2).
 
-Everything that can be heard of a candidate is recorded: valid, failed or given up. Each arrival then releases
-those of its cycle, from the lowest index on, before which nothing is missing any more.
+Every outcome of a candidate is recorded: valid, failed or lost. Each arrival then releases the candidates of its cycle
+for which every lower index has arrived.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from typing import Literal
 
 import structlog
 
-from archloop import sources
+from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateJudged, CandidateLost, JudgementRejected
 from archloop.contracts.spec import NoveltySpec
-from archloop.contracts.values import SourceCode, sha256_of
+from archloop.contracts.values import sha256_of
 from services.novelty.constants import Sizes
 from services.novelty.features import Features, as_text, features
 from services.novelty.identity import Heard, Identity, name_of_run, run_of
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class NoveltyHandler:
-    """Arrivals in, verdicts out. Each message is one transaction: what it releases is durable before it leaves."""
+    """Turns arrivals into verdicts. Each message is one transaction: verdicts are durable before they are published."""
 
     def __init__(self, store: SignatureStore, blobs: Blobs, *, k: int, permutations: int, sizes: Sizes) -> None:
         self._store, self._blobs = store, blobs
@@ -34,7 +34,7 @@ class NoveltyHandler:
         self._index = NoveltyIndex(store, permutations)
 
     async def handle(self, message: Heard) -> Sequence[CandidateJudged]:
-        """The verdicts that this message released; the same ones when it comes again."""
+        """Return the verdicts that this message released; the same ones when it comes again."""
         arrival = _arrival(message, await self._features(message))
         judged = len(self._index)
         try:
@@ -50,25 +50,19 @@ class NoveltyHandler:
     async def _features(self, message: Heard) -> Features | None:
         if not isinstance(message, CandidateEvaluatedOk):
             return None
-        source = await self._source(message.code)
+        source = await programs.text_of(message.code, self._blobs)
         return await asyncio.to_thread(self._described, source)  # off the event loop, which has heartbeats to send
 
     def _described(self, source: str) -> Features:
-        """A valid candidate is judged whatever it is: who waits for it waits for its whole cycle."""
+        """Describe a source; one that cannot be read counts as its text, for its cycle waits for a verdict."""
         try:
             return features(source, k=self._k, permutations=self._permutations, sizes=self._sizes)
         except Exception:  # UnreadableSource, and what nobody thought of
             log.exception("a valid candidate cannot be read; it counts as written", code_sha256=sha256_of(source))
             return as_text(source, k=self._k, permutations=self._permutations)
 
-    async def _source(self, code: SourceCode) -> str:
-        if code.text is not None:
-            return code.text
-        assert code.blob is not None
-        return sources.carried(await self._blobs.get(code.blob))
-
     def _release(self, arrival: Arrival) -> None:
-        """A submission stands alone; any other candidate moves its cycle's mark as far as it will go."""
+        """Judge a submission at once; for any other candidate, judge all that its cycle no longer waits for."""
         self._index.catch_up()
         if arrival.submission is not None:
             self._settle(arrival, arrival)
@@ -102,7 +96,7 @@ class NoveltyHandler:
 
 
 def rejected(message: Heard, reason: str) -> JudgementRejected:
-    """What is said of a candidate that cannot be judged."""
+    """Make the answer for a candidate that cannot be judged."""
     return JudgementRejected(**message.about(), reason=reason)
 
 

@@ -1,6 +1,6 @@
-"""The part of a source file that is its architecture: what `Net` reaches, and nothing else.
+"""The part of a source file that is its architecture: the definitions that `Net` reaches.
 
-Only read, never run. Every walk is a loop over an explicit queue, so that no nesting exhausts the stack.
+The source is read, never run. Every walk is a loop over an explicit queue, so that no nesting exhausts the stack.
 """
 
 import ast
@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from archloop import sources
 from archloop.errors import ArchloopError
-from archloop.sources import unmarked
 from services.novelty.facts import Facts
 from services.novelty.trees import walk
 
@@ -46,12 +46,12 @@ class Unit:
 
     @property
     def functions(self) -> Iterator[Function]:
-        """The functions in it: its methods, or itself."""
+        """Yield the functions in it: its methods, or itself."""
         return (node for root in self.roots for node in _functions(root))
 
     @property
     def roots(self) -> list[ast.AST]:
-        """All that counts of it."""
+        """Return the nodes that count: its statements, its members, or the definition itself."""
         return [*self.statements] or [*self.members] or [self.node]
 
 
@@ -78,33 +78,34 @@ def _functions(root: ast.AST) -> Iterator[Function]:
 
 
 def self_name(function: Function) -> str:
-    """What a method calls its instance."""
+    """Return the name by which a method knows its instance; empty if it has no parameter."""
     positional = function.args.posonlyargs + function.args.args
     return positional[0].arg if positional else ""
 
 
 def parameters(function: Function | ast.Lambda) -> list[str]:
-    """All parameter names, in order."""
+    """List all parameter names, in order."""
     spec = function.args
     starred = [arg for arg in (spec.vararg, spec.kwarg) if arg]
     return [arg.arg for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *starred)]
 
 
 def parse(source: str) -> ast.Module:
-    """The source's tree. Raises UnreadableSource."""
-    size = len(source.encode("utf-8", "surrogatepass"))
+    """Parse a source. Raises UnreadableSource."""
+    size = len(sources.encoded(source))
     if size > MAX_SOURCE_BYTES:
         raise UnreadableSource(f"source has {size} bytes; at most {MAX_SOURCE_BYTES} are read")
     try:
-        return _undisturbed(unmarked(source))
+        return _undisturbed(sources.unmarked(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableSource(f"source cannot be parsed: {type(error).__name__}: {error}") from error
 
 
 def _undisturbed(source: str) -> ast.Module:
-    """CPython's parser counts its depth for all threads, and raises SystemError where two are in it (its issue 106905).
+    """Parse, one thread at a time, and again after a SystemError.
 
-    Ours take turns. Who formats a traceback meanwhile, on the event loop's, parses too: then it is done again.
+    CPython's parser counts its depth for all threads, and raises SystemError if two are in it (its issue 106905).
+    Another thread may still parse meanwhile, where it formats a traceback.
     """
     with _ONE_AT_A_TIME:
         for _ in range(_DISTURBED_AT_MOST):
@@ -114,7 +115,7 @@ def _undisturbed(source: str) -> ast.Module:
 
 
 def defined_names(node: ast.AST) -> list[str]:
-    """The names that a definition or an assignment gives a meaning to."""
+    """Return the names that a definition or an assignment binds."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
@@ -126,5 +127,5 @@ def defined_names(node: ast.AST) -> list[str]:
 
 
 def is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
-    """Whether the node is a variable being assigned to."""
+    """Say whether the node is a variable being assigned to."""
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from archloop import prompting, sources
+from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
-from archloop.contracts.values import BlobRef, SourceCode, sha256_of
+from archloop.contracts.values import BlobRef, sha256_of
 from archloop.prompting import briefs
 from archloop.training_pairs import TrainingPair, encoded
 from services.registry.control import selection
@@ -46,14 +47,6 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     return [*own, *await _bootstrap(blobs, run)] if own else []
 
 
-async def text_of(code: SourceCode, blobs: Blobs) -> str:
-    """Return the code's text. Raises NotFound, IntegrityError."""
-    if code.text is not None:
-        return code.text
-    assert code.blob is not None
-    return (await blobs.get(code.blob)).decode("utf-8", "replace")
-
-
 async def put_bootstrap(blobs: Blobs, pairs: Iterable[str]) -> BlobRef:
     """Store the lines that a run is to begin with; the same ones once only."""
     content = encoded(pairs)
@@ -71,7 +64,7 @@ async def _pair(store: Store, blobs: Blobs, candidate_id: str, parameters: int |
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
-    completion = prompting.render(sources.unmarked(await text_of(source.code, blobs)))
+    completion = prompting.render(sources.unmarked(await programs.text_of(source.code, blobs)))
     prompt = briefs.truthful(source.prompt, parameters)
     try:
         return TrainingPair(prompt=prompt, completion=completion)

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 
+from archloop import sources
+from archloop.blobs import programs
 from archloop.contracts.base import Sha256
 from archloop.contracts.values import Evaluation, Outcome, Verdict
 from archloop.errors import NotFound
 from services.registry.api.ports import LARGEST, CandidatePath, Limit, Offset, PortsDep, RunPath, StoreDep, reader
 from services.registry.api.problems import NOT_FOUND, responses
 from services.registry.api.runs import existing_run
-from services.registry.pairs import text_of
 from services.registry.records import Candidate, CandidateQuery, Page, Sort
 
 router = APIRouter(tags=["candidates"])
@@ -70,7 +71,7 @@ async def get_code(ports: PortsDep, candidate_id: CandidatePath) -> PlainTextRes
     if source is None:
         raise NotFound("code of candidate", candidate_id)
     return PlainTextResponse(
-        await text_of(source.code, ports.blobs),
+        sources.encoded(await programs.text_of(source.code, ports.blobs)),
         headers={"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"},
     )
 

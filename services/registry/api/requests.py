@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
 from archloop import protocols
-from archloop.blobs.sound import put_sound
+from archloop.blobs import programs
 from archloop.contracts.base import Frozen, Message, RunId, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
 from archloop.contracts.texts import Name, Said
-from archloop.contracts.values import INLINE_CODE_LIMIT, SourceCode, sha256_of
+from archloop.contracts.values import sha256_of
 from archloop.errors import Conflict, InvalidInput
 from archloop.training_pairs import TrainingPair
 from services.registry import pairs
@@ -107,7 +107,7 @@ async def submit_candidate(
     message = CandidateSubmitted(
         run_id=body.batch,
         submission=body.submission,
-        code=await _source_code(ports, body.code),
+        code=await programs.stored(ports.blobs, body.code),
         protocol=body.protocol,
         novelty=body.novelty,
         submitter=body.submitter,
@@ -136,13 +136,6 @@ async def _check_bootstrap(ports: Ports, spec: RunSpec) -> None:
     found = spec.bootstrap.pairs
     if found is None or await ports.blobs.find(found.key) != found:
         raise InvalidInput("spec.bootstrap.pairs", found, "what POST /pairs answered")
-
-
-async def _source_code(ports: Ports, text: str) -> SourceCode:
-    if len(content := text.encode()) <= INLINE_CODE_LIMIT:
-        return SourceCode.inline(text)
-    digest = sha256_of(content)
-    return SourceCode(sha256=digest, blob=await put_sound(ports.blobs, f"code/{digest}.py", content))
 
 
 async def _publish(ports: Ports, message: Message, traceparent: str | None) -> None:

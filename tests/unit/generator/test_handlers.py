@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from archloop.blobs.programs import INLINE_LIMIT
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import (
     AdapterActivated,
@@ -13,7 +14,7 @@ from archloop.contracts.messages import (
     GenerationRequested,
 )
 from archloop.contracts.spec import GenerationSpec, NoveltySpec
-from archloop.contracts.values import INLINE_CODE_LIMIT, sha256_of
+from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, NotFound
 from services.generator.errors import AdapterUnusable
 from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
@@ -106,9 +107,9 @@ async def test_surrogates_around_the_code_harm_nothing(handler, backend):
 
 @pytest.mark.parametrize("excess", [0, 1])
 async def test_code_above_64_kib_of_utf8_goes_into_the_object_store(excess, handler, backend, blobs):
-    code = "# " + "ä" * (INLINE_CODE_LIMIT // 2 - 2) + "b" * excess + "\n\n"[: 2 - excess] + "c" * excess
-    code = code.ljust(INLINE_CODE_LIMIT - len(code.encode()) + len(code) + excess, "x")[:-1] + "\n"
-    assert len(code.encode()) == INLINE_CODE_LIMIT + excess
+    code = "# " + "ä" * (INLINE_LIMIT // 2 - 2) + "b" * excess + "\n\n"[: 2 - excess] + "c" * excess
+    code = code.ljust(INLINE_LIMIT - len(code.encode()) + len(code) + excess, "x")[:-1] + "\n"
+    assert len(code.encode()) == INLINE_LIMIT + excess
     backend.text = f"```python\n{code}```\n"
     generated = await only(handler, request())
     assert (generated.code.text is None) == bool(excess)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archloop.sources import UndecodableSource, carried, of_file, unmarked
+from archloop.sources import UndecodableSource, decoded, of_file, unmarked
 from services.evaluator.harness.module import lines, parsed
 from services.novelty.compare import compare
 
@@ -118,7 +118,7 @@ def test_any_bytes_are_text_or_one_error(content, before):
 @pytest.mark.parametrize("cookie", ["latin-1", "utf-7", "cp1252", "shift_jis", "unicode_escape", "klingon"])
 def test_a_cookie_in_a_text_is_a_comment(cookie):
     text = f"# coding: {cookie}\n# +AAo- \\n é\nx = 1\n"
-    assert unmarked(carried(("\ufeff" + text).encode())) == text
+    assert unmarked(decoded(("\ufeff" + text).encode())) == text
     assert len(parsed(text)[0].body) == 1
     assert compare([("a", text), ("b", "\ufeff" + text.replace(cookie, "utf-8"))], 0.9)[1].verdict == "exact_duplicate"
 

@@ -6,10 +6,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from archloop.blobs.programs import INLINE_LIMIT
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
-from archloop.contracts.values import INLINE_CODE_LIMIT, sha256_of
+from archloop.contracts.values import sha256_of
 from services.registry.api import create
 from tests.unit.registry.world import RUN, World, evaluation, spec
 
@@ -226,7 +227,7 @@ async def test_a_submission_is_published_and_says_where_its_result_will_be(clien
 
 
 async def test_large_code_travels_by_blob(client: httpx.AsyncClient, world: World) -> None:
-    code = "#" * (INLINE_CODE_LIMIT + 1)
+    code = "#" * (INLINE_LIMIT + 1)
     await client.post("/submissions", json=SUBMISSION | {"submission": "large", "code": code})
     message = published()
     assert isinstance(message, CandidateSubmitted)
