@@ -70,7 +70,8 @@ def test_an_image_is_pinned_or_built_here(name):
     if name in OURS:
         assert image.startswith("archloop/")
         built = SERVICES["generator" if name == "modelserver" else name]["build"]
-        assert (ROOT / built["dockerfile"]).is_file()
+        assert f" AS {image.split('/')[1].split(':')[0]}\n" in (ROOT / built["dockerfile"]).read_text()
+        assert image.startswith(f"archloop/{built['target']}:")
     else:
         tag = image.rpartition(":")[2]
         assert re.search(r"\d", tag), f"{image} is not pinned"
