@@ -37,10 +37,10 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Read architectures and first epochs into a corpus file. Code is text here: it is never run."""
-    from archloop_lab.lemur import fetching, importing, sources
+    from archloop_lab.lemur import importing, sources
     from archloop_lab.lemur.corpus import Corpus
 
-    found = sources.opened(fetching.wheel() if source == fetching.WORD else Path(source))
+    found = sources.opened(sources.downloaded() if source == sources.WORD else Path(source))
     with closing(Corpus(out)) as corpus, bars() as advance:
         imported = importing.into(corpus, found, advance)
     if as_json:

@@ -1,5 +1,6 @@
 """Where LEMUR is read from: nn-dataset's wheel, a checkout or an unpacked wheel, or its SQLite database."""
 
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from itertools import chain
@@ -13,10 +14,14 @@ from archloop_lab.lemur import items
 from archloop_lab.lemur.database import Database, is_database
 from archloop_lab.lemur.items import FIRST, Item, Problem
 from archloop_lab.lemur.rules import Config
+from archloop_lab.wheels import download, verified
 
+WORD = "nn-dataset"
 NN, STAT = "ab/nn/nn", "ab/nn/stat/train"
 LARGEST = 16 * 1024**2
-_EXPECTED = "nn-dataset's wheel, a folder with ab/nn/nn in it, an nn-dataset database, or the word nn-dataset"
+_EXPECTED = f"nn-dataset's wheel, a folder with ab/nn/nn in it, an nn-dataset database, or the word {WORD}"
+_PACKAGE = "nn-dataset==2.1.2"  # the version that still ships its architectures
+_SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
 
 
 class Source(Protocol):
@@ -51,6 +56,16 @@ def opened(path: Path) -> Source:
     if path.is_file() and zipfile.is_zipfile(path):
         return FileForm(Wheel(path))
     raise InvalidInput("SOURCE", str(path), _EXPECTED)
+
+
+def downloaded() -> Path:
+    """Return nn-dataset's wheel, 103 MB, downloaded if that was not done before. Raises Unavailable, IntegrityError."""
+    path = Path.home() / ".cache" / "archloop" / "lemur" / f"{_PACKAGE}.whl"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            verified(download(_PACKAGE, Path(scratch)), _SHA256, _PACKAGE).rename(path)
+    return path
 
 
 class Folder(Files):

@@ -132,7 +132,7 @@ def test_the_senders_are_those_whose_code_makes_the_message() -> None:
 
 
 def test_openapi_tells_that_a_request_may_carry_a_trace() -> None:
-    paths = json.loads(openapi.text())["paths"]
+    paths = json.loads(openapi())["paths"]
     for path in ("/runs", "/submissions"):
         (header,) = (p for p in paths[path]["post"]["parameters"] if p["in"] == "header")
         assert (header["name"], header["required"]) == ("traceparent", False)

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from archloop.errors import IntegrityError
-from archloop_lab.lemur import fetching
+from archloop_lab.lemur import sources
 from archloop_lab.wheels import verified
 
 
 def test_a_wheel_that_is_there_is_not_downloaded_again(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(fetching, "download", lambda *_: pytest.fail("downloads"))
+    monkeypatch.setattr(sources, "download", lambda *_: pytest.fail("downloads"))
     there = tmp_path / ".cache/archloop/lemur/nn-dataset==2.1.2.whl"
     there.parent.mkdir(parents=True)
     there.touch()
-    assert fetching.wheel() == there
+    assert sources.downloaded() == there
 
 
 def test_another_wheel_than_the_one_that_is_meant_is_refused_and_not_kept(tmp_path, monkeypatch):
@@ -24,9 +24,9 @@ def test_another_wheel_than_the_one_that_is_meant_is_refused_and_not_kept(tmp_pa
         return folder / "x.whl"
 
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(fetching, "download", fake)
+    monkeypatch.setattr(sources, "download", fake)
     with pytest.raises(IntegrityError, match=r"nn-dataset==2\.1\.2 has sha256"):
-        fetching.wheel()
+        sources.downloaded()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
