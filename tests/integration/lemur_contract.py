@@ -218,6 +218,18 @@ WILFUL = {
     ),
 }  # fmt: skip
 
+ONCE = {
+    name: changed(before=f"import os, sys\nimport torch\n{code}")
+    for name, code in {
+        "threads between operators": "torch.set_num_interop_threads(1)",
+        "a start method": "import torch.multiprocessing\ntorch.multiprocessing.set_start_method('spawn')",
+        "a library of operators": "LIB = torch.library.Library('mine', 'DEF')\nsys.kept = LIB",
+        "a folder": "os.mkdir('cache')",
+        "a file": "open('once.log', 'x').close()",
+        "a mark of its own": "assert not hasattr(sys, 'mine')\nsys.mine = True",
+    }.items()
+}
+
 DRAWN = {
     "torch, at module level": "N = torch.rand(1).item()",
     "numpy, at module level": "import numpy\nN = numpy.random.rand()",

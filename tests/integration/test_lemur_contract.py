@@ -9,7 +9,7 @@ from archloop.contracts.values import Outcome
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
-from tests.integration.lemur_contract import DRAWN, HEAD, TRAINED, WILFUL, changed
+from tests.integration.lemur_contract import DRAWN, HEAD, ONCE, TRAINED, WILFUL, changed
 from tests.support import sampled
 from tests.unit.evaluator.support import GOOD, HELDOUT, ROOMY, TINY, quadrants
 
@@ -39,6 +39,14 @@ async def test_a_protocols_wish_is_no_candidates_flaw(evaluator, name, wish):
     assert found.accuracy > LEARNT
     assert found.precision in ("float32", WISHES[wish].precision)
     assert found.memory_format in ("contiguous", WISHES[wish].memory_format)
+
+
+@pytest.mark.parametrize("name", ONCE)
+async def test_a_module_that_can_be_executed_only_once_is_trained_without_the_wishes(evaluator, name):
+    found = await evaluator.evaluate(ONCE[name], WISHES["both"])
+    assert found.outcome is Outcome.OK, found.detail
+    assert found.accuracy > LEARNT
+    assert (found.precision, found.memory_format) == ("float32", "contiguous")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,10 @@ class Stages:
         if wished.plain:
             return wished
         with module.aside():
-            tried = self._candidate(code)
+            try:
+                tried = self._candidate(code)
+            except Exception:  # noqa: BLE001 - what can be executed only once is trained plainly
+                return PLAIN
             return next(some for some in wished.weaker() if some.plain or self._bears(tried, some))
 
     def _bears(self, candidate: Candidate, conditions: Conditions) -> bool:
