@@ -28,7 +28,7 @@ class Model(NamedTuple):
 MODELS = {"tiny": Model(50, 69, 1e-3, 1e-4), "smollm2": Model(300, 530, 1e-2, 5e-3)}
 
 
-class Estimate(NamedTuple):
+class CpuEstimate(NamedTuple):
     """Tokens read and written, and seconds of each kind of work; writing and evaluating share the cores."""
 
     tokens: int
@@ -42,14 +42,14 @@ class Estimate(NamedTuple):
         return self.generate_s + self.evaluate_s + self.train_s
 
 
-def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> Estimate:
+def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> CpuEstimate:
     """Estimate a run that begins with so many pairs and evaluates so many candidates at a time."""
     model = MODELS.get(spec.base_model, MODELS["smollm2"])
     answer = min(model.answer, spec.generation.max_new_tokens)
     candidates = spec.cycles * spec.candidates
     asked = candidates + (spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0)
     steady = min(slots, spec.candidates)  # no cycle begins before the one before it has ended
-    return Estimate(
+    return CpuEstimate(
         tokens=asked * (model.prompt + answer),
         generate_s=asked * answer * model.written_s,
         evaluate_s=candidates * (START_S + VALID * epoch_seconds(protocol)) / steady,

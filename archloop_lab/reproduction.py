@@ -16,7 +16,7 @@ _BINDING = ("protocol", "base_model")
 _TELLING = ("archloop", "libraries", "machine")
 
 
-class Comparison(NamedTuple):
+class Reproduction(NamedTuple):
     """Of two runs: how many candidates both have, and in which place what differs.
 
     Scored on `other_images`, only what is written before the first score is to be the same: the first cycle.
@@ -64,7 +64,7 @@ def pairs(path: Path, spec: RunSpec) -> Path | None:
     return found if found.is_file() else None
 
 
-def compared(original: Path, repeated: Path) -> Comparison | None:
+def compared(original: Path, repeated: Path) -> Reproduction | None:
     """Compare the runs of two directories candidate by candidate; None where the original is not there any more."""
     if not RunDirectory(original).registry_file.is_file():
         return None
@@ -78,7 +78,7 @@ def compared(original: Path, repeated: Path) -> Comparison | None:
         for name, a, b in zip(parts, _parts(then.get(place)), _parts(now.get(place)), strict=False)
         if a != b
     ]
-    return Comparison(len(places & then.keys() & now.keys()), differing, other_images)
+    return Reproduction(len(places & then.keys() & now.keys()), differing, other_images)
 
 
 def _heldout(directory: Path) -> object:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from archloop.contracts.values import Family, sha256_of
 from archloop.errors import Conflict, IntegrityError, NotFound, Unavailable
-from archloop_lab.lemur.items import FIRST, Architecture, Problem, Trial
+from archloop_lab.lemur.items import FIRST, Architecture, FirstEpoch, Problem
 from archloop_lab.lemur.rules import TASK, nn_prefix
 
 _SCHEMA = Path(__file__).with_name("corpus.sql")
@@ -92,9 +92,9 @@ class Corpus:
             with self._db:
                 yield
 
-    def add(self, item: Architecture | Trial) -> Problem | None:
+    def add(self, item: Architecture | FirstEpoch) -> Problem | None:
         """Take an item in, if it is not there already; return a problem where it does not go with what is there."""
-        return self._add_architecture(item) if isinstance(item, Architecture) else self._add_trial(item)
+        return self._add_architecture(item) if isinstance(item, Architecture) else self._add_first_epoch(item)
 
     def counts(self) -> tuple[int, int]:
         """Count architectures and records."""
@@ -133,7 +133,7 @@ class Corpus:
             return Problem("other code under this name", f"nn {found.name}", "what was there first stands")
         return None
 
-    def _add_trial(self, found: Trial) -> Problem | None:
+    def _add_first_epoch(self, found: FirstEpoch) -> Problem | None:
         if not self._rows("SELECT 1 FROM architectures WHERE name = ?", (found.config.nn,)):
             return Problem("no such architecture", found.config.folder, found.id)
         values = (found.id, found.uid, *found.config, FIRST, found.accuracy, found.duration, json.dumps(found.prm))

@@ -19,7 +19,7 @@ class Architecture(NamedTuple):
     code: str
 
 
-class Trial(NamedTuple):
+class FirstEpoch(NamedTuple):
     """A first epoch: with which hyper-parameters, how accurate on the test split, in how many nanoseconds."""
 
     id: str
@@ -38,7 +38,7 @@ class Problem(NamedTuple):
     detail: str = ""
 
 
-Item = Architecture | Trial | Problem
+Item = Architecture | FirstEpoch | Problem
 
 
 def architecture(name: str, content: bytes, place: str) -> Item:
@@ -83,7 +83,7 @@ def trial(config: Config, values: Mapping[str, Any], place: str, trial_id: str |
         return Problem("accuracy above 1", place, f"{values['accuracy']!r:.40}: LEMUR's is a share, not percent")
     prm = {name: value for name, value in values.items() if name not in MEASURED}
     measured = float(values["accuracy"]), values["duration"]
-    return Trial(trial_id or stat_id(config, FIRST, values), values["uid"], config, *measured, prm)
+    return FirstEpoch(trial_id or stat_id(config, FIRST, values), values["uid"], config, *measured, prm)
 
 
 def _trial(config: Config, values: object, place: str) -> Item:

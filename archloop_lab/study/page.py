@@ -9,7 +9,7 @@ from archloop_lab.report.sheet import Section
 from archloop_lab.report.view import UNKNOWN
 from archloop_lab.study.plan import Study
 from archloop_lab.study.plots import difference_plots, trajectories
-from archloop_lab.study.results import METRICS, Difference, Estimate, Metric, Result, differences, estimate
+from archloop_lab.study.results import METRICS, Difference, MeanEstimate, Metric, Result, differences, estimate
 
 
 def write(study: Study, results: Sequence[Result], directory: Path) -> None:
@@ -58,7 +58,7 @@ def _sentence(found: Difference, study: Study) -> str:
     return f"{found.variant} against {study.reference}: {found.metric.label} {shown}"
 
 
-def value(metric: Metric, found: Estimate | None, *, signed: bool = False) -> str:
+def value(metric: Metric, found: MeanEstimate | None, *, signed: bool = False) -> str:
     """Write mean and interval."""
     if found is None:
         return UNKNOWN

@@ -33,7 +33,7 @@ class Result(NamedTuple):
     summary: AnalysedSummary
 
 
-class Estimate(NamedTuple):
+class MeanEstimate(NamedTuple):
     """A mean over seeds; without an interval where there are fewer than two."""
 
     mean: float
@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 
     variant: str
     metric: Metric
-    estimate: Estimate
+    estimate: MeanEstimate
 
     @property
     def clear(self) -> bool:
@@ -89,7 +89,7 @@ def read(cells: Sequence[Cell], directory: Path) -> list[Result]:
     return [Result(c.variant, c.seed, run.summary()) for c, run in found if run.ended]
 
 
-def estimate(results: Sequence[Result], variant: str, metric: Metric) -> Estimate | None:
+def estimate(results: Sequence[Result], variant: str, metric: Metric) -> MeanEstimate | None:
     """Estimate over the seeds of the variant; None where no run has the metric."""
     return _estimate([v for r in results if r.variant == variant and (v := metric.of(r.summary)) is not None])
 
@@ -114,5 +114,5 @@ def _by_seed(results: Sequence[Result], variant: str, metric: Metric) -> dict[in
     return {r.seed: v for r in results if r.variant == variant and (v := metric.of(r.summary)) is not None}
 
 
-def _estimate(values: Sequence[float]) -> Estimate | None:
-    return Estimate(fmean(values), mean_interval(values), tuple(values)) if values else None
+def _estimate(values: Sequence[float]) -> MeanEstimate | None:
+    return MeanEstimate(fmean(values), mean_interval(values), tuple(values)) if values else None

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+from typing_extensions import override
 
 from archloop.errors import ArchloopError, Unavailable
-from services.generator.backends.port import Answer, Decoding, ServedModel
+from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 from services.generator.backends.serving import Connect, Server, started
 from services.generator.backends.tgi_launcher import Launcher
 from services.generator.errors import AdapterMissing
@@ -20,31 +21,31 @@ AGAIN_S = (1.0, 5.0, 30.0)
 
 
 class Times(NamedTuple):
-    """How long a server may take to start, and to end the requests that it has when it is replaced."""
+    """Seconds that a server may take to start, and to finish its requests when it is replaced."""
 
     start_s: float
     drain_s: float
 
 
-class Trial(NamedTuple):
-    """A new server that answers for its new adapter only, until that is proven."""
+class UnprovenServer(NamedTuple):
+    """New server that answers for its new adapter only, until that is proven."""
 
     adapter: str
     server: Server
 
 
-class Rolling:
-    """The first server starts when something is asked for. One that ends by itself is started again with what it had.
+class Rolling(Backend):
+    """Backend of servers that replace each other; one that ends by itself is started again with its adapters.
 
-    With `overlap` old and new run side by side until the new one is proven. Without it, for want of memory, the old
-    one is stopped first, and what is asked meanwhile is told so.
+    The first starts when something is asked for. With `overlap` old and new run side by side until the new one is
+    proven. Without it, for want of memory, the old one is stopped first, and requests are refused meanwhile.
     """
 
     def __init__(self, launcher: Launcher, connect: Connect, times: Times, *, overlap: bool = True) -> None:
         self._launcher, self._connect, self._times, self._overlap = launcher, connect, times, overlap
         self._wanted: dict[str, Path] = {}
         self._serving: Server | None = None
-        self._trial: Trial | None = None
+        self._unproven: UnprovenServer | None = None
         self._reason = "is being started"
         self._tried = asyncio.Event()
         self._revival: asyncio.Task[None] | None = None
@@ -52,65 +53,73 @@ class Rolling:
         self._watches: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
+    @override
     async def ready(self) -> bool:
-        """See the port."""
         self._begin()
         return self._serving is not None and await self._serving.backend.ready()
 
+    @override
     async def base(self) -> ServedModel:
-        """See the port. The first start is waited for."""
+        """Return the base model; the first start is waited for."""
         return await (await self._first()).backend.base()
 
+    @override
     async def adapters(self) -> frozenset[str]:
-        """See the port."""
         await self._standing().backend.base()
-        return frozenset(self._wanted) | ({self._trial.adapter} if self._trial else frozenset())
+        return frozenset(self._wanted) | ({self._unproven.adapter} if self._unproven else frozenset())
 
+    @override
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """See the port. The server is chosen at once, and answers to the end whatever is switched meanwhile."""
-        if self._trial is not None and adapter == self._trial.adapter:
-            return await self._trial.server.generate(prompt, decoding, seed, adapter)
+        """Generate on the server that is chosen now, whatever is switched meanwhile."""
+        if self._unproven is not None and adapter == self._unproven.adapter:
+            return await self._unproven.server.generate(prompt, decoding, seed, adapter)
         if adapter is not None and adapter not in self._wanted:
             raise AdapterMissing(f"no model server was started with adapter {adapter!r}")
         server = self._serving or await self._first()
         return await server.generate(prompt, decoding, seed, adapter)
 
+    @override
     async def load(self, name: str, path: Path) -> None:
-        """See the port. Takes as long as a server takes to start."""
+        """Start a server with the adapter, which takes as long as a server takes to start."""
         async with self._lock:
-            if name in self._wanted or (self._trial and self._trial.adapter == name):
+            if name in self._wanted or (self._unproven and self._unproven.adapter == name):
                 return
             old = await self._first()
-            await self._give_up_trial()
+            await self._give_up_unproven()
             if self._retiring is not None:  # never more than two
                 await asyncio.wait([self._retiring])
             adapters = {**self._wanted, name: path}
-            self._trial = Trial(name, await (self._start(adapters) if self._overlap else self._instead(old, adapters)))
+            self._unproven = UnprovenServer(
+                name, await (self._start(adapters) if self._overlap else self._instead(old, adapters))
+            )
 
+    @override
     async def adopt(self, name: str) -> None:
-        """See the port. From here on nothing new goes to the old server, which is let go of in the background."""
+        """Switch to the new server, and let the old one finish in the background."""
         async with self._lock:
-            if self._trial is None or self._trial.adapter != name:
+            if self._unproven is None or self._unproven.adapter != name:
                 return
-            new, old = self._trial.server, self._serving
+            new, old = self._unproven.server, self._serving
             self._wanted = {n: path for n, path in new.adapters.items() if n == name or n in self._wanted}
-            self._trial = None
+            self._unproven = None
             self._serve(new)
             await _cancelled(self._revival)
             if old is not None:
                 self._retiring = asyncio.create_task(old.retire(self._times.drain_s))
 
+    @override
     async def unload(self, name: str) -> None:
-        """See the port. What is served stays in the server's memory until the next takes its place."""
+        """Forget the adapter; it stays in the server's memory until the next server takes its place."""
         async with self._lock:
-            if self._trial is not None and self._trial.adapter == name:
-                await self._give_up_trial()
+            if self._unproven is not None and self._unproven.adapter == name:
+                await self._give_up_unproven()
             self._wanted.pop(name, None)
 
+    @override
     async def close(self) -> None:
-        """See the port. All servers are stopped."""
-        servers = [self._serving, self._trial.server if self._trial else None]
-        self._serving = self._trial = None
+        """Stop all servers."""
+        servers = [self._serving, self._unproven.server if self._unproven else None]
+        self._serving = self._unproven = None
         await _cancelled(self._revival, self._retiring, *self._watches)
         await asyncio.gather(*(server.retire(0) for server in servers if server is not None))
 
@@ -121,7 +130,7 @@ class Rolling:
         return self._serving
 
     async def _first(self) -> Server:
-        """What serves; the very first attempt to start one is waited for. Raises Unavailable."""
+        """Return the server that serves; the very first attempt to start one is waited for. Raises Unavailable."""
         self._begin()
         await self._tried.wait()
         return self._standing()
@@ -142,11 +151,11 @@ class Rolling:
             self._bring_back("is being started again, since the one in its place did not come up")
             raise
 
-    async def _give_up_trial(self) -> None:
-        """Nobody else asked it for anything."""
-        if self._trial is None:
+    async def _give_up_unproven(self) -> None:
+        """Stop the new server, which nobody else has asked for anything."""
+        if self._unproven is None:
             return
-        server, self._trial = self._trial.server, None
+        server, self._unproven = self._unproven.server, None
         await server.retire(0)
         if self._serving is None:
             self._bring_back("is being started again, since the one in its place was not proven")
@@ -171,7 +180,7 @@ class Rolling:
             self._revival = asyncio.create_task(self._revive())
 
     async def _revive(self) -> None:
-        """Start one with what is wanted, however often it takes."""
+        """Start a server with the wanted adapters, however often it takes."""
         for again_s in chain(AGAIN_S, repeat(AGAIN_S[-1])):
             try:
                 self._serve(await self._start(dict(self._wanted)))
@@ -186,7 +195,7 @@ class Rolling:
 
 
 async def _cancelled(*tasks: asyncio.Task[None] | None) -> None:
-    """Returns once they have ended."""
+    """Cancel the tasks, and return once they have ended."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()

@@ -12,7 +12,7 @@ import structlog
 
 from archloop.errors import ArchloopError
 from archloop.ops.memory import give_back
-from services.registry.api.pieces import Kept, Key, Piece, batch, page
+from services.registry.api.pieces import Key, Piece, PieceCache, batch, page
 from services.registry.records import Event
 from services.registry.stores.port import Store
 
@@ -50,7 +50,7 @@ class Feed:
 
     def __init__(self, store: Store, most: int) -> None:
         self._store, self._most, self.places = store, most, set[Place]()
-        self._pieces, self._asked = Kept(), dict[Key, asyncio.Task[Piece]]()
+        self._pieces, self._asked = PieceCache(), dict[Key, asyncio.Task[Piece]]()
         self._readers = asyncio.Semaphore(_READERS)
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._head: int | None = None
@@ -90,7 +90,7 @@ class Feed:
         assert self._tail is not None
         self._tail.cancel()
         self._tail = self._head = None
-        self._pieces = Kept()
+        self._pieces = PieceCache()
         asyncio.get_running_loop().call_later(_TRIM_S, give_back)
 
     async def _grown(self) -> None:

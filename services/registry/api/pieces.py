@@ -37,7 +37,7 @@ class Batch(NamedTuple):
         return self.pieces.get(run_id, Piece(b"", self.last))
 
 
-class Kept:
+class PieceCache:
     """The pieces that were made or asked for last, as many as a bound of bytes allows."""
 
     def __init__(self) -> None:
