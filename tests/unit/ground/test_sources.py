@@ -1,4 +1,4 @@
-"""Bytes are read as Python reads them: its own parser, given the same bytes, is the judge."""
+"""Bytes are read as Python reads them: its own parser, given the same bytes, is the reference."""
 
 import ast
 import codecs
