@@ -13,10 +13,23 @@ M = TypeVar("M", bound=BaseModel)
 _PHRASES = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?:be |have )?)")
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuse a field that is given twice, of which YAML says that it is an error and PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Make a dictionary of a mapping's nodes."""
+        known = set[tuple[str, Any]]()
+        for key, _ in node.value:
+            if (name := (key.tag, str(key.value))) in known:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            known.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def parsed(text: str, source: str) -> Any:
     """Parse YAML. Raises InvalidInput, also for numbers, dates and depth that are beyond Python."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InvalidInput(source, _excerpt(text, error), f"YAML; {error.problem or error.context}{place}") from error

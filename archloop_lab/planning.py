@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
+from archloop.errors import InvalidInput
 from archloop.protocols.model import Protocol
 from archloop_lab import bootstrap_pairs, estimate, estimate_cpu
 from archloop_lab.estimate import Estimate
@@ -120,8 +121,13 @@ def _has_model(name: str) -> bool:
     if Path(models.locate(name)).is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError as error:
+        known = "a model that ships or can be fetched, a folder, or a hub id such as owner/name"
+        raise InvalidInput("base_model", name, known) from error
 
 
 def _how_to_get(name: str) -> str:

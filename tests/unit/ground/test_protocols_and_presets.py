@@ -5,6 +5,7 @@ from archloop import models, presets, protocols
 from archloop.contracts.spec import SelectionSpec
 from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, NotFound
+from archloop_lab import planning
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -25,6 +26,15 @@ def test_a_model_that_is_nowhere_here_is_known_by_its_name(name: str) -> None:
     assert models.fingerprint(name) == sha256_of(name)
 
 
+MODELS = ["http://127.0.0.1:9/x", "a/b/c", "a--b", ".hidden/x", "a b", "café", "x.git", "x" * 97, "a/", "no\nline"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_name_that_no_model_can_have_is_refused_before_anything_is_planned(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"base_model: .* expected a model that ships"):
+        planning.plan(presets.load("demo").model_copy(update={"base_model": name}), None)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -32,6 +42,11 @@ def test_a_model_that_is_nowhere_here_is_known_by_its_name(name: str) -> None:
         ("cycles: 1\ncandidates: 4\nprotocol: shapes\ncylces: 2\n", "cylces"),
         ("cycles: 1\ncandidates: 4\nprotocol: shapes\ngeneration: {temperature: hot}\n", "temperature"),
         ("cycles: [", "YAML"),
+        ("cycles: 1\ncandidates: 4\nprotocol: shapes\ncycles: 2\n", "'cycles' is given twice in line 4"),
+        ("cycles: 1\n'cycles': 1\ncandidates: 4\nprotocol: shapes\n", "'cycles' is given twice in line 2"),
+        ("selection: {minimum: 1, quota: 2, minimum: 3}\n", "'minimum' is given twice"),
+        ('{"seed": 1, "cycles": 1, "seed": 1}', "'seed' is given twice"),
+        ("x: &x {cycles: 3}\n<<: *x\n<<: *x\n", "'<<' is given twice in line 3"),
     ],
 )
 def test_a_wrong_preset_file_is_refused_naming_the_field(tmp_path, text: str, named: str) -> None:
