@@ -21,7 +21,7 @@ from services.novelty.sqlite import SqliteSignatures
 
 @dataclass(frozen=True)
 class NoveltyApp:
-    """The running service."""
+    """The handler of a running service, and its subscription."""
 
     handler: NoveltyHandler
     subscription: Subscription
@@ -35,7 +35,9 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
     handler = NoveltyHandler(store, blobs, k=settings.k, permutations=settings.permutations, sizes=settings.sizes)
     try:
         over = (await EndedRuns.followed(bus)).over
-        subscription = await Consumer(bus, NOVELTY, RejectingHandler(handler, rejected), settings.service, over=over).start()
+        subscription = await Consumer(
+            bus, NOVELTY, RejectingHandler(handler, rejected), settings.service, over=over
+        ).start()
         try:
             yield NoveltyApp(handler, subscription)
         finally:
@@ -46,7 +48,7 @@ async def running(settings: NoveltySettings, *, bus: Bus, blobs: Blobs) -> Async
 
 @asynccontextmanager
 async def served(settings: NoveltySettings) -> AsyncIterator[Served]:
-    """The service on the servers that its settings name."""
+    """Run the service on the servers that its settings name."""
     async with broker(settings) as bus:
         blobs = await bucket(settings)
         async with running(settings, bus=bus, blobs=blobs) as app:
@@ -54,7 +56,7 @@ async def served(settings: NoveltySettings) -> AsyncIterator[Served]:
 
 
 def made_with(settings: NoveltySettings) -> str:
-    """Everything that stored signatures depend on."""
+    """Spell out every setting that stored signatures depend on."""
     return (
         f"normaliser={VERSION} sizes={settings.sizes} k={settings.k} "
         f"permutations={settings.permutations} scheme={SCHEME}"

@@ -1,4 +1,4 @@
-"""What assignments give a value to: variables, places that change, attributes, lists that grow."""
+"""Reading assignments: to variables, cells, attributes, elements, and to lists that grow."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Execution = Callable[[Any, Any], None]
 
 
 class Assignments(Calls):
-    """Adds assignments to expressions."""
+    """Reads assignments, on top of calls and expressions."""
 
     inline_fields = True
     """Whether attributes of the instance may be written where they are used."""
@@ -23,7 +23,7 @@ class Assignments(Calls):
         self.stream.mark(*[self.put(part) for part in parts])
 
     def effect(self, *parts: Value) -> Node:
-        """A step that changes something, after all steps so far."""
+        """Write a step that changes something, after all steps so far."""
         self.stream.flush()
         node = self.pure(*parts)
         node.portable = False
@@ -61,7 +61,7 @@ class Assignments(Calls):
             self.effect("set", frame.values[name], value)
 
     def _cell(self, name: str) -> None:
-        """From now on the variable is a place whose content changes."""
+        """Make the variable a cell: a place whose content may change from now on."""
         frame = self.frame
         if name not in frame.cells:
             value = frame.values.get(name, frame.unbound.get(name))
@@ -88,7 +88,7 @@ class Assignments(Calls):
             self.bind(target, part)
 
     def _items(self, targets: Sequence[ast.expr], value: Value) -> list[Value]:
-        """What a value consists of, where it is not spelt out."""
+        """Take apart a value whose elements are not spelt out."""
         stars = [place for place, target in enumerate(targets) if isinstance(target, ast.Starred)]
         if type(value) is Node and value.parts[0] == "shape" and not stars:
             return [self.fixed(value, "[", place, "]") for place in range(len(targets))]
@@ -106,7 +106,7 @@ class Assignments(Calls):
             self.bind(target, value)
 
     def _assigned(self, node: ast.expr, *targets: ast.expr) -> Value:
-        """A list, or layers one after the other, may grow."""
+        """Read an assigned value; a new list or `Sequential` in a variable may still grow."""
         value = self.value(node)
         is_variable = all(type(target) is ast.Name for target in targets)
         is_new = type(node) is ast.List or (type(node) is ast.Call and not node.args and not node.keywords)
@@ -142,7 +142,7 @@ class Assignments(Calls):
         self.stream.flush()
 
     def _lengthen(self, owner: ast.Attribute, added: ast.expr) -> bool:
-        """Add to layers one after the other that are an attribute, while nothing was made of them."""
+        """Append to a `Sequential` that is an attribute and was not read yet; return whether that was possible."""
         if not self.frame.building or self.value(owner.value) != SELF or self.facts.dynamic:
             return False
         made = self.frame.fields.get(owner.attr)
@@ -152,7 +152,7 @@ class Assignments(Calls):
         return made.portable
 
     def _grow(self, target: ast.Name, added: ast.expr, *, one: bool = False) -> bool:
-        """Add to a list that nobody has read yet."""
+        """Append to a list that nothing has read yet; return whether that was possible."""
         known = self.frame.values.get(target.id)
         if type(known) is not Node or known.items is None:
             return False

@@ -1,4 +1,4 @@
-"""Arguments of a call, by the parameters that torch has for it; how they are written."""
+"""Arguments of a call bound to torch's parameters, and how they are written."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from services.novelty.signatures import SPATIAL, Parameters
 
 
 class Arguments(NamedTuple):
-    """Of a call: by position, by name, and whether some are only known when it runs."""
+    """The arguments of a call by position and by name; `is_open` if some are known only when the call runs."""
 
     positional: list[Value]
     named: dict[str, Value]
@@ -17,13 +17,13 @@ class Arguments(NamedTuple):
 
     @property
     def parts(self) -> Sequence[Value]:
-        """As written."""
+        """Return the arguments as tokens and values, in brackets."""
         named = [part for name, value in self.named.items() for part in (f"{name}=", value)]
         return ["(", *self.positional, *named, ")"]
 
 
 def bound(parameters_: Parameters, arguments: Arguments) -> dict[str, Value] | None:
-    """Arguments by the names of torch's parameters; None where they do not fit."""
+    """Bind arguments to torch's parameters by name; return None if they do not fit."""
     names = [parameter.name for parameter in parameters_]
     named = arguments.named
     if arguments.is_open or len(arguments.positional) > len(names):
@@ -36,7 +36,7 @@ def bound(parameters_: Parameters, arguments: Arguments) -> dict[str, Value] | N
 
 
 def written(name: str, parameters_: Parameters, given: Mapping[str, Value]) -> list[Value]:
-    """What must be given as it is, the rest by name and only where it is not the default."""
+    """Write required arguments by position, and the others by name where they differ from the default."""
     dimensions = int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
     parts: list[Value] = []
     for parameter in parameters_:
@@ -61,7 +61,7 @@ def _as_number(value: Value, dimensions: int) -> Value:
 
 
 def _is_usual_stride(name: str, parameter: str, value: Value, given: Mapping[str, Value], dimensions: int) -> bool:
-    """A pooling that does not say its stride moves by its size."""
+    """Say whether a pooling's stride equals its kernel size, which is what an omitted stride means."""
     if parameter != "stride" or "pool" not in name.lower():
         return False
     return value == _as_number(given["kernel_size"], dimensions)

@@ -1,4 +1,4 @@
-"""Judged entries in arrays, in the order of the sizes of their sets, with the sketches that tell how alike they are."""
+"""Judged entries in arrays, sorted by the sizes of their shingle sets, with the sketches that estimate similarity."""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 
 class Row(NamedTuple):
-    """An entry without its shingles: how many they are, its place in the order of judgement, its run, its sketches."""
+    """An entry without its shingles: their number, its place in the order of judgement, its run and its sketches."""
 
     size: int
     place: int
@@ -25,10 +25,10 @@ class Row(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The same of many, a line each, the smaller sets first, of equally large ones the earlier.
+    """The rows of many entries as columns, sorted by size and then by place.
 
-    `glimpses` are the first words of the parity sketches, which lie in memory column by column: they are looked through
-    a word of all entries at a time. `parities` are the other words.
+    `glimpses` are the first words of the parity sketches. They lie in memory column by column, because a scan takes one
+    word of all entries at a time. `parities` are the other words.
     """
 
     sizes: NDArray[np.uint32]
@@ -40,32 +40,32 @@ class Block(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return len(self.sizes)
 
     def packed(self) -> bytes:
-        """All of it, for `unpacked`."""
+        """Serialise the block for `unpacked`."""
         file = io.BytesIO()
         np.savez(file, **self._asdict())
         return file.getvalue()
 
     def between(self, least: int, most: int) -> "Block":
-        """Those of a size from `least` to below `most`."""
+        """Return the entries whose size is at least `least` and below `most`."""
         first, last = self.sizes.searchsorted(np.array((least, most), dtype=np.uint32))
         return self.of(slice(first, last))
 
     def in_order(self) -> "Block":
-        """The same, if they stood in any other order."""
+        """Return the block sorted, whatever order it is in."""
         whole = self.of(np.lexsort((self.places, self.sizes)))
         return whole._replace(glimpses=np.asfortranarray(whole.glimpses))
 
     def of(self, rows: Rows | slice) -> "Block":
-        """Some of them."""
+        """Return some of the rows."""
         return Block(*(part[rows] for part in self))  # type: ignore[arg-type]
 
 
 class Tail:
-    """A block that grows by one entry after the other."""
+    """A block that grows entry by entry, up to its capacity."""
 
     def __init__(self, capacity: int, permutations: int) -> None:
         self._count = 0
@@ -80,11 +80,11 @@ class Tail:
 
     @property
     def block(self) -> Block:
-        """What is there by now; changed by `add`."""
+        """Return a view of the entries so far; `add` changes it."""
         return self._room.of(slice(self._count))
 
     def add(self, row: Row) -> None:
-        """One more."""
+        """Insert an entry at its place in the order of sizes."""
         at, end = int(self.block.sizes.searchsorted(row.size, side="right")), self._count
         for part, value in zip(self._room, row, strict=True):
             part[at + 1 : end + 1] = part[at:end]  # type: ignore[index]
@@ -93,18 +93,18 @@ class Tail:
 
 
 def unpacked(packed: bytes) -> Block | None:
-    """The block that was packed; None if an earlier version packed it."""
+    """Deserialise a block; return None if another version packed it."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         return Block(**arrays) if set(arrays) == set(Block._fields) else None
 
 
 def size_of(of: Shingles) -> int:
-    """How many shingles there are. The empty set counts as one of its own, for only two empty sets are alike."""
+    """Count shingles; an empty set counts as one shingle of its own, since only two empty sets are alike."""
     return max(1, len(of))
 
 
 def block_of(rows: Sequence[Row]) -> Block:
-    """These entries, in the order of their places."""
+    """Make a block of these entries."""
     tail = Tail(len(rows), len(rows[0].sketch))
     for row in rows:
         tail.add(row)
@@ -112,5 +112,5 @@ def block_of(rows: Sequence[Row]) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """One block of all."""
+    """Merge blocks into one."""
     return Block(*map(np.concatenate, zip(*blocks, strict=True))).in_order()

@@ -1,4 +1,4 @@
-"""Which branches and imports of a file are taken."""
+"""The branches of a file that are taken, and what its imports mean."""
 
 import ast
 from collections import Counter
@@ -12,7 +12,7 @@ _SCOPES = (*FUNCTIONS, ast.ClassDef)
 
 
 def truths(tree: ast.Module) -> dict[str, bool]:
-    """Names that are given one constant for good, and whether it counts as true."""
+    """Map each name that is assigned once, to a constant, to that constant's truth value."""
     stored = Counter(name for statement in tree.body for name in stored_names(statement))
     assigned = (s for s in tree.body if isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant))
     names = ((target.id, s.value) for s in assigned for target in s.targets if isinstance(target, ast.Name))
@@ -20,7 +20,7 @@ def truths(tree: ast.Module) -> dict[str, bool]:
 
 
 def taken(body: Sequence[ast.stmt], known: Mapping[str, bool]) -> Iterator[ast.stmt]:
-    """Statements, those of a branch that is always or never taken in its place."""
+    """Yield the statements; an `if` whose test is known is replaced by the branch that it takes."""
     for statement in body:
         truth = _truth(statement.test, known) if isinstance(statement, ast.If) else None
         if truth is None or not isinstance(statement, ast.If):
@@ -47,7 +47,7 @@ def _truth(test: ast.expr, known: Mapping[str, bool]) -> bool | None:
 
 
 def imported(body: Sequence[ast.stmt]) -> dict[str, list[str]]:
-    """What each name that is imported at module level may stand for, in full, in order."""
+    """Map each name that is imported at module level to the full names that it may stand for, in order."""
     found: dict[str, list[str]] = {}
     for node in (n for statement in body if not isinstance(statement, _SCOPES) for n in statements(statement)):
         for name, full in imported_names(node):
@@ -57,7 +57,7 @@ def imported(body: Sequence[ast.stmt]) -> dict[str, list[str]]:
 
 
 def imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """What an import calls things, and what they are in full."""
+    """Yield the names that an import binds, each with its full name."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             first = alias.name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Calls: who is called, with which arguments; what is called only once is read in place."""
+"""Reading calls of what the file defines; a function that is called only once is read in place."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 
 
 class Calls(TorchCalls):
-    """Adds calls of what the file defines."""
+    """Reads calls of what the file defines, on top of calls of torch."""
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         super().__init__(program, sizes)
@@ -68,7 +68,7 @@ class Calls(TorchCalls):
         return self.step(SELF, self.label(name), *self.arguments(node).parts)
 
     def method_once(self, name: str) -> Function | None:
-        """A method of this class that is mentioned once in all."""
+        """Return a method of this class if the program mentions it exactly once, otherwise None."""
         facts = self.facts
         if name[:2] == "__" or name in ALWAYS or name in self.named or facts.is_spelt_out(name):
             return None
@@ -89,7 +89,7 @@ class Calls(TorchCalls):
         return make(unit.token, *self._by_position(function, arguments, skipped=int(is_method)).parts)
 
     def _by_position(self, function: Function, arguments: Arguments, *, skipped: int) -> Arguments:
-        """Named arguments under the number of their parameter; without those that are the default."""
+        """Name arguments by the number of their parameter, and drop those that equal the default."""
         spec = function.args
         names = [arg.arg for arg in (*spec.posonlyargs, *spec.args)][skipped:]
         if arguments.is_open or spec.vararg or len(arguments.positional) > len(names):
@@ -118,7 +118,7 @@ class Calls(TorchCalls):
         return {name: self.of_module(default) for name, default in pairs}
 
     def inlined(self, function: Function, arguments: Arguments, *, instance: bool) -> Value | None:
-        """What a function returns that is called here and nowhere else; None where it cannot be read in place."""
+        """Read a function in place of its only call; return its result, or None if it cannot be read in place."""
         if not self._is_straight(function) or arguments.is_open or function.args.vararg or function.args.kwarg:
             return None
         names = parameters(function)[int(instance) :]
@@ -146,7 +146,7 @@ class Calls(TorchCalls):
             self.frame = frame
 
     def _is_straight(self, function: Function) -> bool:
-        """Without branches, decorators or inner functions; a return comes last or never."""
+        """Say whether a function has no branches, decorators or inner functions, and returns at its end or never."""
         body = [statement for statement in function.body if not self.is_noise(statement)]
         if not body or isinstance(function, ast.AsyncFunctionDef) or function.decorator_list:
             return False
@@ -157,18 +157,18 @@ class Calls(TorchCalls):
         return all(isinstance(s, _STRAIGHT) or (isinstance(s, ast.Return) and s is body[-1]) for s in body)
 
     def is_noise(self, statement: ast.stmt) -> bool:
-        """Whether a statement does nothing."""
+        """Say whether a statement does nothing."""
         raise NotImplementedError
 
     def returned(self, body: Sequence[ast.stmt]) -> Value:
-        """Read statements without branches; what the last one returns."""
+        """Read statements without branches; return what the last one returns."""
         raise NotImplementedError
 
     READINGS: ClassVar[Mapping[type[ast.AST], Reading]] = {**TorchCalls.READINGS, ast.Call: _call}
 
 
 def _called(unit: Unit) -> Function | None:
-    """The function that runs when a definition is called."""
+    """Return the function that runs when a definition is called."""
     if isinstance(unit.node, FUNCTIONS):
         return unit.node
     functions = unit.members if isinstance(unit.node, ast.ClassDef) else []

@@ -1,4 +1,4 @@
-"""Judging a list of files, without a run or a store."""
+"""Judgement of a list of files, without a run or a store."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from services.novelty.settings import NoveltySettings
 
 
 class Comparison(NamedTuple):
-    """A file's family, and its verdict against the files before it; neither if it is no Python."""
+    """A file's family, and its verdict against the files before it; both None if it cannot be read."""
 
     file: str
     family: Family | None
@@ -31,9 +31,16 @@ def compare(
     threshold: float,
     graphs: Mapping[str, str | None] = MappingProxyType({}),
 ) -> list[Comparison]:
-    """Judge (name, source) pairs in their order; instead of a source, why there is none. Raises InvalidInput.
+    """Judge (name, source) pairs in their order; in place of a source stands the error if there is none.
 
-    `graphs` are the hashes of graphs by name, all made under one protocol.
+    Args:
+        files: Names and sources.
+        threshold: The Jaccard similarity from which on a file is a near duplicate, from 0 to 1.
+        graphs: Hashes of graphs by file name, all made under one protocol.
+
+    Raises:
+        InvalidInput: The threshold is out of range.
+
     """
     if not 0 <= threshold <= 1:
         raise InvalidInput("--threshold", str(threshold), "a similarity from 0 to 1")
@@ -54,7 +61,7 @@ def compare(
 
 
 def _described(source: str | UndecodableSource, settings: NoveltySettings) -> Features | str:
-    """The features of a source, or why it has none."""
+    """Return the features of a source, or the reason why it has none."""
     try:
         if isinstance(source, UndecodableSource):
             raise source

@@ -1,4 +1,4 @@
-"""How numbers and texts are written: what they are, whoever names them; tables and codes in pieces."""
+"""How constants are written: numbers and short texts as they are, tables and long texts in pieces."""
 
 import ast
 import math
@@ -25,7 +25,7 @@ _OF_INTEGERS: dict[str, Callable[..., int]] = {"int": int, "max": max, "min": mi
 
 
 def spelling(sizes: Sizes) -> Callable[[int], str]:
-    """How an integer is written: as it is, rounded to a power of two, or as any other."""
+    """Return how integers are written: as they are, rounded to a power of two, or all alike."""
     if sizes == "kept":
         return str
     if sizes == "ignored":
@@ -34,7 +34,7 @@ def spelling(sizes: Sizes) -> Callable[[int], str]:
 
 
 def constant(value: object) -> "int | str | Sequence[str]":
-    """An integer as it is, another constant as one token; a long code or text as the table of its pieces."""
+    """Return an integer as it is, another constant as one token, and a long one as a table of its pieces."""
     if type(value) is int:
         return value if value.bit_length() <= _LONG_INTEGER else _pieces(r"..?", hex(value))
     text = repr(value)
@@ -46,7 +46,7 @@ def _pieces(pattern: str, text: str) -> Sequence[str]:
 
 
 def folded(operation: ast.operator, left: object, right: object) -> int | None:
-    """The result where both are integers and it is no large one."""
+    """Compute an operation on two integers; return None for anything else, or if the result is large."""
     if type(left) is not int or type(right) is not int:
         return None
     if isinstance(operation, ast.Pow | ast.LShift):
@@ -60,19 +60,19 @@ def folded(operation: ast.operator, left: object, right: object) -> int | None:
 
 
 def of_constants(name: str, given: Sequence[object]) -> int | None:
-    """What one of Python's own functions makes of integers."""
+    """Compute one of Python's own functions on integers; return None for anything else."""
     if name not in _OF_INTEGERS or not given or not all(type(value) is int for value in given):
         return None
     return _OF_INTEGERS[name](*given) if len(given) > 1 or name in ("int", "abs") else None
 
 
 def is_table(elements: "Sequence[str | int | Node]") -> bool:
-    """Whether a list says so much that each element counts like a layer that is spelt out."""
+    """Say whether a list holds enough constants for each to count like a layer."""
     return len(elements) >= _TABLE_FROM and not any(isinstance(element, Node) for element in elements)
 
 
 def table(elements: Sequence[str]) -> Iterator[str]:
-    """Elements at the weight of a layer, seven tokens each: which of its kind it is, and what comes before it."""
+    """Yield seven tokens for each element, the weight of a layer: its occurrence and its predecessor."""
     seen: Counter[str] = Counter()
     before = ""
     for element in elements:

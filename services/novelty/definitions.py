@@ -1,4 +1,4 @@
-"""Functions and classes, and what stands in them."""
+"""Reading functions, classes and their members."""
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +16,10 @@ _PLAIN_BASES = frozenset({"Module", "object"})
 
 
 class Definitions(Statements):
-    """Adds functions and classes to statements."""
+    """Reads functions and classes, on top of statements."""
 
     def function(self, node: Function, *, prefix: str = "%P", fields: dict[str, Value] | None = None) -> None:
-        """A function's parameters and body, in a frame of its own."""
+        """Read a function's parameters and body into the current frame."""
         self.frame.body = node.body
         self.frame.lasting = captured(node.body, parameters(node)) if self.facts.nested else frozenset()
         if self.facts.walrus:
@@ -39,14 +39,14 @@ class Definitions(Statements):
         return [part for d in node.decorator_list if not is_harmless(d) for part in ("@", self.value(d))]
 
     def _do_functiondef(self, node: Function) -> None:
-        """A function within another, or one of several of its name."""
+        """Read a function within another, or one of several of the same name."""
         decorators = self._decorators(node)
         with self.region("def", *decorators, *self.signature(node), is_function=True) as made:
             self.function(node)
         self._bind_name(node.name, made[0])
 
     def _do_classdef(self, node: ast.ClassDef) -> None:
-        """A class within a function, or one of several of its name: all of it, attributes by name."""
+        """Read a class within a function, or one of several of the same name: all of it, attributes by name."""
         bases = [self.value(base) for base in (*node.bases, *node.keywords)]
         plain, inlined = self.plain_base, self.inline_fields
         self.plain_base, self.inline_fields = is_plain(node), False
@@ -56,12 +56,12 @@ class Definitions(Statements):
         self._bind_name(node.name, made[0])
 
     def members(self, body: Iterable[ast.stmt]) -> None:
-        """What stands in a class."""
+        """Read the members of a class."""
         for member in body:
             self.member(member)
 
     def member(self, member: ast.stmt) -> None:
-        """One of a class: a method, an attribute of all its instances, or another statement."""
+        """Read one member of a class: a method, a class attribute, or another statement."""
         match member:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._method_definition(member)
@@ -100,6 +100,6 @@ class Definitions(Statements):
 
 
 def is_plain(node: ast.ClassDef) -> bool:
-    """Whether a class has no base but torch's `Module`."""
+    """Say whether a class has no base but torch's `Module`."""
     names = {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases}
     return names <= _PLAIN_BASES and not node.keywords

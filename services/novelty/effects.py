@@ -1,4 +1,4 @@
-"""What changes something: calls and expressions that do more than compute."""
+"""Calls and expressions that change something besides computing a value."""
 
 import ast
 
@@ -11,14 +11,14 @@ MUTATING = GROWING | CHANGING
 
 
 def root(node: ast.expr) -> str:
-    """The variable that an attribute or an element is of; empty where there is none."""
+    """Return the variable at the root of an attribute or element; empty if there is none."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def does_more(*expressions: ast.expr) -> bool:
-    """Whether what is computed changes something."""
+    """Say whether evaluating the expressions changes something."""
     for part in (node for expression in expressions for node in walk(expression)):
         match part:
             case ast.NamedExpr() | ast.Call(func=ast.Name(id="next" | "setattr")):

@@ -1,4 +1,4 @@
-"""What expressions compute, step by step."""
+"""Reading expressions as steps."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from services.novelty.program import Function, parameters
 
 
 class Expressions(Names):
-    """Adds constants, displays, operators and scopes of their own to names."""
+    """Reads constants, displays, operators, comprehensions and lambdas, on top of names."""
 
     # Constants and displays
 
@@ -69,7 +69,7 @@ class Expressions(Names):
 
     @staticmethod
     def _element(kind: str, made: Any, index: Value) -> Value | None:
-        """An element of a list or dictionary that is spelt out."""
+        """Return an element of a list or dictionary that is spelt out; None if it is not known."""
         if kind == "display" and type(index) is int and -len(made) <= index < len(made):
             return made[index]  # type: ignore[no-any-return]
         return made.get(index) if kind == "dict" and type(index) is not Node else None
@@ -94,7 +94,7 @@ class Expressions(Names):
 
     @contextmanager
     def region(self, *head: Value, is_function: bool = False) -> Iterator[list[Node]]:
-        """A body with variables of its own; what is yielded holds its step afterwards."""
+        """Read a body with variables of its own; the yielded list holds its step afterwards."""
         made: list[Node] = []
         stream, frame = self.stream, self.frame
         function = None if is_function else frame.function
@@ -139,7 +139,7 @@ class Expressions(Names):
         return made[0]
 
     def signature(self, node: Function | ast.Lambda) -> Sequence[Value]:
-        """How many parameters of which kind, and the defaults."""
+        """Write how many parameters of each kind there are, and their defaults."""
         spec = node.args
         kinds: list[Value] = ["(", str(len(spec.posonlyargs) + len(spec.args))]
         kinds += [part for default in spec.defaults for part in ("=", self.value(default))]
@@ -150,7 +150,7 @@ class Expressions(Names):
         return [*kinds, *named, ")"]
 
     def parameters_of(self, node: Function | ast.Lambda, prefix: str = "%P") -> None:
-        """Each stands for its position, and for how deep its function is nested."""
+        """Bind each parameter to a token for its position and for how deep its function is nested."""
         depth, outer = 0, self.frame.outer
         while outer is not None:
             depth, outer = depth + 1, outer.outer

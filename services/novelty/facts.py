@@ -1,4 +1,4 @@
-"""What one look through the reached code tells: what is mentioned how often, and what keeps it from being followed."""
+"""Facts collected in one pass over the reached code: what is mentioned how often, and what cannot be followed."""
 
 import ast
 from collections import Counter
@@ -105,22 +105,22 @@ class Facts:
     """Expressions assign."""
 
     def see(self, node: ast.AST) -> None:
-        """Take note of one node; of a call before its arguments."""
+        """Record one node; a call must be seen before its arguments."""
         seen = _SEEN.get(type(node))
         if seen is not None:
             seen(self, node)
 
     def is_spelt_out(self, name: str) -> bool:
-        """Whether an attribute's name itself may matter."""
+        """Say whether an attribute's name itself may matter, because texts or computed names reach it."""
         return self.dynamic or name in self.strings
 
     def is_plain(self, name: str) -> bool:
-        """Whether an attribute has one value for good, and only its own object reads it."""
+        """Say whether an attribute is assigned once and read only by its own object."""
         is_read_elsewhere = name in self.foreign or name in self.on_classes
         return self.stores[name] == 1 and not is_read_elsewhere and not self.is_spelt_out(name)
 
     def settle(self) -> None:
-        """Draw what follows only once everything was seen."""
+        """Draw the conclusions that need all nodes to have been seen."""
         if any(self.names[name] > self.called[name] for name in _BY_NAME):
             self.dynamic = True
 
@@ -244,13 +244,13 @@ def _keywords(found: Facts, node: ast.Call, called: str) -> None:
 
 
 def _is_initialiser(callee: ast.expr) -> bool:
-    """`nn.init.…_`, which changes parameters and nothing that is computed meanwhile."""
+    """Say whether the callee is `nn.init.…_`, which changes parameters and no intermediate value."""
     owner = getattr(callee, "value", None)
     return getattr(owner, "attr", getattr(owner, "id", "")) == "init"
 
 
 def _by_name(found: Facts, node: ast.Call, called: str) -> None:
-    """A constant name is one more mention or value of that attribute; any other could be every attribute."""
+    """Record access by name: a constant name is one more mention of that attribute, any other may be every one."""
     place = 0 if called in NAMING or called.startswith("get_") else 1
     name = node.args[place] if len(node.args) > place else None
     found.guarded = found.guarded or called == "hasattr" or (called == "getattr" and len(node.args) > 2)

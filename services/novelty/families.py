@@ -46,13 +46,13 @@ _PASSES = 2
 
 
 def family(program: Program) -> Family:
-    """The family of a program that has been read."""
+    """Return the family of a program that has been read."""
     marks = set(_constructed(program)) | _interpreted(program)
     return next((name for name in PRECEDENCE if name in marks), Family.PLAIN)
 
 
 def _constructed(program: Program) -> Iterator[Family]:
-    """The marks that a single call bears."""
+    """Yield the marks that single calls bear."""
     for call in (node for unit in program.units.values() for node in _nodes(unit) if isinstance(node, ast.Call)):
         name = callee_name(call)
         if name in _ATTENTION:
@@ -69,7 +69,7 @@ def _nodes(unit: Unit) -> Iterator[ast.AST]:
 
 
 def _interpreted(program: Program) -> set[str]:
-    """The marks that are seen by following tensors; twice, the second time knowing what own modules return."""
+    """Collect the marks seen by following tensors: twice, the second time knowing what own modules return."""
     found: set[str] = set()
     functions = _applied(program)
     layers = {id(unit): attribute_layers(unit) for unit, _ in functions if isinstance(unit.node, ast.ClassDef)}
@@ -86,14 +86,14 @@ def _interpreted(program: Program) -> set[str]:
 
 
 def _called(unit: Unit, function: Function) -> str:
-    """By which name a function is applied to tensors: a module's by that of its class."""
+    """Return the name under which a function is applied to tensors; for a module's, that of its class."""
     if isinstance(unit.node, ast.ClassDef) and function.name in ALWAYS:
         return unit.node.name
     return function.name
 
 
 def _applied(program: Program) -> list[tuple[Unit, Function]]:
-    """What is done to tensors: every `forward`, and the functions and methods that it mentions, and so on."""
+    """Return the functions applied to tensors: every `forward`, what it mentions, and so on."""
     everything = [(unit, function) for unit in program.units.values() for function in unit.functions]
     queue = deque(pair for pair in everything if pair[1].name in ALWAYS[1:])
     waiting: Mapping[str, list[tuple[Unit, Function]]] = _by_name(everything)

@@ -1,4 +1,4 @@
-"""Everything the verdict on a candidate depends on, computed once from its source."""
+"""The features of a candidate that its verdict depends on, computed once from its source."""
 
 import re
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ class Features(NamedTuple):
 
 
 def features(source: str, *, k: int, permutations: int, sizes: Sizes) -> Features:
-    """Read one source. Raises UnreadableSource."""
+    """Compute the features of a source. Raises UnreadableSource."""
     program = read(source)
     return _described(tokens(program, sizes), family(program), k, permutations)
 
 
 def as_text(source: str, *, k: int, permutations: int) -> Features:
-    """Of a network that was trained and yet cannot be read here: its words and signs, and no structure."""
+    """Describe a network that cannot be read by its words and signs alone, without structure."""
     return _described(re.findall(r"\w+|[^\w\s]", source), Family.PLAIN, k, permutations)
 
 

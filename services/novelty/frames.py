@@ -1,4 +1,4 @@
-"""What names stand for while one function is read."""
+"""The variables of one function while it is read."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ class Frame:
         self.function = self
 
     def find(self, name: str) -> "str | int | Node | None":
-        """What a variable of this function, or of one around it, stands for."""
+        """Return what a variable of this function, or of one around it, stands for; None if it is not known."""
         frame: Frame | None = self
         while frame is not None:
             if name in frame.values:
@@ -57,12 +57,12 @@ class Frame:
         return None
 
     def changed_in(self, statement: ast.stmt) -> list[str]:
-        """The variables that a compound statement may change for whoever comes after it, or for its next turn."""
+        """Return the variables that a compound statement may change for later statements or its next iteration."""
         names = dict.fromkeys(stored_names(statement))
         return [name for name in names if name not in self.cells and not self._is_temporary(name)]
 
     def _is_temporary(self, name: str) -> bool:
-        """Whether every use is in the block of its first assignment, and every other assignment right there."""
+        """Say whether a variable is used only in the block of its first assignment, and assigned only right there."""
         if self._places is None:
             self._places = _places(self.body)
         found = self._places.get(name, [])
@@ -73,7 +73,7 @@ class Frame:
 
 
 def stored_names(statement: ast.AST) -> Iterator[str]:
-    """Names that are assigned to anywhere within, but not in scopes of their own."""
+    """Yield the names assigned to anywhere within, but not in inner scopes."""
     stack = [statement]
     while stack:
         node = stack.pop()
@@ -89,7 +89,7 @@ def stored_names(statement: ast.AST) -> Iterator[str]:
 
 
 def captured(body: Iterable[ast.stmt], given: Iterable[str] = ()) -> frozenset[str]:
-    """Variables that an inner function reads and that are assigned to more than once: it sees the last value."""
+    """Find variables that an inner function reads and that are assigned more than once: it sees the last value."""
     inner = [n for statement in body for n in nodes(statement) if type(n) in _INNER]
     if not inner:
         return frozenset()
@@ -99,13 +99,13 @@ def captured(body: Iterable[ast.stmt], given: Iterable[str] = ()) -> frozenset[s
 
 
 def assigned_within(body: Iterable[ast.stmt]) -> frozenset[str]:
-    """Variables that expressions assign to, perhaps not always."""
+    """Find variables that expressions assign to, perhaps not always."""
     found = (n.target.id for s in body for n in nodes(s) if isinstance(n, ast.NamedExpr))
     return frozenset(found)
 
 
 def _places(body: Iterable[ast.stmt]) -> dict[str, list[tuple[Place, bool]]]:
-    """Where each name occurs, in order of the text: the blocks around it, and whether it is assigned to."""
+    """List the occurrences of each name in order of the text: the blocks around it, and whether it is assigned to."""
     found: dict[str, list[tuple[Place, bool]]] = {}
     count = 0
     stack: list[tuple[ast.AST, Place]] = [(statement, ()) for statement in reversed(list(body))]

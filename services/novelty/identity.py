@@ -1,7 +1,7 @@
-"""What the store knows things by: their names, and what tells apart all that ever had the name.
+"""Names of candidates and runs in the store, unique even where an id is used again.
 
-A run's name, and with it those of its candidates, is given again once the registry has forgotten it, and a submission
-may be sent again with other code. What was judged then says nothing of what is judged now.
+Once the registry has forgotten a run, its name and the ids of its candidates may be used again, and a submission may be
+sent again with other code. An earlier verdict must not be taken for that of the new one.
 """
 
 from typing import NamedTuple, Self
@@ -14,7 +14,7 @@ _BETWEEN = "@"  # in no run's name, and in no candidate's
 
 
 class Identity(NamedTuple):
-    """Of a candidate: `code_sha256` is empty where it was lost, `tag` is of the run and of how it was evaluated."""
+    """A candidate's name: `code_sha256` is empty if it was lost, `tag` hashes its run and its evaluation's protocol."""
 
     candidate_id: str
     code_sha256: str
@@ -22,7 +22,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, message: Heard) -> Self:
-        """Equal for what is to have one verdict."""
+        """Name what a message is about; equal for messages that must get one verdict."""
         if isinstance(message, CandidateLost):
             return cls.lost(message)
         asked = () if message.submission is None else (message.novelty.threshold,)
@@ -32,12 +32,12 @@ class Identity(NamedTuple):
 
     @classmethod
     def lost(cls, message: Heard) -> Self:
-        """That by which the same candidate is known if it was given up."""
+        """Return the name that the same candidate has if it is lost."""
         return cls(message.candidate_id, "", _tag(message.run_uid))
 
     @classmethod
     def read(cls, name: str) -> Self:
-        """Back from the store; one of before there were tags is a candidate's id alone."""
+        """Parse a name from the store; names of earlier versions are a candidate's id alone."""
         candidate_id, code_sha256, tag = (*name.split(_BETWEEN), "", "")[:3]
         return cls(candidate_id, code_sha256, tag)
 
@@ -46,12 +46,12 @@ class Identity(NamedTuple):
 
 
 def name_of_run(message: Heard) -> str:
-    """Equal for what is of one run."""
+    """Return the run's name in the store; equal for all messages of one run."""
     return message.run_id if message.run_uid is None else f"{message.run_id}{_BETWEEN}{message.run_uid}"
 
 
 def run_of(name: str) -> dict[str, str | None]:
-    """What a message says of the run."""
+    """Return the fields of a message that identify the run."""
     run_id, _, run_uid = name.partition(_BETWEEN)
     return {"run_id": run_id, "run_uid": run_uid or None}
 

@@ -1,10 +1,11 @@
-"""What has been judged so far, searchable: sketches in memory, and exact Jaccard.
+"""The index of judged entries: sketches in memory, and exact Jaccard similarity on what they leave.
 
-Two questions are asked of it. *Is there a near copy?* is answered exactly, for any threshold: what sketches do not
-exclude is compared (`search`). *Which is the nearest?* is answered by comparing what seems most alike (`nearest`).
+It answers two questions. *Is there a near copy?* is answered exactly, for any threshold: every entry that the sketches
+do not exclude is compared (`search`). *Which is the nearest?* is answered by comparing the most similar by estimate
+(`nearest`).
 
-Shingles are read from the store where they are compared, and only there. The answer depends on the entries and
-their order alone, and so do the blocks: an index that was filled one by one is the one that a start builds.
+Shingles are read from the store only when they are compared. Answers and blocks depend on the entries and their order
+alone: filling an index one by one gives the same blocks as building it at a start.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ _AT_ONCE = 1 << 12
 
 
 class Nearest(NamedTuple):
-    """The most similar entry in scope, the earliest of several, or one that is the same network: `identical`."""
+    """The most similar entry in scope, the earliest of several; or, if `identical`, one that is the same network."""
 
     candidate: str
     similarity: float
@@ -34,9 +35,9 @@ class Nearest(NamedTuple):
 
 
 def layout(count: int) -> list[int]:
-    """The sizes of the blocks that hold so many entries; what is left over is the tail.
+    """Return the sizes of the blocks that hold so many entries; the remainder is the tail's.
 
-    Each that is not full is some eight times as large as all after it, so there are few, and few entries move.
+    Each block that is not full is some eight times as large as all after it, so there are few, and few entries move.
     """
     sizes, rest = [FULL] * (count // FULL), count % FULL
     while rest >= TAIL:
@@ -47,7 +48,7 @@ def layout(count: int) -> list[int]:
 
 
 class NoveltyIndex:
-    """Entries in the order of judgement, over all runs; a search is within one run or over everything."""
+    """Entries in the order of judgement, over all runs. A search is within one run or over all."""
 
     def __init__(self, entries: Entries, permutations: int) -> None:
         self._entries, self._permutations = entries, permutations
@@ -58,7 +59,7 @@ class NoveltyIndex:
         return sum(block.length for block in (*self._blocks, self._tail.block))
 
     def add(self, entry: Entry) -> None:
-        """Append."""
+        """Append an entry."""
         self._tail.add(_row(entry, len(self)))
         if self._tail.block.length == TAIL:
             sizes = layout(len(self))
@@ -66,7 +67,7 @@ class NoveltyIndex:
             self._settle(joined([*moved, self._tail.block]), len(sizes) - 1)
 
     def catch_up(self) -> None:
-        """Append what was judged meanwhile; after a start, everything."""
+        """Append the entries that the store has and the index has not; after a start, all."""
         count = self._entries.count()
         if count - len(self) >= TAIL:
             self._build(layout(count))
@@ -74,14 +75,14 @@ class NoveltyIndex:
             self.add(entry)
 
     def truncate(self, count: int) -> None:
-        """Forget what is behind the first `count`, and perhaps some before; `catch_up` brings those back."""
+        """Forget the entries after the first `count`, and perhaps some before; `catch_up` brings those back."""
         if len(self) > count:
             self._tail = Tail(TAIL, self._permutations)
         while len(self) > count:
             self._blocks.pop()
 
     def nearest(self, entry: Entry, *, threshold: float, run_id: str | None) -> Nearest | None:
-        """The nearest earlier entry of the run, or of all runs where that is None. None if there is none."""
+        """Return the nearest earlier entry of the run, or of all runs if that is None; None if there is no entry."""
         identical = self._entries.identical(entry, run_id)
         if identical is not None:
             return Nearest(identical.candidate, jaccard(identical.shingles, entry.shingles), identical=True)
@@ -91,14 +92,14 @@ class NoveltyIndex:
         return None if found is None else Nearest(found.candidate, found.similarity, identical=False)
 
     def _settle(self, block: Block, number: int) -> None:
-        """Let a block, the last, stand instead of those from a number on and of the tail."""
+        """Replace the blocks from a number on, and the tail, by one block."""
         self._blocks[number:] = [block]
         self._tail = Tail(TAIL, self._permutations)
         if block.length == FULL:
             self._entries.keep_segment(number, block.packed())
 
     def _build(self, sizes: list[int]) -> None:
-        """Blocks of these sizes, from what is kept."""
+        """Build blocks of these sizes from the store."""
         kept = 0
         while kept < len(self._blocks) and self._blocks[kept].length == sizes[kept]:
             kept += 1
@@ -132,5 +133,5 @@ def _row(entry: Entry, place: int) -> Row:
 
 @lru_cache
 def _number(run_id: str) -> int:
-    """A number for a run, the same at every start."""
+    """Return a number for a run, the same at every start."""
     return int.from_bytes(hashlib.blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

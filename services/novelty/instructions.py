@@ -1,7 +1,7 @@
-"""A program as instructions: what is computed, each step once, referring to earlier steps by how far back they are.
+"""A program as instructions: each step once, referring to earlier steps by their distance.
 
-Names do not occur, nor does it matter whether an expression is written in one line or in several. A step is written
-when something needs it, so the order of lines that do not depend on each other does not matter either.
+Names do not occur, and it does not matter whether an expression is written in one line or in several. A step is written
+when something needs it, so the order of independent lines does not matter either.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Node:
 
 
 class Stream:
-    """Instructions in the order in which they are written. One for the program, one for each nested body."""
+    """Instructions in the order in which they are written: one stream for the program, one for each nested body."""
 
     def __init__(self, spelt: Callable[[int], str]) -> None:
         self.tokens: list[str | Node] = []
@@ -40,17 +40,17 @@ class Stream:
         self._pending: list[Node] = []
 
     def add(self, node: Node) -> None:
-        """A step that will be written when it is needed, or by the next `flush`."""
+        """Register a step, to be written when it is needed or by the next `flush`."""
         self._pending.append(node)
         self.is_portable = self.is_portable and node.portable
 
     def forget(self, value: "str | int | Node") -> None:
-        """A step that is not needed after all."""
+        """Drop a step that is not needed after all, if it was registered just now."""
         if isinstance(value, Node) and value in self._pending[-2:]:
             self._pending.remove(value)
 
     def flush(self, *, portable: bool = False) -> None:
-        """Write what is pending, in order of computation; what is portable only on demand."""
+        """Write pending steps in order of computation; portable ones only if `portable` is set."""
         if not self._pending:
             return
         waiting, self._pending = self._pending, []
@@ -62,7 +62,7 @@ class Stream:
                     self.write(node)
 
     def write(self, root: Node) -> None:
-        """Write a step after all that it is computed from."""
+        """Write a step after the steps that it is computed from."""
         stack = [root]
         while stack:
             node = stack[-1]

@@ -20,9 +20,9 @@ _SHAPE = frozenset({"shape", "ndim", "dtype", "device", "training"})
 
 
 class Interpreter:
-    """One pass over one function; `found` names the marks of families, `returned` the traits of what it returns.
+    """One pass over one function: `found` are the marks of families, `returned` the traits of its result.
 
-    `layers` are those of the attributes of the instance, None for a function that has none.
+    `layers` are those of the attributes of the instance, None for a function without one.
     """
 
     def __init__(self, layers: Mapping[str, list[Construction]] | None, returns: Mapping[str, Traits]) -> None:
@@ -35,7 +35,7 @@ class Interpreter:
 
     @property
     def found(self) -> set[Family]:
-        """The marks so far."""
+        """Return the marks so far."""
         return self._operations.found
 
     def run(self, function: Function) -> None:
@@ -153,13 +153,13 @@ class Interpreter:
         return self._apply(self._applied(call), operands)
 
     def _apply(self, layers: Iterable[Construction], operands: Sequence[Value]) -> Value:
-        """The layers one after the other, the first on the operands."""
+        """Apply layers one after the other, the first to the operands."""
         for name, call in layers:
             operands = [self._operations.apply(name, call, operands)]
         return operands[0] if operands else NOTHING
 
     def _applied(self, call: ast.Call) -> list[Construction]:
-        """What is called: the layers of an attribute, those of a module made on the spot, or a function."""
+        """Resolve a call to the layers of an attribute, those of a module constructed in place, or a function."""
         match call.func:
             case ast.Attribute(value=ast.Name(id=name), attr=attr) if self._layers and name == self._instance:
                 return self._layers.get(attr) or [(attr, call)]

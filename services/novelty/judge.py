@@ -1,4 +1,4 @@
-"""The verdict: what the nearest earlier candidate means for this one."""
+"""The verdict on a candidate, from the nearest earlier one."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from services.novelty.kept import Entry
 
 
 class Judgement(NamedTuple):
-    """A verdict, and the nearest earlier candidate with its exact similarity, 0.0 where there is none."""
+    """A verdict, and the nearest earlier candidate with its exact similarity, 0.0 if there is none."""
 
     verdict: Verdict
     nearest: str | None

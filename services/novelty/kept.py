@@ -1,7 +1,9 @@
-"""What is kept of judged entries outside the index: the port, and a list in memory."""
+"""Judged entries outside the index: the port, and a list in memory."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
+
+from typing_extensions import override
 
 from services.novelty.shingles import Shingles, Signature
 
@@ -21,7 +23,7 @@ class Entry(NamedTuple):
     protocol_sha256: str = ""
 
     def is_same(self, other: "Entry") -> bool:
-        """Whether both are one network: by graph; by tokens where that cannot tell.
+        """Say whether both are one network: by graph, or by tokens if the graphs cannot tell.
 
         Two graphs differ where the networks do only if they were made alike: of the same input, sizes and rates.
         """
@@ -33,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is read of an entry to compare it: its position in the order of judgement, its name, its shingles."""
+    """The part of an entry that a comparison reads: its position in the order of judgement, its name, its shingles."""
 
     position: int
     candidate: str
@@ -44,47 +46,47 @@ class Entries(Protocol):
     """Judged entries in the order of judgement."""
 
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of entries."""
 
     def entries(self, after: int) -> Iterator[Entry]:
-        """All without the first `after`."""
+        """Yield all entries but the first `after`."""
 
     def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
-        """The earliest that is the same network (`Entry.is_same`), in a run or, where that is None, in all."""
+        """Find the earliest entry that is the same network (`Entry.is_same`), in a run or, if that is None, in all."""
 
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
-        """Those at the positions."""
+        """Return the entries at these positions, in any order."""
 
     def segment(self, number: int) -> bytes | None:
-        """A full segment of the index, if it was kept."""
+        """Return a full segment of the index, None if it was not kept."""
 
     def keep_segment(self, number: int, packed: bytes) -> None:
-        """Keep one, so that a start need not build it again."""
+        """Keep a segment, so that a start need not build it again."""
 
 
-class ListedEntries:
-    """Entries in memory."""
+class ListedEntries(Entries):
+    """Entries in memory; segments are not kept, since nothing outlives the process."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._alike: dict[str, list[int]] = {}
 
     def append(self, entry: Entry) -> None:
-        """One more, the last."""
+        """Append an entry."""
         for sha256 in {entry.tokens_sha256, entry.graph_sha256 or entry.tokens_sha256}:
             self._alike.setdefault(sha256, []).append(len(self._entries))
         self._entries.append(entry)
 
+    @override
     def count(self) -> int:
-        """See the port."""
         return len(self._entries)
 
+    @override
     def entries(self, after: int) -> Iterator[Entry]:
-        """See the port."""
         yield from self._entries[after:]
 
+    @override
     def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
-        """See the port."""
         alike = (self._alike.get(sha256 or "", ()) for sha256 in (entry.tokens_sha256, entry.graph_sha256))
         for position in sorted({position for positions in alike for position in positions}):
             earlier = self._entries[position]
@@ -92,12 +94,14 @@ class ListedEntries:
                 return Kept(position, earlier.candidate, earlier.shingles)
         return None
 
+    @override
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
-        """See the port."""
         return [Kept(p, self._entries[p].candidate, self._entries[p].shingles) for p in positions]
 
+    @override
     def segment(self, number: int) -> bytes | None:
-        """None is kept."""
+        return None
 
+    @override
     def keep_segment(self, number: int, packed: bytes) -> None:
-        """Nothing outlives the process."""
+        pass

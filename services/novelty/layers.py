@@ -1,4 +1,4 @@
-"""Which layers an attribute of `self` applies, read from its construction in `__init__`."""
+"""The layers that an attribute of `self` applies, read from its construction in `__init__`."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -10,17 +10,17 @@ Construction = tuple[str, ast.Call]
 
 
 def constructions(expression: ast.AST) -> list[Construction]:
-    """Every call in the expression by the callee's last name, in order of reading."""
+    """List every call in the expression by the callee's last name, in order of reading."""
     return [(callee_name(node), node) for node in _preorder(expression) if isinstance(node, ast.Call)]
 
 
 def callee_name(call: ast.Call) -> str:
-    """`Conv2d` of `nn.Conv2d(…)`; empty where the callee has no name."""
+    """Return `Conv2d` for `nn.Conv2d(…)`; empty if the callee has no name."""
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
 def attribute_layers(unit: Unit) -> Mapping[str, list[Construction]]:
-    """For each attribute the layers that its first assignment constructs."""
+    """Map each attribute to the layers that its first assignment constructs."""
     found: dict[str, list[Construction]] = {}
     for function in unit.functions:
         instance = self_name(function)
@@ -46,7 +46,7 @@ def _preorder(root: ast.AST) -> Iterator[ast.AST]:
 
 
 def is_depthwise(call: ast.Call) -> bool:
-    """Whether `groups` is given, and is the number of input channels."""
+    """Say whether `groups` is given, and is the number of input channels."""
     groups = _argument(call, "groups", 6)
     channels = _argument(call, "in_channels", 0)
     if groups is None or channels is None:
@@ -58,7 +58,7 @@ def is_depthwise(call: ast.Call) -> bool:
 
 
 def pools_to_one(call: ast.Call) -> bool:
-    """Whether a pooling leaves one value per channel: an adaptive one to size 1, or a mean over places."""
+    """Say whether a pooling leaves one value per channel: an adaptive one to size 1, or a mean over places."""
     name = callee_name(call).lower()
     sizes = [n.value for n in walk(call) if isinstance(n, ast.Constant) and type(n.value) is int]
     return sizes.count(1) == len(sizes) if "adaptive" in name else sizes != [1]

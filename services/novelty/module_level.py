@@ -1,7 +1,7 @@
-"""What a file defines at module level, and which statements make each definition what it is.
+"""The definitions of a file at module level, each with the statements that affect it.
 
 A plain definition is read by itself. Whatever else touches a name at module level (`+=`, `.append`, `C.x = …`, an `if`,
-a loop, a decorator of the file's own) is kept beside it, as written: what is not understood counts.
+a loop, a decorator of the file's own) is kept beside it, as written: what cannot be followed is never ignored.
 """
 
 import ast
@@ -18,6 +18,8 @@ _HARMLESS = frozenset({"override", "final", "overload", "ignore", "unused", "exp
 """Decorators, by their last name, that change nothing of what is computed."""
 
 _ASIDE = frozenset({"print", "warnings", "logging", "logger", "sys", "os", "np", "numpy", "random", "gc", "matplotlib"})
+_DRAWING = frozenset({"shuffle", "sample", "choice", "choices", "permutation", "uniform", "normal"})
+_SEEDING = frozenset({"seed", "manual_seed", "manual_seed_all", "default_rng"})
 _SETTINGS = frozenset({"manual_seed", "backends", "set_float32_matmul_precision", "set_num_threads", "cuda"})
 _CONSTANTS = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.List, ast.Tuple, ast.Dict)
 _PLAIN = frozenset({"Module", "object", "ABC", "Protocol", "Generic"})
@@ -25,7 +27,7 @@ _OPAQUE = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.AugAssign, ast.Del
 
 
 class Definitions:
-    """Module-level names: the statements that give each a meaning or change it, in order."""
+    """The statements that define or change each module-level name, in order."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.of: dict[str, list[ast.stmt]] = defaultdict(list)
@@ -42,12 +44,12 @@ class Definitions:
             for name in names:
                 self.of[name].append(statement)
         self._order = {id(statement): place for place, statement in enumerate(body)}
-        self._draws = any("rand" in name for s in body if isinstance(s, ast.Assign) for name in _last_names(s))
+        self._draws = any(_draws(name) for s in body if not _is_definition(s) for name in _last_names(s))
         self._imports(body, meanings)
         self._changes(body, changing)
 
     def _imports(self, body: Sequence[ast.stmt], meanings: Mapping[str, Sequence[str]]) -> None:
-        """An imported name that has another meaning elsewhere is one of those that are defined."""
+        """Treat imported names that have another meaning elsewhere as defined by the file."""
         unclear = {name for name, of in meanings.items() if len(of) > 1 or name in self.of}
         for statement in body if unclear else ():
             for name in imported([statement]).keys() & unclear:
@@ -60,9 +62,11 @@ class Definitions:
         for statement in body:
             if statement not in changing and isinstance(statement, ast.Assign | ast.AnnAssign):
                 self._attach(statement, self._disturbed_by(_names(statement)))
+            elif _is_definition(statement) and statement not in changing:
+                self._attach(statement, self._disturbed_by_defining(statement))
 
     def _change(self, statement: ast.stmt) -> None:
-        """A statement that may change all that it mentions; what mentions nothing of the file changes torch itself."""
+        """Attach a statement to every name that it may change; one that mentions none of them acts on torch."""
         mentioned = _names(statement) & self.of.keys()
         self._attach(statement, self._aliased(mentioned) | self._disturbed_by(mentioned))
         others = mentioned - set(stored_names(statement))
@@ -77,7 +81,7 @@ class Definitions:
                 self.of[name].append(statement)
 
     def _aliased(self, names: set[str]) -> set[str]:
-        """The names, and those that may be other names of what they stand for."""
+        """Return the names, and those that may be aliases of the same objects."""
         found, queue = set(names), deque(names)
         while queue:
             assigned = [s for s in self.of[queue.popleft()] if isinstance(s, ast.Assign | ast.AnnAssign)]
@@ -87,7 +91,7 @@ class Definitions:
         return found
 
     def _disturbed_by(self, names: set[str]) -> set[str]:
-        """What is changed by the functions among the names, and by those that they call."""
+        """Find the names changed by the functions among these names, and by those that they call."""
         found, queue, seen = set[str](), deque(names & self.of.keys()), set[str]()
         while queue:
             name = queue.popleft()
@@ -95,38 +99,45 @@ class Definitions:
                 continue
             seen.add(name)
             functions = [s for s in self.of[name] if isinstance(s, (*FUNCTIONS, ast.ClassDef))]
-            found |= {n for function in functions for n in _disturbed(function)} & self.of.keys()
+            found |= {n for function in functions for n in _disturbed_with_defaults(function)} & self.of.keys()
             queue += {n for function in functions for n in _names(function)} & self.of.keys() - seen
         return found
 
+    def _disturbed_by_defining(self, statement: ast.stmt) -> set[str]:
+        """Find the names changed when a function or a class is defined: by its body, its bases, its decorators."""
+        at_once = [node for part in read_at_once(statement) for node in walk(part)]
+        names = {node.id for node in at_once if isinstance(node, ast.Name)}
+        own = {n for part in read_at_once(statement) if isinstance(part, ast.stmt) for n in _disturbed(part)}
+        return (own & self.of.keys()) | self._disturbed_by(names)
+
     def in_order(self, made: Iterable[ast.stmt]) -> list[ast.stmt]:
-        """Each once, in the order of the file."""
+        """Sort statements in the order of the file, each once."""
         return sorted({id(s): s for s in made}.values(), key=lambda statement: self._order[id(statement)])
 
     def statements(self, name: str) -> list[ast.stmt]:
-        """In the order of the file."""
+        """Return the statements of a name in the order of the file."""
         return self.in_order(self.of.get(name, ()))
 
     def is_class(self, name: str) -> bool:
-        """Whether a name is that of one class, once and for all."""
+        """Say whether a name is only ever that of a class."""
         return all(isinstance(statement, ast.ClassDef) for statement in self.of.get(name, [None]))
 
     def has_plain_bases(self, node: ast.ClassDef) -> bool:
-        """Whether nothing but `Module` calls what a class overrides, however far up."""
+        """Say whether all bases of a class, however far up, are `Module` or classes of the file."""
         names = [dotted(base)[-1] for base in node.bases]
         own = [name for name in names if name not in _PLAIN]
         above = [s for name in own if self.is_class(name) for s in self.of[name] if isinstance(s, ast.ClassDef)]
         return len(above) == len(own) and all(s is not node and self.has_plain_bases(s) for s in above)
 
     def roots(self) -> list[str]:
-        """`Net`; where there is none, every class with a `forward`; where there is none either, everything."""
+        """Return `Net`; without it every class with a `forward`; without those everything."""
         if "Net" in self.of:
             return ["Net"]
         modules = [name for name, of in self.of.items() if any(_has_forward(statement) for statement in of)]
         return modules or [name for name in self.of if name not in RECIPE]
 
     def constants(self, units: dict[str, Unit], mutated: Collection[str]) -> dict[str, ast.expr]:
-        """Taken out of the units: names that stand for numbers, texts or what is imported, and nothing else."""
+        """Take out of the units the names that stand only for numbers, texts or imported things."""
         found: dict[str, ast.expr] = {}
         for name, unit in list(units.items()):
             value = getattr(unit.node, "value", None)
@@ -144,7 +155,7 @@ class Definitions:
         )
 
     def _is_elsewhere(self, node: ast.expr) -> bool:
-        """Another name for something imported."""
+        """Say whether an expression is another name for something imported."""
         return isinstance(node, ast.Attribute | ast.Name) and root(node) in self.imports
 
 
@@ -154,7 +165,7 @@ def _last_names(statement: ast.stmt) -> list[str]:
 
 
 def plain_names(statement: ast.stmt) -> list[str]:
-    """What a definition or a simple assignment defines; none where it does more than that."""
+    """Return the names that a definition or simple assignment defines; none if it does more than that."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [] if any(not is_harmless(d) for d in statement.decorator_list) else [statement.name]
@@ -164,20 +175,20 @@ def plain_names(statement: ast.stmt) -> list[str]:
 
 
 def _is_unpacking(statement: ast.stmt) -> bool:
-    """Whether a statement only gives names of its own a value."""
+    """Say whether a statement only assigns to variables."""
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     only_names = not any(isinstance(n, ast.Attribute | ast.Subscript) for target in targets for n in walk(target))
     return bool(targets) and only_names and not _does_more(statement)
 
 
 def _does_more(statement: ast.stmt) -> bool:
-    """Whether an assignment changes something besides."""
+    """Say whether an assignment changes something besides its targets."""
     changing = {*MUTATING, "setattr", "delattr", "next"}
     return any(isinstance(n, ast.NamedExpr) for n in nodes(statement)) or bool(changing & set(_last_names(statement)))
 
 
 def is_harmless(decorator: ast.expr) -> bool:
-    """Whether a decorator changes nothing of what is computed."""
+    """Say whether a decorator changes nothing of what is computed."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return getattr(called, "attr", getattr(called, "id", "")) in _HARMLESS
 
@@ -187,7 +198,7 @@ def _names(statement: ast.stmt) -> set[str]:
 
 
 def _disturbed(statement: ast.stmt) -> Iterator[str]:
-    """Names that a function or a class changes from within, if they are those of the module."""
+    """Yield names that a function or a class may change from within, its own included."""
     for node in nodes(statement):
         match node:
             case ast.Global(names=names):
@@ -200,8 +211,36 @@ def _disturbed(statement: ast.stmt) -> Iterator[str]:
                 yield dotted(owner)[0]
 
 
+def _disturbed_with_defaults(statement: ast.stmt) -> Iterator[str]:
+    """Yield what a function may change, and what its parameters stand for by default, if it changes anything."""
+    found = [*_disturbed(statement)]
+    yield from found
+    if found and isinstance(statement, FUNCTIONS):
+        yield from (n.id for part in read_at_once(statement) for n in walk(part) if isinstance(n, ast.Name))
+
+
+def _is_definition(statement: ast.stmt) -> bool:
+    return isinstance(statement, (*FUNCTIONS, ast.ClassDef))
+
+
+def _draws(called: str) -> bool:
+    return called not in _SEEDING and ("rand" in called or called in _DRAWING)
+
+
+def read_at_once(node: ast.AST) -> list[ast.AST]:
+    """List the parts of a definition that are executed with it, not when it is called."""
+    if isinstance(node, FUNCTIONS):
+        return [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+    if not isinstance(node, ast.ClassDef):
+        return [node]
+    parts: list[ast.AST] = [*node.bases, *node.keywords, *node.decorator_list]
+    for member in node.body:
+        parts += read_at_once(member) if isinstance(member, FUNCTIONS) else [member]
+    return parts
+
+
 def _is_silent(statement: ast.stmt) -> bool:
-    """What does nothing at all: documentation, checks, imports."""
+    """Say whether a statement does nothing for the network: documentation, checks, imports."""
     match statement:
         case ast.Expr(value=ast.Constant()) | ast.Pass() | ast.Assert() | ast.AnnAssign(value=None):
             return True
@@ -213,16 +252,16 @@ def _is_silent(statement: ast.stmt) -> bool:
 
 
 def _is_aside(statement: ast.stmt) -> bool:
-    """Printing, seeds and switches."""
+    """Say whether a statement only prints, seeds or sets a switch."""
     match statement:
         case ast.Expr(value=ast.Call(func=target)) | ast.Assign(targets=[target]):
             names = dotted(target)
-            return names[0] in _ASIDE or (len(names) > 1 and names[1] in _SETTINGS)
+            return names[:2] != ["sys", "modules"] and names[0] in _ASIDE or (len(names) > 1 and names[1] in _SETTINGS)
     return False
 
 
 def dotted(node: ast.expr) -> list[str]:
-    """The parts of a dotted name; empty for what has none."""
+    """Split a dotted name into its parts; the first is empty if it does not start at a variable."""
     names: list[str] = []
     while isinstance(node, ast.Attribute | ast.Subscript):
         names += [node.attr] if isinstance(node, ast.Attribute) else []

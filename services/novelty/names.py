@@ -1,4 +1,4 @@
-"""Steps, and what names stand for."""
+"""Reading names and attributes; making and writing steps."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -47,23 +47,23 @@ class Names:
     # Steps
 
     def value(self, node: ast.AST) -> Value:
-        """What the expression computes."""
+        """Read an expression; return what it computes."""
         return self.READINGS.get(type(node), Names._any)(self, node)
 
     def step(self, *parts: Value) -> Node:
-        """One step of the program, written when it is needed, at the latest before the next that changes something."""
+        """Make a step that is written when it is needed, at the latest before the next that changes something."""
         node = Node(parts, self.stream)
         self.stream.add(node)
         return node
 
     def stable(self, *parts: Value) -> Node:
-        """A step whose result is the same whenever it is done, as long as its operands are."""
+        """Make a step whose result depends on its operands alone, not on when it runs."""
         node = self._node(parts)
         self.stream.add(node)
         return node
 
     def pure(self, *parts: Value) -> Node:
-        """A step that is the same whenever it is done, and written only if it is needed."""
+        """Make a step like `stable` that is written only if it is needed."""
         node = self._node(parts)
         if any(type(part) is Node and part.is_cell for part in parts):
             self.stream.add(node)
@@ -78,21 +78,21 @@ class Names:
         return self.frame.portable and all(_is_settled(part) for part in parts)
 
     def fixed(self, *parts: Value) -> Node:
-        """A step whose result only steps in place can change."""
+        """Make a step whose result only in-place operations can change."""
         return self.step(*parts) if self.facts.ordered else self.pure(*parts)
 
     def held(self, value: Value) -> Value:
-        """What a place that changes holds now."""
+        """Read a cell's present content; any other value is returned as it is."""
         return self.step("get", value) if type(value) is Node and value.is_cell else value
 
     def put(self, value: Value) -> Value:
-        """The value, its step written by now."""
+        """Write the value's step if it is not written yet; return the value."""
         if type(value) is Node and value.home is self.stream:
             self.stream.write(value)
         return value
 
     def _any(self, node: ast.AST) -> Value:
-        """As written."""
+        """Make a step of an expression as it is written."""
         parts: list[Value] = [type(node).__name__, "("]
         for name, field in ast.iter_fields(node):
             if name in ("ctx", "type_comment", "type_params"):
@@ -109,14 +109,14 @@ class Names:
         return type(field).__name__ if isinstance(field, ast.AST) else repr(field)
 
     def display(self, opening: str, elements: list[Value], closing: str) -> Node:
-        """Elements in brackets."""
+        """Make a step of elements in brackets."""
         elements = [self.held(element) for element in elements]
         node = self.pure(*self._displayed(opening, elements, closing))
         node.layer = ("display", elements)
         return node
 
     def one_after_the_other(self, elements: list[Value]) -> Node:
-        """Layers in a `Sequential`."""
+        """Make a step of layers in a `Sequential`."""
         node = self.pure(*_in_sequence(elements))
         node.layer = ("Sequential", elements)
         return node
@@ -127,13 +127,13 @@ class Names:
         return opening, *table([self._spelt(e) if isinstance(e, int) else str(e) for e in elements]), closing
 
     def close(self, node: Node) -> None:
-        """A list that was read: nothing can be added to it unnoticed any more."""
+        """Fix the elements of a list that was read: it can no longer grow unnoticed."""
         assert node.items is not None
         elements, node.items = node.items, None
         self.refill(node, elements)
 
     def refill(self, node: Node, elements: list[Value]) -> None:
-        """Give a list, or layers one after the other, other elements before it is written."""
+        """Replace the elements of a list or `Sequential` that is not written yet."""
         kind = "Sequential" if node.parts[0] == "Sequential" else "display"
         node.parts = _in_sequence(elements) if kind == "Sequential" else self._displayed("[", elements, "]")
         node.layer = (kind, elements)
@@ -153,7 +153,7 @@ class Names:
         return found
 
     def _elsewhere(self, name: str) -> Value:
-        """A variable that has no value yet, a name of the file, or one from elsewhere."""
+        """Resolve a name that is no known variable: one without a value yet, of the file, or from elsewhere."""
         if name in self.frame.declared:
             return self.frame.unbound.setdefault(name, f"%U{len(self.frame.unbound)}")
         unit = self.program.units.get(name)
@@ -164,7 +164,7 @@ class Names:
         return canonical(self.program.imports.get(name, name))
 
     def of_module(self, node: ast.expr) -> Value:
-        """What an expression computes that stands outside of all functions."""
+        """Read an expression that stands outside of all functions."""
         frame = self.frame
         self.frame = Frame(module=True, portable=frame.portable)
         try:
@@ -173,7 +173,7 @@ class Names:
             self.frame = frame
 
     def dotted(self, node: ast.expr) -> str | None:
-        """The full name of what comes from elsewhere, `torch.nn.Conv2d`; None for anything else."""
+        """Return the full name of what is imported, like `torch.nn.Conv2d`; None for anything else."""
         names: list[str] = []
         while type(node) is ast.Attribute:
             names.append(node.attr)
@@ -198,7 +198,7 @@ class Names:
         return self.step(base, self.label(node.attr))
 
     def shape(self, base: Value) -> Node:
-        """A tensor's sizes, which nothing changes but steps in place."""
+        """Make a step of a tensor's sizes, which only in-place operations change."""
         return self.fixed("shape", "(", base, ")")
 
     def _own_attribute(self, name: str) -> Value:
@@ -211,7 +211,7 @@ class Names:
         return self.step("get", SELF, self.label(name))
 
     def label(self, name: str) -> str:
-        """An attribute's canonical name: its own where it comes from elsewhere or is reached by text."""
+        """Return an attribute's canonical name: its own if it comes from elsewhere or may be reached by a text."""
         if name not in self._own or name in MEMBERS or name in ALWAYS or name[:2] == "__":
             return f".{name}"
         if self.facts.is_spelt_out(name) or (name in ATTRIBUTES and name in self.facts.foreign):

@@ -1,4 +1,4 @@
-"""The nearest entry, compared in the order in which they are likely to be it."""
+"""The search for the nearest entry: the likeliest are compared first."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _FEW = 1 << 14
 
 
 class Found(NamedTuple):
-    """An entry and its exact similarity. The greater of two is the nearer, of equally near ones the earlier."""
+    """An entry and its exact similarity; orders by similarity, then the earlier is the greater."""
 
     similarity: float
     earliness: int
@@ -23,7 +23,7 @@ class Found(NamedTuple):
 
 
 class Comparison:
-    """Of one entry with those of some blocks; none is compared twice."""
+    """The comparison of one entry with those of some blocks; none is compared twice."""
 
     def __init__(self, entry: Entry, query: Query, blocks: Sequence[Block], entries: Entries) -> None:
         self._entry, self._query, self._blocks, self._entries = entry, query, blocks, entries
@@ -31,10 +31,10 @@ class Comparison:
         self._best: Found | None = None
 
     def nearest(self) -> Found | None:
-        """The nearest; at or above the threshold if any entry is. None if there are no entries in scope.
+        """Return the nearest, at or above the threshold if any entry is; None if no entry is in scope.
 
-        Sets whose sizes differ by too much are not alike: only if no near copy is found are they looked at, and of
-        these only such as may be nearer than what was found.
+        Sizes bound similarities. So sets whose size excludes a near copy are scanned only if none was found, and of
+        these only such as may be nearer than the best so far.
         """
         threshold = self._query.threshold
         few = sum(block.length for block in self._blocks) <= _FEW
@@ -54,7 +54,7 @@ class Comparison:
         return self._best.similarity if self._best else 0.0
 
     def _sizes(self, similarity: float) -> tuple[int, int]:
-        """From which to below which size a set may be as similar."""
+        """Return from which to below which size a set may be as similar."""
         size = self._query.like.size
         return int(size * similarity), int(min(size / similarity + 2, LARGEST)) if similarity else LARGEST
 

@@ -1,4 +1,4 @@
-"""Source to the canonical tokens of its architecture.
+"""Normalisation: from a source to the canonical tokens of its architecture.
 
 What counts: layers, operators, structure, what is computed from what, and sizes. What does not: formatting, comments,
 docstrings, annotations, the training recipe, definitions that `Net` never reaches, and how anything that the program
@@ -21,12 +21,12 @@ VERSION = 2
 
 
 def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:
-    """Canonical tokens; `sizes`: as they are, rounded to powers of two, or all alike. Raises UnreadableSource."""
+    """Return canonical tokens; sizes as they are, rounded to powers of two, or all alike. Raises UnreadableSource."""
     return tokens(read(source), sizes)
 
 
 def tokens(program: Program, sizes: Sizes = "kept") -> tuple[str, ...]:
-    """Canonical tokens of a program that has been read; all of its text where it is too deep, or reads itself."""
+    """Return the canonical tokens of a program; all of it as written if it is too deep, or inspects itself."""
     if program.facts.reflective:
         return as_written(program.tree)
     try:
@@ -36,7 +36,7 @@ def tokens(program: Program, sizes: Sizes = "kept") -> tuple[str, ...]:
 
 
 def as_written(tree: ast.AST) -> tuple[str, ...]:
-    """Every node and every name, in order of the text."""
+    """List every node and every name, in order of the text."""
     found: list[str] = []
     stack = [tree]
     while stack:
@@ -61,13 +61,13 @@ class _Writer(Definitions):
         return tuple(token for token in self.stream.tokens if isinstance(token, str))
 
     def _ordered(self) -> None:
-        """All statements that make names what they are, where one plain definition does not."""
+        """Write the definitions that are more than one plain statement, in the order of the file."""
         self.frame = Frame(module=True)
         self.plain_base = self.inline_fields = False
         self.block(self.program.ordered)
 
     def _class_constants(self) -> None:
-        """Attributes of classes that are numbers or texts, which nothing else gives a value."""
+        """Collect class attributes that are constants and assigned nowhere else."""
         facts = self.facts
         for unit in self.program.units.values():
             is_settled = isinstance(unit.node, ast.ClassDef) and not unit.statements and unit.token not in self._bases
@@ -108,9 +108,9 @@ class _Writer(Definitions):
         self.owner = ""
 
     def _in_order(self, unit: Unit) -> Iterator[ast.stmt]:
-        """Statements as written, then methods, last those that are read where they are called, unless they were.
+        """Yield statements as written, then methods, last those that are read in place unless they have been.
 
-        Where a name is defined twice, everything as written.
+        If a name is defined twice, everything is yielded as written.
         """
         names = [name for member in unit.members for name in defined_names(member)]
         as_written = sorted(unit.members, key=lambda member: member.lineno)
@@ -128,14 +128,14 @@ class _Writer(Definitions):
         return any((unit.token, name) in self.class_constants for name in defined_names(member))
 
     def _unused(self) -> None:
-        """Attributes that nothing reads are part of the network all the same: they may have parameters."""
+        """Write the attributes that nothing reads: they may have parameters, so they are part of the network."""
         for value in self.frame.fields.values():
             if isinstance(value, Node) and value.at < 0 and not value.is_applied:
                 self.mark("unused", value)
 
     @cached_property
     def _bases(self) -> frozenset[str]:
-        """The tokens of classes that others are derived from."""
+        """Return the tokens of classes that others are derived from."""
         classes = (unit.node for unit in self.program.units.values() if isinstance(unit.node, ast.ClassDef))
         names = (getattr(base, "id", "") for node in classes for base in node.bases)
         return frozenset(self.program.units[name].token for name in names if name in self.program.units)

@@ -1,4 +1,4 @@
-"""What each operation makes of its operands, and which family's mark an operation leaves."""
+"""The effect of each operation on the traits of its operands, and the family's mark that it leaves."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Operations:
     found: set[Family] = field(default_factory=set)
 
     def apply(self, name: str, call: ast.Call, operands: Sequence[Value]) -> Value:
-        """One layer or function, known by the last part of its name."""
+        """Apply one layer or function, given by the last part of its name."""
         if name in self.returns:
             own = self.returns[name]
             return self.values.derived(operands, (traits_of(operands) - _GATE) | own)
@@ -31,7 +31,7 @@ class Operations:
         return rule(self, call, operands)
 
     def added(self, left: Value, right: Value) -> Value:
-        """Two paths from one value, added: the mark of `residual`. Lists are joined."""
+        """Add two values; the mark is `residual` if both are paths from one value. Lists are joined."""
         if left.items is not None and right.items is not None:
             return Value(items=[*left.items, *right.items])
         if left is not right and left.ancestry & right.ancestry:
@@ -39,7 +39,7 @@ class Operations:
         return self.values.derived((left, right), traits_of((left, right)) - _GATE)
 
     def multiplied(self, left: Value, right: Value) -> Value:
-        """A gate times features: `squeeze_excite` if it was pooled, `gated` if it was convolved."""
+        """Multiply two values; a gate times features is `squeeze_excite` if pooled, `gated` if convolved."""
         for gate, features in ((left, right), (right, left)):
             if _is_squeezed(gate) and features.is_tensor and Trait.POOLED not in features.traits:
                 self.found.add(Family.SQUEEZE_EXCITE)
@@ -50,11 +50,11 @@ class Operations:
         return self.values.derived((left, right), both - _GATE)
 
     def matmul(self, operands: Sequence[Value]) -> Value:
-        """A product of matrices."""
+        """Multiply matrices."""
         return self.values.derived(operands, traits_of(operands) | {Trait.MATMUL})
 
     def through(self, operands: Sequence[Value]) -> Value:
-        """The same numbers in another form: all traits stay."""
+        """Change only the form of the numbers: all traits stay."""
         gated = operands[0].gated if operands else 0
         return self.values.derived(operands, traits_of(operands), gated)
 
@@ -82,7 +82,7 @@ class Operations:
         return self.values.derived(operands, (traits_of(operands) - _GATE) | added)
 
     def _gate(self, call: ast.Call, operands: Sequence[Value]) -> Value:
-        """A tanh gates convolutions only: a squeeze is excited by a sigmoid."""
+        """Apply a sigmoid or tanh; a tanh gates convolutions only, since squeeze-and-excite uses a sigmoid."""
         traits = traits_of(operands)
         if "tanh" in callee_name(call).lower() and Trait.POOLED in traits:
             return self.values.derived(operands, traits - _GATE)
@@ -94,7 +94,7 @@ class Operations:
         return self.values.derived(operands, traits_of(operands) - _GATE)
 
     def _cat(self, _: ast.Call, operands: Sequence[Value]) -> Value:
-        """Of a value and what was computed from it: `dense`. Of branches beside each other: `inception`."""
+        """Concatenate; `dense` if one part was computed from another, `inception` if they are parallel branches."""
         parts = [item for item in (operands[0].items or ()) if item.is_tensor] if operands else []
         bits = reduce(or_, (part.bit for part in parts), 0)
         if any(part.ancestry & (bits ^ part.bit) for part in parts):

@@ -1,16 +1,15 @@
-"""Which definitions of a file `Net` reaches."""
+"""The definitions of a file that `Net` reaches."""
 
 import ast
 from collections import defaultdict, deque
 
 from services.novelty.effects import does_more, root
 from services.novelty.facts import Facts
-from services.novelty.module_level import Definitions, plain_names
+from services.novelty.module_level import Definitions, plain_names, read_at_once
 from services.novelty.program import (
     ALWAYS,
     FUNCTIONS,
     RECIPE,
-    Function,
     Program,
     Unit,
     defined_names,
@@ -26,7 +25,7 @@ _SILENT = frozenset({"__repr__", "__str__", "extra_repr", "__del__"})
 
 
 def read(source: str) -> Program:
-    """Parse and keep what counts. Raises UnreadableSource."""
+    """Parse a source and keep what `Net` reaches. Raises UnreadableSource."""
     tree = parse(source)
     _strip(tree)
     definitions = Definitions(tree)
@@ -40,7 +39,7 @@ def read(source: str) -> Program:
 
 
 def _strip(tree: ast.Module) -> None:
-    """Remove, in place, what is only said: prints and logs."""
+    """Remove prints and logs, in place."""
     for node in statements(tree):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
@@ -55,7 +54,7 @@ def _is_said(statement: ast.stmt) -> bool:
 
 
 def _ordered(definitions: Definitions, units: dict[str, Unit]) -> list[ast.stmt]:
-    """All that has to be read in the order of the file: what changes names, and what reads them while it is defined."""
+    """Return the statements to be read in the order of the file: those that change names or read them at definition."""
     changed = {name for name, unit in units.items() if unit.statements}
     more = True
     while changed and more:
@@ -68,23 +67,12 @@ def _ordered(definitions: Definitions, units: dict[str, Unit]) -> list[ast.stmt]
 
 
 def _read_at_once(node: ast.AST) -> set[str]:
-    """The names that a definition needs when it is made, not when it is called."""
-    roots: list[ast.AST] = [node]
-    if isinstance(node, ast.ClassDef):
-        roots = [*node.bases, *node.keywords, *node.decorator_list]
-        for member in node.body:
-            roots += _defaults(member) if isinstance(member, FUNCTIONS) else [member]
-    elif isinstance(node, FUNCTIONS):
-        roots = _defaults(node)
-    return {n.id for part in roots for n in walk(part) if isinstance(n, ast.Name)}
-
-
-def _defaults(node: Function) -> list[ast.AST]:
-    return [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+    """Return the names that a definition reads when it is executed, not when it is called."""
+    return {n.id for part in read_at_once(node) for n in walk(part) if isinstance(n, ast.Name)}
 
 
 class _Reach:
-    """Which definitions and class members are mentioned, from the roots on.
+    """The definitions and class members that are mentioned, from the roots on.
 
     A member counts once its name is mentioned as an attribute or a text anywhere in what counts already.
     """
@@ -115,7 +103,7 @@ class _Reach:
         return self._units
 
     def _recipe(self) -> None:
-        """What trains the network counts where it makes it: where it sets what the rest reads, or calls what does."""
+        """Reach the training recipe if it builds the network: if it sets what the rest reads, or calls what does."""
         for name in RECIPE & self._unmentioned.keys():
             for _, member in self._unmentioned[name]:
                 attributes = [n for n in nodes(member) if isinstance(n, ast.Attribute)]
@@ -184,7 +172,7 @@ class _Reach:
                 self._offer(unit, member, is_plain=is_plain)
 
     def _offer(self, unit: Unit, member: ast.stmt, *, is_plain: bool) -> None:
-        """What torch, or a base class from elsewhere, calls by itself counts without being mentioned."""
+        """Take a member that torch or a foreign base class calls by itself; keep any other until it is mentioned."""
         names = set(defined_names(member))
         if names & _SILENT:
             return
@@ -207,11 +195,11 @@ class _Reach:
 
 
 def _sets_attributes(member: ast.stmt) -> bool:
-    """Whether a method gives attributes a value."""
+    """Say whether a method assigns to attributes."""
     return any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) for n in walk(member))
 
 
 def rank(member: ast.stmt) -> int:
-    """`__init__`, `forward` and `__call__` in this order, then the rest as written."""
+    """Return the sort key of a member: `__init__`, `forward` and `__call__` in this order, then the rest."""
     names = defined_names(member)
     return ALWAYS.index(names[0]) if names and names[0] in ALWAYS else len(ALWAYS)

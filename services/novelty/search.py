@@ -1,8 +1,8 @@
-"""How alike entries can be at most, and how alike they seem, told by their sketches.
+"""Upper bounds and estimates of similarities, from sketches.
 
-Each class in which two parity sketches differ holds a shingle that only one of the sets has. So what differs bounds a
-similarity from above, exactly, whatever the sets, and tells it closely where they are alike; MinHash tells it where
-they are not. Both estimates are weighed by how far each is off in the mean.
+Each class in which two parity sketches differ holds a shingle that only one of the sets has. So the number of differing
+classes bounds a similarity from above, exactly, for any sets. It also estimates it well for similar sets; MinHash does
+for dissimilar ones. The two estimates are combined, each weighed by its variance.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Numbers = Floats | NDArray[np.uint16]
 
 
 def _expected(classes: int) -> Floats:
-    """By how many of the classes differ, how many shingles of these only one of two sets has, in the mean."""
+    """Tabulate the expected number of shingles that only one of two sets has, by the number of differing classes."""
     share = np.minimum(2 * np.arange(classes + 1) / classes, 1 - 1 / classes)
     return (-classes / 2 * np.log1p(-share)).astype(np.float32)
 
@@ -34,7 +34,7 @@ _IN_ALL = _expected(CLASSES)
 
 
 class Query(NamedTuple):
-    """What is looked for: entries like this one, in a run or, where that is None, in all."""
+    """A search: entries similar to this one, in a run or, if that is None, in all."""
 
     like: Row
     run: int | None
@@ -42,7 +42,7 @@ class Query(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Some entries, and in how many classes each has another parity than what is looked for."""
+    """Some entries, and the number of classes in which each one's parity differs from the query's."""
 
     sizes: Floats
     places: NDArray[np.uint32]
@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
 
 
 class Scan:
-    """One look through the entries of a block that are in scope: a glimpse of all, more of those that it is worth."""
+    """A scan of the entries of a block that are in scope: the first words of all sketches, the rest of a few."""
 
     def __init__(self, block: Block, query: Query) -> None:
         self._block, self._query = block, query
@@ -62,7 +62,7 @@ class Scan:
             self._differing += np.bitwise_count(words[self._rows] ^ word)
 
     def likely(self) -> Chosen:
-        """The most alike by parities."""
+        """Return the most similar by parities."""
         size = self._query.like.size
         chosen = _highest(_alike(_AT_A_GLIMPSE[self._differing], self._sizes, size), _GLIMPSED)
         differing = self._in_all(chosen)
@@ -70,7 +70,7 @@ class Scan:
         return self._chosen(chosen[best], differing[best])
 
     def possible(self) -> Chosen:
-        """All that may reach the threshold."""
+        """Return all entries whose bound reaches the threshold."""
         size, threshold = self._query.like.size, self._query.threshold
         chosen = np.flatnonzero(_alike(self._differing, self._sizes, size) >= threshold - _ROUNDING)
         differing = self._in_all(chosen)
@@ -91,7 +91,7 @@ class Scan:
 
 
 def ranked(chosen: Sequence[Chosen], query: Query) -> list[int]:
-    """Places of entries; first what seems most alike by both sketches, of equals the earliest."""
+    """Rank entries by both sketches; return their places, the most similar first, of equals the earliest."""
     if not chosen:
         return []
     sizes, places, sketches, differing = map(np.concatenate, zip(*chosen, strict=True))
@@ -112,7 +112,7 @@ def _highest(similarities: Floats, wanted: int) -> Rows:
 
 
 def _alike(apart: Numbers, sizes: Floats, size: int) -> Floats:
-    """How alike two sets are if so many shingles are in one of them alone, or as many more as one has."""
+    """Return the similarity of two sets with `apart` shingles, at least the difference of sizes, not in common."""
     apart = np.maximum(apart, np.abs(sizes - size))
     totals = sizes + size
     similarities: Floats = (totals - apart) / (totals + apart)
@@ -120,7 +120,7 @@ def _alike(apart: Numbers, sizes: Floats, size: int) -> Floats:
 
 
 def _spread(distances: Floats, totals: Floats) -> Floats:
-    """The variance of a similarity that parities tell: that of balls in so many urns, of which some meet."""
+    """Return the variance of a similarity estimated from parities: that of balls thrown into urns."""
     kept = np.exp(-4 / CLASSES * distances)
     variances = np.maximum(CLASSES / 4 * (1 - kept) - distances * kept, 1) / kept
     spread: Floats = variances * (2 * totals / (totals + distances) ** 2) ** 2

@@ -13,11 +13,11 @@ Signature = NDArray[np.uint32]
 Sketch = NDArray[np.uint8]
 Parities = NDArray[np.uint64]
 WORDS = 16
-"""So long is a parity sketch."""
+"""The length of a parity sketch, in 64-bit words."""
 
 CLASSES = 64 * WORDS
 GLIMPSE = WORDS // 2
-"""So many of its words are looked at in all entries."""
+"""The number of its words that a scan reads of every entry."""
 
 SCHEME = "affine32"
 
@@ -26,7 +26,7 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 def shingles(tokens: Sequence[str], k: int) -> Shingles:
-    """The set of 64-bit hashes of every `k` consecutive tokens, sorted; all tokens as one if they are fewer."""
+    """Return the sorted set of 64-bit hashes of every `k` consecutive tokens; one of all tokens if they are fewer."""
     distinct = {token: _hash(token) for token in dict.fromkeys(tokens)}
     hashes = np.array([distinct[token] for token in tokens], dtype=np.uint64)
     width = min(k, len(hashes))
@@ -37,7 +37,7 @@ def shingles(tokens: Sequence[str], k: int) -> Shingles:
 
 
 def jaccard(left: Shingles, right: Shingles) -> float:
-    """|A ∩ B| / |A ∪ B|, exact up to 64-bit hash collisions; 1.0 for two empty sets."""
+    """Return |A ∩ B| / |A ∪ B|, exact up to 64-bit hash collisions; 1.0 for two empty sets."""
     shared = _shared(left, right) if len(left) and len(right) else 0
     union = len(left) + len(right) - shared
     return shared / union if union else 1.0
@@ -50,7 +50,7 @@ def _shared(left: Shingles, right: Shingles) -> int:
 
 
 def minhash(of: Shingles, permutations: int) -> MinHash:
-    """A datasketch MinHash; its 32-bit hash values are the upper halves of what are hashes already."""
+    """Make a datasketch MinHash; its 32-bit hash values are the upper halves of the shingles' hashes."""
     sketch = _empty(permutations).copy()
     sketch.update_batch((of >> np.uint64(32)).tolist())
     return sketch
@@ -58,17 +58,17 @@ def minhash(of: Shingles, permutations: int) -> MinHash:
 
 @cache
 def _empty(permutations: int) -> MinHash:
-    """Drawing the permutations takes longer than all else."""
+    """Make an empty MinHash, once: drawing the permutations takes longer than all else."""
     return MinHash(num_perm=permutations, hashfunc=int, scheme=SCHEME)
 
 
 def sketch_of(signature: Signature) -> Sketch:
-    """A quarter of a signature, for estimates: b-bit MinHash with 8 bits (Li and König, 2010)."""
+    """Keep the low 8 bits of each value, for estimates: b-bit MinHash (Li and König, 2010)."""
     return signature.astype(np.uint8)
 
 
 def parities_of(of: Shingles) -> Parities:
-    """Of which classes of shingles the set has an odd number: an odd sketch (Mitzenmacher, Pagh and Pham, 2014)."""
+    """Sketch the classes of which the set has an odd number of shingles (Mitzenmacher, Pagh and Pham, 2014)."""
     counts = np.bincount((of >> _CLASS).astype(np.int64), minlength=CLASSES)
     return np.packbits(counts.astype(np.uint8) & 1, bitorder="little").view(np.uint64)
 

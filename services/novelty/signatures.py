@@ -1,4 +1,4 @@
-"""How torch's layers and functions are called: which of several spellings of a call mean the same.
+"""The parameters of torch's layers and functions, by which spellings of a call are recognised as the same.
 
 `signatures.json` is torch's own account of its parameters and defaults; a test holds it to the installed torch.
 """
@@ -13,7 +13,7 @@ _TABLE: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_
 
 
 class Parameter(NamedTuple):
-    """Its name, and its default as a token; None where it has none."""
+    """A parameter's name, and its default as a token; None if it has none."""
 
     name: str
     default: str | int | None = None
@@ -31,7 +31,7 @@ MEMBERS = frozenset(_TABLE["members"])
 
 OPERATORS = {"add": "Add", "sub": "Sub", "mul": "Mult", "div": "Div", "matmul": "MatMult", "pow": "Pow"}
 VARIADIC = frozenset({"view", "reshape", "permute", "expand", "repeat", "flip", "tile"})
-"""Take their sizes one by one or as one tuple."""
+"""Methods that take their sizes one by one or as one tuple."""
 
 SPATIAL = frozenset({"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding", "size"})
 """Of these parameters one number means the same as a tuple of as many equal ones as there are dimensions."""
@@ -88,7 +88,7 @@ _DIFFERING = frozenset(_TABLE["differing"])
 
 
 def canonical(dotted: str) -> str:
-    """One name for what torch offers in several places; `torch.max` keeps its module, since `max` is Python's."""
+    """Return one name for what torch offers in several places; `torch.max` keeps its module: `max` is Python's."""
     for home in _HOMES:
         if dotted.startswith(home):
             name = dotted[len(home) :].rpartition("modules.")[2]

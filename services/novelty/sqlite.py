@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Family
 from archloop.errors import Conflict, IntegrityError, InvalidInput, Unavailable
 from services.novelty.features import Features
 from services.novelty.kept import Entry, Kept
-from services.novelty.store import Arrival
+from services.novelty.store import Arrival, SignatureStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS made_with (settings TEXT NOT NULL);
@@ -74,10 +75,11 @@ SELECT position, sets.candidate, shingles FROM sets JOIN (
 """
 
 
-class SqliteSignatures:
-    """See the port. `made_with` are the settings that signatures depend on; `:memory:` is a store that dies.
+class SqliteSignatures(SignatureStore):
+    """Keeps signatures in one SQLite file, or in memory under the path `:memory:`.
 
-    Raises IntegrityError if the file is no such store, Conflict if it was made with other settings.
+    `made_with` are the settings that signatures depend on. Raises IntegrityError if the file is no such store, Conflict
+    if it was made with other settings.
     """
 
     def __init__(self, path: Path | str, made_with: str = "") -> None:
@@ -95,9 +97,9 @@ class SqliteSignatures:
             raise IntegrityError(f"{path} is no signature store: {error}") from error
         self._check(path, made_with)
 
+    @override
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See the port."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:
@@ -107,8 +109,8 @@ class SqliteSignatures:
         except OverflowError as error:
             raise InvalidInput("number", str(error), "an integer of at most 64 bits") from error
 
+    @override
     def record(self, arrival: Arrival, unless: str = "") -> bool:
-        """See the port."""
         if self._connection.execute("SELECT 1 FROM arrivals WHERE candidate = ?", (unless,)).fetchone():
             return False
         identity = (arrival.candidate, arrival.run_id, arrival.cycle, arrival.index, arrival.submission)
@@ -120,43 +122,43 @@ class SqliteSignatures:
         )
         return written.rowcount == 1
 
+    @override
     def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
-        """See the port."""
         row = self._connection.execute(_AT_MARK, {"run": run_id, "cycle": cycle}).fetchone()
         return None if row is None else Arrival(*(*row[:7], _unpacked(*row[7:11]), *row[11:]))
 
+    @override
     def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
-        """See the port."""
         said = None if judged is None else judged.model_dump_json()
         self._connection.execute(_SETTLE, {"by": released_by, "judged": said, "candidate": candidate})
         for move in _MOVE:
             self._connection.execute(move.format("candidate = ?"), (candidate,))
 
+    @override
     def released_by(self, candidate: str) -> Sequence[CandidateJudged]:
-        """See the port."""
         rows = self._connection.execute(
             "SELECT judged FROM arrivals WHERE released_by = ? AND position NOT NULL ORDER BY position", (candidate,)
         )
         return [CandidateJudged.model_validate_json(judged) for (judged,) in rows]
 
+    @override
     def entries(self, after: int) -> Iterator[Entry]:
-        """See the port."""
         for candidate, run_id, tokens, shingles, signature, *graph in self._connection.execute(_ENTRIES, (after,)):
             arrays = np.frombuffer(shingles, "<u8"), np.frombuffer(signature, "<u4")
             yield Entry(candidate, run_id, tokens, *arrays, *graph)
 
+    @override
     def count(self) -> int:
-        """See the port."""
         return int(self._connection.execute("SELECT coalesce(max(position) + 1, 0) FROM arrivals").fetchone()[0])
 
+    @override
     def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
-        """See the port."""
         named = {"tokens": entry.tokens_sha256, "graph": entry.graph_sha256, "protocol": entry.protocol_sha256}
         row = self._connection.execute(_IDENTICAL, named | {"run": run_id}).fetchone()
         return None if row is None else Kept(row[0], row[1], np.frombuffer(row[2], "<u8"))
 
+    @override
     def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
-        """See the port."""
         places = ", ".join("?" * len(positions))
         rows = self._connection.execute(
             f"SELECT position, candidate, shingles FROM sets WHERE position IN ({places})",  # noqa: S608
@@ -164,17 +166,17 @@ class SqliteSignatures:
         )
         return [Kept(position, candidate, np.frombuffer(shingles, "<u8")) for position, candidate, shingles in rows]
 
+    @override
     def segment(self, number: int) -> bytes | None:
-        """See the port."""
         row = self._connection.execute("SELECT packed FROM segments WHERE number = ?", (number,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    @override
     def keep_segment(self, number: int, packed: bytes) -> None:
-        """See the port."""
         self._connection.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (number, packed))
 
+    @override
     def close(self) -> None:
-        """See the port."""
         self._connection.close()
 
     def _bring_up_to_date(self) -> None:

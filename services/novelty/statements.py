@@ -1,4 +1,4 @@
-"""What statements do, step by step."""
+"""Reading statements as steps."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Statements(Assignments):
     """Whether the class that is read has no base but torch's `Module`, whose `__init__` every class calls."""
 
     def block(self, body: Sequence[ast.stmt]) -> None:
-        """Statements one after the other."""
+        """Read statements one after the other."""
         for place, statement in enumerate(body):
             if self.is_noise(statement):
                 continue
@@ -52,23 +52,23 @@ class Statements(Assignments):
                 self.stream.flush()
 
     def _pin(self, following: Sequence[ast.stmt]) -> None:
-        """Layers so far are gone through, in their order; nothing needs to be said if they are all there are."""
+        """Write the layers made so far, which are iterated here; needless if no attribute is assigned afterwards."""
         if any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) for s in following for n in nodes(s)):
             self.mark("all", *self.frame.fields.values())
 
     def returned(self, body: Sequence[ast.stmt]) -> Value:
-        """Read statements without branches; what the last one returns."""
+        """Read statements without branches; return what the last one returns."""
         last = body[-1] if isinstance(body[-1], ast.Return) else None
         self.block(body[:-1] if last else body)
         return self.value(last.value) if last and last.value else "None"
 
     def is_noise(self, statement: ast.stmt) -> bool:
-        """What does nothing, or only refuses: documentation, prints, and checks that nobody catches."""
+        """Say whether a statement does nothing or only refuses: documentation, checks that nobody catches."""
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 return True
             case ast.Import() | ast.ImportFrom():
-                return self.frame.module and not self.named_anew(statement)
+                return self.frame.module and not self.facts.guarded and not self.named_anew(statement)
             case ast.Assert(test=test):
                 return not self.facts.guarded and not does_more(test)
             case ast.Raise():
@@ -78,10 +78,12 @@ class Statements(Assignments):
         return False
 
     def named_anew(self, statement: ast.Import | ast.ImportFrom) -> bool:
-        """Whether an import gives a name that is one of those that change."""
+        """Say whether an import binds a name that the file changes elsewhere."""
         return any(name in self.program.units for name, _ in imported_names(statement))
 
     def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if self.facts.guarded:
+            self.mark("import", *(repr(full) for _, full in imported_names(node)))
         for name, full in imported_names(node):
             self._bind_name(name, canonical(full))
 
@@ -124,9 +126,10 @@ class Statements(Assignments):
         self.stream.flush()
         self.mark("return", value)
 
-    def _do_raise(self, _: ast.Raise) -> None:
+    def _do_raise(self, node: ast.Raise) -> None:
+        value = self.put(self.value(node.exc)) if node.exc else "None"
         self.stream.flush()
-        self.mark("raise")
+        self.mark("raise", value)
 
     def _do_any(self, node: ast.stmt) -> None:
         self._cells(node)
@@ -138,7 +141,7 @@ class Statements(Assignments):
     # Branches and loops
 
     def _cells(self, statement: ast.stmt) -> None:
-        """Before a branch or a loop: what it may change becomes a place, lists stay as they are."""
+        """Prepare for a branch or loop: variables that it may change become cells, lists can no longer grow."""
         if self.frame.module:
             return
         for made in self._closed():
@@ -148,7 +151,7 @@ class Statements(Assignments):
             self._cell(name)
 
     def _closed(self) -> list[Node]:
-        """All lists that could still grow; from now on none of them can."""
+        """Fix all lists that could still grow, and return them."""
         growing = [v for v in self.frame.values.values() if type(v) is Node and v.items is not None]
         for made in growing:
             if made.items is not None:
@@ -199,7 +202,7 @@ class Statements(Assignments):
         self.mark("test", self.value(node.test))
 
     def _do_with(self, node: ast.With | ast.AsyncWith) -> None:
-        """What is inside is done once, as if it stood beside it."""
+        """Read a `with`: its body runs once, as if it stood beside it."""
         contexts = [(self.put(self.value(item.context_expr)), item.optional_vars) for item in node.items]
         self.stream.flush()
         self.mark("with", *(context for context, _ in contexts), "{")
@@ -250,12 +253,12 @@ class Statements(Assignments):
 
 
 def _goes_through_all(statement: ast.stmt) -> bool:
-    """Whether a statement goes through all layers of a module, in their order."""
+    """Say whether a statement iterates over all layers of a module."""
     return any(isinstance(n, ast.Attribute) and n.attr in WHOLE for n in nodes(statement))
 
 
 def _is_of_base(node: ast.Call) -> bool:
-    """`super().__init__()`, `super(C, self).__init__()`, `nn.Module.__init__(self)`."""
+    """Match `super().__init__()`, `super(C, self).__init__()` and `nn.Module.__init__(self)`."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))), args=[], keywords=[]):
             return True

@@ -1,4 +1,4 @@
-"""The signature store's port, and what goes in and out of it."""
+"""The port of the signature store, and its records."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,9 +12,9 @@ from services.novelty.kept import Entries, Entry
 
 @dataclass(frozen=True)
 class Arrival:
-    """What was heard of a candidate. Only a valid one has features; only it will be judged.
+    """The outcome of a candidate. Only a valid one has features and is judged.
 
-    `candidate` and `run_id` are names of `identity`, which tell apart what had the same ones at different times.
+    `candidate` and `run_id` are names made by `identity`, unique even where ids are used again.
     """
 
     candidate: str
@@ -30,32 +30,32 @@ class Arrival:
 
     @property
     def entry(self) -> Entry:
-        """As it stands in the index. A submission belongs to no run, whatever its batch is called."""
+        """Return the entry for the index. A submission belongs to no run, whatever its batch is called."""
         assert self.features is not None
         run_id = self.run_id if self.submission is None else ""
         return Entry(self.candidate, run_id, *self.features[:3], self.graph_sha256, self.protocol_sha256)
 
 
 class SignatureStore(Entries, Protocol):
-    """Arrivals and verdicts, durable. All of it within `transaction()`: it is there whole, or not at all."""
+    """Durable arrivals and verdicts. All changes are made within `transaction()`, whole or not at all."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """One writer at a time; durable on leaving. Raises Unavailable, InvalidInput."""
+        """Open a transaction: one writer at a time, durable on leaving. Raises Unavailable, InvalidInput."""
 
     def record(self, arrival: Arrival, unless: str = "") -> bool:
-        """Keep it; False if it was heard before, or what `unless` names was: that then stands."""
+        """Keep an arrival; return False, and keep nothing, if it or the one named `unless` was kept before."""
 
     def at_mark(self, run_id: str, cycle: int) -> Arrival | None:
-        """The first of the cycle, in index order, that is not settled; None if that one has not arrived.
+        """Return the first unsettled arrival of the cycle, in index order; None if that one is still missing.
 
-        Of an index there may be several, and some after it was settled: who is asked twice may answer twice.
+        An index may have several arrivals, some after it was settled: a candidate requested twice may arrive twice.
         """
 
     def settle(self, candidate: str, *, released_by: str, judged: CandidateJudged | None) -> None:
-        """The mark moves past it; a judged candidate enters the order of judgement."""
+        """Mark a candidate as settled; a judged one enters the order of judgement."""
 
     def released_by(self, candidate: str) -> Sequence[CandidateJudged]:
-        """The verdicts that an arrival released, in the order of judgement."""
+        """Return the verdicts that an arrival released, in the order of judgement."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the store."""

@@ -1,4 +1,4 @@
-"""Calls of what torch offers: which of several spellings mean the same, and what a layer does where it is applied."""
+"""Reading calls of torch: spellings that mean the same become one, layers are written where they are applied."""
 
 import ast
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from services.novelty.signatures import APPLIED, LAYERS, METHODS, OPERATORS, VAR
 from services.novelty.signatures import FUNCTIONS as TORCH
 
 _MOVES = frozenset({"cuda", "cpu"})
-_SIZES = frozenset({"dim", "dims", "shape", "size", "output_size", "pad", "normalized_shape"})
+_SIZES = frozenset({"dim", "dims", "shape", "tensors", "size", "output_size", "pad", "normalized_shape"})
 _STABLE = frozenset(
     [
         "int",
@@ -49,21 +49,21 @@ _STABLE = frozenset(
         "tensor",
     ]
 )
-"""What can be done at any time, as far as its operands can."""
+"""Functions whose result depends on their operands alone."""
 
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 _APPLIED_AT_MOST = 2_000
 
 
 class TorchCalls(Expressions):
-    """Adds calls of what comes from elsewhere to expressions."""
+    """Reads calls of what is imported, on top of expressions."""
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         super().__init__(program, sizes)
         self._applications = 0
 
     def arguments(self, node: ast.Call) -> Arguments:
-        """All arguments; a list that is spelt out is given element by element."""
+        """Read all arguments; a starred list that is spelt out is given element by element."""
         positional: list[Value] = []
         is_open = False
         for argument in node.args:
@@ -80,7 +80,7 @@ class TorchCalls(Expressions):
         return Arguments(positional, named, is_open or "**" in named)
 
     def external(self, name: str, node: ast.Call) -> Value:
-        """A call of torch's, of Python's or of a library's."""
+        """Read a call of torch, of Python or of a library."""
         arguments = self._labelled(node) if name == "Sequential" else None
         arguments = arguments or self.arguments(node)
         if "device" in arguments.named:
@@ -103,7 +103,7 @@ class TorchCalls(Expressions):
         return (self.stable if is_stable else self.step)(name, *arguments.parts)
 
     def _labelled(self, node: ast.Call) -> Arguments | None:
-        """`Sequential(OrderedDict([("name", layer), …]))` without its names, if nobody asks for them."""
+        """Read `Sequential(OrderedDict([("name", layer), …]))` without its names; None if something reads them."""
         match node:
             case ast.Call(args=[ast.Call(args=[ast.List(elts=pairs)], keywords=[])], keywords=[]):
                 names = [_label_of(pair) for pair in pairs]
@@ -135,13 +135,13 @@ class TorchCalls(Expressions):
         return self.step(name, "(", *written(name, TORCH[name], given), ")")
 
     def _as_tuple(self, value: Value) -> Value:
-        """Sizes in a list are those in a tuple."""
+        """Write sizes in a list as a tuple."""
         if type(value) is Node and value.layer is not None and value.parts[0] == "[":
             return self.display("(", value.layer[1], ")")
         return value
 
     def applied(self, callee: Value, arguments: Arguments) -> Value:
-        """A layer, or anything else that was computed, called."""
+        """Read a call of a layer, or of anything else that was computed."""
         if type(callee) is str and not callee.startswith(("%", "'", '"')):
             return self._external(callee, arguments)
         layer = callee.layer if type(callee) is Node else None
@@ -185,7 +185,7 @@ class TorchCalls(Expressions):
         return self.step(f".{name}", "(", base, *arguments.parts[1:])
 
     def _function_of(self, base: Value, name: str, arguments: Arguments) -> Value:
-        """A method that torch has as a function too."""
+        """Read a method that torch has as a function too."""
         if name in ("view", "reshape") and _is_flattening(base, arguments):
             return self._function("flatten", Arguments([base, 1], {}))
         qualified = name if name in TORCH else f"torch.{name}"
@@ -193,14 +193,14 @@ class TorchCalls(Expressions):
         return self._function(qualified, Arguments([base, *arguments.positional], *arguments[1:]))
 
     def _size(self, base: Value, *dimension: Value) -> Value:
-        """All sizes of a tensor, or one."""
+        """Read all sizes of a tensor, or one."""
         shape = self.shape(base)
         if not dimension:
             return shape
         return self.fixed(shape, "[", dimension[0], "]")
 
     def _mutation(self, base: Value, name: str, arguments: Arguments) -> Value:
-        """After it, what the list was made of is not what it is any more, and what was made of it was made before."""
+        """Read a call that changes its object: what was computed from it before is written first."""
         if type(base) is Node:
             base.layer = None
         self.put(base)
@@ -216,7 +216,7 @@ def _label_of(pair: ast.expr) -> str:
 
 
 def is_move(node: ast.Call, name: str) -> bool:
-    """Whether a call only says on which device something is."""
+    """Say whether a call only moves something to a device."""
     match node:
         case ast.Call(args=[], keywords=[]):
             return name in _MOVES
@@ -231,7 +231,7 @@ def is_move(node: ast.Call, name: str) -> bool:
 
 
 def _is_flattening(base: Value, arguments: Arguments) -> bool:
-    """`x.view(x.size(0), -1)`, by which all but the batch becomes one dimension."""
+    """Match `x.view(x.size(0), -1)`, which flattens all dimensions but the batch."""
     match arguments.positional:
         case [Node(parts=(Node(parts=("shape", "(", of, ")")), "[", 0, "]")), -1]:
             return of is base or (of == base and type(of) is str)
@@ -241,15 +241,15 @@ def _is_flattening(base: Value, arguments: Arguments) -> bool:
 
 
 def _packed(reader: Expressions, name: str, arguments: Arguments) -> Arguments:
-    """Sizes that a method takes one by one, as one tuple; one size alone as it is."""
+    """Pack sizes that a method takes one by one into one tuple; leave a single size as it is."""
     if name not in VARIADIC or arguments.named or arguments.is_open or len(arguments.positional) < 2:
         return arguments
     return Arguments([reader.display("(", list(arguments.positional), ")")], {})
 
 
 def _averaged(given: Mapping[str, Value]) -> Value | None:
-    """What is pooled to one value per channel and then flattened: the same as its mean over places."""
+    """Return what is pooled to one value per channel and then flattened, which is its mean over places; else None."""
     match given:
-        case {"input": Node(parts=("adaptive_avg_pool2d", "(", pooled, 1, ")")), "start_dim": 1} if len(given) == 2:
-            return pooled
+        case {"input": Node(parts=("adaptive_avg_pool2d", "(", pooled, 1, ")")), "start_dim": 1, **rest}:
+            return pooled if rest in ({}, {"end_dim": -1}) else None
     return None

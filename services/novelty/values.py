@@ -1,4 +1,4 @@
-"""What the interpreter of `forward` knows of a tensor: where it comes from, and which operations made it."""
+"""The interpreter's knowledge of a tensor: where it comes from, and which operations made it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ KIND = {name: kind for kind, names in NAMES.items() for name in names.split()}
 
 
 class Trait(StrEnum):
-    """Operations since which nothing has undone them."""
+    """An operation in a tensor's past that no later one has undone."""
 
     CONV = "conv"
     POOLED = "pooled"
@@ -53,11 +53,11 @@ class Value:
 
     @property
     def is_tensor(self) -> bool:
-        """Whether it depends on an input."""
+        """Say whether it depends on an input."""
         return self.ancestry != 0
 
     def is_swish_of(self, other: "Value") -> bool:
-        """Whether it is a gate on `other` that was computed from nothing but `other` itself."""
+        """Say whether it is a gate on `other` computed from `other` alone, as in x · sigmoid(x)."""
         return self.gated != 0 and self.gated == other.bit
 
 
@@ -72,16 +72,16 @@ class Values:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the limit is reached."""
+        """Say whether the limit is reached."""
         return self._next >= self._limit
 
     def source(self) -> Value:
-        """An input."""
+        """Make an input."""
         bit = self._bit()
         return Value(bit, bit)
 
     def derived(self, parents: Iterable[Value], traits: Traits = NONE, gated: int = 0) -> Value:
-        """Computed from the parents; no tensor if none of them is, or beyond the limit."""
+        """Make a value computed from the parents; no tensor if none of them is, or beyond the limit."""
         if self.exhausted:
             return NOTHING
         ancestry = 0
@@ -100,5 +100,5 @@ class Values:
 
 
 def traits_of(values: Iterable[Value]) -> Traits:
-    """All that is known of any of them."""
+    """Return the union of all traits."""
     return NONE.union(*(value.traits for value in values))
