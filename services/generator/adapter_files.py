@@ -1,4 +1,4 @@
-"""Adapters out of the object store, verified, into a private folder from which the model server loads them."""
+"""Adapters from the object store, verified, in a private folder from which the model server loads them."""
 
 import shutil
 from dataclasses import dataclass
@@ -17,17 +17,20 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """Folders are named after the adapter and its manifest's hash; what an earlier process left is not trusted."""
+    """Folders of fetched adapters, named after the adapter and its manifest's hash.
+
+    Files of an earlier process are not trusted, but fetched again.
+    """
 
     blobs: Blobs
     cache: Path
 
     def folder(self, ref: AdapterRef) -> Path:
-        """Where this version lies."""
+        """Return the folder of this version, which need not exist."""
         return self.cache / f"{ref.adapter}-{ref.manifest.sha256[:12]}"
 
     async def manifest(self, ref: AdapterRef) -> AdapterManifest:
-        """The verified manifest. Raises AdapterUnusable; Unavailable where the store is down."""
+        """Return the verified manifest. Raises AdapterUnusable; Unavailable where the store is down."""
         content = await self._fetch(ref.manifest, MAX_MANIFEST_BYTES)
         try:
             return AdapterManifest.model_validate_json(content)
@@ -35,7 +38,10 @@ class AdapterFiles:
             raise AdapterUnusable(f"blob {ref.manifest.key!r} is no adapter manifest: {error}") from error
 
     async def fetch(self, ref: AdapterRef, manifest: AdapterManifest) -> Path:
-        """Every file of the manifest, verified. Raises AdapterUnusable; Unavailable where the store is down."""
+        """Write every file of the manifest, verified, into the version's folder.
+
+        Raises AdapterUnusable; Unavailable where the store is down.
+        """
         contents = {name: await self._fetch(blob, blob.bytes) for name, blob in manifest.files.items()}
         self.forget(ref)
         folder = self.folder(ref)

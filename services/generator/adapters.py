@@ -1,6 +1,6 @@
-"""Which adapter versions a generator replica serves: brings them up, proves them, and lets the oldest go.
+"""Adapter versions that a generator replica serves: it brings them up, proves them, and unloads the oldest.
 
-A request pins the version that it begins with. The previous version stays loaded, so that going back is free.
+A request pins the version that it begins with. The previous version stays loaded, so that going back costs nothing.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ RESIDENT = 2
 
 
 class AdapterManager:
-    """One bring-up at a time; what is active goes on serving meanwhile, whatever becomes of the new one."""
+    """Brings up one version at a time; active ones go on serving meanwhile, whatever becomes of the new one."""
 
     def __init__(self, backend: Backend, files: AdapterFiles, max_bytes: int) -> None:
         self._backend, self._files, self._max_bytes = backend, files, max_bytes
@@ -38,7 +38,7 @@ class AdapterManager:
 
     @property
     def active(self) -> list[str]:
-        """What can be served at once, the one used last at the end."""
+        """Adapters that are served at once, the one used last at the end."""
         return list(self._active)
 
     async def ensure(self, ref: AdapterRef) -> None:
@@ -52,7 +52,7 @@ class AdapterManager:
 
     @asynccontextmanager
     async def pinned(self, ref: AdapterRef | None) -> AsyncIterator[str | None]:
-        """The name to ask the server for; the version stays loaded until the context is left."""
+        """Yield the adapter's name at the server; the version stays loaded until the context is left."""
         if ref is None:
             yield None
             return
@@ -61,7 +61,7 @@ class AdapterManager:
             yield ref.adapter
 
     async def lost(self, ref: AdapterRef) -> None:
-        """Look whether the server still has the version; if not, the next `ensure` brings it up again."""
+        """Check whether the server still has the version; if not, the next `ensure` brings it up again."""
         if ref.adapter not in await self._backend.adapters():
             self._active.pop(ref.adapter, None)
 
@@ -84,7 +84,7 @@ class AdapterManager:
             self._files.forget(version.ref)
 
     async def _restore(self) -> None:
-        """Each is proven again; what the server will not have any more is not owed either."""
+        """Bring up and prove each owed version again, except those that the server no longer accepts."""
         for ref in list(self._owed.values()):
             try:
                 await self.ensure(ref)
@@ -94,7 +94,7 @@ class AdapterManager:
                 return
 
     def _serving(self, ref: AdapterRef) -> bool:
-        """An adapter is what its manifest's hash says, wherever the manifest lies."""
+        """Return whether this version is active, which its manifest's hash decides, not its place."""
         version = self._active.get(ref.adapter)
         if version is None or version.state is not State.ACTIVE:
             return False
@@ -131,7 +131,10 @@ class AdapterManager:
         version.move(State.ACTIVE)
 
     async def _load(self, version: Version, folder: Path, manifest: AdapterManifest) -> None:
-        """What the server has under the name already stays if it is proven: an earlier run's of that name is not."""
+        """Load and prove the version; one that the server has under the name already stays if it is proven.
+
+        It is not if it is an earlier run's adapter of the same name.
+        """
         name = version.ref.adapter
         if (other := self._active.get(name)) is not None:
             await self._retire(other)

@@ -31,7 +31,7 @@ from services.generator.settings import GeneratorSettings
 
 @dataclass(frozen=True)
 class GeneratorApp:
-    """The running service."""
+    """Running generator service."""
 
     adapters: AdapterManager
     requests: Subscription
@@ -68,7 +68,10 @@ async def running(
 
 @asynccontextmanager
 async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
-    """The service on the servers that its settings name. It is ready once the model server is, adapters included."""
+    """Run the service on the servers that its settings name.
+
+    It is ready once the model server is, with its adapters.
+    """
     made(settings.cache_dir, settings.variable("cache_dir"))
     async with broker(settings) as bus:
         blobs = await bucket(settings)
@@ -78,7 +81,7 @@ async def served(settings: GeneratorSettings) -> AsyncIterator[Served]:
 
 
 def backend_of(settings: GeneratorSettings) -> Backend:
-    """The client of the model server that the settings name, or of those that they have started."""
+    """Return the client of the model server that the settings name, or of those that they have started."""
     connect = partial(_connected, settings)
     backend: Backend
     if launcher := _launcher(settings):
@@ -101,12 +104,12 @@ def _launcher(settings: GeneratorSettings) -> Launcher | None:
 
 @cache
 def _served(base_model: str) -> ServedModel:
-    """Reads all weights once, rather than at every connection."""
+    """Return the base model that is served; its weights are read once, rather than at every connection."""
     return ServedModel(base_model, fingerprint(base_model))
 
 
 def _connected(settings: GeneratorSettings, url: str, adapters: Collection[str] = ()) -> Backend:
-    """The client of one server; `adapters` are those that a TGI was started with."""
+    """Return the client of one server; `adapters` are those that a TGI was started with."""
     token, timeout_s = settings.api_token.get_secret_value(), settings.request_timeout_s
     if settings.backend == "cpu":
         return CpuBackend(url, timeout_s=timeout_s, token=token)

@@ -1,22 +1,22 @@
-"""What can go wrong between the generator and its model server."""
+"""Errors between the generator and its model server."""
 
 from archloop.errors import ArchloopError, InvalidInput, Unavailable
 
 
 class ServerOverloaded(Unavailable):
-    """The model server has more requests than it takes on at a time."""
+    """The model server has as many requests as it accepts at a time."""
 
     code = "server_overloaded"
 
 
 class GenerationFailed(Unavailable):
-    """The model server took the request and did not come to an end with it."""
+    """The model server accepted the request and did not finish it."""
 
     code = "generation_failed"
 
 
 class TooLong(InvalidInput):
-    """Prompt and answer together are more than the model server takes; a shorter answer may fit."""
+    """Prompt and answer together are more than the model server accepts; a shorter answer may fit."""
 
     code = "too_long"
 
@@ -28,10 +28,10 @@ class AdapterMissing(Unavailable):
 
 
 class AdapterUnusable(ArchloopError):
-    """An adapter version that can never be served here; whatever is served goes on being served."""
+    """An adapter version can never be served here; what is served already goes on."""
 
     code = "adapter_unusable"
 
 
 class AdapterDamaged(AdapterUnusable):
-    """An adapter version whose bytes are not there, or are others. Somebody may put them back."""
+    """The bytes of an adapter version are missing or wrong. Somebody may put them back."""

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class State(StrEnum):
-    """Where a version is in its life."""
+    """State of a version."""
 
     PUBLISHED = "published"
     FETCHED = "fetched"
@@ -46,7 +46,7 @@ _NEXT: Mapping[State, frozenset[State]] = MappingProxyType(
 
 @dataclass(eq=False)
 class Version:
-    """One immutable adapter and the requests that it is serving."""
+    """Immutable adapter version, with the requests that it is serving."""
 
     ref: AdapterRef
     state: State = State.PUBLISHED
@@ -54,7 +54,7 @@ class Version:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def move(self, to: State) -> None:
-        """One step of its life; an impossible one is a bug."""
+        """Go on to the next state; an impossible step is a bug."""
         if to not in _NEXT.get(self.state, frozenset()):
             raise RuntimeError(f"adapter {self.ref.adapter}: {self.state} → {to} is no step of its life")
         self.state = to
@@ -62,7 +62,7 @@ class Version:
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[None]:
-        """Keep it loaded."""
+        """Keep the version loaded until the context is left."""
         self.in_flight += 1
         self.idle.clear()
         try:
@@ -73,6 +73,6 @@ class Version:
                 self.idle.set()
 
     async def drained(self) -> None:
-        """Return when no request holds it."""
+        """Return when no request uses the version."""
         if self.in_flight:
             await self.idle.wait()

@@ -1,4 +1,4 @@
-"""Proof that a server serves this adapter: the trainer's fingerprint, asked for again."""
+"""Proof that a server serves this adapter: the trainer's probe, asked again."""
 
 from archloop.contracts.adapter import Probe
 from services.generator.backends.port import Answer, Backend, Decoding
@@ -22,5 +22,8 @@ def _is(answer: Answer, text: str, logprob: float, tolerance: float) -> bool:
 
 
 def _sure(text: str) -> str:
-    """Without the beginning of a character at the end: vLLM's stream holds it back, where the trainer decodes it so."""
+    """Return the text without an incomplete character at its end.
+
+    vLLM's stream holds the beginning of a character back, where the trainer decodes it to U+FFFD.
+    """
     return text.rstrip("\ufffd")

@@ -39,7 +39,7 @@ _ENVIRONMENT = Environment(  # noqa: S701 — plain text
 
 
 class BriefParameters(NamedTuple):
-    """The part of a brief that is drawn anew for each prompt. `budget` is in parameters."""
+    """Part of a brief that is drawn anew for each prompt. `budget` is in parameters."""
 
     budget: int
     stages: int

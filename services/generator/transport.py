@@ -26,23 +26,23 @@ class Reply(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """The server will not do it, now or later; a wrong token or a missing route is nobody's last word."""
+        """Whether the server refuses for good; a wrong token or a missing route may yet be mended."""
         return self.status in _REFUSALS and not self.no_route
 
     @property
     def no_route(self) -> bool:
-        """FastAPI's answer where it has no such route."""
+        """Whether this is FastAPI's answer where it has no such route."""
         return self.status == httpx2.codes.NOT_FOUND and self.text.replace(" ", "") == '{"detail":"NotFound"}'
 
     def checked(self) -> Any:
-        """The JSON, or the text, of a good answer. Raises Unavailable."""
+        """Return the JSON, or the text, of a good answer. Raises Unavailable."""
         if not httpx2.codes.is_success(self.status):
             raise Unavailable(f"the server answers {self.status}: {self.text[:200]}")
         return json.loads(self.text) if self.text.startswith("{") else self.text
 
 
 class Inference(AsyncInferenceClient):
-    """huggingface_hub's client for a server that is not the hub: being offline, and the hub's tokens, are not its own.
+    """The client of huggingface_hub for a server that is not the hub, free of the hub's offline mode and tokens.
 
     Its own session (2.4.0) refuses every address where HF_HUB_OFFLINE is set, and obeys proxies everywhere.
     """
@@ -60,7 +60,7 @@ class Inference(AsyncInferenceClient):
 
 
 async def _read_refusal(response: httpx2.Response) -> None:
-    """What a server says of an error, which a stream would not be read for."""
+    """Read the body of an error, which is not read by itself for a stream."""
     if response.is_error:
         await response.aread()
 
@@ -68,8 +68,8 @@ async def _read_refusal(response: httpx2.Response) -> None:
 _HOOKS = {"response": [_read_refusal]}
 
 
-class Admin:
-    """A server's routes beside generation, and Kubernetes'. Every verb but `healthy` raises Unavailable."""
+class ServerClient:
+    """Client of TGI's, our model server's and Kubernetes' JSON routes. Every verb but `healthy` raises Unavailable."""
 
     def __init__(self, url: str, timeout_s: float, token: str = "", ca: Path | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -77,34 +77,49 @@ class Admin:
         self._client = web.client(url, SETTING, timeout=timeout_s, headers=headers, verify=verify)
 
     async def healthy(self) -> bool:
-        """Whether the health check is answered well."""
+        """Return whether the server says that it is healthy."""
         try:
             return (await self._client.get("/health")).is_success
         except TransportError:
             return False
 
     async def get(self, path: str) -> Reply:
-        """GET."""
+        """Send a GET request."""
         return await self._request("GET", path, None)
 
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
-        """POST as JSON."""
+        """Send a POST request with a JSON body."""
         return await self._request("POST", path, body)
 
     async def delete(self, path: str) -> Reply:
-        """DELETE."""
+        """Send a DELETE request."""
         return await self._request("DELETE", path, None)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> Reply:
+        try:
+            response = await self._client.request(method, path, json=body)
+        except TransportError as error:
+            raise Unavailable(f"no answer from the server at {path}: {error!r}") from error
+        return Reply(response.status_code, response.text)
+
+
+class VllmClient(ServerClient):
+    """Client of the routes by which vLLM, and our model server, list, load and unload adapters."""
+
     async def models(self) -> list[str]:
-        """What the server serves under its own name, its base models (vLLM's `/v1/models`)."""
+        """Return the names of the base model that the server serves."""
         return [model["id"] for model in await self._cards() if not model.get("parent")]
 
     async def adapters(self) -> list[str]:
-        """What it has loaded besides (vLLM's `/v1/models`)."""
+        """Return the adapters that the server has loaded."""
         return [model["id"] for model in await self._cards() if model.get("parent")]
 
     async def load_adapter(self, name: str, path: Path) -> None:
-        """By vLLM's route. Raises InvalidInput."""
+        """Load an adapter. Raises InvalidInput."""
         reply = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
         if reply.no_route:
             raise Unavailable("the model server takes no adapters; vLLM needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
@@ -114,7 +129,7 @@ class Admin:
             reply.checked()
 
     async def unload_adapter(self, name: str) -> None:
-        """By vLLM's route; one that it does not have is unloaded."""
+        """Unload an adapter; one that is not loaded is no error."""
         reply = await self.post("/v1/unload_lora_adapter", {"lora_name": name})
         if reply.status != httpx2.codes.NOT_FOUND:
             reply.checked()
@@ -128,14 +143,3 @@ class Admin:
     async def _cards(self) -> list[dict[str, Any]]:
         cards: list[dict[str, Any]] = (await self.get("/v1/models")).checked()["data"]
         return cards
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._client.aclose()
-
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> Reply:
-        try:
-            response = await self._client.request(method, path, json=body)
-        except TransportError as error:
-            raise Unavailable(f"no answer from the server at {path}: {error!r}") from error
-        return Reply(response.status_code, response.text)

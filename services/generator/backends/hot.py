@@ -1,38 +1,43 @@
-"""What servers have in common that load adapters while they serve, by vLLM's routes."""
+"""What backends have in common whose servers load adapters while they serve, by vLLM's routes."""
 
 from pathlib import Path
 
+from typing_extensions import override
+
 from services.generator import transport
 from services.generator.backends.hub import Hub
+from services.generator.backends.port import Backend
 
 
-class HotLoading:
-    """Everything of the port but `base` and `generate`, for the server at the root `url`."""
+class HotLoading(Backend):
+    """Backend without `base` and `generate`, for the server at the root `url`."""
 
     def __init__(self, url: str, timeout_s: float, token: str, *, streams: bool) -> None:
         self._hub = Hub(url, timeout_s, token, streams)
-        self._admin = transport.Admin(url, timeout_s, token)
+        self._server = transport.VllmClient(url, timeout_s, token)
 
+    @override
     async def ready(self) -> bool:
-        """See the port."""
-        return await self._admin.healthy()
+        return await self._server.healthy()
 
+    @override
     async def adapters(self) -> frozenset[str]:
-        """See the port."""
-        return frozenset(await self._admin.adapters())
+        return frozenset(await self._server.adapters())
 
+    @override
     async def load(self, name: str, path: Path) -> None:
-        """See the port. The server reads `path` itself, so the folder must be at the same place there."""
-        await self._admin.load_adapter(name, path)
+        """Load the adapter. The server reads `path` itself, so the folder must be at the same place there."""
+        await self._server.load_adapter(name, path)
 
+    @override
     async def adopt(self, name: str) -> None:
-        """See the port. It is served beside the others already."""
+        """Do nothing: the adapter is served beside the others already."""
 
+    @override
     async def unload(self, name: str) -> None:
-        """See the port."""
-        await self._admin.unload_adapter(name)
+        await self._server.unload_adapter(name)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         await self._hub.close()
-        await self._admin.close()
+        await self._server.close()

@@ -21,7 +21,7 @@ _WITH_USAGE = ChatCompletionInputStreamOptions(include_usage=True)
 
 @dataclass
 class _Connection:
-    """A client, and the streams that it carries. It lets go of none before it is closed (huggingface_hub 2.4.0)."""
+    """Client with the streams that it carries. It keeps them all open until it is closed (huggingface_hub 2.4.0)."""
 
     client: AsyncInferenceClient
     begun: int = 0
@@ -30,7 +30,10 @@ class _Connection:
 
 @dataclass
 class Hub:
-    """`streams`: read answers token by token, so that `timeout_s` bounds a silence and not the whole answer."""
+    """Client of one server's generation routes.
+
+    `streams`: read answers token by token, so that `timeout_s` bounds a silence and not the whole answer.
+    """
 
     url: str
     timeout_s: float = 120.0
@@ -39,7 +42,7 @@ class Hub:
     _connection: _Connection | None = field(default=None, init=False)
 
     async def text(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """By TGI's own route; `adapter_id` chooses the adapter."""
+        """Generate by TGI's own route; `adapter_id` chooses the adapter."""
 
         async def ask(client: AsyncInferenceClient, stream: bool) -> _Given:
             given: Any = await client.text_generation(
@@ -60,7 +63,10 @@ class Hub:
         return await self._answer(ask, adapter)
 
     async def chat(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None, model: str) -> Answer:
-        """By OpenAI's route, as one turn of the user; `model` chooses the adapter, or the base by the name given."""
+        """Generate by OpenAI's route, as one turn of the user.
+
+        The field `model` of the request chooses the adapter; without one it is the given name of the base model.
+        """
 
         async def ask(client: AsyncInferenceClient, stream: bool) -> _Given:
             given: Any = await client.chat_completion(
@@ -80,7 +86,7 @@ class Hub:
         return await self._answer(ask, adapter)
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._connection is not None:
             await self._connection.client.close()  # type: ignore[no-untyped-call]
 
@@ -116,7 +122,7 @@ class Hub:
         return full
 
     async def _let_go(self, connection: _Connection) -> None:
-        """Close one that takes nothing new, when its last stream has ended."""
+        """Close a connection that takes nothing new, when its last stream has ended."""
         if connection is not self._connection and not connection.open:
             await connection.client.close()  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""What huggingface_hub raises (2.4.0), and what TGI and vLLM say, as our errors."""
+"""Errors that huggingface_hub raises (2.4.0), and messages of TGI and vLLM, as our errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ _LENGTH = ("max_new_tokens", "max_tokens", "max_total_tokens", "context length",
 
 @contextmanager
 def translated(adapter: str | None) -> Iterator[None]:
-    """By the chat route all of its exceptions are HfHubHTTPError."""
+    """Raise our error for each of huggingface_hub's; by the chat route all of its own are HfHubHTTPError."""
     try:
         yield
     except ArchloopError:
@@ -45,7 +45,10 @@ def translated(adapter: str | None) -> Iterator[None]:
 
 
 def _by_event(error: TextGenerationError) -> ArchloopError | None:
-    """The error event of a chat stream. TGI says 422 there whatever it is, so its words have to tell."""
+    """Return the error for an error event of a chat stream, if it is one.
+
+    TGI always says 422 there, so its message has to tell.
+    """
     event = error.args[0] if error.args else None
     if not isinstance(event, dict):
         return None

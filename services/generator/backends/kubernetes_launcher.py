@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import structlog
 import yaml
+from typing_extensions import override
 
 from archloop.errors import Misconfigured, Unavailable
-from services.generator.backends.tgi_launcher import ENVIRONMENT, NEVER, rendered
-from services.generator.transport import Admin
+from services.generator.backends.tgi_launcher import ENVIRONMENT, NEVER, Launcher, Running, rendered
+from services.generator.transport import ServerClient
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +27,18 @@ Manifest = dict[str, Any]
 
 
 class Manifests(NamedTuple):
-    """The two objects of one model server."""
+    """Two objects of one model server."""
 
     deployment: Manifest
     service: Manifest
 
 
 @dataclass
-class KubernetesLauncher:
-    """`template` holds a Deployment and a Service; `pod` is the generator's own, with which its servers end.
+class KubernetesLauncher(Launcher):
+    """Launcher of model servers in the cluster.
 
-    Talks to the API server with the pod's service account, which needs deploy/k8s/components/tgi-roll.
+    `template` holds a Deployment and a Service; `pod` is the generator's own, with which its servers end. It talks to
+    the API server with the pod's service account, which needs deploy/k8s/components/tgi-roll.
     """
 
     template: Path
@@ -46,8 +48,9 @@ class KubernetesLauncher:
     look_s: float = _LOOK_S
     _ours: set[str] = field(default_factory=set, init=False)
 
+    @override
     async def start(self, adapters: Mapping[str, Path]) -> "RunningDeployment":
-        """See the port. Returns once as many pods are ready as the template wants."""
+        """Start a server, and return once as many pods are ready as the template wants."""
         name = f"tgi-{secrets.token_hex(5)}"
         made = filled(self.template.read_text(), name, self.pod, rendered(adapters))
         running = RunningDeployment(self, name, _port(made.service))
@@ -68,32 +71,35 @@ class KubernetesLauncher:
         return running
 
     @asynccontextmanager
-    async def talking(self) -> AsyncIterator[tuple[Admin, str]]:
-        """A connection for now, since the token is replaced every hour, and the namespace."""
+    async def talking(self) -> AsyncIterator[tuple[ServerClient, str]]:
+        """Yield a client of the API server, and the namespace.
+
+        It is made anew each time, since the token is replaced every hour.
+        """
         try:
             token = (self.account / "token").read_text().strip()
             namespace = (self.account / "namespace").read_text().strip()
         except OSError as error:
             raise Unavailable(f"no service account to start model servers with: {error}") from error
         ca = self.account / "ca.crt" if self.api.startswith("https:") else None
-        api = Admin(self.api, _TIMEOUT_S, token, ca)
+        api = ServerClient(self.api, _TIMEOUT_S, token, ca)
         try:
             yield api, namespace
         finally:
             await api.close()
 
     def disown(self, name: str) -> None:
-        """It is wanted no more."""
+        """Let the next start delete this Deployment."""
         self._ours.discard(name)
 
-    async def _sweep(self, api: Admin, namespace: str) -> None:
-        """Those of this pod that nobody wants: an earlier process in it has left them."""
+    async def _sweep(self, api: ServerClient, namespace: str) -> None:
+        """Delete Deployments that an earlier process in this pod has left."""
         mine = (await api.get(f"{_deployments(namespace)}?labelSelector={STARTED_BY}={self.pod}")).checked()["items"]
         for name in (each["metadata"]["name"] for each in mine):
             if name not in self._ours:
                 await api.delete(f"{_deployments(namespace)}/{name}")
 
-    async def _ready(self, api: Admin, path: str) -> None:
+    async def _ready(self, api: ServerClient, path: str) -> None:
         while True:
             deployment = (await api.get(path)).checked()
             if deployment.get("status", {}).get("readyReplicas", 0) >= deployment["spec"].get("replicas", 1):
@@ -102,20 +108,21 @@ class KubernetesLauncher:
 
 
 @dataclass(frozen=True)
-class RunningDeployment:
-    """See the port. Its pods are started again by the cluster."""
+class RunningDeployment(Running):
+    """Model server in the cluster, which starts its pods again."""
 
     launcher: KubernetesLauncher
     name: str
     port: int
 
     @property
+    @override
     def url(self) -> str:
-        """See the port."""
         return f"http://{self.name}:{self.port}"
 
+    @override
     async def ended(self) -> str:
-        """See the port: somebody has deleted it."""
+        """Return once somebody has deleted it."""
         while not await self._gone():
             await asyncio.sleep(self.launcher.look_s)
         return f"has been deleted ({self.name})"
@@ -126,10 +133,11 @@ class RunningDeployment:
                 return (await api.get(f"{_deployments(namespace)}/{self.name}")).status == _MISSING
         return False
 
+    @override
     async def stop(self) -> None:
-        """See the port. The Service goes with the Deployment; the pods have the grace that the template gives them.
+        """Delete the Deployment, and with it the Service; pods have the grace that the template gives them.
 
-        Where it fails, the next start sees to it.
+        Where it fails, the next start deletes it.
         """
         self.launcher.disown(self.name)
         async with self.launcher.talking() as (api, namespace):
@@ -140,7 +148,7 @@ class RunningDeployment:
 
 
 def filled(template: str, name: str, pod: str, adapters: str) -> Manifests:
-    """The template's two objects under this name, serving these adapters. Raises Misconfigured."""
+    """Return the template's two objects under this name, serving these adapters. Raises Misconfigured."""
     found = {each.get("kind"): each for each in yaml.safe_load_all(template) if isinstance(each, dict)}
     try:
         deployment, service = found["Deployment"], found["Service"]

@@ -1,4 +1,4 @@
-"""How much at once: as much as the server bears, found out by additive increase and multiplicative decrease."""
+"""Pace of requests: as many at once as the server bears, found by additive increase and multiplicative decrease."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
 from archloop.errors import ArchloopError
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
@@ -17,10 +18,11 @@ log = structlog.get_logger(__name__)
 
 
 class Pace:
-    """At most `limit` at a time, `most` to begin with (AIMD, Chiu and Jain 1989).
+    """Limit of requests at a time, `most` to begin with (AIMD, Chiu and Jain 1989).
 
-    An overload, or an answer that took longer than `slow_s`, halves it, once for all that were under way together;
-    answers in time add one for each round of `limit` answers. A failure counts only if it took that long.
+    An overload, or an answer that took longer than `slow_s` seconds, halves it, once for all requests that were under
+    way together; answers in time add one for each round of `limit` answers. Another failure counts only if it took that
+    long.
     """
 
     def __init__(self, most: int, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +34,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and have it. ServerOverloaded in it is what it learns from."""
+        """Wait for a turn and hold it until the context ends; the limit is adapted to how the turn went."""
         while self._running >= int(self.limit):
             await self._freed.wait()
         self._running += 1
@@ -62,27 +64,27 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Paced:
-    """A backend that is never asked for more at once than it bears; overloads are waited out for a while."""
+class Paced(Backend):
+    """Backend that is never asked for more at once than it bears; overloads are waited out for a while."""
 
     inner: Backend
     pace: Pace
     waits_s: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
+    @override
     async def ready(self) -> bool:
-        """See the port."""
         return await self.inner.ready()
 
+    @override
     async def base(self) -> ServedModel:
-        """See the port."""
         return await self.inner.base()
 
+    @override
     async def adapters(self) -> frozenset[str]:
-        """See the port."""
         return await self.inner.adapters()
 
+    @override
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """See the port."""
         for wait_s in self.waits_s:
             try:
                 async with self.pace.turn():
@@ -92,18 +94,18 @@ class Paced:
         async with self.pace.turn():
             return await self.inner.generate(prompt, decoding, seed, adapter)
 
+    @override
     async def load(self, name: str, path: Path) -> None:
-        """See the port."""
         await self.inner.load(name, path)
 
+    @override
     async def adopt(self, name: str) -> None:
-        """See the port."""
         await self.inner.adopt(name)
 
+    @override
     async def unload(self, name: str) -> None:
-        """See the port."""
         await self.inner.unload(name)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         await self.inner.close()

@@ -10,7 +10,7 @@ from archloop.contracts.values import Usage
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an answer is decoded; with a temperature of None greedily."""
+    """How a text is decoded; greedily with a temperature of None."""
 
     max_new_tokens: int
     temperature: float | None = None
@@ -19,7 +19,7 @@ class Decoding:
 
     @classmethod
     def of(cls, spec: GenerationSpec) -> Self:
-        """What a run asks for."""
+        """Return the decoding that a run asks for."""
         return cls(spec.max_new_tokens, spec.temperature, spec.top_p, spec.top_k)
 
 
@@ -36,35 +36,38 @@ class Answer:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The base model that a server serves, and the hash of its weights."""
+    """Base model that a server serves, and the hash of its weights."""
 
     name: str
     sha256: str
 
 
 class Backend(Protocol):
-    """A model server that serves one base model and some adapters. Every verb may raise Unavailable."""
+    """Model server that serves one base model and some adapters. Every method may raise Unavailable."""
 
     async def ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
 
     async def base(self) -> ServedModel:
-        """What it serves without an adapter."""
+        """Return the base model that it serves."""
 
     async def adapters(self) -> frozenset[str]:
-        """What is loaded."""
+        """Return the names of the adapters that it serves."""
 
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """One answer. Raises AdapterMissing, ServerOverloaded, GenerationFailed, TooLong, InvalidInput."""
+        """Generate one answer.
+
+        Raises AdapterMissing, ServerOverloaded, GenerationFailed, TooLong, InvalidInput.
+        """
 
     async def load(self, name: str, path: Path) -> None:
-        """Be able to serve the adapter in this folder under this name. Raises InvalidInput."""
+        """Become able to serve the adapter in this folder under this name. Raises InvalidInput."""
 
     async def adopt(self, name: str) -> None:
-        """The adapter has been proven: serve everything from where it is, and let go of what was kept beside it."""
+        """Serve everything from where this proven adapter is, and let go of what was kept beside it."""
 
     async def unload(self, name: str) -> None:
-        """Take nothing new for it; forget it. Unknown names are forgotten already."""
+        """Take no new request for the adapter and forget it; an unknown name is no error."""
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""

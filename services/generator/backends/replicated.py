@@ -1,4 +1,4 @@
-"""Several servers of the same model as one: adapters on all of them, each request on the one that has least to do."""
+"""Several servers of the same model as one: adapters on all of them, each request to the least busy one."""
 
 import asyncio
 import socket
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from archloop.errors import Unavailable
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded
@@ -16,10 +18,11 @@ from services.generator.errors import AdapterMissing, GenerationFailed, ServerOv
 _T = TypeVar("_T")
 
 
-class Replicated:
-    """`addresses` says where the servers are now, `connect` makes the backend of one. They may come and go.
+class Replicated(Backend):
+    """Backend over several servers, which may come and go.
 
-    One that failed is asked for nothing for `rest_s`, if there are others: it would always have least to do.
+    `addresses` returns where the servers are now, `connect` makes the backend of one. One that failed is not asked for
+    `rest_s` seconds, if there are others, because it would always be the least busy one.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class Replicated:
         self._busy: Counter[str] = Counter()
         self._stale = True
 
+    @override
     async def ready(self) -> bool:
-        """See the port. One server is enough."""
+        """Return whether one server answers, which is enough."""
         return any(await asyncio.gather(*(server.ready() for server in (await self._current()).values())))
 
+    @override
     async def base(self) -> ServedModel:
-        """See the port. The first that answers tells, for there is a request behind each question."""
+        """Return the base model of the first server that answers, as a request follows each time."""
         failure: Unavailable | None = None
         for server in self._willing(await self._now()).values():
             try:
@@ -52,12 +57,13 @@ class Replicated:
         assert failure is not None
         raise failure
 
+    @override
     async def adapters(self) -> frozenset[str]:
-        """See the port. What every server has."""
+        """Return the adapters that all servers have."""
         return frozenset.intersection(*await self._each(lambda server: server.adapters()))
 
+    @override
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """See the port."""
         servers = self._willing(await self._now())
         url = min(servers, key=self._busy.__getitem__)
         self._busy[url] += 1
@@ -72,8 +78,9 @@ class Replicated:
         finally:
             self._busy[url] -= 1
 
+    @override
     async def load(self, name: str, path: Path) -> None:
-        """See the port. On each server that does not have it."""
+        """Load the adapter on each server that does not have it."""
 
         async def give(server: Backend) -> None:
             if name not in await server.adapters():
@@ -81,20 +88,23 @@ class Replicated:
 
         await self._each(give)
 
+    @override
     async def adopt(self, name: str) -> None:
-        """See the port."""
         await self._each(lambda server: server.adopt(name))
 
+    @override
     async def unload(self, name: str) -> None:
-        """See the port."""
         await self._each(lambda server: server.unload(name))
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         await asyncio.gather(*(server.close() for server in self._servers.values()))
 
     async def _each(self, do: Callable[[Backend], Awaitable[_T]]) -> Sequence[_T]:
-        """All are waited for, so that nothing goes on behind the back of whoever undoes a failure."""
+        """Do it on all servers, and raise the first failure only after all have ended.
+
+        So nothing goes on behind the back of whoever undoes the failure.
+        """
         servers = (await self._current()).values()
         done = await asyncio.gather(*map(do, servers), return_exceptions=True)
         if failures := [each for each in done if isinstance(each, BaseException)]:
@@ -109,7 +119,7 @@ class Replicated:
         return await self._current() if self._stale else self._present
 
     async def _current(self) -> dict[str, Backend]:
-        """Those that are there now. Raises Unavailable where there is none."""
+        """Return the servers that are there now. Raises Unavailable where there is none."""
         found = await self._addresses()
         if not found:
             raise Unavailable("the model server's name stands for no address now")
@@ -124,7 +134,7 @@ class Replicated:
 
 
 async def resolved(url: str) -> list[str]:
-    """`url` once for each address behind its host name, as that of a headless Service or of several containers."""
+    """Return `url` once for each address behind its host name, as of a headless Service or several containers."""
     parts = urlsplit(url)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)

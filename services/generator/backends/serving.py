@@ -1,4 +1,4 @@
-"""One server of several that follow each other: started, waited for, asked, and let go of once nobody waits for it."""
+"""One of several servers that follow each other: started, waited for, asked, and stopped once nobody waits for it."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,7 +20,7 @@ _LOOK_S = 0.1
 
 @dataclass(eq=False)
 class Server:
-    """`adapters` are those that it was started with."""
+    """Running server; `adapters` are those that it was started with."""
 
     adapters: Mapping[str, Path]
     running: Running
@@ -29,12 +29,12 @@ class Server:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """As the port; it is not stopped meanwhile."""
+        """Generate as the port says; the server is not stopped meanwhile."""
         with self._busy():
             return await self.backend.generate(prompt, decoding, seed, adapter)
 
     async def retire(self, drain_s: float) -> None:
-        """End it after the last request that it has, or after so long."""
+        """Stop the server after its last request, or after `drain_s` seconds."""
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(drain_s):
@@ -60,7 +60,10 @@ class Server:
 
 
 async def started(launcher: Launcher, connect: Connect, adapters: Mapping[str, Path], start_s: float) -> Server:
-    """A server that answers its health check. Raises Unavailable, and leaves nothing behind, where none comes up."""
+    """Start a server and wait until it answers its health check.
+
+    Raises Unavailable, and leaves nothing behind, where none comes up.
+    """
     try:
         async with asyncio.timeout(start_s):
             running = await launcher.start(adapters)

@@ -1,4 +1,4 @@
-"""Starting text-generation-inference, each time with the adapters that it shall serve: as a process on this machine."""
+"""Starting text-generation-inference, each time with the adapters to serve: as a process on this machine."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 import structlog
+from typing_extensions import override
 
 from archloop.errors import InvalidInput
 
@@ -27,28 +28,28 @@ NEVER = "PREFIX_CACHING"
 
 
 class Running(Protocol):
-    """A server that has been started. Whether it is ready, it says itself."""
+    """Server that has been started. Whether it is ready, it says itself."""
 
     @property
     def url(self) -> str:
-        """Its root."""
+        """Root of the server."""
 
     async def ended(self) -> str:
-        """Return how, once it has ended; where others start it again, when it is gone for good."""
+        """Return how the server ended, once it has; where others start it again, when it is gone for good."""
 
     async def stop(self) -> None:
-        """In good order within its grace, else by force."""
+        """Stop the server in good order within its grace, else by force."""
 
 
 class Launcher(Protocol):
-    """Where servers are started."""
+    """Place where servers are started."""
 
     async def start(self, adapters: Mapping[str, Path]) -> Running:
-        """A new one with exactly these. Raises InvalidInput, Unavailable."""
+        """Start a new server with exactly these adapters. Raises InvalidInput, Unavailable."""
 
 
 def rendered(adapters: Mapping[str, Path]) -> str:
-    """The value of LORA_ADAPTERS. Raises InvalidInput for what TGI would read otherwise, or not at all."""
+    """Return the value of LORA_ADAPTERS. Raises InvalidInput for what TGI would misread, or not read at all."""
     for name, path in adapters.items():
         if _SEPARATORS & set(f"{name}{path}"):
             raise InvalidInput("adapter", f"{name}={path}", "a name and a folder without any of , = @")
@@ -56,15 +57,19 @@ def rendered(adapters: Mapping[str, Path]) -> str:
 
 
 @dataclass(frozen=True)
-class ProcessLauncher:
-    """`command` is a template: `{port}` in it stands for a free one. What it says goes into `log`, or to our stderr."""
+class ProcessLauncher(Launcher):
+    """Launcher of processes; in `command`, `{port}` stands for a free port.
+
+    The output of a process goes into `log`, or to our stderr.
+    """
 
     command: str
     stop_s: float
     log: Path | None = None
 
+    @override
     async def start(self, adapters: Mapping[str, Path]) -> "RunningProcess":
-        """See the port. The process is at the head of a session and a group of its own, and ends with this one."""
+        """Start a process at the head of a session and a group of its own, which ends with this one."""
         port = _free_port()
         command = [part.replace("{port}", str(port)) for part in shlex.split(self.command)]
         variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
@@ -79,23 +84,29 @@ class ProcessLauncher:
                 start_new_session=True,  # Ctrl-C is for us, who let running requests end first
             )
         log.info("a model server starts", pid=process.pid, port=port, adapters=sorted(adapters))
-        return RunningProcess(f"http://127.0.0.1:{port}", process, self.stop_s)
+        return RunningProcess(port, process, self.stop_s)
 
 
 @dataclass(frozen=True)
-class RunningProcess:
-    """See the port."""
+class RunningProcess(Running):
+    """Model server that runs as a process."""
 
-    url: str
+    port: int
     process: Process
     stop_s: float
 
+    @property
+    @override
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @override
     async def ended(self) -> str:
-        """See the port."""
         return f"has ended with status {await self.process.wait()}"
 
+    @override
     async def stop(self) -> None:
-        """See the port. Whatever is left of its group then is killed."""
+        """Stop the process, and then kill whatever is left of its group."""
         with suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -110,7 +121,10 @@ class RunningProcess:
 
 
 def _free_port() -> int:
-    """Another may take it before the server does; then this one does not start, and the next gets another."""
+    """Return a free port.
+
+    Another process may take it before the server does; then this one does not start, and the next gets another.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -39,7 +39,7 @@ def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
 
 
 def fit(model: LlamaForCausalLM, examples: Sequences, *, steps: int, seed: int, progress: Progress) -> float:
-    """Train in place on (prompt ids, completion ids), with the loss on completions; return the mean of the last losses."""
+    """Train in place on (prompt ids, completion ids), with the loss on completions; return the mean loss of the end."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     model.train()

@@ -1,1 +1,1 @@
-"""The TGI-compatible model server for machines without a GPU: a process of its own, spoken to over HTTP only."""
+"""TGI-compatible model server for machines without a GPU: a process of its own, reached over HTTP only."""

@@ -12,7 +12,7 @@ _BODY_BYTES = 2**24
 
 
 def main() -> None:
-    """Serve until a signal ends it. The port is taken, and told on stdout, before the model is read."""
+    """Serve until a signal ends it. The port is bound, and printed, before the model is read."""
     options = _options()
     if options.parent:
         die_with_parent()

@@ -1,4 +1,4 @@
-"""The HTTP application over a fleet: TGI's routes, and vLLM's for adapters."""
+"""HTTP application over a fleet: TGI's routes, and vLLM's for adapters."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from services.generator.modelserver.wire import MAX_STOP_SEQUENCES, LoadRequest,
 
 
 def application(fleet: Fleet, max_concurrent_requests: int) -> FastAPI:
-    """The application; the fleet is stepped while it runs."""
+    """Return the application; the fleet is stepped while it runs."""
 
     @asynccontextmanager
     async def stepping(_: FastAPI) -> AsyncIterator[None]:

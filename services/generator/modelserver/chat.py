@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/chat/completions`, as far as TGI has it. `model` chooses the adapter."""
+"""Route `/v1/chat/completions` of OpenAI, as far as TGI has it. `model` chooses the adapter."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from archloop.errors import ArchloopError
 from services.generator.modelserver.errors import status_of
-from services.generator.modelserver.generation import Generation, Ask, Generations
+from services.generator.modelserver.generation import Ask, Generation, Generations
 from services.generator.modelserver.patience import opened, unless_gone
 from services.generator.modelserver.sampling import Choice
 from services.generator.modelserver.sequence import Finish
@@ -21,7 +21,7 @@ _BASE = "tgi"
 
 
 def routes(generations: Generations) -> APIRouter:
-    """The router over these generations."""
+    """Return the router over these generations."""
     router, base = APIRouter(), generations.fleet.base
 
     @router.post("/v1/chat/completions", response_model=None)
@@ -52,7 +52,7 @@ def _head(model: str) -> dict[str, Any]:
 
 
 def _whole(answer: Generation, head: dict[str, Any], texts: Texts | None) -> dict[str, Any]:
-    """`texts` to tell the log-probabilities too."""
+    """Return the body of a complete answer; `texts` adds the log-probabilities."""
     message = {"role": "assistant", "content": answer.text}
     logprobs = _logprobs(answer.tokens, texts) if texts else None
     choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": _reason(answer)}

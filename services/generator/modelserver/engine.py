@@ -14,7 +14,7 @@ _TILE = 8
 
 
 class Engine:
-    """Steps on one thread; only `submit` may be called from another.
+    """Generates on one thread; only `submit` may be called from another.
 
     `slots` is a multiple of 8, because matrix kernels treat rows beyond their last whole tile differently.
     """
@@ -30,12 +30,12 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Neither waiting nor running sequences."""
+        """Whether no sequence is waiting or running."""
         return not self._waiting and not any(self._rows)
 
     @property
     def lone(self) -> bool:
-        """One sequence and no more."""
+        """Whether exactly one sequence is waiting or running."""
         return len(self._waiting) + sum(row is not None for row in self._rows) == 1
 
     def submit(self, sequence: Sequence) -> None:

@@ -1,4 +1,4 @@
-"""Our errors as TGI words them: a status, and {"error", "error_type"}."""
+"""Our errors in TGI's form: a status, and {"error", "error_type"}."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -30,12 +30,12 @@ _ROUTING = {400: _Form(422, "validation"), 404: _Form(404, "not_found"), 405: _F
 
 
 def body_of(error: ArchloopError) -> dict[str, str]:
-    """The body for this error."""
+    """Return the body for this error."""
     return {"error": str(error), "error_type": _FORMS[type(error)].error_type}
 
 
 def status_of(error: ArchloopError) -> int:
-    """The HTTP status for this error."""
+    """Return the HTTP status for this error."""
     return _FORMS[type(error)].status
 
 

@@ -1,4 +1,4 @@
-"""The loaded model versions, and the one thread that steps them all."""
+"""Loaded model versions, and the one thread that steps them all."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ _LONE_STEPS = 6
 
 
 class Fleet:
-    """Every version has a name; an unloaded one takes nothing new and finishes what it has."""
+    """Model versions by name; an unloaded one takes nothing new and finishes what it has."""
 
     def __init__(self, base: Base, slots: int, threads: int) -> None:
         self.base, self._slots, self._threads = base, slots, threads
@@ -29,7 +29,7 @@ class Fleet:
 
     @property
     def adapters(self) -> list[str]:
-        """Names of what is loaded besides the base."""
+        """Names of the loaded versions besides the base."""
         return [name for name in self._engines if name != self.base.name]
 
     @property
@@ -80,7 +80,7 @@ class Fleet:
             _advance(busy)
 
     def _receive(self, busy: set[Engine]) -> bool:
-        """Add the engines that were given work, waiting for one if there is none; False when all is over."""
+        """Add the engines that were given work, waiting for one if there is none; False at the end."""
         while not (busy and self._inbox.empty()):
             engine = self._inbox.get()
             if engine is None:
@@ -90,7 +90,7 @@ class Fleet:
 
 
 def _advance(busy: set[Engine]) -> None:
-    """One step each, several for a single sequence: an adapter on proof does not wait for each step of fifty others.
+    """Step each engine once; several times for a lone sequence, so that an adapter's probe does not wait for others.
 
     A function of its own, so that no local variable keeps an unloaded engine in memory.
     """

@@ -17,14 +17,14 @@ Events: TypeAlias = asyncio.Queue[Choice | Exception | None]
 
 
 class Overloaded(ArchloopError):
-    """More requests than the server takes on at a time."""
+    """More requests than the server accepts at a time."""
 
     code = "overloaded"
     retryable = True
 
 
 class GenerationFailed(ArchloopError):
-    """The model raised while it generated."""
+    """The model raised an error while it generated."""
 
     code = "generation"
     retryable = True
@@ -32,7 +32,7 @@ class GenerationFailed(ArchloopError):
 
 @dataclass(frozen=True)
 class Ask:
-    """What is to be generated, by which version (None: the base)."""
+    """Request for a text, from which version (None: the base)."""
 
     prompt: list[int]
     sampling: Sampling
@@ -43,7 +43,7 @@ class Ask:
 
 
 class Generation(NamedTuple):
-    """What was generated. `seed` is None where none was needed."""
+    """Generated text with its tokens. `seed` is None where none was needed."""
 
     text: str
     tokens: list[Choice]
@@ -54,7 +54,7 @@ class Generation(NamedTuple):
 
 @dataclass(frozen=True)
 class Generations:
-    """At most `limit` requests at a time, the rest is refused."""
+    """Requests in progress, at most `limit` at a time; more are refused."""
 
     fleet: Fleet
     limit: int
@@ -62,17 +62,17 @@ class Generations:
 
     @property
     def running(self) -> int:
-        """Requests that are waiting or being answered."""
+        """Number of requests that are waiting or being answered."""
         return len(self._running)
 
     async def whole(self, ask: Ask) -> Generation:
-        """The answer when it is complete. Raises InvalidInput, NotFound, Overloaded, GenerationFailed."""
+        """Return the complete answer. Raises InvalidInput, NotFound, Overloaded, GenerationFailed."""
         *_, answer = [item async for item in self.stream(ask, tokens=False)]
         assert isinstance(answer, Generation)
         return answer
 
     async def stream(self, ask: Ask, *, tokens: bool = True) -> AsyncIterator[Choice | Generation]:
-        """Every token as it comes, then the answer."""
+        """Yield every token as it comes, then the answer."""
         async with self._started(ask, tokens=tokens) as (sequence, seed, events):
             while (event := await events.get()) is not None:
                 if isinstance(event, Exception):

@@ -10,18 +10,18 @@ from torch.nn import Module, Parameter
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from archloop.adapters import ADAPTER_FILES, WEIGHTS_FILE
 from archloop.errors import InvalidInput, NotFound
 from archloop.models import fingerprint, locate
 from services.generator.modelserver.slots import ATTENTION
 from services.generator.modelserver.texts import Texts
 from services.generator.transport import TransportError
 
-WEIGHTS = "adapter_model.safetensors"
 _HUB_S = 10.0
 
 
 class Base(NamedTuple):
-    """The base model in float32, its name and its tokenizer."""
+    """Base model in float32, its name and its tokenizer."""
 
     name: str
     sha256: str
@@ -32,7 +32,7 @@ class Base(NamedTuple):
 
 
 def load_base(name: str, max_length: int) -> Base:
-    """From `archloop.models`, a folder or the hub. Raises NotFound where there is none."""
+    """Load a model from `archloop.models`, a folder or the hub. Raises NotFound where there is none."""
     disable_progress_bar()
     _look_up(name)
     try:
@@ -47,7 +47,7 @@ def load_base(name: str, max_length: int) -> Base:
 
 
 def _look_up(name: str) -> None:
-    """Ask the hub once for what is not here: the libraries' own downloads try each file for half a minute."""
+    """Ask the hub once for a model that is not here: the libraries' own downloads try each file for half a minute."""
     where = locate(name)
     try:
         if Path(where).is_dir() or constants.is_offline_mode():
@@ -60,13 +60,16 @@ def _look_up(name: str) -> None:
 
 
 def merged(base: Any, folder: Path) -> Any:
-    """A copy of `base` with the adapter's deltas added. Raises NotFound, InvalidInput; never reads a pickle."""
+    """Return a copy of `base` with the adapter's deltas added, without reading a pickle.
+
+    Raises NotFound, InvalidInput.
+    """
     from peft import PeftModel
 
     if not folder.is_dir():
         raise NotFound("adapter folder", str(folder))
-    if not (folder / WEIGHTS).is_file():
-        raise InvalidInput("lora_path", str(folder), f"a folder that holds adapter_config.json and {WEIGHTS}")
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise InvalidInput("lora_path", str(folder), f"a folder that holds {' and '.join(ADAPTER_FILES)}")
     try:
         tuned = PeftModel.from_pretrained(_twin(base), str(folder), is_trainable=False)
         return tuned.merge_and_unload(safe_merge=True).eval()
@@ -75,7 +78,7 @@ def merged(base: Any, folder: Path) -> Any:
 
 
 def _twin(model: Module) -> Module:
-    """The same architecture over the same storage; replacing one of its weights leaves the original's alone."""
+    """Copy the architecture over the same storage; replacing one of its weights leaves the original's alone."""
     shared = {id(weight): Parameter(weight.data, requires_grad=False) for weight in model.parameters()}
     return copy.deepcopy(model, shared)
 

@@ -1,4 +1,4 @@
-"""TGI's own routes: `/`, `/generate` and `/generate_stream`."""
+"""Routes of TGI: `/`, `/generate` and `/generate_stream`."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from archloop.errors import ArchloopError
 from services.generator.modelserver.errors import body_of
-from services.generator.modelserver.generation import Generation, Ask, Generations
+from services.generator.modelserver.generation import Ask, Generation, Generations
 from services.generator.modelserver.patience import opened, unless_gone
 from services.generator.modelserver.sampling import Choice
 from services.generator.modelserver.texts import Tail, Texts
@@ -17,7 +17,7 @@ from services.generator.modelserver.wire import CompatRequest, GenerateRequest
 
 
 def routes(generations: Generations) -> APIRouter:
-    """The router over these generations."""
+    """Return the router over these generations."""
     router, texts = APIRouter(), generations.fleet.base.texts
 
     async def whole(body: GenerateRequest, request: Request) -> dict[str, Any]:
@@ -64,7 +64,10 @@ def _whole(answer: Generation, body: GenerateRequest, texts: Texts) -> dict[str,
 
 
 async def _events(items: AsyncIterator[Choice | Generation], body: GenerateRequest, texts: Texts) -> AsyncIterator[str]:
-    """The last token's event carries the whole text, so every token waits for what follows it."""
+    """Yield the events of a stream.
+
+    The last token's event carries the whole text, so every token waits for what follows it.
+    """
     index, pending, tail = 0, None, Tail(texts)
     try:
         async for item in items:

@@ -1,4 +1,4 @@
-"""Waiting on behalf of a client, and not a moment longer than it waits itself."""
+"""Waiting on behalf of a client, no longer than it waits itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -12,7 +12,7 @@ _CLIENT_CLOSED_REQUEST = 499
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result; the work is cancelled when the client hangs up."""
+    """Return the work's result; the work is cancelled when the client hangs up."""
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -26,7 +26,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def opened(items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The same items, the first one awaited already: what is refused is refused before a response has begun."""
+    """Await the first item and return all of them, so that a refusal comes before a response has begun."""
     first = await anext(items)
 
     async def rest() -> AsyncIterator[T]:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from archloop.errors import Unavailable
 from archloop.sanitising import plain
-from services.generator.transport import Admin
+from services.generator.transport import ServerClient
 
 _START_S = 120.0
 _STOP_S = 10.0
@@ -22,9 +22,9 @@ _SHOWN = 400
 
 @asynccontextmanager
 async def spawned(model: str, *, slots: int, threads: int, log: Path | None) -> AsyncIterator[str]:
-    """Yield the URL of a healthy server of its own; it ends with the context, or with this process.
+    """Start a server and yield its URL once it is healthy; it ends with the context, or with this process.
 
-    Raises Unavailable, with the last thing that the server said, where it does not come up.
+    Raises Unavailable, with the last line that the server printed, where it does not come up.
     """
     with log.open("ab+") if log else TemporaryFile() as sink:
         began = sink.seek(0, os.SEEK_END)
@@ -61,7 +61,7 @@ async def _ready(process: Process, sink: BinaryIO, began: int) -> str:
 
 
 class _Ended(Exception):
-    """The process is over, or about to be."""
+    """The process has ended, or is about to."""
 
 
 async def _port(process: Process) -> int:
@@ -75,15 +75,15 @@ async def _port(process: Process) -> int:
 
 
 async def _healthy(url: str, process: Process) -> None:
-    """Return when it answers."""
-    admin = Admin(url, _START_S)
+    """Return when the server answers."""
+    server = ServerClient(url, _START_S)
     try:
-        while not await admin.healthy():
+        while not await server.healthy():
             if process.returncode is not None:
                 raise _Ended(_how(process.returncode))
             await asyncio.sleep(0.05)
     finally:
-        await admin.close()
+        await server.close()
 
 
 def _how(status: int) -> str:
@@ -91,7 +91,7 @@ def _how(status: int) -> str:
 
 
 def _said(sink: BinaryIO, began: int) -> str:
-    """The last line of this start, in plain characters: its error."""
+    """Return the last line of this start's output, in plain characters: its error."""
     sink.seek(max(began, sink.seek(0, os.SEEK_END) - _SAID))
     lines = sink.read().decode("utf-8", "replace").strip().splitlines()
     last = lines[-1].strip() if lines else ""

@@ -1,4 +1,4 @@
-"""Choosing the next token of one sequence, from its own logits and its own stream of random numbers alone."""
+"""Choice of the next token of one sequence, from its own logits and its own stream of random numbers alone."""
 
 import math
 import random
@@ -12,7 +12,7 @@ Logits = NDArray[np.float32]
 
 
 class Choice(NamedTuple):
-    """A token and its log-probability under the distribution that it was drawn from."""
+    """Token and its log-probability under the distribution that it was drawn from."""
 
     token: int
     logprob: float
@@ -20,7 +20,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampling:
-    """TGI's decoding parameters; all of them None is greedy decoding."""
+    """Decoding parameters of TGI; decoding is greedy if all of them are None."""
 
     temperature: float | None = None
     top_k: int | None = None
@@ -29,19 +29,19 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Any of the parameters counts as sampling, as in TGI."""
+        """Whether decoding is greedy; any of the parameters counts as sampling, as in TGI."""
         return not (self.do_sample or self.temperature or self.top_k or self.top_p)
 
 
 class Sampler:
-    """Draws by inverse CDF, summed in float64, with one uniform number a step."""
+    """Draws by inverse CDF, summed in float64, with one uniform number for each step."""
 
     def __init__(self, sampling: Sampling, seed: int) -> None:
         self._sampling = sampling
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose
 
     def choose(self, logits: Logits) -> Choice:
-        """The next token, given the last position's logits (V,)."""
+        """Return the next token, given the last position's logits (V,)."""
         weights = np.exp((logits - logits.max()) / np.float32(self._sampling.temperature or 1.0))
         if self._sampling.greedy:
             return _choice(weights, int(weights.argmax()), float(weights.sum(dtype=np.float64)))
@@ -57,17 +57,17 @@ def _choice(weights: Logits, token: int, total: float) -> Choice:
 
 
 def _top(weights: Logits, k: int | None) -> Logits:
-    """Nothing but the k heaviest, and those that tie with the k-th."""
+    """Keep the k heaviest weights, and those that tie with the k-th; set the others to 0."""
     if k is None or k >= weights.size:
         return weights
     return np.where(weights >= np.partition(weights, -k)[-k], weights, np.float32(0.0))
 
 
 def _nucleus(weights: Logits, mass: float | None) -> NDArray[np.intp]:
-    """The fewest heaviest tokens that together reach the share `mass`, and those that tie with the last.
+    """Return the fewest heaviest tokens that together reach the share `mass`, and those that tie with the last.
 
-    All tokens lighter than (1 - mass) / V of the total together weigh less than what may be left out,
-    so they are left out before the rest is sorted: of a large vocabulary seldom more than a few dozen stay.
+    All tokens lighter than (1 - mass) / V of the total together weigh less than what may be left out, so they are left
+    out before the rest is sorted: of a large vocabulary seldom more than a few dozen stay.
     """
     if mass is None:
         return np.flatnonzero(weights)

@@ -8,7 +8,7 @@ from services.generator.modelserver.sampling import Choice, Sampler
 
 
 class Finish(StrEnum):
-    """TGI's finish reasons."""
+    """Finish reasons of TGI."""
 
     LENGTH = "length"
     EOS = "eos_token"
@@ -17,10 +17,10 @@ class Finish(StrEnum):
 
 @dataclass(eq=False)
 class Sequence:
-    """Mutable, owned by the engine's thread; whoever submitted it may only set `cancelled`.
+    """Request in an engine, changed by the engine's thread only; others may only set `cancelled`.
 
-    `on_token` sees every token while it streams; `on_end` is called once, with what went wrong or None.
-    `stopped` is shown every token and says whether a stop sequence is complete.
+    `on_token` is called with every token while it streams; `on_end` once, with an error or None. `stopped` is called
+    with every token and returns whether a stop sequence is complete.
     """
 
     prompt: list[int]
@@ -36,11 +36,11 @@ class Sequence:
 
     @property
     def done(self) -> bool:
-        """Nothing more is to be generated."""
+        """Whether nothing more is to be generated."""
         return self.cancelled or self.finish is not None
 
     def accept(self, choice: Choice) -> None:
-        """Append a token."""
+        """Append a token, and note whether it ends the sequence."""
         self.tokens.append(choice)
         self.finish = self._reason(choice)
         if self.on_token:

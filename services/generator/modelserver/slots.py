@@ -1,7 +1,7 @@
 """Key-value slots and the attention over them: what a sequence computes never depends on its neighbours.
 
-Every decode step has the fixed shape (slots, 1), so that a row's matrix products are the same whatever the
-other rows hold; attention is done row by row over exactly that row's own length.
+Every decode step has the fixed shape (slots, 1), so that a row's matrix products are the same whatever the other rows
+hold; attention is done row by row over exactly that row's own length.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ ATTENTION = "archloop_slots"
 
 
 class SlotCache:
-    """What transformers' models need of a cache while decoding; row b is written at `lengths[b] - 1`.
+    """Cache of keys and values for decoding, as transformers' models use it.
 
-    Keys and values of a layer: (slots, heads, capacity, head size). A length of 0 marks a free slot.
+    Keys and values of a layer are (slots, heads, capacity, head size); row b is written at `lengths[b] - 1`. A length
+    of 0 marks a free slot.
     """
 
     def __init__(self, slots: int, capacity: int) -> None:
@@ -45,7 +46,7 @@ class SlotCache:
         self.lengths[row] = 0
 
     def grow(self) -> Tensor:
-        """Make room for one more token in every taken slot; returns their positions (slots, 1)."""
+        """Make room for one more token in every taken slot; return their positions (slots, 1)."""
         self.lengths = [length and length + 1 for length in self.lengths]
         self._last = torch.tensor([max(0, length - 1) for length in self.lengths])
         return self._last[:, None]
@@ -71,7 +72,7 @@ def slot_attention(
     lengths: Sequence[int] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Decode attention, query (slots, heads, 1, head size), over each row's own length; SDPA where none are given."""
+    """Attend with queries (slots, heads, 1, head size) over each row's own length; by SDPA without `lengths`."""
     if lengths is None:
         prefilled, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return prefilled, None

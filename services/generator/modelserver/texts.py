@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Texts:
-    """Safe to call from several threads: a Rust tokenizer that is encoding may not be borrowed a second time."""
+    """Tokenizer that several threads may use, as a Rust tokenizer that is encoding may not be borrowed again."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -20,7 +20,10 @@ class Texts:
         return bool(self._tokenizer.chat_template)
 
     def encode(self, text: str) -> list[int]:
-        """A raw prompt; one of a model without chat template begins with BOS, also where the tokenizer forgets it."""
+        """Encode a raw prompt.
+
+        It begins with BOS for a model without chat template, also where the tokenizer does not add it.
+        """
         with self._lock:
             ids = list(self._tokenizer(text)["input_ids"])
         bos = self._tokenizer.bos_token_id
@@ -28,7 +31,7 @@ class Texts:
         return [bos, *ids] if missing else ids
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """A conversation under the chat template; without one, its contents as a raw prompt."""
+        """Encode a conversation under the chat template; without one, its contents as a raw prompt."""
         if not self.has_chat_template:
             return self.encode("\n".join(message["content"] for message in messages))
         with self._lock:
@@ -36,25 +39,25 @@ class Texts:
             return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text, special tokens left out."""
+        """Return the text, special tokens left out."""
         with self._lock:
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
     def piece(self, token: int) -> str:
-        """One token by itself, a special one by its name."""
+        """Return one token by itself, a special one by its name."""
         if token not in self._pieces:
             with self._lock:
                 self._pieces[token] = self._tokenizer.decode([token], clean_up_tokenization_spaces=False)
         return self._pieces[token]
 
     def special(self, token: int) -> bool:
-        """Whether the token is no text."""
+        """Return whether the token is special, and no text."""
         return token in self._special
 
 
 class Tail:
-    """What each further token adds to a text, "" while a character is not complete."""
+    """Decodes a text token by token; a character that is not complete gives ""."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
@@ -62,7 +65,7 @@ class Tail:
         self._begin = self._read = 0
 
     def push(self, token: int) -> str:
-        """The text that this token completes. Only the last few tokens are decoded, as in TGI."""
+        """Return the text that this token completes. Only the last few tokens are decoded, as in TGI."""
         self._ids.append(token)
         before = self._texts.decode(self._ids[self._begin : self._read])
         after = self._texts.decode(self._ids[self._begin :])
@@ -73,19 +76,19 @@ class Tail:
 
 
 class StopWatch:
-    """Sees when the text of one sequence comes to hold a stop sequence."""
+    """Detects when the text of one sequence contains a stop sequence."""
 
     def __init__(self, texts: Texts, stops: Sequence[str]) -> None:
         self._tail, self._stops = Tail(texts), stops
         self._text = ""
 
     def __call__(self, token: int) -> bool:
-        """Whether the text, with this token, holds one."""
+        """Return whether the text, with this token, contains one."""
         self._text += self._tail.push(token)
         return any(stop in self._text for stop in self._stops)
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
-    """The text up to and including the stop sequence that ends first."""
+    """Return the text up to and including the stop sequence that ends first."""
     ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
     return text[: min(ends)] if ends else text

@@ -1,4 +1,4 @@
-"""Parameters that this server does not have: a value that asks for nothing is taken, any other is refused by name."""
+"""Parameters that this server does not have: a value without effect is accepted, any other is refused by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,10 @@ SILENT = frozenset({"metadata", "prompt_cache_key", "request_id", "safety_identi
 
 
 def first(given: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]]) -> str | None:
-    """The first name that asks for what this server does not do; one that nobody knows does unless it is null."""
+    """Return the first name that asks for what this server does not do.
+
+    A name that nobody knows does so unless its value is null.
+    """
     asking = (name for name, value in given.items() if value is not None and name not in SILENT)
     return next(
         (name for name in asking if not any(_same(given[name], nothing) for nothing in known.get(name, ()))), None
@@ -59,5 +62,5 @@ def first(given: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]]) -> str
 
 
 def _same(value: Any, nothing: Any) -> bool:
-    """Equal, where true is no 1 and false no 0."""
+    """Return whether both values are equal, where true is not 1 and false not 0."""
     return bool(value == nothing) and isinstance(value, bool) == isinstance(nothing, bool)

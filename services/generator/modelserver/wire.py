@@ -1,4 +1,4 @@
-"""TGI's request bodies with its validation rules (TGI 3.3.7, router/src/validation.rs)."""
+"""Request bodies of TGI with its validation rules (TGI 3.3.7, router/src/validation.rs)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -14,7 +14,7 @@ MAX_STOP_SEQUENCES = 4
 
 
 def _float32(value: float) -> float:
-    """What rounds to 0 or to infinity in the arithmetic that divides by it is none."""
+    """Raise an error for a value that rounds to 0 or to infinity in 32-bit arithmetic."""
     with np.errstate(over="ignore"):
         if value and not 0 < np.float32(value) < np.inf:
             raise PydanticCustomError("temperature", "must be strictly positive and finite as a 32-bit float")
@@ -33,7 +33,7 @@ Tokens = Annotated[int, Field(ge=1)]
 
 
 class _Known(BaseModel):
-    """What this server does not have is refused, not ignored."""
+    """Body of which unsupported fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="allow")
     unsupported: ClassVar[Mapping[str, tuple[Any, ...]]]
@@ -46,7 +46,7 @@ class _Known(BaseModel):
 
 
 class _Parameters(_Known):
-    """Null is as good as nothing."""
+    """Body in which null means absent."""
 
     @model_validator(mode="before")
     @classmethod
@@ -55,7 +55,7 @@ class _Parameters(_Known):
 
 
 class Parameters(_Parameters):
-    """`parameters` of the native routes."""
+    """Field `parameters` of the native routes."""
 
     unsupported = unsupported.NATIVE
 
@@ -72,7 +72,7 @@ class Parameters(_Parameters):
 
     @property
     def sampling(self) -> Sampling:
-        """The decoding part."""
+        """Decoding parameters."""
         return Sampling(self.temperature, self.top_k, self.top_p, self.do_sample)
 
 
@@ -92,7 +92,7 @@ class CompatRequest(GenerateRequest):
 
 
 class ChatMessage(BaseModel):
-    """One turn."""
+    """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -117,19 +117,19 @@ class ChatRequest(_Parameters):
 
     @property
     def most_tokens(self) -> int | None:
-        """OpenAI has a new name for it; of both the smaller."""
+        """Most tokens to generate: the smaller of OpenAI's old and new name for it."""
         return min(filter(None, (self.max_tokens, self.max_completion_tokens)), default=None)
 
     @property
     def sampling(self) -> Sampling:
-        """The decoding part; unlike on the native routes a temperature of 0 is greedy, and a `top_p` of 1 is none."""
+        """Decoding parameters; other than on the native routes a temperature of 0 is greedy, `top_p` 1 is none."""
         if self.temperature == 0:
             return Sampling()
         return Sampling(self.temperature, self.top_k, None if self.top_p == 1 else self.top_p, do_sample=True)
 
 
 class LoadRequest(BaseModel):
-    """Body of `/v1/load_lora_adapter`: vLLM's names; the path is the server's own."""
+    """Body of `/v1/load_lora_adapter`, with vLLM's names; the path is the server's own."""
 
     lora_name: Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=63)]
     lora_path: str
@@ -142,6 +142,6 @@ class UnloadRequest(BaseModel):
 
 
 def problem(error: dict[str, Any]) -> str:
-    """One of pydantic's errors as TGI would word it: the parameter, then what is wrong."""
+    """Word one of pydantic's errors as TGI would: the parameter, then what is wrong."""
     where = ".".join(str(part) for part in error["loc"] if part != "body")
     return f"`{where}`: {error['msg']}" if where else str(error["msg"])

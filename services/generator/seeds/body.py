@@ -1,4 +1,4 @@
-"""A block of layers in a form that serves inside `Net` and inside a helper module alike."""
+"""A block of layers in a form that fits into `Net` and into a helper module alike."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,14 +9,14 @@ Layers = dict[str, list[str]]
 
 
 class Body(NamedTuple):
-    """Attributes with their module expressions (several make a Sequential), and statements that take `x` to `x`."""
+    """Attributes with their module expressions (several make a Sequential), and statements that transform `x`."""
 
     layers: Layers
     steps: list[str]
 
 
 class At(NamedTuple):
-    """Where a body is put: channels in and out as source text, and the prefix of its attribute names."""
+    """Place of a body: channels in and out as source text, and the prefix of its attribute names."""
 
     cin: str
     cout: str
@@ -27,15 +27,15 @@ BodyWriter = Callable[[CodeStyle, At], Body]
 
 
 def plus(a: str, b: str) -> str:
-    """`a + b`, worked out where both are literals."""
+    """Return `a + b`, computed where both are literals."""
     return str(int(a) + int(b)) if a.isdigit() and b.isdigit() else f"{a} + {b}"
 
 
 def times(a: str, n: int) -> str:
-    """`a * n`, worked out where `a` is a literal."""
+    """Return `a * n`, computed where `a` is a literal."""
     return str(int(a) * n) if a.isdigit() else f"{a} * {n}"
 
 
 def part(a: str, n: int) -> str:
-    """`a // n`, worked out where `a` is a literal."""
+    """Return `a // n`, computed where `a` is a literal."""
     return str(int(a) // n) if a.isdigit() else f"{a} // {n}"

@@ -16,7 +16,7 @@ def supported_hyperparameters():
 
 @dataclass
 class Draft:
-    """Statements without indentation, in the order in which they are to stand."""
+    """Statements without indentation, in the order in which they are written."""
 
     helpers: list[str] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Draft:
         self.steps += body.steps
 
     def text(self) -> str:
-        """The whole file."""
+        """Return the whole file."""
         return "\n\n\n".join([_HEAD, *self.helpers, self._net()]) + "\n"
 
     def _net(self) -> str:
@@ -45,23 +45,23 @@ class Draft:
 
 
 def method(signature: str, statements: list[str]) -> str:
-    """A method of a class, indented."""
+    """Return a method of a class, indented."""
     return indent(f"def {signature}:\n" + indent("\n".join(statements), "    "), "    ")
 
 
 def module(name: str, parameters: str, body: Body) -> str:
-    """A helper module that holds one body."""
+    """Return a helper module that holds one body."""
     init = method(f"__init__(self, {parameters})", ["super().__init__()", *assignments(body.layers)])
     return f"class {name}(nn.Module):\n{init}\n\n" + method("forward(self, x)", _returning(body.steps))
 
 
 def assignments(layers: Layers) -> list[str]:
-    """`self.name = module` for each; several modules become a Sequential."""
+    """Return `self.name = module` for each layer; several modules become a Sequential."""
     return [f"self.{name} = {sequential(modules)}" for name, modules in layers.items()]
 
 
 def sequential(modules: list[str]) -> str:
-    """One expression for modules in sequence, over several lines where one would be long."""
+    """Return one expression for modules in sequence, over several lines where it is long."""
     if len(modules) == 1:
         return modules[0]
     flat = f"nn.Sequential({', '.join(modules)})"

@@ -1,4 +1,4 @@
-"""Errors, as a generic LLM makes them: local edits of a sound file, each of which keeps it from being trained."""
+"""Defects as a generic LLM makes them: local edits of a sound file, each of which keeps it from being trained."""
 
 import random
 import re
@@ -48,12 +48,12 @@ DEFECTS: Mapping[str, tuple[str, Edit]] = MappingProxyType(
 
 
 def fitting(code: str) -> list[str]:
-    """The names of the defects that this file can have."""
+    """Return the names of the defects that this file can have."""
     return [name for name, (pattern, _) in DEFECTS.items() if re.search(pattern, code, re.MULTILINE)]
 
 
 def put(defect: str, code: str, rng: random.Random) -> str:
-    """The code with this defect, in one of the places that fit."""
+    """Return the code with this defect, in one of the places that fit."""
     pattern, edit = DEFECTS[defect]
     match = rng.choice(list(re.finditer(pattern, code, re.MULTILINE)))
     return code[: match.start()] + edit(match, rng) + code[match.end() :]

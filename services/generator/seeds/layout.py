@@ -14,7 +14,7 @@ _WIDTHS = {30_000: (8, 16), 100_000: (8, 24), 300_000: (16, 32)}
 
 
 class Plan(NamedTuple):
-    """What is decided before a line is written.
+    """Decisions that are made before a line is written.
 
     `widths` holds the stem's width and each stage's; the stem halves height and width, and so does what follows stage
     `halve_after`, if that is not 0.
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 def plan_widths(rng: random.Random, brief: BriefParameters, weak_choices: frozenset[WeakChoice]) -> list[int]:
-    """Widths within the budget, never falling, multiples of 8 unless too narrow."""
+    """Draw widths within the budget, never falling, multiples of 8 unless too narrow."""
     if WeakChoice.NARROW in weak_choices:
         return [4] * (brief.stages + 1)
     low, high = _WIDTHS[brief.budget]
@@ -41,13 +41,13 @@ def plan_widths(rng: random.Random, brief: BriefParameters, weak_choices: frozen
 
 
 def write_features(rng: random.Random, draft: Draft, plan: Plan) -> None:
-    """Helper module, stem and stages, in the layout that was wished for."""
+    """Write helper module, stem and stages, in the layout that the brief asks for."""
     draft.helpers.append(module(plan.helper, "cin, cout", plan.body(plan.style, At("cin", "cout"))))
     _LAYOUTS[plan.brief.layout](draft, plan, _stem(rng, plan))
 
 
 def write_head(rng: random.Random, draft: Draft, plan: Plan) -> None:
-    """From feature maps to logits."""
+    """Write the layers from feature maps to logits."""
     pool = "Max" if plan.brief.head == "global max pooling" else "Avg"
     forms = ("x = self.pool(x).flatten(1)", "x = torch.flatten(self.pool(x), 1)")
     draft.add(Body({"pool": [f"nn.Adaptive{pool}Pool2d(1)"]}, [rng.choice(forms)]))

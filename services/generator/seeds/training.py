@@ -1,4 +1,4 @@
-"""How a network trains itself: initial weights, `train_setup` and `learn`."""
+"""Training of a network by itself: initial weights, `train_setup` and `learn`."""
 
 import random
 

@@ -1,11 +1,11 @@
-"""Bad taste, as a generic LLM has it: choices that build and run, and learn little in one epoch."""
+"""Weak choices as a generic LLM makes them: they build and run, and learn little in one epoch."""
 
 import random
 from enum import StrEnum
 
 
 class WeakChoice(StrEnum):
-    """One such choice."""
+    """Choice that costs accuracy."""
 
     NO_NORM = "no normalisation"
     TIMID_RATE = "learning rate scaled down"
@@ -35,7 +35,7 @@ COUNTS = {0: 0.03, 1: 0.60, 2: 0.32, 3: 0.05}
 
 
 def draw(rng: random.Random) -> frozenset[WeakChoice]:
-    """The weak choices of one author, mostly one or two."""
+    """Draw the weak choices of one author, mostly one or two."""
     count = rng.choices(list(COUNTS), list(COUNTS.values()))[0]
     chosen: set[WeakChoice] = set()
     while len(chosen) < count:

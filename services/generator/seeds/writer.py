@@ -27,7 +27,10 @@ _HELPERS = {
 
 
 class Seed(NamedTuple):
-    """A file, what it was to be, and what is wrong with it: weak choices, and defects that keep it from training."""
+    """Seed network: its file, what it was to be, and its faults.
+
+    `weak_choices` cost accuracy; `defects` keep it from being trained.
+    """
 
     code: str
     family: Family
@@ -38,14 +41,14 @@ class Seed(NamedTuple):
 
 @dataclass(frozen=True)
 class Mix:
-    """How bad the authors are: shares of files with weak choices, as `weak_choices` draws them, and with a defect."""
+    """Shares of files with weak choices, which `weak_choices` draws, and of files with a defect."""
 
     sloppy: float = 1.0
     defective: float = 0.3
 
 
 def write(rng: random.Random, family: Family, brief: BriefParameters | None = None, mix: Mix = Mix()) -> Seed:
-    """One file of this family (see `prompts.DESCRIPTIONS`), answering this brief or a drawn one."""
+    """Write one file of this family (see `prompts.DESCRIPTIONS`) for this brief or a drawn one."""
     brief = brief or draw_brief(rng)
     chosen = weak_choices.draw(rng) if rng.random() < mix.sloppy else frozenset()
     plan = _plan(rng, family, brief, chosen)

@@ -1,4 +1,4 @@
-"""Ways to write a block of each family, none of which mixes in the mark of another."""
+"""Ways to write a block of each family; none mixes in what marks another family."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
