@@ -1,6 +1,6 @@
 """The manifest of a LoRA adapter: written last, so that an adapter with a manifest is complete."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,9 @@ from archloop.contracts.base import Frozen, Sha256
 from archloop.contracts.numbers import Amount, Count, Curve, Measure, Whole
 from archloop.contracts.texts import LongText, Name
 from archloop.contracts.values import BlobRef
+
+# vLLM has slots for these only, and TGI pads others with a wrong scale.
+Rank = Literal[8, 16, 32, 64]
 
 
 class Probe(Frozen):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from archloop.contracts.adapter import Rank
 from archloop.contracts.base import Frozen
 from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
 from archloop.contracts.texts import Name
@@ -99,7 +100,7 @@ class TrainingSpec(_Strict):
 
     method: Literal["lean", "trl"] = "lean"
     quantization: Literal["none", "nf4"] = "none"
-    r: Literal[8, 16, 32, 64] = 16
+    r: Rank = 16
     alpha: Few = 32
     dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
     learning_rate: Annotated[float, Field(gt=0, le=100), NUMBER] = 2e-3

@@ -10,23 +10,23 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+from archloop.adapters import WEIGHTS_FILE
 from archloop.contracts.messages import TrainingRequested
 from archloop.contracts.values import sha256_of
-from services.trainer.job import WEIGHTS_FILE
 
 _LAST_WRITTEN = "trainer_state.json"
 _NEEDED = (WEIGHTS_FILE, "optimizer.pt", "scheduler.pt", _LAST_WRITTEN)
 _READERS = ("torch", "transformers", "peft", "trl")
 
 
-def folder(work_dir: Path | None, message: TrainingRequested, base_sha256: str) -> Path | None:
+def folder(work_dir: Path | None, message: TrainingRequested, job_sha256: str) -> Path | None:
     """Make the private folder of this job's checkpoints.
 
     None where nothing outlives the process, or where the method leaves no checkpoints.
     """
     if work_dir is None or message.training.method != "trl":
         return None
-    own = work_dir / "checkpoints" / message.adapter / _key(message, base_sha256)
+    own = work_dir / "checkpoints" / message.adapter / _key(job_sha256)
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
     own.chmod(0o700)
     return own
@@ -51,22 +51,19 @@ def forget(checkpoints: Path | None) -> None:
 
 def job_sha256(message: TrainingRequested, base_sha256: str) -> str:
     """Hash everything that is asked for: equal for the same training."""
-    return _hash_of(_asked(message, base_sha256))
+    return _hash_of(
+        {
+            "base": [message.base_model, base_sha256],
+            "parent": message.parent and message.parent.manifest.sha256,
+            "pairs": message.pairs.sha256,
+            "training": message.training.model_dump(mode="json"),
+            "seed": message.seed,
+        }
+    )
 
 
-def _key(message: TrainingRequested, base_sha256: str) -> str:
-    libraries = {name: version(name) for name in _READERS}
-    return _hash_of({**_asked(message, base_sha256), "libraries": libraries})[:16]
-
-
-def _asked(message: TrainingRequested, base_sha256: str) -> dict[str, object]:
-    return {
-        "base": [message.base_model, base_sha256],
-        "parent": message.parent and message.parent.manifest.sha256,
-        "pairs": message.pairs.sha256,
-        "training": message.training.model_dump(mode="json"),
-        "seed": message.seed,
-    }
+def _key(job_sha256: str) -> str:
+    return _hash_of({"job": job_sha256, "libraries": {name: version(name) for name in _READERS}})[:16]
 
 
 def _hash_of(inputs: dict[str, object]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ class TrainerHandler:
         if published is not None:
             return [_announcement(message, published)]
         message = message.model_copy(update={"adapter": name})
-        published, speed = await self._train(message, base_sha256)
+        published, speed = await self._train(message, base_sha256, job_sha256)
         if published.manifest.job_sha256 != job_sha256:
             raise Conflict(f"adapter {name!r} was published at the same time by another training")
         return [_announcement(message, published, time.monotonic() - started, speed)]
@@ -68,19 +69,18 @@ class TrainerHandler:
                 log.warning("an adapter is damaged", adapter=name, error=str(error))
         raise Conflict(f"adapter {message.adapter!r}: every name that it could have is taken by damaged ones")
 
-    async def _train(self, message: TrainingRequested, base_sha256: str) -> tuple[Published, float]:
+    async def _train(self, message: TrainingRequested, base_sha256: str, job_sha256: str) -> tuple[Published, float]:
         """Train and publish; return the adapter, and the tokens per second of its training."""
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
-            job = await self._prepare(message, Path(scratch), base_sha256)
+            job = await self._prepare(message, Path(scratch), base_sha256, job_sha256)
             tuned = await self._tuner.tune(job)
             log.info("adapter trained", adapter=message.adapter, **tuned.model_dump(include=_LOGGED))
-            published = await publishing.publish(
-                self._blobs, message.adapter, job.out, lambda files: _manifest(message, base_sha256, tuned, files)
-            )
+            manifest = partial(_manifest, message, base_sha256, job_sha256, tuned)
+            published = await publishing.publish(self._blobs, message.adapter, job.out, manifest)
             checkpoints.forget(job.checkpoints)
             return published, tuned.tokens_per_second
 
-    async def _prepare(self, message: TrainingRequested, scratch: Path, base_sha256: str) -> Job:
+    async def _prepare(self, message: TrainingRequested, scratch: Path, base_sha256: str, job_sha256: str) -> Job:
         """Write everything that the training process needs, verified, to files."""
         job = Job(
             base_model=message.base_model,
@@ -89,7 +89,7 @@ class TrainerHandler:
             out=scratch / "adapter",
             training=message.training,
             seed=message.seed,
-            checkpoints=checkpoints.folder(self._work_dir, message, base_sha256),
+            checkpoints=checkpoints.folder(self._work_dir, message, job_sha256),
         )
         job.pairs.write_bytes(await self._blobs.get(message.pairs))
         if message.parent is not None and job.parent is not None:
@@ -121,7 +121,9 @@ def _check_base(parent: AdapterManifest, base_model: str, base_sha256: str) -> N
         )
 
 
-def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files: dict[str, BlobRef]) -> AdapterManifest:
+def _manifest(
+    message: TrainingRequested, base_sha256: str, job_sha256: str, tuned: Tuned, files: dict[str, BlobRef]
+) -> AdapterManifest:
     return AdapterManifest(
         adapter=message.adapter,
         base_model=message.base_model,
@@ -140,7 +142,7 @@ def _manifest(message: TrainingRequested, base_sha256: str, tuned: Tuned, files:
         batch=tuned.shape,
         libraries=tuned.libraries,
         probe=tuned.probe,
-        job_sha256=checkpoints.job_sha256(message, base_sha256),
+        job_sha256=job_sha256,
     )
 
 

@@ -9,9 +9,6 @@ from archloop.contracts.adapter import BatchShape, LoraShape, Probe
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import TrainingSpec
 
-CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
-
 
 class Job(Frozen):
     """Order to tune `base_model` on the JSON lines in `pairs`, from `parent` if there is one, into the folder `out`.

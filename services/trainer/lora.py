@@ -6,11 +6,11 @@ from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
+from archloop.adapters import CONFIG_FILE, servable
 from archloop.contracts.adapter import LoraShape
 from archloop.contracts.spec import TrainingSpec
-from services.trainer import plan, servable
+from services.trainer import plan
 from services.trainer.errors import TrainingRefused
-from services.trainer.job import CONFIG_FILE
 
 
 def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:
@@ -24,7 +24,7 @@ def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:
         model = get_peft_model(base, LoraConfig(**plan.lora_arguments(spec)))
     else:
         model = PeftModel.from_pretrained(base, str(parent), config=_continued(spec, parent), is_trainable=True)
-    servable.check(_by_last_name(model.peft_config["default"].to_dict()))
+    servable(_by_last_name(model.peft_config["default"].to_dict()))
     return model
 
 
@@ -33,7 +33,7 @@ def save(model: Any, out: Path, base_model: str) -> LoraShape:
     model.save_pretrained(str(out), save_embedding_layers=False)
     config = _by_last_name(json.loads((out / CONFIG_FILE).read_text()))
     config["base_model_name_or_path"] = base_model
-    servable.check(config)
+    servable(config)
     (out / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     return LoraShape(r=config["r"], alpha=config["lora_alpha"], target_modules=tuple(config["target_modules"]))
 

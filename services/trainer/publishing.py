@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from archloop.adapters import ADAPTER_FILES
 from archloop.blobs.port import Blobs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.values import AdapterRef, BlobRef, sha256_of
 from archloop.errors import Conflict, IntegrityError
-from services.trainer.job import ADAPTER_FILES
 
 _SPARE_NAMES = 9
 _LONGEST_NAME = 63

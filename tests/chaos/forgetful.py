@@ -13,6 +13,7 @@ import httpx
 from pymongo import MongoClient
 
 from archloop import training_pairs
+from archloop.adapters import ADAPTER_FILES
 from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
@@ -33,7 +34,7 @@ from services.registry.settings import RegistrySettings
 from services.registry.stores.mongo import MongoStore
 from services.trainer.handlers import TrainerHandler
 from services.trainer.handlers import rejected as training_rejected
-from services.trainer.job import ADAPTER_FILES, Job, Tuned
+from services.trainer.job import Job, Tuned
 from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
 from tests.unit.registry.world import RUN, Evaluator, Generator

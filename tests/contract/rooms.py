@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from archloop.adapters import ADAPTER_FILES
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.consumer import Handler
 from archloop.contracts.messages import (
@@ -32,8 +33,8 @@ from services.registry.control.controller import Controller
 from services.registry.handlers import RegistryHandler
 from services.registry.stores.sqlite import SqliteStore
 from services.trainer.handlers import TrainerHandler
-from services.trainer.job import ADAPTER_FILES, Tuned
 from services.trainer.job import Job as TrainingJob
+from services.trainer.job import Tuned
 from tests.unit.evaluator.support import HELDOUT, FakeSandbox, quadrants
 from tests.unit.generator.fakes import BASE, MANIFEST, PROBE, FakeBackend, Publisher
 

@@ -1,5 +1,6 @@
 import pytest
 
+from archloop.adapters import ADAPTER_FILES, WEIGHTS_FILE
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.values import AdapterRef, BlobRef
@@ -7,7 +8,6 @@ from archloop.errors import Conflict, IntegrityError, InvalidInput, NotFound, Un
 from archloop.models import fingerprint
 from services.trainer import publishing, tuning
 from services.trainer.handlers import TrainerHandler
-from services.trainer.job import ADAPTER_FILES, WEIGHTS_FILE
 
 UNTIMED = {"seconds": 0.0, "tokens_per_second": 0.0}
 MANIFEST = BlobRef(key="m", sha256="0" * 64, bytes=1)

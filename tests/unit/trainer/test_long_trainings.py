@@ -8,12 +8,13 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from archloop.adapters import WEIGHTS_FILE
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import checkpoints, distributed, tuning
 from services.trainer.child import attempt
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
 from services.trainer.handlers import TrainerHandler
-from services.trainer.job import WEIGHTS_FILE, Failed, Job
+from services.trainer.job import Failed, Job
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 
@@ -77,10 +78,11 @@ async def test_a_job_that_differs_in_anything_has_checkpoints_of_its_own(request
     plain = await request_for(training=long_spec)
     changed = [{"seed": 8}, {"pairs": other}, {"training": long_spec.model_copy(update={"learning_rate": 0.1})}]
     messages = [plain, *(plain.model_copy(update=change) for change in changed)]
-    folders = [checkpoints.folder(tmp_path, message, "a" * 64) for message in messages]
-    folders.append(checkpoints.folder(tmp_path, plain, "b" * 64))
+    jobs = [(message, checkpoints.job_sha256(message, "a" * 64)) for message in messages]
+    jobs.append((plain, checkpoints.job_sha256(plain, "b" * 64)))
+    folders = [checkpoints.folder(tmp_path, message, job) for message, job in jobs]
     assert len(set(folders)) == len(folders)
-    assert checkpoints.folder(tmp_path, plain, "a" * 64) == folders[0]
+    assert checkpoints.folder(tmp_path, *jobs[0]) == folders[0]
     assert folders[0].stat().st_mode & 0o777 == 0o700
 
 

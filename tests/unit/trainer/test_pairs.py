@@ -10,6 +10,7 @@ CHAT = "{% for m in messages %}<s>{{ m.role }}:{{ m.content }}</s>{% endfor %}<s
 
 
 def test_what_is_trained_on_decodes_to_the_prompt_and_the_rendered_code(base, pairs):
+    assert pairs
     for pair, example in zip(pairs, encode(pairs, base.tokenizer, 512).examples, strict=True):
         tokens = example.input_ids
         assert tokens[0] == base.tokenizer.bos_token_id
@@ -18,6 +19,7 @@ def test_what_is_trained_on_decodes_to_the_prompt_and_the_rendered_code(base, pa
 
 
 def test_the_loss_is_on_an_answer_from_which_generation_extracts_the_code_again(base, pairs):
+    assert pairs
     for pair, example in zip(pairs, encode(pairs, base.tokenizer, 512).examples, strict=True):
         answer = base.tokenizer.decode([t for t in example.labels if t != IGNORED], skip_special_tokens=True)
         assert answer == pair.completion == render(extract(answer).code)

@@ -5,9 +5,10 @@ import pytest
 import pytest_asyncio
 import torch
 
+from archloop.adapters import ADAPTER_FILES
 from services.trainer.child import attempt
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
-from services.trainer.job import ADAPTER_FILES, Job
+from services.trainer.job import Job
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 

@@ -1,14 +1,16 @@
+import json
+
 import pytest
 
+from archloop.adapters import servable
 from archloop.errors import InvalidInput
 from services.trainer import lora, plan
-from services.trainer.servable import check
 
 GOOD = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "bias": "none", "target_modules": ["q_proj", "down_proj"]}
 
 
 def test_what_every_server_serves_passes():
-    check(GOOD | {"use_rslora": True, "rank_pattern": {}, "modules_to_save": None, "init_lora_weights": True})
+    servable(GOOD | {"use_rslora": True, "rank_pattern": {}, "modules_to_save": None, "init_lora_weights": True})
 
 
 @pytest.mark.parametrize(
@@ -35,8 +37,46 @@ def test_what_every_server_serves_passes():
     ],
 )
 def test_a_shape_that_some_server_spoils_is_refused_with_the_server_named(field, value, who):
-    with pytest.raises(InvalidInput, match=rf"^{field}: .*{who}"):
-        check(GOOD | {field: value})
+    for config in (GOOD | {field: value}, json.dumps(GOOD | {field: value}).encode()):
+        with pytest.raises(InvalidInput, match=rf"^{field}: .*{who}"):
+            servable(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("r", "8"),
+        ("r", True),
+        ("r", None),
+        ("lora_alpha", 0),
+        ("lora_alpha", -1.5),
+        ("lora_alpha", True),
+        ("lora_alpha", "16"),
+        ("target_modules", []),
+        ("target_modules", "q_proj"),
+        ("target_modules", None),
+        ("use_rslora", 1),
+        ("bias", None),
+        ("init_lora_weights", "loftq"),
+        ("use_newest_trick", [0]),
+    ],
+)
+def test_a_field_of_another_form_is_named(field, value):
+    for config in (GOOD | {field: value}, json.dumps(GOOD | {field: value}).encode()):
+        with pytest.raises(InvalidInput, match=f"^{field}: "):
+            servable(config)
+
+
+@pytest.mark.parametrize("field", ["peft_type", "r", "lora_alpha", "target_modules"])
+def test_a_field_that_is_missing_is_named(field):
+    with pytest.raises(InvalidInput, match=f"^{field}: .*missing"):
+        servable({name: value for name, value in GOOD.items() if name != field})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"null", b"[" * 100_000, b"\xff", b'{"r": 1e999'])
+def test_a_file_that_is_no_configuration_is_refused(content):
+    with pytest.raises(InvalidInput, match=r"^adapter_config\.json: "):
+        servable(content)
 
 
 def test_a_shape_that_peft_makes_of_our_settings_passes_before_training_too(base, spec):
