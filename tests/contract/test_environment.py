@@ -43,14 +43,14 @@ async def ask():
     finally:
         await hub.close()
 """
-ADMIN = """
+ROUTES = """
 async def ask():
-    from services.generator.transport import Admin
-    admin = Admin(url, 20)
+    from services.generator.transport import ServerClient
+    server = ServerClient(url, 20)
     try:
-        (await admin.get("/info")).checked()
+        (await server.get("/info")).checked()
     finally:
-        await admin.close()
+        await server.close()
 """
 VLLM = """
 async def ask():
@@ -113,7 +113,7 @@ HTTP_CLIENTS = {
     "text": TEXT % ("False", "text", ""),
     "streamed text": TEXT % ("True", "text", ""),
     "chat": TEXT % ("False", "chat", ", 'm'"),
-    "admin": ADMIN,
+    "routes": ROUTES,
     "vllm": VLLM,
     "tgi": TGI,
     "kubernetes": KUBERNETES,
@@ -237,7 +237,7 @@ def test_elsewhere_the_proxy_is_asked(client, variable, tmp_path, monkeypatch):
     assert said != "answered"
 
 
-@pytest.mark.parametrize("client", ["admin", "text", "reader", "objects"])
+@pytest.mark.parametrize("client", ["routes", "text", "reader", "objects"])
 @pytest.mark.parametrize(
     "excepted",
     ["*", "archloop.invalid", ".invalid", "*.invalid", "invalid", "other,archloop.invalid:8000", "ARCHLOOP.INVALID"],
