@@ -38,19 +38,23 @@ def _expanded(path: Path) -> Path:
 
 
 class EvaluatorSettings(ServiceSettings):
-    """`slots` candidates at a time, each on `threads` threads, confined at `required_level` or the service refuses.
+    """Settings of the evaluator, which runs `slots` candidates at a time, each on `threads` threads.
 
-    Prepared data sets are read from `data_dir`, where `archloop data prepare` puts them.
-    Held-out images are drawn, chosen and shown by `heldout_secret`, which no candidate may know: 32 characters or more,
-    the same for all evaluators whose results are to be compared. The service as a process of its own needs it; on a
-    user's own machine one is made in `data_dir`, once.
-    Accuracy differs slightly with the number of threads: keep it the same for results that are to be compared.
+    It refuses to start where candidates cannot be confined at `required_level`. Prepared data sets are read from
+    `data_dir`, where `archloop data prepare` puts them.
+
+    `heldout_secret` decides how held-out images are drawn, chosen and shown, and no candidate may know it: 32
+    characters or more, the same for all evaluators whose results are to be compared. The service as a process of its
+    own needs it; on a user's own machine one is made in `data_dir`, once. Accuracy differs slightly with the number of
+    threads, so keep it the same for results that are to be compared.
+
     `gpus` are indices or UUIDs of GPUs or MIG slices with commas between: one candidate at a time on each, instead of
     `slots` on the CPU. Naming one twice puts two there, each of which should then have half as `gpu_memory_fraction`.
-    As a process of its own it reads code and earlier results from the registry at `registry_url`, with a token that
-    allows no more than that.
-    `out_of_reach` are places, `host:port` with commas between, that `python -m services.evaluator.isolation` tries for
-    `out_of_reach_s` each and that must not answer; the service itself does not look at them.
+
+    As a process of its own the service reads code and earlier results from the registry at `registry_url`, with a token
+    that allows no more than that. `out_of_reach` are addresses, `host:port` with commas between, that `python -m
+    services.evaluator.isolation` tries for `out_of_reach_s` seconds each and that must not answer; the service itself
+    does not try them.
     """
 
     service: ClassVar[str] = "evaluator"

@@ -77,7 +77,7 @@ class GenerateHandler:
             raise InvalidInput("base_model", wanted, f"{served.name!r}, the one that the model server serves")
 
     async def _answer(self, message: GenerationRequested, prompt: str) -> Answer:
-        """Where the server has been restarted and lost the adapter, it is given it again, once."""
+        """Ask the model server; give it the adapter again, once, if a restart has lost it."""
         try:
             return await self._ask(message, prompt)
         except AdapterMissing:

@@ -14,15 +14,15 @@ Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class GeneratorSettings(S3Settings):
-    """Where the model server is, and what this replica may ask of it.
+    """Settings of the generator: where the model server is, and what this replica may ask of it.
 
-    `backend` is what it speaks: our own `cpu` server, `vllm`, or `tgi`, which takes adapters at its start only and is
-    replaced for each. `base_model` is its model as runs name it, `served_as` as the server does, where that differs;
+    `backend` is the kind of server: our own `cpu` server, `vllm`, or `tgi`, which takes adapters at its start only and
+    is replaced for each. `base_model` is its model as runs name it, `served_as` as the server does, where that differs;
     our own server tells both. `chat` is for a TGI whose model was tuned on turns. With `every_address` there is a
     server behind each address of the URL's host name. Prices are per million tokens.
 
-    `tgi_launcher` starts a TGI for each new adapter, and `server_url` is not used: `process` runs `tgi_command`
-    here, with a free port for `{port}` and what it says in `tgi_log`; `kubernetes` makes the objects in the file
+    `tgi_launcher` starts a TGI for each new adapter, and `server_url` is not used: `process` runs `tgi_command` here,
+    with a free port for `{port}` and its output in `tgi_log`; `kubernetes` makes the objects in the file
     `tgi_template`, as the pod that `replica` names. With `tgi_overlap` old and new run side by side until the new one
     is proven; without, nothing is served meanwhile. `tgi_start_s` bounds the start of one, `tgi_drain_s` its last
     requests, `tgi_stop_s` its end.

@@ -1,4 +1,4 @@
-"""Settings of the trainer service."""
+"""Settings of the trainer service, read from `ARCHLOOP_TRAINER_…`."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,15 +10,16 @@ from archloop.ops.settings import S3Settings, config
 
 
 class TrainerSettings(S3Settings):
-    """`base_model` is kept in memory from the start; jobs on other base models load theirs.
+    """Settings of the trainer, which keeps `base_model` in memory; jobs on other base models load theirs.
 
-    `gpus` is how many GPUs one job gets, each with a process of its own; 0 trains on the CPU, where `processes` share
-    a job. Both are for jobs with `method: trl`, and keep no base model in memory. Such a job leaves a checkpoint after
+    `gpus` is how many GPUs one job gets, each with a process of its own; 0 trains on the CPU, where `processes` share a
+    job. Both are for jobs with `method: trl`, and keep no base model in memory. Such a job leaves a checkpoint after
     every `checkpoint_steps` steps (0: none) if there is a `work_dir`, which holds the files of running jobs: one that
-    outlives the process lets a killed training go on. `timeout_s` bounds one job and must stay below the queue's
-    consumer timeout; `grace_s` is what a job in hand is given at shutdown.
-    With `once_within_s` the process ends after one message, or where none came in that time: for whoever starts one
-    process for each message that waits.
+    outlives the process lets a killed training go on.
+
+    `timeout_s` bounds one job and must stay below the queue's consumer timeout; `grace_s` is what a running job is
+    given at shutdown. With `once_within_s` the process ends after one message, or where none came in that time: for
+    whoever starts one process for each waiting message.
     """
 
     service: ClassVar[str] = "trainer"

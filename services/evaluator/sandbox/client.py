@@ -32,7 +32,7 @@ class ForkServerSandbox(Sandbox):
     def __init__(
         self, devices: Sequence[Device], required: SandboxLevel = SandboxLevel.NAMESPACES, threads: int = 1
     ) -> None:
-        """One slot for each of `devices`."""
+        """Make one slot for each of `devices`."""
         self.level = required
         self._required, self._threads = required, threads
         self._gpu = any(device.gpu is not None for device in devices)
