@@ -10,8 +10,10 @@ from archloop.blobs.programs import INLINE_LIMIT
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
-from archloop.contracts.values import sha256_of
+from archloop.contracts.spec import NoveltySpec
+from archloop.contracts.values import SourceCode, sha256_of
 from services.registry.api import create
+from services.registry.records import utc_now
 from tests.unit.registry.world import RUN, World, evaluation, spec
 
 PUBLISHED: list[Envelope] = []
@@ -233,6 +235,20 @@ async def test_large_code_travels_by_blob(client: httpx.AsyncClient, world: Worl
     assert isinstance(message, CandidateSubmitted)
     assert message.code.blob is not None
     assert await world.blobs.get(message.code.blob) == code.encode()
+
+
+@pytest.mark.parametrize(
+    "content", [b"x = '\xe9'", b"\xff\xfe", b"\xed\xa0\x80", "x = 'é'\r\n".encode(), b"\xef\xbb\xbfx"]
+)
+async def test_code_is_answered_to_the_byte(client: httpx.AsyncClient, world: World, content: bytes) -> None:
+    ref = await world.blobs.put(f"code/{sha256_of(content)}.py", content)
+    code = SourceCode(sha256=ref.sha256, blob=ref)
+    submitted = CandidateSubmitted(
+        run_id="odd", submission=ref.sha256[:8], code=code, protocol="shapes", novelty=NoveltySpec()
+    )
+    await world.store.record(submitted, utc_now())
+    response = await client.get(f"/candidates/{submitted.candidate_id}/code")
+    assert (response.status_code, response.content) == (200, content)
 
 
 @pytest.mark.parametrize(
