@@ -37,7 +37,7 @@ check: $(READY) ## The inner loop, within a minute: style, layers, types, quick 
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -p tests.torchless --numprocesses 2 --dist loadfile --no-loadscope-reorder \
-	    -m "not slow and not thorough" tests/unit
+	    -m "not slow and not thorough" tests/unit --ignore tests/unit/k8s
 
 test: $(READY) ## The tests, on three processes: many of them wait for servers
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

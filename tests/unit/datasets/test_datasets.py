@@ -15,6 +15,8 @@ from services.evaluator.datasets import Dataset, shapes
 from services.evaluator.datasets import dataset as dataset_module
 from services.evaluator.secret import PUBLISHED, Secret
 
+pytestmark = pytest.mark.slow
+
 NAMES = datasets.names()
 HELDOUT, OTHER = Secret.of(PUBLISHED), Secret.of("2" * 64)
 load = partial(datasets.load, root=Path("/nowhere"), secret=HELDOUT)

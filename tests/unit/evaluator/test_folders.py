@@ -233,6 +233,7 @@ def test_an_image_that_ends_too_early_is_named(tmp_path):
     files = saved(tmp_path, {"a/0.png": noise((64, 64)), "a/1.jpg": noise((64, 64)), "a/2.tiff": noise((64, 64)),
                              "a/3.bmp": noise((64, 64)), "a/4.webp": noise((64, 64))})  # fmt: skip
     found = folders.folder(files, "train", None)
+    assert len(found.samples) == 5
     for index, (path, _) in enumerate(found.samples):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(InvalidInput, match=rf"image: .*{path.name}"):

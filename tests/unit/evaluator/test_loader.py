@@ -145,6 +145,7 @@ def test_the_papers_transform_is_torchvisions_within_one_level(v2):
 
 def test_an_epoch_gives_resized_images_in_the_order_and_with_the_flips_of_unresized_ones():
     plain, large = list(epoch(flip=True)), list(epoch(flip=True, resize=8, shape=(3, 8, 8)))
+    assert plain
     for (small, labels), (inputs, same) in zip(plain, large, strict=True):
         assert torch.equal(labels, same)
         assert inputs.shape == (8, 3, 8, 8)

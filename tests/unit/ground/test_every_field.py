@@ -149,9 +149,11 @@ def test_a_number_that_is_taken_is_within_its_bounds(case, value):
 TEXTS = [(kind, found) for kind in CATALOGUE for found in fields(kind) if found.longest and found.kind in {str, list}]
 
 
-@pytest.mark.parametrize("kind", CATALOGUE, ids=lambda k: k.name)
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in TEXTS}, key=lambda k: k.name), ids=lambda k: k.name)
 def test_what_is_too_long_is_refused_or_cut(kind):
-    for found in (found for of, found in TEXTS if of is kind and found.longest < 10**6):
+    bounded = [found for of, found in TEXTS if of is kind and found.longest < 10**6]
+    assert bounded
+    for found in bounded:
         content = based(sample(kind), ("data", *found.path))
         too_long = "x" * (found.longest + 1) if found.kind is str else [1] * (found.longest + 1)
         body = json.dumps(put(content, ("data", *found.path), too_long)).encode()
@@ -229,6 +231,7 @@ def cases(found: Found) -> Iterator[object]:
 @pytest.mark.parametrize("model", SPECS, ids=lambda m: m.__name__)
 def test_a_spec_of_loose_values_is_taken_or_refused_in_one_line(model):
     content = SPECS[model][1]
+    assert numbers(model)
     for found in numbers(model):
         for value in cases(found):
             said = refusal(InvalidInput, checked, model, put(content, found.path, value), "here")

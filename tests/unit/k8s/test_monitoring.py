@@ -32,12 +32,12 @@ def exported():
 
 
 def expressions(objects):
-    dashboard = json.loads(named(objects, "ConfigMap", "archloop-dashboard")["data"]["dashboard.json"])
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"]
-    for rule in named(objects, "PrometheusRule", "archloop")["spec"]["groups"][0]["rules"]:
-        yield rule["alert"], rule["expr"]
+    panels = json.loads(named(objects, "ConfigMap", "archloop-dashboard")["data"]["dashboard.json"])["panels"]
+    rules = named(objects, "PrometheusRule", "archloop")["spec"]["groups"][0]["rules"]
+    assert panels
+    assert rules
+    drawn = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+    return [*drawn, *((rule["alert"], rule["expr"]) for rule in rules)]
 
 
 @pytest.fixture

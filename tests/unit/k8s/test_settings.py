@@ -26,12 +26,17 @@ SECRETS = {
     "evaluator": {"heldout-secret"},
 }
 OTHERS = {"HF_HUB_OFFLINE", "SSL_CERT_FILE"}
+WITHOUT_SERVICES = {"cluster", "datasets"}
 PLACES = "/etc/archloop/secrets"
 
 
-def services(objects):
-    for name, pod in service_pods(objects):
-        yield name, pod, pod.spec["containers"][0], settings_of(objects, pod.spec["containers"][0])
+def services(name, scratch):
+    """The services' own pods of this rendering, and their settings: all five, or none where none is meant to be."""
+    objects = rendered(name, scratch)
+    found = list(service_pods(objects))
+    assert {service for service, _ in found} == (set() if name in WITHOUT_SERVICES else SETTINGS.keys())
+    main = ((service, pod, pod.spec["containers"][0]) for service, pod in found)
+    return [(service, pod, container, settings_of(objects, container)) for service, pod, container in main]
 
 
 def files(pod, container):
@@ -46,7 +51,7 @@ def files(pod, container):
 
 @each
 def test_every_setting_is_one_that_the_service_has(name, scratch):
-    for service, _, _, environment in services(rendered(name, scratch)):
+    for service, _, _, environment in services(name, scratch):
         known = {SETTINGS[service].variable(field) for field in SETTINGS[service].model_fields}
         given = {variable.removesuffix("_FILE") for variable in environment.keys() - OTHERS}
         assert given <= known, service
@@ -55,7 +60,7 @@ def test_every_setting_is_one_that_the_service_has(name, scratch):
 @each
 def test_every_setting_has_a_value_that_the_service_takes(name, scratch, monkeypatch, tmp_path):
     (tmp_path / "secret").write_text("http://secret/of-thirty-two-characters-or-more")
-    for service, _, _, environment in services(rendered(name, scratch)):
+    for service, _, _, environment in services(name, scratch):
         with monkeypatch.context() as patched:
             for variable, value in environment.items():
                 patched.setenv(variable, str(tmp_path / "secret") if variable.endswith("_FILE") else value)
@@ -65,7 +70,7 @@ def test_every_setting_has_a_value_that_the_service_takes(name, scratch, monkeyp
 
 @each
 def test_every_file_that_a_setting_names_is_mounted(name, scratch):
-    for service, pod, container, environment in services(rendered(name, scratch)):
+    for service, pod, container, environment in services(name, scratch):
         named = {
             value for variable, value in environment.items() if variable.endswith("_FILE") and "ARCHLOOP" in variable
         }
@@ -74,7 +79,9 @@ def test_every_file_that_a_setting_names_is_mounted(name, scratch):
 
 @each
 def test_every_secret_is_one_that_the_documentation_names(name, scratch):
-    for pod in pods(rendered(name, scratch)):
+    found = pods(rendered(name, scratch))
+    assert found
+    for pod in found:
         for container in pod.containers:
             for secret, key in files(pod, container).values():
                 assert key in SECRETS[secret], pod.name
@@ -85,18 +92,17 @@ def test_every_secret_is_one_that_the_documentation_names(name, scratch):
 
 @each
 def test_the_evaluator_has_the_secrets_that_allow_least(name, scratch):
-    for service, pod, container, _ in services(rendered(name, scratch)):
-        if service == "evaluator":
-            assert set(files(pod, container).values()) == {
-                ("broker", "url"),
-                ("registry", "read-token"),
-                ("evaluator", "heldout-secret"),
-            }
+    found = services(name, scratch)
+    held = [set(files(pod, container).values()) for service, pod, container, _ in found if service == "evaluator"]
+    least = {("broker", "url"), ("registry", "read-token"), ("evaluator", "heldout-secret")}
+    assert held == ([] if name in WITHOUT_SERVICES else [least] * len(held))
 
 
 @each
 def test_only_the_evaluator_has_the_secret_of_the_held_out_images(name, scratch):
-    for pod in pods(rendered(name, scratch)):
+    found = pods(rendered(name, scratch))
+    assert found
+    for pod in found:
         for container in pod.containers:
             held = ("evaluator", "heldout-secret") in files(pod, container).values()
             assert held is (pod.labels.get("app.kubernetes.io/name") == "evaluator"), pod.name
@@ -105,7 +111,7 @@ def test_only_the_evaluator_has_the_secret_of_the_held_out_images(name, scratch)
 @each
 def test_health_is_asked_for_by_routes_and_ports_that_there_are(name, scratch):
     routes = {route.path for route in router.routes}
-    for service, _, container, _ in services(rendered(name, scratch)):
+    for service, _, container, _ in services(name, scratch):
         assert container["ports"] == [{"name": "http", "containerPort": SETTINGS[service].own_port}]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert container[probe]["httpGet"]["port"] == "http"
@@ -115,7 +121,9 @@ def test_health_is_asked_for_by_routes_and_ports_that_there_are(name, scratch):
 
 @each
 def test_every_python_module_that_is_started_is_there(name, scratch):
-    for pod in pods(rendered(name, scratch)):
+    found = pods(rendered(name, scratch))
+    assert found
+    for pod in found:
         for container in pod.containers:
             if container.get("command", [])[:2] == ["python", "-m"]:
                 assert importlib.util.find_spec(container["command"][2]), container["command"]
@@ -127,6 +135,7 @@ def test_every_python_module_that_is_started_is_there(name, scratch):
 def test_every_volume_is_there_and_used(name, scratch):
     objects = rendered(name, scratch)
     claims = {(c["metadata"]["namespace"], c["metadata"]["name"]) for c in of_kind(objects, "PersistentVolumeClaim")}
+    assert pods(objects)
     for pod in pods(objects):
         templates = {each["metadata"]["name"] for each in pod.owner["spec"].get("volumeClaimTemplates", [])}
         mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
@@ -137,9 +146,9 @@ def test_every_volume_is_there_and_used(name, scratch):
 
 
 def test_what_is_tried_by_isolation_covers_the_stores_beside_the_services(scratch):
-    for _, _, _, environment in services(rendered("overlays/dev", scratch)):
-        if places := environment.get("ARCHLOOP_EVALUATOR_OUT_OF_REACH"):
-            assert {"mongo:27017", "minio:9000"} <= set(places.split(","))
+    settings = (environment for _, _, _, environment in services("overlays/dev", scratch))
+    (places,) = filter(None, (each.get("ARCHLOOP_EVALUATOR_OUT_OF_REACH") for each in settings))
+    assert {"mongo:27017", "minio:9000"} <= set(places.split(","))
 
 
 def test_images_of_others_are_those_of_compose(scratch):
@@ -158,7 +167,7 @@ def test_images_of_others_are_those_of_compose(scratch):
 @pytest.mark.parametrize("name", ["overlays/prod", "overlays/gpu"])
 def test_generator_trainer_and_model_server_know_the_base_model_by_one_name(name, scratch):
     objects = rendered(name, scratch)
-    environments = {service: environment for service, _, _, environment in services(objects)}
+    environments = {service: environment for service, _, _, environment in services(name, scratch)}
     vllm = next(pod for pod in pods(objects) if pod.labels.get("app.kubernetes.io/name") == "vllm")
     asked = environments["generator"]["ARCHLOOP_GENERATOR_BASE_MODEL"]
     assert environments["trainer"]["ARCHLOOP_TRAINER_BASE_MODEL"] == asked
@@ -168,7 +177,7 @@ def test_generator_trainer_and_model_server_know_the_base_model_by_one_name(name
 def test_adapters_are_where_the_generator_says(scratch):
     for name, server in (("overlays/gpu", "vllm"), ("overlays/dev", "generator")):
         objects = rendered(name, scratch)
-        place = next(env for service, _, _, env in services(objects) if service == "generator")[
+        place = next(env for service, _, _, env in services(name, scratch) if service == "generator")[
             "ARCHLOOP_GENERATOR_CACHE_DIR"
         ]
         pod = next(pod for pod in pods(objects) if pod.labels.get("app.kubernetes.io/name") == server)

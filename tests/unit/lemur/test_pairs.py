@@ -65,7 +65,9 @@ def test_each_network_gives_a_full_example_and_one_with_forward_to_fill_in(kept)
 
 
 def test_the_prompt_is_true_of_the_network(kept):
-    for pair in written(pairs.usable(kept).networks)[::2]:
+    told = written(pairs.usable(kept).networks)[::2]
+    assert told
+    for pair in told:
         prompt, code = pair["prompt"], prompting.extract(pair["completion"]).code
         assert f"Family: {'residual' if 'torch.relu' in code else 'plain'}," in prompt
         assert "10 classes, images of shape (3, 32, 32)" in prompt

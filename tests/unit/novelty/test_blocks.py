@@ -14,6 +14,8 @@ from services.novelty.shingles import jaccard, parities_of
 from services.novelty.sqlite import SqliteSignatures
 from tests.unit.novelty.crowds import PERMUTATIONS, crowd, entry
 
+pytestmark = pytest.mark.slow
+
 
 def rows(count: int, seed: int) -> list[Row]:
     return [_row(one, place) for place, one in enumerate(crowd(count, seed))]

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from services.novelty import index as module
 from services.novelty import nearest
+from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import features
 from services.novelty.index import NoveltyIndex, layout
-from services.novelty.kept import Entry, ListedEntries
 from services.novelty.shingles import jaccard
 from tests.unit.novelty.crowds import PERMUTATIONS, crowd, entry
+
+pytestmark = pytest.mark.slow
 
 THRESHOLDS = [0.0, 5e-324, 1e-12, 0.01, 0.2, 1 / 3, 0.5, 0.6, 0.75, 0.85, 0.9, 0.99, 1 - 1e-12, 1.0]
 
@@ -59,6 +61,7 @@ def arrays(index: NoveltyIndex) -> list[np.ndarray]:
 @pytest.mark.parametrize("scope", ["global", "run"])
 def test_every_verdict_is_that_of_brute_force(small, threshold, scope):
     whole, entries = Filled(), crowd(350, seed=int(threshold * 100), runs=3)
+    assert len(entries) == 350
     for number, one in enumerate(entries):
         run_id = one.run_id if scope == "run" else None
         found = whole.judge(one, threshold, run_id)

@@ -30,7 +30,9 @@ def test_a_walk_is_that_of_the_standard_library_without_contexts_operators_and_a
 
 
 def test_children_are_in_order_of_reading(tree):
-    for node in walk(tree):
+    found = list(walk(tree))
+    assert found
+    for node in found:
         below = [n for n in ast.iter_child_nodes(node) if n not in annotations(node)]
         assert children(node) == [n for n in below if not isinstance(n, LEFT_OUT)]
 

@@ -115,7 +115,9 @@ def test_the_headline_compares_first_and_last_cycle(standard):
 
 
 def test_figures_are_well_formed_and_follow_the_colours_of_the_page(standard):
-    for figure in re.findall(r"<svg.*?</svg>", standard, re.DOTALL):
+    figures = re.findall(r"<svg.*?</svg>", standard, re.DOTALL)
+    assert figures
+    for figure in figures:
         ET.fromstring(figure)
         assert "var(--muted)" in figure
         assert not re.findall(r"#[0-9a-f]{6}\b", figure)

@@ -64,6 +64,7 @@ def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> No
     examples = corpus.write(5, 64)
     texts = [e.pair.prompt for e in examples], [e.pair.completion for e in examples]
     words = tokenizer.train(*texts, 600)
+    assert examples
     for (before, after), prompt, completion in zip(tokenizer.encode(words, *texts), *texts, strict=True):
         assert words.decode(before, skip_special_tokens=True) == prompt
         assert words.decode(after, skip_special_tokens=True) == completion

@@ -15,10 +15,31 @@ from services.generator import seeds
 from services.generator.seeds import injected_defects
 from services.generator.seeds.injected_defects import DEFECTS
 from services.generator.seeds.weak_choices import WeakChoice
-from tests.unit.seeds.marks import marks, parameters, train_one_step
+from tests.unit.seeds.marks import CLASSES, PRM, declared, marks, parameters, train_one_step
 
 SOUND = seeds.Mix(sloppy=0, defective=0)
 SLOPPY = seeds.Mix(sloppy=1, defective=0)
+# What Python or torch says of each defect, wherever in the file it was put.
+ERRORS: dict[str, tuple[type[Exception], ...]] = {
+    "missing import": (NameError,),
+    "wrong super call": (AttributeError,),
+    "keyword typo": (TypeError,),
+    "unknown layer": (AttributeError,),
+    "wrong input channels": (RuntimeError, TypeError),
+    "wrong output features": (TypeError, NameError, IndexError),
+    "wrong channel count": (RuntimeError, ValueError),
+    "missing flatten": (RuntimeError,),
+    "bad reshape": (RuntimeError, TypeError),
+    "undefined attribute": (AttributeError,),
+    "undefined name": (NameError,),
+    "missing method": (AttributeError, NotImplementedError),
+    "missing return": (TypeError,),
+    "wrong signature": (TypeError,),
+    "undeclared hyperparameter": (KeyError,),
+    "criterion misnamed": (AttributeError,),
+    "unclosed bracket": (SyntaxError,),
+    "missing colon": (SyntaxError,),
+}
 
 
 def _some(family: Family, count: int, mix: seeds.Mix) -> list[seeds.Seed]:
@@ -35,7 +56,22 @@ def test_flawless_networks_bear_the_mark_of_their_family_alone(family: Family) -
 @pytest.mark.parametrize("mix", [SOUND, SLOPPY], ids=["good", "sloppy"])
 def test_flawless_networks_train(family: Family, mix: seeds.Mix) -> None:
     for seed in _some(family, 6, mix):
-        assert torch.isfinite(train_one_step(seed.code)).all(), seed.code
+        logits = train_one_step(seed.code)
+        assert logits.shape == (5, CLASSES), seed.code
+        assert torch.isfinite(logits).all(), seed.code
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("mix", [SOUND, SLOPPY], ids=["good", "sloppy"])
+def test_what_is_declared_is_used_and_known(family: Family, mix: seeds.Mix) -> None:
+    for seed in _some(family, 12, mix):
+        assert declared(seed.code), seed.code
+        assert declared(seed.code) <= PRM.keys()
+        assert all(f"prm['{key}']" in seed.code for key in declared(seed.code)), seed.code
+
+
+def test_every_defect_has_its_errors() -> None:
+    assert ERRORS.keys() == DEFECTS.keys()
 
 
 @pytest.mark.parametrize("family", Family)
@@ -50,8 +86,9 @@ def test_every_flaw_keeps_a_network_from_training(defect: str) -> None:
     fitting = [code for code in sound if defect in injected_defects.fitting(code)]
     assert fitting
     for code in fitting:
-        with pytest.raises(Exception):  # noqa: B017, PT011
-            train_one_step(injected_defects.put(defect, code, random.Random(code)))
+        defective = injected_defects.put(defect, code, random.Random(code))
+        with pytest.raises(ERRORS[defect]):
+            train_one_step(defective)
 
 
 def test_flaws_are_recorded_and_as_frequent_as_asked() -> None:
