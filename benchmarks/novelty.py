@@ -30,9 +30,9 @@ from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Family, Verdict
 from archloop.ops.memory import give_back
 from benchmarks.novelty_sets import PERMUTATIONS, Tokens, entries, programs, together
+from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import Features
 from services.novelty.index import NoveltyIndex
-from services.novelty.kept import Entry, ListedEntries
 from services.novelty.shingles import Shingles, minhash
 from services.novelty.sqlite import SqliteSignatures
 from services.novelty.store import Arrival

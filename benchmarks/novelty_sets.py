@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archloop.contracts.values import sha256_of
-from services.novelty.kept import Entry
+from services.novelty.entries import Entry
 from services.novelty.normalise import normalise
 from services.novelty.program import UnreadableSource
 from services.novelty.shingles import minhash, shingles

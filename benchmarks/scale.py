@@ -177,10 +177,10 @@ async def registry_rate(url: str, folder: Path, candidates: int) -> float:
 
 def novelty_rate(count: int) -> float:
     """Networks that the novelty service describes, judges and keeps in a second, with so many judged before."""
+    from services.novelty.entries import Entry, ListedEntries
     from services.novelty.features import features
     from services.novelty.index import NoveltyIndex
     from services.novelty.judge import check_and_insert
-    from services.novelty.kept import Entry, ListedEntries
     from services.novelty.settings import NoveltySettings
 
     settings = NoveltySettings()

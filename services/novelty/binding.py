@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from services.novelty.call_signatures import SPATIAL, Parameters
 from services.novelty.instructions import Node
 from services.novelty.names import Value
-from services.novelty.signatures import SPATIAL, Parameters
 
 
 class Arguments(NamedTuple):

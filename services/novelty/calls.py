@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from services.novelty.binding import Arguments
+from services.novelty.call_signatures import canonical
 from services.novelty.constants import Sizes
 from services.novelty.frames import Frame
 from services.novelty.names import SELF, Reading, Value
 from services.novelty.program import ALWAYS, FUNCTIONS, Function, Program, Unit, parameters
-from services.novelty.signatures import canonical
 from services.novelty.torch_calls import TorchCalls, is_move
 from services.novelty.trees import nodes
 

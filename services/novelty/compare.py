@@ -7,10 +7,10 @@ from typing import NamedTuple
 from archloop.contracts.values import Family, Verdict
 from archloop.errors import InvalidInput
 from archloop.sources import UndecodableSource
+from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import Features, features
 from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
-from services.novelty.kept import Entry, ListedEntries
 from services.novelty.program import UnreadableSource
 from services.novelty.settings import NoveltySettings
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from archloop.ops.memory import give_back
 from services.novelty.blocks import Block, Row, Tail, block_of, joined, size_of, unpacked
-from services.novelty.kept import Entries, Entry
-from services.novelty.nearest import Comparison
+from services.novelty.entries import Entries, Entry
+from services.novelty.nearest import NearestSearch
 from services.novelty.search import Query
 from services.novelty.shingles import GLIMPSE, jaccard, parities_of, sketch_of
 
@@ -88,7 +88,7 @@ class NoveltyIndex:
             return Nearest(identical.candidate, jaccard(identical.shingles, entry.shingles), identical=True)
         run = None if run_id is None else _number(run_id)
         query = Query(_row(entry, len(self)), run, threshold)
-        found = Comparison(entry, query, [*self._blocks, self._tail.block], self._entries).nearest()
+        found = NearestSearch(entry, query, [*self._blocks, self._tail.block], self._entries).nearest()
         return None if found is None else Nearest(found.candidate, found.similarity, identical=False)
 
     def _settle(self, block: Block, number: int) -> None:

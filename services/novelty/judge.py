@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from archloop.contracts.values import Verdict
+from services.novelty.entries import Entry
 from services.novelty.index import Nearest, NoveltyIndex
-from services.novelty.kept import Entry
 
 
 class Judgement(NamedTuple):

@@ -4,11 +4,11 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from services.novelty.call_signatures import ATTRIBUTES, LAYERS, MEMBERS, canonical
 from services.novelty.constants import Sizes, is_table, spelling, table
 from services.novelty.frames import Frame
 from services.novelty.instructions import Node, Stream
 from services.novelty.program import ALWAYS, Program
-from services.novelty.signatures import ATTRIBUTES, LAYERS, MEMBERS, canonical
 
 SELF = "%self"
 _BOUND = ("%s", "%U", "%F", "%A", "%E")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.novelty.blocks import LARGEST, Block
-from services.novelty.kept import Entries, Entry
+from services.novelty.entries import Entries, Entry
 from services.novelty.search import Query, Scan, ranked
 from services.novelty.shingles import jaccard
 
@@ -22,8 +22,8 @@ class Found(NamedTuple):
     candidate: str
 
 
-class Comparison:
-    """The comparison of one entry with those of some blocks; none is compared twice."""
+class NearestSearch:
+    """A search for the entry nearest to one, among those of some blocks; none is compared twice."""
 
     def __init__(self, entry: Entry, query: Query, blocks: Sequence[Block], entries: Entries) -> None:
         self._entry, self._query, self._blocks, self._entries = entry, query, blocks, entries

@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict, deque
 
+from services.novelty.call_signatures import MEMBERS
 from services.novelty.effects import does_more, root
 from services.novelty.facts import Facts
 from services.novelty.module_level import Definitions, plain_names, read_at_once
@@ -17,7 +18,6 @@ from services.novelty.program import (
     parse,
     self_name,
 )
-from services.novelty.signatures import MEMBERS
 from services.novelty.trees import nodes, statements, walk
 
 _SAYING = frozenset({"print", "logging", "logger", "log", "warnings"})
@@ -41,7 +41,7 @@ def read(source: str) -> Program:
 def _strip(tree: ast.Module) -> None:
     """Remove prints and logs, in place."""
     for node in statements(tree):
-        for name in ("body", "orelse", "finalbody"):
+        for name in ("body", "orelse", "finalbody") if "body" in node._fields else ():
             block = getattr(node, name, None)
             if isinstance(block, list) and any(_is_said(statement) for statement in block):
                 setattr(node, name, [s for s in block if not _is_said(s)] or [ast.Pass()])

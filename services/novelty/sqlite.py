@@ -11,8 +11,8 @@ from typing_extensions import override
 from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Family
 from archloop.errors import Conflict, IntegrityError, InvalidInput, Unavailable
+from services.novelty.entries import Entry, EntryPart
 from services.novelty.features import Features
-from services.novelty.kept import Entry, Kept
 from services.novelty.store import Arrival, SignatureStore
 
 _SCHEMA = """
@@ -152,19 +152,21 @@ class SqliteSignatures(SignatureStore):
         return int(self._connection.execute("SELECT coalesce(max(position) + 1, 0) FROM arrivals").fetchone()[0])
 
     @override
-    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
+    def identical(self, entry: Entry, run_id: str | None) -> EntryPart | None:
         named = {"tokens": entry.tokens_sha256, "graph": entry.graph_sha256, "protocol": entry.protocol_sha256}
         row = self._connection.execute(_IDENTICAL, named | {"run": run_id}).fetchone()
-        return None if row is None else Kept(row[0], row[1], np.frombuffer(row[2], "<u8"))
+        return None if row is None else EntryPart(row[0], row[1], np.frombuffer(row[2], "<u8"))
 
     @override
-    def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
+    def kept(self, positions: Sequence[int]) -> Sequence[EntryPart]:
         places = ", ".join("?" * len(positions))
         rows = self._connection.execute(
             f"SELECT position, candidate, shingles FROM sets WHERE position IN ({places})",  # noqa: S608
             positions,
         )
-        return [Kept(position, candidate, np.frombuffer(shingles, "<u8")) for position, candidate, shingles in rows]
+        return [
+            EntryPart(position, candidate, np.frombuffer(shingles, "<u8")) for position, candidate, shingles in rows
+        ]
 
     @override
     def segment(self, number: int) -> bytes | None:

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from services.novelty.assignments import Assignments, Execution
 from services.novelty.branches import imported_names
+from services.novelty.call_signatures import canonical
 from services.novelty.effects import does_more
 from services.novelty.facts import NAMING, WHOLE
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
-from services.novelty.signatures import canonical
 from services.novelty.trees import nodes
 
 _GROWING = frozenset({"append", "extend"})
@@ -213,7 +213,7 @@ class Statements(Assignments):
         self.stream.flush()
         self.mark("}")
 
-    def _do_try(self, node: ast.Try) -> None:
+    def _do_try(self, node: ast.Try | ast.TryStar) -> None:
         self._cells(node)
         self._branch("try", body=node.body)
         for handler in node.handlers:

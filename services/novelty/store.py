@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from archloop.contracts.messages import CandidateJudged
+from services.novelty.entries import Entries, Entry
 from services.novelty.features import Features
-from services.novelty.kept import Entries, Entry
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ import ast
 from collections.abc import Mapping
 
 from services.novelty.binding import Arguments, bound, written
+from services.novelty.call_signatures import APPLIED, LAYERS, METHODS, OPERATORS, VARIADIC
+from services.novelty.call_signatures import FUNCTIONS as TORCH
 from services.novelty.constants import Sizes, of_constants
 from services.novelty.effects import MUTATING
 from services.novelty.expressions import Expressions
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
 from services.novelty.program import Program
-from services.novelty.signatures import APPLIED, LAYERS, METHODS, OPERATORS, VARIADIC
-from services.novelty.signatures import FUNCTIONS as TORCH
 
 _MOVES = frozenset({"cuda", "cpu"})
 _SIZES = frozenset({"dim", "dims", "shape", "tensors", "size", "output_size", "pad", "normalized_shape"})

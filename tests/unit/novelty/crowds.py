@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.novelty.kept import Entry
+from services.novelty.entries import Entry
 from services.novelty.shingles import minhash
 
 PERMUTATIONS = 128

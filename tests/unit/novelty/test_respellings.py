@@ -14,9 +14,9 @@ from torch import nn
 
 from archloop.contracts.values import Family
 from services.generator.seeds import Mix, write
+from services.novelty.call_signatures import APPLIED, FUNCTIONS, LAYERS
 from services.novelty.normalise import normalise
 from services.novelty.shingles import Shingles, jaccard, shingles
-from services.novelty.signatures import APPLIED, FUNCTIONS, LAYERS
 from tests.unit.novelty import torch_signatures
 from tests.unit.novelty.respellings import OTHER, SAME, Respelling
 

@@ -9,10 +9,10 @@ import pytest
 from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Verdict
 from services.novelty.compare import compare
+from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import Features
 from services.novelty.index import NoveltyIndex
 from services.novelty.judge import check_and_insert
-from services.novelty.kept import Entry, ListedEntries
 from services.novelty.shingles import minhash
 from services.novelty.sqlite import SqliteSignatures
 from services.novelty.store import Arrival

@@ -1,7 +1,7 @@
-"""What torch's layers and functions call their parameters, as novelty's reader has it in `signatures.json`.
+"""What torch's layers and functions call their parameters, as novelty's reader has it in `call_signatures.json`.
 
     # after a change of torch's version
-    python -m tests.unit.novelty.torch_signatures > services/novelty/signatures.json
+    python -m tests.unit.novelty.torch_signatures > services/novelty/call_signatures.json
 
 Signatures come from `inspect`, and for what is written in C from the first line of the documentation.
 """
@@ -20,9 +20,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from services.novelty import signatures
+from services.novelty import call_signatures
 
-TARGET = Path(signatures.__file__).with_name("signatures.json")
+TARGET = Path(call_signatures.__file__).with_name("call_signatures.json")
 Parameter = Sequence[str | int]
 RECURRENT = ("RNN", "LSTM", "GRU")
 LEFT_OUT = ("out", "generator", "device", "_stacklevel")

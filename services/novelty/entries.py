@@ -34,7 +34,7 @@ class Entry(NamedTuple):
         return self.tokens_sha256 == other.tokens_sha256 and not comparable
 
 
-class Kept(NamedTuple):
+class EntryPart(NamedTuple):
     """The part of an entry that a comparison reads: its position in the order of judgement, its name, its shingles."""
 
     position: int
@@ -51,10 +51,10 @@ class Entries(Protocol):
     def entries(self, after: int) -> Iterator[Entry]:
         """Yield all entries but the first `after`."""
 
-    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
+    def identical(self, entry: Entry, run_id: str | None) -> EntryPart | None:
         """Find the earliest entry that is the same network (`Entry.is_same`), in a run or, if that is None, in all."""
 
-    def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
+    def kept(self, positions: Sequence[int]) -> Sequence[EntryPart]:
         """Return the entries at these positions, in any order."""
 
     def segment(self, number: int) -> bytes | None:
@@ -86,17 +86,17 @@ class ListedEntries(Entries):
         yield from self._entries[after:]
 
     @override
-    def identical(self, entry: Entry, run_id: str | None) -> Kept | None:
+    def identical(self, entry: Entry, run_id: str | None) -> EntryPart | None:
         alike = (self._alike.get(sha256 or "", ()) for sha256 in (entry.tokens_sha256, entry.graph_sha256))
         for position in sorted({position for positions in alike for position in positions}):
             earlier = self._entries[position]
             if earlier.is_same(entry) and run_id in (None, earlier.run_id):
-                return Kept(position, earlier.candidate, earlier.shingles)
+                return EntryPart(position, earlier.candidate, earlier.shingles)
         return None
 
     @override
-    def kept(self, positions: Sequence[int]) -> Sequence[Kept]:
-        return [Kept(p, self._entries[p].candidate, self._entries[p].shingles) for p in positions]
+    def kept(self, positions: Sequence[int]) -> Sequence[EntryPart]:
+        return [EntryPart(p, self._entries[p].candidate, self._entries[p].shingles) for p in positions]
 
     @override
     def segment(self, number: int) -> bytes | None:

@@ -1,11 +1,12 @@
 """The parameters of torch's layers and functions, by which spellings of a call are recognised as the same.
 
-`signatures.json` is torch's own account of its parameters and defaults; a test holds it to the installed torch.
+`call_signatures.json` is torch's own account of its parameters and defaults; a test holds it to the installed torch.
 """
 
 import builtins
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ _HOMES = ("torch.nn.functional.", "torch.nn.modules.", "torch.nn.", "torch.")
 _DIFFERING = frozenset(_TABLE["differing"])
 
 
+@lru_cache(maxsize=4096)
 def canonical(dotted: str) -> str:
     """Return one name for what torch offers in several places; `torch.max` keeps its module: `max` is Python's."""
     for home in _HOMES:
