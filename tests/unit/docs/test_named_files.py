@@ -10,7 +10,13 @@ ROOT = Path(__file__).parents[3]
 _FOLDERS = ("archloop", "archloop_cli", "archloop_lab", "services", "tests", "benchmarks", "examples", "deploy")
 # Not ours: what a user may have, and what LEMUR has.
 _OTHERS = {"x.py", "net.py", "Train.py"}
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md")]
+# A decision and the log of changes speak of what was.
+PAGES = [
+    page
+    for pattern in ("*.md", "docs/**/*.md", "services/*/README.md")
+    for page in ROOT.glob(pattern)
+    if page.parent.name != "adr" and page.name != "CHANGELOG.md"
+]
 FILES = {file.relative_to(ROOT).as_posix() for folder in _FOLDERS for file in (ROOT / folder).rglob("*.py")}
 
 
