@@ -14,6 +14,11 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address else _is_localhost(host)
 
 
+def is_address(host: str) -> bool:
+    """Return whether it is an address, and no name."""
+    return _address(host) is not None
+
+
 def is_own(host: str) -> bool:
     """Return whether a connection to `host` stays on this machine: loopback, or the unspecified address."""
     address = _address(host)

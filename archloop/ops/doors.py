@@ -7,14 +7,13 @@ Host header tells; for requests that write, its Origin too.
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from archloop.addresses import is_loopback
+from archloop.addresses import is_address, is_loopback
 from archloop.ops.problems import problem
 
 MIB = 2**20
@@ -56,7 +55,7 @@ class Doors:
         if not (found := _HOST.fullmatch(host)):
             return False
         name = found[1].lower().rstrip(".")
-        if is_loopback(name) or (_is_address(name) and not is_loopback(self.bound)):
+        if is_loopback(name) or (is_address(name) and not is_loopback(self.bound)):
             return True
         return any(name == each or (each.startswith(".") and name.endswith(each)) for each in self.hosts)
 
@@ -129,11 +128,3 @@ def _is_url(text: str) -> bool:
         return urlsplit(text).scheme in {"http", "https"}
     except ValueError:
         return False
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True

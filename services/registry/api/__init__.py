@@ -14,11 +14,11 @@ from pydantic.json_schema import models_json_schema
 
 from archloop import __version__
 from archloop.blobs.port import Blobs
-from archloop.ops import health
+from archloop.ops import health, problems
 from archloop.ops.health import Watched
 from archloop.ops.problems import Problem
 from services.registry.api import blobs as blobs_api
-from services.registry.api import candidates, problems, queues, requests, runs, streams
+from services.registry.api import candidates, queues, requests, runs, streams
 from services.registry.api.entry import Deadline, WritersFirst
 from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish

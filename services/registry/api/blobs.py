@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from archloop.contracts.base import Sha256
 from archloop.errors import NotFound
+from archloop.ops.problems import NOT_FOUND, responses
 from services.registry.api.ports import PortsDep, reader
-from services.registry.api.problems import NOT_FOUND, responses
 
 router = APIRouter(
     tags=["blobs"], dependencies=[Depends(reader)], responses=NOT_FOUND | responses(HTTPStatus.UNAUTHORIZED)

@@ -11,8 +11,8 @@ from archloop.blobs import programs
 from archloop.contracts.base import Sha256
 from archloop.contracts.values import Evaluation, Outcome, Verdict
 from archloop.errors import NotFound
+from archloop.ops.problems import NOT_FOUND, responses
 from services.registry.api.ports import LARGEST, CandidatePath, Limit, Offset, PortsDep, RunPath, StoreDep, reader
-from services.registry.api.problems import NOT_FOUND, responses
 from services.registry.api.runs import existing_run
 from services.registry.records import Candidate, CandidateQuery, Page, Sort
 

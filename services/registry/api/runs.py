@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 
 from archloop.contracts.base import RunId
 from archloop.errors import NotFound
+from archloop.ops.problems import NOT_FOUND
 from services.registry.api.ports import Limit, Offset, RunPath, StoreDep
-from services.registry.api.problems import NOT_FOUND
 from services.registry.records import Adapter, Architecture, Cycle, Page, Run
 from services.registry.statistics.summary import Summary, summarise
 from services.registry.stores.port import Store

@@ -12,9 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from archloop.contracts.base import RunId
 from archloop.errors import ArchloopError
+from archloop.ops.problems import NOT_FOUND
 from services.registry.api.feed import Feed, Place
 from services.registry.api.ports import RunPath, StoreDep
-from services.registry.api.problems import NOT_FOUND
 from services.registry.api.runs import existing_run
 
 router = APIRouter(tags=["events"])

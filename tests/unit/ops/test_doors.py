@@ -27,6 +27,8 @@ NAMED = names("registry, .svc,Archloop.Example.org")
         ("[::1]:8000", True, True),
         ("[::ffff:127.0.0.1]", True, True),
         ("10.1.2.3:8000", False, True),
+        ("10.1:8000", False, True),
+        ("10.1.evil.example", False, False),
         ("[2001:db8::1]:8000", False, True),
         ("registry:8000", False, True),
         ("registry.archloop.svc", False, True),
