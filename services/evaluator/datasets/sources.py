@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import InvalidInput, Misconfigured, Unavailable
 from services.evaluator.datasets import folders
 from services.evaluator.datasets.prepared import SPLITS
-from services.evaluator.datasets.vision import vision
 
 _DIGITS = tuple("0123456789")
 
@@ -123,3 +122,16 @@ def _fingerprint(origin: str, files: Path, splits: Mapping[str, folders.Folder])
 
 def _libraries() -> str:
     return " and ".join(f"{name} {version(name)}" for name in ("torchvision", "pillow"))
+
+
+def vision() -> ModuleType:
+    """Import `torchvision.datasets`. Raises Misconfigured where it is missing, or built for another torch."""
+    try:
+        import torchvision.datasets
+    except ImportError as error:
+        raise Misconfigured("torchvision", f"cannot be imported ({error}); pip install 'archloop[data]'") from error
+    except RuntimeError as error:
+        # Its compiled operators did not load. Other libraries import it too and would fail less plainly.
+        problem = f"is no build for the torch that is installed ({error}); take both from the same index"
+        raise Misconfigured("torchvision", problem) from error
+    return torchvision.datasets  # type: ignore[no-any-return]

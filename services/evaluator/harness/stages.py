@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.evaluator.harness import accelerator, contract, frames, graph, module
+from services.evaluator.harness import contract, frames, graph, module
 from services.evaluator.harness.conditions import PLAIN, Conditions, same_output
 from services.evaluator.harness.flaw import Flaw, flaw_of
 from services.evaluator.harness.loader import Epoch, Normalise
@@ -86,7 +86,7 @@ class Stages:
 
     def _score(self, candidate: Candidate, code: CodeType) -> None:
         self._begin("train")
-        self._device = accelerator.acquired(self._task)
+        self._device = _device(self._task)
         predictions = self._scored(candidate, code)
         self._emit(frames.PREDICTIONS, predictions.numpy().astype("<i4").tobytes())
 
@@ -234,3 +234,15 @@ def _classes(output: Tensor) -> Tensor:
     if not bool(best.isfinite().all()):
         raise Flaw("diverged", "a prediction is not finite")
     return output.argmax(1)
+
+
+def _device(task: Task) -> torch.device:
+    """Return the task's device, after bounding this process to its share of a GPU's memory.
+
+    The fork server never touches CUDA, because a context does not survive a fork; each child makes its own.
+    """
+    torch.set_num_threads(task.threads)
+    device = torch.device(task.device)
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(task.memory_fraction)
+    return device

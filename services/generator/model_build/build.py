@@ -8,7 +8,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
-from services.generator.model_build.report import BuildReport
+from services.generator.model_build.card import BuildReport
 
 SEED, STEPS, FILES = 0, 4000, 12_000
 _VOCABULARY = 1536

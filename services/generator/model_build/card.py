@@ -3,17 +3,31 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from archloop.contracts.values import Family
 from services.generator.model_build.corpus import Example
-from services.generator.model_build.report import BuildReport
 from services.generator.model_build.training import BATCH
 
 _ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
     loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
 )
+
+
+class BuildReport(NamedTuple):
+    """Arguments and results of a build: `bytes` of the whole folder, `loss` in nats per token at the end."""
+
+    seed: int
+    steps: int
+    files: int
+    parameters: int
+    vocabulary: int
+    bytes: int
+    loss: float
+    tokens_per_prompt: float
+    tokens_per_file: float
 
 
 def write(report: BuildReport, examples: Sequence[Example], measured: Mapping[float, float]) -> str:

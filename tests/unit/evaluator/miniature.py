@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from services.evaluator.datasets.sources import Source
-from services.evaluator.datasets.vision import vision
+from services.evaluator.datasets.sources import Source, vision
 
 CIFAR = {
     "CIFAR10": ("cifar-10-batches-py", [f"data_batch_{n}" for n in range(1, 6)], "test_batch", "batches.meta"),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from archloop.errors import InvalidInput, Misconfigured, Unavailable
-from services.evaluator.datasets import prepared, preparing, sources, vision
+from services.evaluator.datasets import prepared, preparing, sources
 from tests.support import archloop as plain_archloop
 from tests.torchvision import importable, side
 from tests.unit.evaluator import miniature
@@ -141,7 +141,7 @@ def test_without_torchvision_the_extra_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(Misconfigured, match=r"torchvision: .*archloop\[data\]"):
-        vision.vision()
+        sources.vision()
 
 
 def test_a_torchvision_made_for_another_torch_is_told_so(tmp_path):

@@ -87,3 +87,10 @@ def test_the_first_limit_that_is_reached_is_named() -> None:
     assert exhausted(BudgetSpec(tokens=1200), spent, 0) == "budget exhausted: tokens 1,200 of 1,200"
     assert exhausted(BudgetSpec(evaluator_seconds=9), spent, 0) == "budget exhausted: evaluator_seconds 9.25 of 9"
     assert exhausted(BudgetSpec(cost=0.5, wall_seconds=1), spent, 2) == "budget exhausted: cost 0.5 of 0.5"
+
+
+def test_what_is_spent_adds_up_from_nothing() -> None:
+    one, other = Spent(1, 20, 0.25, 3.5), Spent(4, 500, 0.5, 60.25)
+    assert Spent() == (0, 0, 0, 0)
+    assert one.plus(other) == other.plus(one) == (5, 520, 0.75, 63.75)
+    assert one.plus(Spent()) == one
