@@ -63,7 +63,7 @@ def test_the_size_of_a_model_is_read_from_its_name(name: str, size: float) -> No
     assert estimate.parameters(name) == size
 
 
-def reckoned(slots: int = 2, protocol: str = "shapes", **changes: object) -> estimate_cpu.Estimate:
+def reckoned(slots: int = 2, protocol: str = "shapes", **changes: object) -> estimate_cpu.CpuEstimate:
     spec = presets.checked(presets.load("demo").model_dump() | {"protocol": protocol} | changes, source="here")
     return estimate_cpu.of(spec, protocols.load(protocol), 0, slots)
 
