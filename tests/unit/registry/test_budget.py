@@ -94,3 +94,15 @@ def test_what_is_spent_adds_up_from_nothing() -> None:
     assert Spent() == (0, 0, 0, 0)
     assert one.plus(other) == other.plus(one) == (5, 520, 0.75, 63.75)
     assert one.plus(Spent()) == one
+
+
+async def test_what_messages_say_was_spent_is_what_the_rows_say(world: World) -> None:
+    await world.request(spec(candidates=8))
+    await world.run_to_end()
+    told = Spent()
+    for message in {m.id: m for m in world.published}.values():
+        told = told.plus(Spent.of(message))
+    rows = (await world.store.candidates(CandidateQuery(run_id=RUN))).items
+    assert told.candidates == len(rows) > 0
+    assert told == pytest.approx(Spent.on(rows))
+    assert min(told) > 0

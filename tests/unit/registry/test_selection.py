@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archloop.contracts.spec import SelectionSpec
 from services.registry.control import selection
-from services.registry.control.selection import Scored, admitted, best_first, training
+from services.registry.control.selection import Scored, admitted, admitted_aside, best_first, training
 
 SPEC = SelectionSpec(threshold=0.5, fallback_threshold=0.3, minimum=3, quota=2, replay=4)
 scores = st.lists(
@@ -105,6 +105,14 @@ def test_a_percentile_never_lowers_the_bar_and_needs_ten_candidates() -> None:
     spec = SelectionSpec(rule="percentile", percentile=70, threshold=0.4, minimum=0)
     assert accuracies(admitted(candidates(*[0.1] * 11, 0.39, 0.41), spec)) == [0.41]
     assert len(admitted(candidates(*[0.5] * 5, *[0.9] * 4), spec)) == 9
+    assert accuracies(admitted(candidates(*[0.5] * 5, *[0.9] * 5), spec)) == [0.9] * 5
+
+
+@pytest.mark.parametrize("percentile", [1, 2, 25, 50, 70, 98, 99])
+def test_a_percentile_is_that_of_the_cycle_itself(percentile: int) -> None:
+    spec = SelectionSpec(rule="percentile", percentile=percentile, threshold=0, fallback_threshold=0, minimum=0)
+    whole = candidates(*(n / 128 for n in range(101)))
+    assert accuracies(admitted(whole, spec))[-1] == percentile / 128
 
 
 def sized(accuracy: float, parameters: float, flops: float, index: int) -> Scored:
@@ -120,6 +128,7 @@ def test_pareto_admits_what_nothing_beats_in_accuracy_and_size_at_once() -> None
     )
     spec = SelectionSpec(rule="pareto", fallback_threshold=0.3, minimum=0)
     assert admitted([best, small, beaten, lazy], spec) == [best, small]
+    assert admitted([best, small, beaten, lazy], spec.model_copy(update={"minimum": 2})) == [best, small]
     assert admitted([best, small, beaten, lazy], spec.model_copy(update={"minimum": 3})) == [best, beaten, small]
 
 
@@ -176,3 +185,9 @@ def test_fronts_are_those_that_nobody_beats_then_those_that_nobody_else_beats(fo
 def test_a_large_cycle_has_its_fronts_in_no_time() -> None:
     chain = [Scored(str(i), 0, i, 1 - i / 1e5, "f", float(i), float(i)) for i in range(20_000)]
     assert len(selection._fronts(chain)) == 20_000
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+async def test_many_are_chosen_from_aside_and_in_the_same_way(more: int) -> None:
+    cycle = candidates(*(n % 97 / 100 for n in range(selection._MANY + more)))
+    assert await admitted_aside(cycle, SPEC) == admitted(cycle, SPEC) != []
