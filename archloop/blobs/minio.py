@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -30,7 +29,6 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SMALLEST_PART = 5 * 1024**2
 _LARGEST_PUT = 5 * 1024**3
-_LONGEST_URL_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,6 @@ class MinioBlobs(Blobs):
     @override
     async def list(self, prefix: str) -> list[str]:
         return sorted(await self._call(self._keys, prefix))
-
-    async def presigned(self, ref: BlobRef, seconds: int) -> str:
-        """Return a URL from which anyone can GET the blob for so many seconds. The reader verifies the hash."""
-        if not 1 <= seconds <= _LONGEST_URL_S:
-            raise InvalidInput("seconds", seconds, f"1 to {_LONGEST_URL_S}, which is what S3 allows")
-        key, lifetime = checked_key(ref.key), timedelta(seconds=seconds)
-        return await self._call(self._client.presigned_get_object, self._bucket.name, key, lifetime)
 
     @override
     async def ping(self) -> None:

@@ -95,11 +95,6 @@ class SandboxLevel(StrEnum):
     NAMESPACES = "namespaces"
     CONTAINER = "container"
 
-    @property
-    def strength(self) -> int:
-        """Position in the order of confinement."""
-        return list(SandboxLevel).index(self)
-
 
 class Evaluation(Frozen):
     """The measured outcome of one code under one protocol.

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from archloop.blobs.minio import Bucket, MinioBlobs, Patience
@@ -134,30 +133,6 @@ def test_an_endpoint_that_cannot_be_right_is_refused_without_its_secret(endpoint
 def test_a_bucket_name_that_cannot_be_right_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="ARCHLOOP_S3_BUCKET"):
         MinioBlobs(Bucket("http://minio:9000", name, "key", "secret"))
-
-
-async def test_a_presigned_url_reads_one_blob_and_no_other(blobs: MinioBlobs) -> None:
-    ref, other = await blobs.put("adapters/a b=@.bin".replace(" ", "-"), b"weights"), await blobs.put("b", b"secret")
-    url = await blobs.presigned(ref, 60)
-    async with httpx.AsyncClient() as http:
-        assert (await http.get(url)).content == b"weights"
-        assert (await http.get(url.partition("?")[0])).status_code == 403
-        moved = (await blobs.presigned(other, 60)).partition("?")[0] + "?" + url.partition("?")[2]
-        assert (await http.get(moved)).status_code == 403
-        assert (await http.put(url, content=b"x")).status_code == 403
-
-
-async def test_a_presigned_url_expires(blobs: MinioBlobs) -> None:
-    url = await blobs.presigned(await blobs.put("a", b"x"), 1)
-    await asyncio.sleep(2.1)
-    async with httpx.AsyncClient() as http:
-        assert (await http.get(url)).status_code == 403
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 8 * 24 * 3600])
-async def test_a_url_cannot_be_good_for_longer_than_s3_allows(blobs: MinioBlobs, seconds: int) -> None:
-    with pytest.raises(InvalidInput, match="seconds"):
-        await blobs.presigned(REF, seconds)
 
 
 async def test_what_others_put_there_without_a_hash_is_found_by_reading_it(
