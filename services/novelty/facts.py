@@ -127,7 +127,7 @@ class Facts:
 
 def _name(found: Facts, node: ast.Name) -> None:
     found.names[node.id] += 1
-    if node.id in _REFLECTIVE:
+    if node.id in _REFLECTIVE or node.id in ("__doc__", "__annotations__"):
         found.reflective = True
     elif node.id in ("attrgetter", "methodcaller"):
         found.dynamic = True
@@ -171,7 +171,7 @@ def _function(found: Facts, node: ast.FunctionDef) -> None:
     found.nested = found.nested or any(type(s) in _FUNCTIONS for s in statements(node) if s is not node)
     if node.name[:2] == "__" and node.name not in _QUIET:
         found.guarded = True
-    if node.name == "__init_subclass__":
+    if node.name in ("__init_subclass__", "__set_name__"):
         found.reflective = True
 
 

@@ -256,7 +256,9 @@ def _is_aside(statement: ast.stmt) -> bool:
     match statement:
         case ast.Expr(value=ast.Call(func=target)) | ast.Assign(targets=[target]):
             names = dotted(target)
-            return names[:2] != ["sys", "modules"] and names[0] in _ASIDE or (len(names) > 1 and names[1] in _SETTINGS)
+            return (names[:2] != ["sys", "modules"] and names[0] in _ASIDE) or (
+                len(names) > 1 and names[1] in _SETTINGS
+            )
     return False
 
 

@@ -15,7 +15,6 @@ from services.novelty.frames import Frame
 from services.novelty.instructions import Node
 from services.novelty.program import FUNCTIONS, Program, Unit, defined_names
 from services.novelty.reach import read
-from services.novelty.trees import children
 
 VERSION = 2
 
@@ -36,13 +35,15 @@ def tokens(program: Program, sizes: Sizes = "kept") -> tuple[str, ...]:
 
 
 def as_written(tree: ast.AST) -> tuple[str, ...]:
-    """List every node and every name, in order of the text."""
+    """List every node and every name, operators and annotations too, in order of the text."""
     found: list[str] = []
     stack = [tree]
     while stack:
         node = stack.pop()
-        below = children(node)
-        bare = (repr(value) for _, value in ast.iter_fields(node) if not isinstance(value, ast.AST | list))
+        below = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr_context)]
+        fields = [value for _, value in ast.iter_fields(node) if not isinstance(value, ast.AST)]
+        bare = [repr(value) for value in fields if not isinstance(value, list)]
+        bare += [repr(v) for values in fields if isinstance(values, list) for v in values if not isinstance(v, ast.AST)]
         found += [type(node).__name__, *bare, str(len(below))]
         stack += reversed(below)
     return tuple(found)
