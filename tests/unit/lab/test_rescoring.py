@@ -30,10 +30,10 @@ def logged(**changed) -> Evaluation:
 
 
 @pytest.fixture
-def judged(monkeypatch):
+def scored(monkeypatch):
     """What was scored anew, by an evaluator that is not there."""
 
-    class Judge:
+    class Double:
         secret = HELDOUT
         codes: ClassVar[list[str]] = []
 
@@ -47,17 +47,17 @@ def judged(monkeypatch):
         async def __aexit__(self, *_):
             return None
 
-    monkeypatch.setattr(rescoring, "evaluator", lambda _: Judge())
-    Judge.codes.clear()
-    return Judge.codes
+    monkeypatch.setattr(rescoring, "opened_evaluator", lambda _: Double())
+    Double.codes.clear()
+    return Double.codes
 
 
 @pytest.mark.parametrize(("heldout_id", "accuracy"), [(HELDOUT.id, 0.5), (Secret.of("2" * 64).id, 0.75), (None, 0.75)])
-async def test_what_is_logged_by_the_same_secret_is_not_done_again(tmp_path, judged, heldout_id, accuracy):
+async def test_what_is_logged_by_the_same_secret_is_not_done_again(tmp_path, scored, heldout_id, accuracy):
     log = tmp_path / "log.jsonl"
     log.write_text(logged(heldout_id=heldout_id).model_dump_json() + "\n")
     scores = await rescoring.score([NETWORK], [DIGITS], log, lambda *_: None)
     assert scores[NETWORK.name, "digits"].accuracy == accuracy
-    assert judged == ([] if accuracy == 0.5 else [GOOD])
+    assert scored == ([] if accuracy == 0.5 else [GOOD])
     again = await rescoring.score([NETWORK], [DIGITS], log, lambda *_: None)
-    assert (again, judged) == (scores, [] if accuracy == 0.5 else [GOOD])
+    assert (again, scored) == (scores, [] if accuracy == 0.5 else [GOOD])
