@@ -27,11 +27,6 @@ class Scored:
     parameters: float = math.inf
     flops: float = math.inf
 
-    def beats(self, other: "Scored") -> bool:
-        """Return whether it is at least as good in accuracy, parameters and FLOPs, and better in one of them."""
-        own, others = ((s.accuracy, -s.parameters, -s.flops) for s in (self, other))
-        return own != others and all(a >= b for a, b in zip(own, others, strict=True))
-
 
 def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
     """Return the candidates that the rule lets in, best first."""

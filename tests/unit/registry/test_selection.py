@@ -115,6 +115,12 @@ def test_a_percentile_is_that_of_the_cycle_itself(percentile: int) -> None:
     assert accuracies(admitted(whole, spec))[-1] == percentile / 128
 
 
+def beats(one: Scored, other: Scored) -> bool:
+    """Whether one is at least as good in accuracy, parameters and FLOPs, and better in one of them."""
+    own, others = ((s.accuracy, -s.parameters, -s.flops) for s in (one, other))
+    return own != others and all(a >= b for a, b in zip(own, others, strict=True))
+
+
 def sized(accuracy: float, parameters: float, flops: float, index: int) -> Scored:
     return Scored(f"c{index}", 0, index, accuracy, "plain", parameters, flops)
 
@@ -142,7 +148,7 @@ def test_pareto_leaves_out_nothing_that_beats_what_it_admits(found: list[Scored]
     spec = SelectionSpec(rule="pareto", fallback_threshold=0.3, minimum=4)
     chosen = admitted(found, spec)
     left = [s for s in found if s not in chosen and s.accuracy >= spec.fallback_threshold]
-    assert not any(other.beats(s) for other in left for s in chosen)
+    assert not any(beats(other, s) for other in left for s in chosen)
     assert not left or len(chosen) >= spec.minimum
 
 
@@ -166,7 +172,7 @@ def test_replay_goes_by_the_order_that_is_set() -> None:
 def _naive_fronts(scored: list[Scored]) -> list[set[str]]:
     left, fronts = list(scored), []
     while left:
-        front = [s for s in left if not any(other.beats(s) for other in left)]
+        front = [s for s in left if not any(beats(other, s) for other in left)]
         fronts.append({s.candidate_id for s in front})
         left = [s for s in left if s not in front]
     return fronts
