@@ -57,7 +57,7 @@ class AdapterManager:
             yield None
             return
         await self.ensure(ref)
-        async with self._active[ref.adapter].pinned():
+        with self._active[ref.adapter].in_flight.one():
             yield ref.adapter
 
     async def lost(self, ref: AdapterRef) -> None:
@@ -157,7 +157,7 @@ class AdapterManager:
     async def _retire(self, version: Version) -> None:
         if version.state is State.ACTIVE:
             version.move(State.DRAINING)
-        await version.drained()
+        await version.in_flight.none()
         await self._backend.unload(version.ref.adapter)
         self._files.forget(version.ref)
         del self._active[version.ref.adapter]

@@ -3,9 +3,7 @@
 published → fetched → validated → loaded → probed → active → draining → retired, or rejected on the way up.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -13,6 +11,7 @@ from types import MappingProxyType
 import structlog
 
 from archloop.contracts.values import AdapterRef
+from services.generator.in_flight import InFlight
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +49,7 @@ class Version:
 
     ref: AdapterRef
     state: State = State.PUBLISHED
-    in_flight: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    in_flight: InFlight = field(default_factory=InFlight)
 
     def move(self, to: State) -> None:
         """Go on to the next state; an impossible step is a bug."""
@@ -59,20 +57,3 @@ class Version:
             raise RuntimeError(f"adapter {self.ref.adapter}: {self.state} → {to} is no step of its life")
         self.state = to
         log.info("adapter", adapter=self.ref.adapter, state=to.value)
-
-    @asynccontextmanager
-    async def pinned(self) -> AsyncIterator[None]:
-        """Keep the version loaded until the context is left."""
-        self.in_flight += 1
-        self.idle.clear()
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self.idle.set()
-
-    async def drained(self) -> None:
-        """Return when no request uses the version."""
-        if self.in_flight:
-            await self.idle.wait()

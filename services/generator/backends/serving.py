@@ -1,8 +1,8 @@
 """One of several servers that follow each other: started, waited for, asked, and stopped once nobody waits for it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import structlog
 from archloop.errors import Unavailable
 from services.generator.backends.port import Answer, Backend, Decoding
 from services.generator.backends.tgi_launcher import Launcher, Running
+from services.generator.in_flight import InFlight
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +26,11 @@ class Server:
     adapters: Mapping[str, Path]
     running: Running
     backend: Backend
-    in_flight: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    in_flight: InFlight = field(default_factory=InFlight)
 
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
         """Generate as the port says; the server is not stopped meanwhile."""
-        with self._busy():
+        with self.in_flight.one():
             return await self.backend.generate(prompt, decoding, seed, adapter)
 
     async def retire(self, drain_s: float) -> None:
@@ -38,25 +38,13 @@ class Server:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(drain_s):
-                    while self.in_flight:
-                        await self.idle.wait()
+                    await self.in_flight.none()
         finally:
             try:
                 await self.running.stop()
             except Unavailable as error:
                 log.warning("a model server cannot be stopped", reason=str(error))
             await self.backend.close()
-
-    @contextmanager
-    def _busy(self) -> Iterator[None]:
-        self.in_flight += 1
-        self.idle.clear()
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self.idle.set()
 
 
 async def started(launcher: Launcher, connect: Connect, adapters: Mapping[str, Path], start_s: float) -> Server:
