@@ -113,6 +113,7 @@ def test_a_percentile_is_that_of_the_cycle_itself(percentile: int) -> None:
     spec = SelectionSpec(rule="percentile", percentile=percentile, threshold=0, fallback_threshold=0, minimum=0)
     whole = candidates(*(n / 128 for n in range(101)))
     assert accuracies(admitted(whole, spec))[-1] == percentile / 128
+    assert selection._percentile(whole, spec) == percentile / 128
 
 
 def beats(one: Scored, other: Scored) -> bool:
