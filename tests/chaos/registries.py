@@ -20,7 +20,7 @@ from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
 from tests.servers import S3
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
-from tests.stack.stack import TOKEN, Reply, Process, get
+from tests.stack.stack import TOKEN, Process, Reply, get
 from tests.support import without_settings
 from tests.unit.registry.world import Evaluator, Generator, Novelty, Trainer
 
