@@ -22,6 +22,11 @@ def _reader(kind: type[ast.AST]) -> Callable[[Any], Any] | None:
 
 
 _READERS = {kind: _reader(kind) for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)}
+_BLOCKS_OF = {
+    kind: tuple(name for name in _BLOCKS if name in kind._fields)
+    for kind in _READERS
+    if issubclass(kind, (ast.Module, ast.stmt, ast.excepthandler, ast.match_case))
+}
 
 
 def walk(root: ast.AST) -> Iterator[ast.AST]:
@@ -60,7 +65,5 @@ def statements(root: ast.AST) -> Iterator[ast.AST]:
     queue = [root]
     for node in queue:
         yield node
-        for name in _BLOCKS:
-            block = getattr(node, name, None)
-            if type(block) is list:
-                queue += block
+        for name in _BLOCKS_OF.get(type(node), ()):
+            queue += getattr(node, name)
