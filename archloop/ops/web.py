@@ -45,7 +45,8 @@ def trusted(*urls: str) -> ssl.SSLContext:
 
 def _check(url: str, setting: str) -> None:
     try:
-        sound = urlsplit(url).scheme in {"http", "https"} and bool(httpx2.URL(url).host)
+        parts = urlsplit(url)  # Says of a port whether there can be one.
+        sound = parts.scheme in {"http", "https"} and parts.port != 0 and bool(httpx2.URL(url).host)
     except (httpx2.InvalidURL, ValueError):
         sound = False
     if not sound:
