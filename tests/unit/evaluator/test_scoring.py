@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from services.evaluator import scoring
 from services.evaluator.scoring import MARGIN, Score, answers, differ, score
 
 LABELS = np.arange(600) % 10
@@ -83,3 +86,22 @@ def test_equal_and_nearly_equal_shares_are_not_suspected(found):
 def test_the_margin_is_the_protocols():
     assert differ(Score(0.8, 0.7), 5000, 5000)
     assert not differ(Score(0.8, 0.7), 5000, 5000, margin=0.1)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 30), (0.1, 50), (0.5, 600), (0.9, 1200), (1.0, 40)])
+def test_bounds_of_a_share_are_four_standard_errors_from_it(share: float, count: int) -> None:
+    low, high = scoring._wilson(share, count)
+    assert low <= share <= high
+    for bound in (low, high):
+        assert (share - bound) ** 2 == pytest.approx(16 * bound * (1 - bound) / count, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("found", "validation", "test"), [((0.9, 0.2), 60, 90), ((0.3, 0.8), 600, 40), ((1.0, 0.0), 30, 50)]
+)
+def test_noise_is_newcombes_with_yates_correction(found: tuple[float, float], validation: int, test: int) -> None:
+    (low, n_low), (high, n_high) = sorted([(found[0], validation), (found[1], test)])
+    apart = math.hypot(high - scoring._wilson(high, n_high)[0], scoring._wilson(low, n_low)[1] - low)
+    beyond = high - low - apart - 0.5 / validation - 0.5 / test
+    assert scoring.differ(scoring.Score(*found), validation, test, beyond - 1e-9)
+    assert not scoring.differ(scoring.Score(*found), validation, test, beyond + 1e-9)
