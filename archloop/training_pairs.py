@@ -21,7 +21,7 @@ _SPACED, _COMPACT = (", ", ": "), (",", ":")
 
 
 class TrainingPair(Frozen):
-    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.prompting.render)."""
+    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.answers.render)."""
 
     prompt: Said
     completion: Said

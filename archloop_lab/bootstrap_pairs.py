@@ -10,7 +10,7 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, NotFound
 from archloop.training_pairs import TrainingPair
-from services.registry import pairs
+from services.registry.control import pairs
 
 
 def read(path: Path) -> list[TrainingPair]:

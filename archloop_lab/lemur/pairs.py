@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from archloop import prompting, protocols
-from archloop.prompting import briefs
+from archloop import answers, protocols
+from archloop.answers import briefs
 from archloop.protocols import Protocol
 from archloop.training_pairs import TrainingPair
 from archloop_lab.lemur import brief_inference
@@ -57,11 +57,11 @@ def written(
     described, chosen = protocols.load(protocol), _part(networks, split)
     random.Random(f"lemur {seed}").shuffle(chosen)  # noqa: S311
     for network in chosen:
-        completion = prompting.render(network.kept.code)
+        completion = answers.render(network.kept.code)
         rng = random.Random(f"lemur {seed} {network.kept.name}")  # noqa: S311
         asked = [_prompt(network, template, described, rng)]
         if network.masked is not None:
-            asked.append(prompting.render(network.masked))
+            asked.append(answers.render(network.masked))
         for prompt in asked:
             yield TrainingPair(prompt=prompt, completion=completion)
 

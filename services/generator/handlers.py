@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from archloop import prompting, protocols, sources
+from archloop import answers, protocols, sources
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import (
@@ -54,7 +54,7 @@ class GenerateHandler:
         prompt = _prompt(message)
         try:
             answer = await self._answer(message, prompt)
-            code, problem = prompting.extract(answer.text)
+            code, problem = answers.extract(answer.text)
         except InvalidInput as error:
             answer, code, problem = _NOTHING, "", f"the model server refuses the request: {error}"
         if not sources.is_utf8(code):

@@ -22,7 +22,7 @@ def _reader(kind: type[ast.AST]) -> Callable[[Any], Any] | None:
 
 
 _READERS = {kind: _reader(kind) for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)}
-_BLOCKS_OF = {
+_BLOCKS_OF: dict[type[ast.AST], tuple[str, ...]] = {
     kind: tuple(name for name in _BLOCKS if name in kind._fields)
     for kind in _READERS
     if issubclass(kind, (ast.Module, ast.stmt, ast.excepthandler, ast.match_case))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archloop import prompting
+from archloop import answers
 from tests.support import archloop, shell_of, without_settings
 from tests.unit.lemur import miniature
 
@@ -47,7 +47,7 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
 def assert_pairs_are_answers(path):
     pairs = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(pairs) == 4
-    assert all(prompting.extract(pair["completion"]).problem == "" for pair in pairs)
+    assert all(answers.extract(pair["completion"]).problem == "" for pair in pairs)
 
 
 def assert_came_back(folder):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from archloop import presets, prompting, protocols
+from archloop import answers, presets, protocols
 from archloop_lab.study.plan import merged
 from services.evaluator.datasets import preparing, sources
 from services.generator.model_build import corpus
@@ -93,7 +93,7 @@ def lemur(folder: Path) -> None:
     """Networks that train, in LEMUR's own form."""
     written = corpus.write(3, 32, Mix(0.5, 0.0), among=["shapes"])
     for number, example in enumerate(written):
-        write(folder, f"ab/nn/nn/ga-{number}.py", prompting.extract(example.pair.completion).code)
+        write(folder, f"ab/nn/nn/ga-{number}.py", answers.extract(example.pair.completion).code)
         stat(folder, f"img-classification_cifar-10_acc_ga-{number}", json.dumps([trial(0.5)]))
 
 
@@ -141,7 +141,7 @@ def test_the_second_cycle_is_tuned_on_everything_so_far(rehearsal: Rehearsal) ->
     pairs = rehearsal.pairs(0)
     assert len(pairs) == admitted + len(rehearsal.pairs(-1))
     assert all(pair in pairs for pair in rehearsal.pairs(-1))
-    written = {prompting.extract(pair["completion"]).code for pair in pairs[:admitted]}
+    written = {answers.extract(pair["completion"]).code for pair in pairs[:admitted]}
     assert len(written) == admitted
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop import prompting, protocols
+from archloop import answers, protocols
 from archloop.training_pairs import TrainingPair
 from services.generator import prompts, seeds
 
@@ -35,4 +35,4 @@ def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, amon
     protocol = protocols.load(rng.choice(among))
     prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
     seed = seeds.write(rng, prompt.family, prompt.brief, mix)
-    return Example(TrainingPair(prompt=prompt.text, completion=prompting.render(seed.code)), seed)
+    return Example(TrainingPair(prompt=prompt.text, completion=answers.render(seed.code)), seed)

@@ -17,8 +17,8 @@ from archloop.contracts.values import sha256_of
 from archloop.errors import Conflict, InvalidInput
 from archloop.ops.problems import responses
 from archloop.training_pairs import TrainingPair
-from services.registry import pairs
 from services.registry.api.ports import Ports, PortsDep, Traceparent, authorized
+from services.registry.control import pairs
 from services.registry.records import Candidate, utc_now
 from services.registry.requesting import check
 

@@ -14,8 +14,7 @@ import structlog
 
 from archloop.contracts.messages import BOOTSTRAP, CandidateLost, CycleClosed, TrainingRequested
 from archloop.contracts.values import AdapterRef
-from services.registry import pairs
-from services.registry.control import requests, selection
+from services.registry.control import pairs, requests, selection
 from services.registry.control.adapter_trials import AdapterTrials
 from services.registry.control.candidate_requests import CandidateRequests
 from services.registry.control.conversation import Key, OpenCycle, key_for

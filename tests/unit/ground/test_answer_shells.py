@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from archloop.prompting import extract
+from archloop.answers import extract
 
 PROGRAM = """import torch
 from torch import nn

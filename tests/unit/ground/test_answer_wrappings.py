@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from archloop.prompting import extract
+from archloop.answers import extract
 
 DOCSTRING = '''"""Use it so:
 

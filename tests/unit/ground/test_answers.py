@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archloop.prompting import extract, render
+from archloop.answers import extract, render
 
 NET = "import torch\n\nclass Net:\n    pass\n"
 TORCH = "import torch\nfrom torch import nn\n"

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from archloop import protocols, templates
-from archloop.prompting.briefs import truthful
+from archloop.answers.briefs import truthful
 from services.generator import prompts
 
 

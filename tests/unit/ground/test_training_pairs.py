@@ -13,7 +13,7 @@ from archloop_lab.lemur import pairs as lemur_pairs
 from archloop_lab.lemur.corpus import Kept
 from services.generator.model_build import corpus
 from services.generator.seeds import Mix
-from services.registry.pairs import put_bootstrap
+from services.registry.control.pairs import put_bootstrap
 from services.registry.records import Source
 from tests.unit.lemur import miniature
 from tests.unit.registry.world import World, spec

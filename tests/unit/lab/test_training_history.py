@@ -3,20 +3,20 @@
 import json
 from pathlib import Path
 
-from archloop import prompting
+from archloop import answers
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop_lab import training_history
-from services.registry.pairs import put_bootstrap
+from services.registry.control.pairs import put_bootstrap
 from tests.unit.registry.world import RUN, World, spec
 
-PAIRS = [json.dumps({"prompt": "write", "completion": prompting.render(f"given {n}")}) for n in range(3)]
+PAIRS = [json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}) for n in range(3)]
 
 
 async def pairs_of(world: World) -> list[set[str]]:
     """The code of every training, in order."""
     contents = [await world.blobs.get(message.pairs) for message in world.trainer.requests]
     lines = [[json.loads(line)["completion"] for line in content.splitlines()] for content in contents]
-    return [{prompting.extract(completion).code for completion in completions} for completions in lines]
+    return [{answers.extract(completion).code for completion in completions} for completions in lines]
 
 
 async def test_a_cycle_was_tuned_on_the_pairs_of_its_adapter_and_of_all_that_it_continues(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from archloop import prompting
+from archloop import answers
 from archloop.errors import Conflict, NotFound
 from archloop_lab.lemur import brief_inference, pairs, sources
 from archloop_lab.lemur.corpus import Corpus, Kept
@@ -51,14 +51,14 @@ def test_what_cannot_be_learnt_from_is_counted_by_reason(kept):
 def test_each_network_gives_a_full_example_and_one_with_forward_to_fill_in(kept):
     found = written(pairs.usable(kept).networks)
     assert len(found) == 6
-    codes = [prompting.extract(pair["completion"]) for pair in found]
+    codes = [answers.extract(pair["completion"]) for pair in found]
     assert all(code.problem == "" for code in codes)
     assert {code.code.rstrip() for code in codes} == {
         code.rstrip() for code in (miniature.PLAIN, miniature.RESIZED, miniature.RESIDUAL)
     }
     for full, infill in zip(found[::2], found[1::2], strict=True):
         assert full["completion"] == infill["completion"]
-        masked = prompting.extract(infill["prompt"]).code
+        masked = answers.extract(infill["prompt"]).code
         ast.parse(masked)
         assert "self.features(x)" not in masked
         assert "    def forward(self, x):\n        ...\n\n    def train_setup" in masked
@@ -68,7 +68,7 @@ def test_the_prompt_is_true_of_the_network(kept):
     told = written(pairs.usable(kept).networks)[::2]
     assert told
     for pair in told:
-        prompt, code = pair["prompt"], prompting.extract(pair["completion"]).code
+        prompt, code = pair["prompt"], answers.extract(pair["completion"]).code
         assert f"Family: {'residual' if 'torch.relu' in code else 'plain'}," in prompt
         assert "10 classes, images of shape (3, 32, 32)" in prompt
         assert "Activation: GELU." in prompt

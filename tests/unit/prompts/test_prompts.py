@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from archloop import prompting, protocols
+from archloop import answers, protocols
 from archloop.contracts.values import Family
 from archloop.errors import NotFound
 from services.generator import prompts
@@ -56,6 +56,6 @@ def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
 def test_the_exemplar_shows_a_reference_inside_the_same_brief() -> None:
     brief, exemplar = _prompt(), _prompt(template="exemplar")
     assert {*brief.text.splitlines()} < {*exemplar.text.splitlines()}
-    reference = prompting.extract(exemplar.text)
+    reference = answers.extract(exemplar.text)
     assert not reference.problem
     assert "Net" in {node.name for node in ast.parse(reference.code).body if isinstance(node, ast.ClassDef)}

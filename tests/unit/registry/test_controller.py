@@ -21,8 +21,8 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.values import BlobRef
 from archloop.errors import Conflict, InvalidInput, NotFound, Unavailable
+from services.registry.control.pairs import put_bootstrap
 from services.registry.control.requests import adapter_name, derived_seed
-from services.registry.pairs import put_bootstrap
 from services.registry.records import CandidateQuery, Step
 from services.registry.statistics.summary import summarise
 from services.registry.stores.sqlite import SqliteStore

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from archloop import models, prompting, protocols
+from archloop import answers, models, protocols
 from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from services.generator import prompts
@@ -96,7 +96,7 @@ def test_the_shipped_model_answers_in_one_closed_code_block_and_stops(shipped: t
         ids = torch.tensor([[words.bos_token_id, *words(_prompt(index), add_special_tokens=False).input_ids]])
         written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
         assert written[0, -1] == words.eos_token_id
-        answer = prompting.extract(words.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
+        answer = answers.extract(words.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
         assert not answer.problem
         assert "class Net(nn.Module)" in answer.code
 

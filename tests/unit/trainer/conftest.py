@@ -3,10 +3,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from archloop.answers import render
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
 from archloop.contracts.spec import TrainingSpec
-from archloop.prompting import render
 from archloop.training_pairs import TrainingPair
 from services.trainer import tuning
 

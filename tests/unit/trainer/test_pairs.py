@@ -1,8 +1,8 @@
 import pytest
 
+from archloop.answers import extract, render
 from archloop.contracts.spec import TrainingSpec
 from archloop.errors import InvalidInput
-from archloop.prompting import extract, render
 from archloop.training_pairs import TrainingPair
 from services.trainer.pairs import IGNORED, encode
 

@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from archloop.prompting.block import Block, Language
+from archloop.answers.block import Block, Language
 
 _MODULE = r"[A-Za-z_][\w.]*(?:[ \t]+as[ \t]+\w+)?[ \t]*"
 _IMPORT = rf"import[ \t]+{_MODULE}(?:,[ \t]*{_MODULE})*(?:[#;].*)?$|from[ \t]+[\w.]+[ \t]+import\b"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from archloop.prompting import bare
-from archloop.prompting.block import Language
+from archloop.answers import bare
+from archloop.answers.block import Language
 
 _SHORTEST = 3
 _OTHER = {"`": "~", "~": "`"}

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from archloop import prompting, sources
+from archloop import answers, sources
+from archloop.answers import briefs
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, sha256_of
-from archloop.prompting import briefs
 from archloop.training_pairs import TrainingPair, encoded
 from services.registry.control import selection
 from services.registry.records import Architecture, Candidate, Run
@@ -64,7 +64,7 @@ async def _pair(store: Store, blobs: Blobs, candidate_id: str, parameters: int |
     source = await store.source(candidate_id)
     if source is None or source.prompt is None:
         return None
-    completion = prompting.render(sources.unmarked(await programs.text_of(source.code, blobs)))
+    completion = answers.render(sources.unmarked(await programs.text_of(source.code, blobs)))
     prompt = briefs.truthful(source.prompt, parameters)
     try:
         return TrainingPair(prompt=prompt, completion=completion)

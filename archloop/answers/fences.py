@@ -10,8 +10,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 
-from archloop.prompting import closing
-from archloop.prompting.block import Block, Language
+from archloop.answers import closing
+from archloop.answers.block import Block, Language
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # Characters of no width hide a fence from Markdown but not from whoever looks at it.

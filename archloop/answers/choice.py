@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop.prompting.block import Block
+from archloop.answers.block import Block
 
 _CONTRACT = frozenset({"supported_hyperparameters"})
 _KNOWN = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from archloop.prompting import bare, choice, fences, thoughts
-from archloop.prompting.block import Block, Language
+from archloop.answers import bare, choice, fences, thoughts
+from archloop.answers.block import Block, Language
 
 _NO_BLOCK = "no fenced code block in the answer"
 _BARE = f"{_NO_BLOCK}: its lines of Python are taken"
