@@ -147,7 +147,7 @@ ROOMS = (generator, adapters, evaluator, novelty, trainer, registry)
 
 
 def _code(number: int) -> SourceCode:
-    return SourceCode.inline(write(random.Random(number), "residual", mix=Mix(flawed=0.0)).code)
+    return SourceCode.inline(write(random.Random(number), "residual", mix=Mix(defective=0.0)).code)
 
 
 async def _generated(run: str, number: int) -> Message:

@@ -54,7 +54,7 @@ class Writer:
     """A generator without a language model."""
 
     async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
-        code = write(random.Random(f"{message.cycle}/{message.index}"), "residual", mix=Mix(flawed=0.0)).code
+        code = write(random.Random(f"{message.cycle}/{message.index}"), "residual", mix=Mix(defective=0.0)).code
         place = {"run_id": message.run_id, "cycle": message.cycle, "index": message.index}
         return [CandidateGenerated(**place, code=SourceCode.inline(code), prompt="", protocol=message.protocol)]
 
