@@ -14,7 +14,7 @@ from services.evaluator.harness.flaw import ALLOWED_IMPORTS, PACKAGES, Flaw
 NET = "Net"
 SUPPORTED = "supported_hyperparameters"
 # What a program may change so that an import finds something of its own.
-_PLACES = ("sys.modules", "meta_path", "path_hooks", "__import__")
+_PLACES = ("sys.modules", "meta_path", "path_hooks", "builtins")
 
 
 def check(source: str, tree: ast.Module) -> None:
