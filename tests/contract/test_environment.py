@@ -89,9 +89,9 @@ async def ask():
 """
 REMOTE = """
 async def ask():
-    from archloop_cli import remote
-    remote._PATIENCE_S = 0.0
-    async with remote.RemoteRegistry.open(url, None) as registry:
+    from archloop_lab import remote_registry
+    remote_registry.PATIENCE_S = 0.0
+    async with remote_registry.RemoteRegistry.open(url, None) as registry:
         await registry._checked("GET", "/queues")
 """
 OBJECTS = """
