@@ -168,10 +168,10 @@ async def test_when_the_last_has_gone_nobody_looks_and_nothing_is_kept(log: Log)
 
 
 @pytest.fixture
-async def app(log: Log) -> FastAPI:
+async def app(log: Log, tmp_path: Path) -> FastAPI:
     async def publish(_: object) -> None: ...
 
-    app = create(log, DirectoryBlobs(Path("none")), publish)
+    app = create(log, DirectoryBlobs(tmp_path), publish)
     bounded(app, followers=3)
     return app
 

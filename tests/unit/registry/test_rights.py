@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -59,7 +58,8 @@ App = Callable[[tuple[str, ...]], FastAPI]
 @pytest.fixture(scope="module")
 def app_of(tmp_path_factory: pytest.TempPathFactory) -> App:
     """By its tokens: for writing, for reading."""
-    store = SqliteStore(tmp_path_factory.mktemp("rights") / "registry.sqlite")
+    folder = tmp_path_factory.mktemp("rights")
+    store = SqliteStore(folder / "registry.sqlite")
 
     async def publish(_: object) -> None:
         raise AssertionError("nothing that is asked for here is complete enough to be said")
@@ -67,7 +67,7 @@ def app_of(tmp_path_factory: pytest.TempPathFactory) -> App:
     @cache
     def made(tokens: tuple[str, ...]) -> FastAPI:
         secrets = dict(zip(("token", "read_token"), map(SecretStr, tokens), strict=False))
-        return create(store, DirectoryBlobs(Path("none")), publish, **secrets)
+        return create(store, DirectoryBlobs(folder / "blobs"), publish, **secrets)
 
     return made
 
