@@ -155,7 +155,7 @@ def report(
     from archloop_cli import runs
 
     runs.report(directory, control)
-    terminal.put(directory / "report.html")
+    terminal.put(RunDirectory(directory).report_file)
 
 
 @app.command()

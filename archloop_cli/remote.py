@@ -25,12 +25,13 @@ def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path 
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
     refuse_taken(directory)
     found = bootstrap_pairs.read(pairs) if pairs else None
-    with folders.begun(directory, unless="summary.json"), lock.held(directory):
-        return asyncio.run(_drive(server, run_id, spec, directory, found))
+    run = RunDirectory(directory)
+    with folders.begun(directory, unless=run.summary_file.name), lock.held(directory):
+        return asyncio.run(_drive(server, run_id, spec, run, found))
 
 
 async def _drive(
-    server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Sequence[TrainingPair] | None
+    server: str, run_id: str, spec: RunSpec, run: RunDirectory, pairs: Sequence[TrainingPair] | None
 ) -> Summary:
     async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
         if pairs is not None:
@@ -44,7 +45,7 @@ async def _drive(
         terminal.draw(cycle_table(summary, title=f"{run_id}: {summary.reason}"))
         from archloop_lab import run_report  # it takes seconds to import
 
-        await run_report.write_remote(registry, summary, RunDirectory(directory), server)
+        await run_report.write_remote(registry, summary, run, server)
     return summary
 
 

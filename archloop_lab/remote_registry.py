@@ -83,22 +83,17 @@ class RemoteRegistry:
         """Ask, and wait for a registry that is away: everything asked of a registry may be asked again."""
         return await patiently(partial(self._once, method, path, **options), PATIENCE_S)
 
-    @property
-    def _place(self) -> str:
-        """Where the registry is, without the user and password that its URL may hold."""
-        return str(self._client.base_url.copy_with(userinfo=b""))
-
     async def _once(self, method: str, path: str, **options: Any) -> bytes:
         try:
             response = await self._client.request(method, path, **options)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise Unavailable(f"registry at {self._place}: {error!r}") from error
+            raise Unavailable(f"registry at {web.address_of(self._client)}: {error!r}") from error
         if response.status_code == HTTPStatus.NOT_FOUND:
             raise NotFound("resource", path)
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Unavailable(f"registry at {self._place} answers {response.status_code} for {path}")
+            raise Unavailable(f"registry at {web.address_of(self._client)} answers {response.status_code} for {path}")
         if not response.is_success:
-            raise Refused(f"the registry at {self._place}: {_words(response)}")
+            raise Refused(f"the registry at {web.address_of(self._client)}: {_words(response)}")
         return response.content
 
 

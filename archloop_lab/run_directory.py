@@ -51,6 +51,11 @@ class RunDirectory:
         return self.path / "registry.sqlite"
 
     @property
+    def report_file(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
     def log_file(self) -> Path:
         """The log, as JSON lines."""
         return self.path / "log.jsonl"
@@ -80,13 +85,19 @@ class RunDirectory:
         return SqliteStore(self.registry_file)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Records]:
-        """Open what is recorded, for as long as the block lasts. Raises IntegrityError, Unavailable."""
+    async def rows(self) -> AsyncIterator[Store]:
+        """Open the store alone, for as long as the block lasts. Raises IntegrityError, Unavailable."""
         store = self.store()
         try:
-            yield Records(store, self.blobs)
+            yield store
         finally:
             await store.close()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Records]:
+        """Open the store and the blobs, for as long as the block lasts. Raises IntegrityError, Unavailable."""
+        async with self.rows() as store:
+            yield Records(store, self.blobs)
 
     async def agreed(self, store: Store) -> Manifest:
         """Hold the manifest against what the registry beside it recorded. Raises NotFound, IntegrityError."""
@@ -107,8 +118,8 @@ class RunDirectory:
 
     async def candidates(self, run_id: str | None = None) -> tuple[Candidate, ...]:
         """Read all candidates, of one run or of all."""
-        async with self.opened() as records:
-            return (await records.store.candidates(CandidateQuery(run_id=run_id))).items
+        async with self.rows() as store:
+            return (await store.candidates(CandidateQuery(run_id=run_id))).items
 
     async def control(self) -> Control:
         """Read it as the frozen run beside a report, made here or at a deployment.

@@ -38,7 +38,7 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
     page.write(
         told,
         candidates,
-        directory.path / "report.html",
+        directory.report_file,
         codes=codes,
         manifest=content,
         control=beside,
@@ -56,7 +56,7 @@ async def write_remote(registry: RemoteRegistry, summary: Summary, directory: Ru
     files.write_json(directory.summary_file, summary.model_dump(mode="json"))
     files.write_json(directory.candidates_file, [candidate.model_dump(mode="json") for candidate in candidates])
     told = AnalysedSummary.of(summary, {})
-    page.write(told, candidates, directory.path / "report.html", codes=codes, manifest=manifest)
+    page.write(told, candidates, directory.report_file, codes=codes, manifest=manifest)
 
 
 async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:

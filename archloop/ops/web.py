@@ -43,6 +43,11 @@ def trusted(*urls: str) -> ssl.SSLContext:
         raise Misconfigured(_CERTIFICATES, f"no certificates to trust can be read there: {error}") from error
 
 
+def address_of(client: httpx2.AsyncClient) -> str:
+    """Return where a client leads, without the user and password that its URL may hold."""
+    return str(client.base_url.copy_with(userinfo=b""))
+
+
 def _check(url: str, setting: str) -> None:
     try:
         parts = urlsplit(url)  # Says of a port whether there can be one.

@@ -88,7 +88,7 @@ async def _settled(directory: Path) -> int:
     """Count the candidates that are done with."""
     if not RunDirectory(directory).registry_file.exists():
         return 0
-    async with RunDirectory(directory).opened() as (store, _):
+    async with RunDirectory(directory).rows() as store:
         runs = (await store.runs()).items
         return sum([cycle.settled for run in runs for cycle in await store.cycles(run.run_id)])
 

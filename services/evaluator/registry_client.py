@@ -64,17 +64,12 @@ class RegistryReader(Readable, Results):
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._away(repr(error)) from error
         if response.status_code in _REFUSALS:
-            raise Misconfigured(f"{self._setting}_TOKEN", f"the registry at {self._place} refuses it")
+            raise Misconfigured(f"{self._setting}_TOKEN", f"the registry at {web.address_of(self._client)} refuses it")
         if response.status_code == HTTPStatus.NOT_FOUND:
             return None
         if not response.is_success:
             raise self._away(f"answers {response.status_code} for {path}")
         return response.content
 
-    @property
-    def _place(self) -> str:
-        """Where the registry is, without the user and password that its URL may hold."""
-        return str(self._client.base_url.copy_with(userinfo=b""))
-
     def _away(self, problem: str) -> Unavailable:
-        return Unavailable(f"{self._setting}_URL: registry at {self._place}: {problem}")
+        return Unavailable(f"{self._setting}_URL: registry at {web.address_of(self._client)}: {problem}")

@@ -33,7 +33,10 @@ _TABLES = frozenset(
         "methodcaller",
     ]
 )
-_REFLECTIVE = frozenset({"exec", "eval", "compile", "globals", "locals", "vars", "__import__", "inspect", "importlib"})
+_REFLECTIVE = frozenset(
+    {"exec", "eval", "compile", "globals", "locals", "vars", "inspect", "importlib"}
+    | {"__import__", "__doc__", "__annotations__"}
+)
 _SPECIAL = frozenset(
     [
         "__name__",
@@ -127,7 +130,7 @@ class Facts:
 
 def _name(found: Facts, node: ast.Name) -> None:
     found.names[node.id] += 1
-    if node.id in _REFLECTIVE or node.id in ("__doc__", "__annotations__"):
+    if node.id in _REFLECTIVE:
         found.reflective = True
     elif node.id in ("attrgetter", "methodcaller"):
         found.dynamic = True

@@ -1,6 +1,7 @@
 """What is read of a run's directory: whole and typed, or refused by the name of the file."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ DAMAGED = {
 async def test_a_damaged_file_is_refused_by_its_name_and_the_field(said: str, put: Callable[..., RunDirectory]) -> None:
     with pytest.raises(IntegrityError, match=said):
         await put(DAMAGED[said]).control()
+
+
+async def test_to_read_candidates_makes_no_folder_for_blobs(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.request(spec(candidates=4, frozen=True))
+    await world.run_to_end()
+    shutil.rmtree(tmp_path / "blobs", ignore_errors=True)
+    run = RunDirectory(tmp_path)
+    assert run.registry_file.is_file()
+    assert len(await run.candidates(RUN)) == 12
+    assert not (tmp_path / "blobs").exists()
 
 
 async def test_a_run_of_before_lacks_what_was_added_since_and_what_a_newer_one_adds_is_left_out(
