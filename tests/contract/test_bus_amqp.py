@@ -238,3 +238,47 @@ async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mort
         assert (handler.started, await bus.depth(queue)) == (1, 0)
     finally:
         await bus.close()
+
+
+STALLED = """
+P = whereis(binary_to_atom(<<"%2F_{queue}">>)), sys:suspend(P), spawn(fun() -> timer:sleep({ms}), sys:resume(P) end).
+"""
+
+
+async def stalled(broker: RabbitMQ, queue: Queue, ms: int) -> None:
+    """Let the queue's leader answer nothing for this long, as on a machine that is short of processor or disk."""
+    await asyncio.to_thread(broker.control, "eval", STALLED.format(queue=queue.name, ms=ms))
+
+
+async def plainly_counted(bus: AmqpBus, queue: Queue) -> tuple[int, int]:
+    async with bus._aside.briefly() as channel:
+        told = (await channel.declare_queue(queue.name, passive=True)).declaration_result
+    return told.message_count, told.consumer_count
+
+
+async def test_messages_are_counted_though_the_queue_s_leader_stalls_for_a_moment(mortal_broker: RabbitMQ) -> None:
+    bus, queue = AmqpBus(mortal_broker.url, "test", timeout_s=5), Queue("slow", ("candidate.lost",), prefetch=1)
+    try:
+        await bus.declare(queue)
+        for number in range(3):
+            await bus.publish(envelope(number))
+        await stalled(mortal_broker, queue, 1200)
+        assert await plainly_counted(bus, queue) == (0, 0), "the broker told the truth: nothing was tried"
+        assert (await bus.depth(queue), await bus.ready(queue)) == (3, 3)
+    finally:
+        await bus.close()
+
+
+async def test_a_broker_that_cannot_tell_is_not_taken_to_have_nothing(mortal_broker: RabbitMQ) -> None:
+    bus, queue = AmqpBus(mortal_broker.url, "test", timeout_s=5), Queue("slower", ("candidate.lost",), prefetch=1)
+    handler = Recording(block=asyncio.Event())
+    try:
+        await Consumer(bus, queue, handler, "test").start()
+        await bus.publish(envelope(1))
+        await until(lambda: handler.started == 1)
+        assert await bus.depth(queue) == 1
+        await stalled(mortal_broker, queue, 6000)
+        with pytest.raises(BusUnavailable, match="cannot tell how many messages wait in slower"):
+            await bus.depth(queue)
+    finally:
+        await bus.close()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import aio_pika
 import pytest
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.timeout(3600), pytest.mark.slow]
 Broken = tuple[bytes, dict[str, object], str | None]
 EVERYTHING = Queue("fuzz-results", ("#",), prefetch=200)
 GOOD = 20
+STILL_S = 120.0
 NO_SECOND_ATTEMPT = RetryPolicy(delays_s=())
 
 
@@ -86,12 +88,28 @@ async def send(bus: AmqpBus, queue: Queue, messages: Sequence[aio_pika.Message])
             await channel.default_exchange.publish(message, queue.name)
 
 
-async def settled(bus: AmqpBus, queue: Queue) -> None:
-    """Once nothing waits and nothing is in hand; a broker's count of what is ready may lag."""
-    empty = 0
-    while empty < 5:
-        empty = empty + 1 if await bus.depth(queue) == 0 else 0
-        await asyncio.sleep(0.1)
+@dataclass
+class Account:
+    """What became of all that was sent: `lost` is neither parked nor handled, `ignored` is good and not handled."""
+
+    parked: dict[bytes, str]
+    lost: list[bytes]
+    ignored: list[Message]
+
+    @property
+    def complete(self) -> bool:
+        return not self.lost and not self.ignored
+
+
+async def settled(look: Callable[[], Awaitable[Account]]) -> Account:
+    """Once all is accounted for, or nothing more happened for so long that nothing will."""
+    account, changed = await look(), monotonic()
+    while not account.complete and monotonic() - changed < STILL_S:
+        await asyncio.sleep(1)
+        before, account = account, await look()
+        if (len(account.lost), len(account.ignored)) != (len(before.lost), len(before.ignored)):
+            changed = monotonic()
+    return account
 
 
 async def test_what_is_malformed_is_parked_and_what_is_good_is_handled_amid_it(
@@ -105,13 +123,16 @@ async def test_what_is_malformed_is_parked_and_what_is_good_is_handled_amid_it(
         place = (at + 1) * len(mixed) // (len(good) + 1)
         mixed.insert(place, aio_pika.Message(Envelope.of(message, source="fuzz").encode(), message_id=message.id))
     await send(bus, room.queue, mixed)
-    for _ in range(60):
-        await settled(bus, room.queue)
+
+    async def look() -> Account:
         parked = {each.body: each.reason for each in await bus.parked(room.queue.name)}
         lost = [body for body, *_ in broken if body not in parked and mutations.readable(body) not in watched.handled]
-        if not lost and all(message.id in watched.handled for message in good):
-            break
+        return Account(parked, lost, [message for message in good if message.id not in watched.handled])
+
+    account = await settled(look)
+    where = f"in hand {subscription.in_hand}, ready {await bus.ready(room.queue)}"
     assert subscription.alive
-    assert lost == [], "neither parked nor handled"
-    assert [message for message in good if message.id not in watched.handled] == []
-    assert [reason for reason in parked.values() if not re.match(r"(?!unavailable)[a-z_]+: .", reason)] == []
+    assert account.lost == [], f"neither parked nor handled ({where})"
+    assert account.ignored == [], where
+    reasons = account.parked.values()
+    assert [reason for reason in reasons if not re.match(r"(?!unavailable)[a-z_]+: .", reason)] == []

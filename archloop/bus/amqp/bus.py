@@ -155,10 +155,15 @@ class AmqpBus(Bus):
 
     @override
     async def depth(self, queue: Queue) -> int:
-        """Count the messages that are ready, and those that this process has in hand."""
-        ready, _ = await declaring.counted(self._aside, queue.name)
-        mine = sum(s.in_hand for s in self._subscriptions if s.queue_name == queue.name)
-        return ready + mine
+        """Count the messages that are ready, and those that this process has in hand.
+
+        Raises BusUnavailable where the broker does not know this process's consumer either: then it cannot tell.
+        """
+        ready, consumers = await declaring.counted(self._aside, queue.name)
+        mine = [each for each in self._subscriptions if each.queue_name == queue.name]
+        if not consumers and any(each.alive for each in mine):
+            raise BusUnavailable(f"{self._aside.shown}: it cannot tell how many messages wait in {queue.name}")
+        return ready + sum(each.in_hand for each in mine)
 
     @override
     async def ready(self, queue: Queue) -> int:

@@ -1,5 +1,6 @@
 """Makes the topology exist: the exchange, quorum queues, their delay queues and their parked queues."""
 
+import asyncio
 from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractQueue, ExchangeType
@@ -10,6 +11,7 @@ from archloop.contracts.topology import EXCHANGE, Log, Queue
 DELIVERY_LIMIT = 20
 _NO_LIMIT = 1_000_000_000
 _IDLE_MS = 600_000
+_AGAIN_S = (0.1, 0.3, 0.6)
 
 
 async def declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
@@ -52,7 +54,20 @@ async def declare_delay(channel: AbstractChannel, queue: Queue, delay_ms: int) -
 
 
 async def counted(link: Link, name: str) -> tuple[int, int]:
-    """Return how many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable."""
+    """Return how many messages are ready in the queue, and how many consumers it has. Raises BusUnavailable.
+
+    RabbitMQ says that there are neither when a quorum queue's leader is slower than 250 ms, so that is asked again.
+    """
+    found = await _counted_once(link, name)
+    for pause_s in _AGAIN_S:
+        if any(found):
+            break
+        await asyncio.sleep(pause_s)
+        found = await _counted_once(link, name)
+    return found
+
+
+async def _counted_once(link: Link, name: str) -> tuple[int, int]:
     async with link.briefly() as channel:
         found = await channel.declare_queue(name, passive=True, timeout=link.timeout_s)
     result = found.declaration_result
