@@ -24,7 +24,6 @@ from services.generator.settings import GeneratorSettings
 from services.novelty import app as novelty
 from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
-from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.stores.port import Store
 from services.trainer import app as trainer
@@ -77,7 +76,7 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
                 TrainerSettings(base_model=base_model, work_dir=directory / "training"), bus=bus, blobs=blobs
             ),
             novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
-            evaluator.running(EvaluatorSettings(), bus=bus, blobs=blobs, results=StoreResults(store)),
+            evaluator.running(EvaluatorSettings(), bus=bus, blobs=blobs, results=store),
             generator.running(settings, bus=bus, blobs=blobs, backend=backend),
             registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
         )

@@ -20,10 +20,11 @@ from archloop.ops.connecting import broker, bucket
 from archloop.ops.serve import Served, main
 from archloop.ops.settings import S3Settings, config
 from archloop.protocols.model import Protocol
-from services.evaluator.handlers import EvaluatorHandler, NoResults
+from services.evaluator.handlers import EvaluatorHandler
 from services.registry import app as registry
 from services.registry.settings import RegistrySettings
 from services.registry.stores.sqlite import SqliteStore
+from tests.unit.evaluator.support import NoResults
 
 NAP_S = 0.05
 

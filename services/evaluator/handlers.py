@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol as Port
 
-from typing_extensions import override
-
 from archloop import protocols
 from archloop.blobs import programs
 from archloop.blobs.port import Readable
@@ -26,16 +24,8 @@ from services.evaluator.evaluator import Evaluator
 class Results(Port):
     """Store of earlier evaluations."""
 
-    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+    async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
         """Return the evaluation of this code under this protocol, if there is one."""
-
-
-class NoResults(Results):
-    """Store without results: every candidate is evaluated."""
-
-    @override
-    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class EvaluatorHandler:
         Raises NotFound for an unknown protocol, IntegrityError for code that does not match its hash.
         """
         protocol = protocols.load(message.protocol)
-        evaluation = await self.results.find(message.code.sha256, protocol.sha256)
+        evaluation = await self.results.evaluation(message.code.sha256, protocol.sha256)
         if evaluation is None or evaluation.heldout_id != self.evaluator.secret.id:
             evaluation = await self._evaluated(message, protocol)
         kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed

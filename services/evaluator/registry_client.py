@@ -49,7 +49,7 @@ class RegistryReader(Readable, Results):
         return verified(found, ref)
 
     @override
-    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+    async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
         found = await self._get("/evaluations", code_sha256=code_sha256, protocol_sha256=protocol_sha256)
         return None if found is None else Evaluation.model_validate_json(found)
 

@@ -21,7 +21,7 @@ from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, Traini
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, REGISTRY, TRAINER, Queue, adapter_queue
 from archloop.contracts.values import Evaluation, SourceCode
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.handlers import EvaluatorHandler, NoResults
+from services.evaluator.handlers import EvaluatorHandler
 from services.evaluator.sandbox.port import Job, JobResult
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
@@ -35,7 +35,7 @@ from services.registry.stores.sqlite import SqliteStore
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import Job as TrainingJob
 from services.trainer.job import Tuned
-from tests.unit.evaluator.support import HELDOUT, FakeSandbox, quadrants
+from tests.unit.evaluator.support import HELDOUT, FakeSandbox, NoResults, quadrants
 from tests.unit.generator.fakes import BASE, MANIFEST, PROBE, FakeBackend, Publisher
 
 CANDIDATES = 50

@@ -35,7 +35,6 @@ from services.generator.seeds import Mix, write
 from services.novelty import app as novelty
 from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
-from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.stores.sqlite import SqliteStore
 from tests.contract.test_bus import scrubbed
@@ -106,9 +105,9 @@ async def loop(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
         url = await stack.enter_async_context(listening(recorder.api, "127.0.0.1", 0, "port"))
         settings = NoveltySettings(store=folder / "novelty.sqlite")
         await stack.enter_async_context(novelty.running(settings, bus=bus, blobs=blobs))
-        slots, results = EvaluatorSettings(slots=1), StoreResults(store)
+        slots = EvaluatorSettings(slots=1)
         try:
-            await stack.enter_async_context(evaluator.running(slots, bus=bus, blobs=blobs, results=results))
+            await stack.enter_async_context(evaluator.running(slots, bus=bus, blobs=blobs, results=store))
         except SandboxUnavailable as error:
             skip_or_fail(str(error))
         for queue, handler in ((GENERATOR, Writer()), (TRAINER, Trainer())):

@@ -111,9 +111,8 @@ class MongoStore(MongoControl, Store):
         return rows.run(found) if found else None
 
     @override
-    async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
-        where = {"finished": None} if unfinished else {}
-        total, found = await self._page("runs", where, [("created", -1), ("_id", 1)], offset, limit)
+    async def runs(self, *, offset: int = 0, limit: int | None = None) -> Page[Run]:
+        total, found = await self._page("runs", {}, [("created", -1), ("_id", 1)], offset, limit)
         return Page(total=total, items=tuple(map(rows.run, found)))
 
     @override

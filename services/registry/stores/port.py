@@ -45,7 +45,7 @@ class Store(Control, Protocol):
     async def run(self, run_id: str) -> Run | None:
         """Return the run; None where there is none of this name."""
 
-    async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
+    async def runs(self, *, offset: int = 0, limit: int | None = None) -> Page[Run]:
         """Return runs, latest first."""
 
     async def cycles(self, run_id: str) -> list[Cycle]:

@@ -98,9 +98,8 @@ class SqliteStore(SqliteControl, Store):
         return rows.run(found[0]) if found else None
 
     @override
-    async def runs(self, *, offset: int = 0, limit: int | None = None, unfinished: bool = False) -> Page[Run]:
-        where = "finished IS NULL" if unfinished else "1"
-        total, found = self._page(f"runs WHERE {where}", "created DESC, run_id", {}, offset, limit)
+    async def runs(self, *, offset: int = 0, limit: int | None = None) -> Page[Run]:
+        total, found = self._page("runs", "created DESC, run_id", {}, offset, limit)
         return Page(total=total, items=tuple(map(rows.run, found)))
 
     @override

@@ -13,12 +13,11 @@ from archloop.contracts.values import SourceCode
 from archloop.errors import Misconfigured, SandboxUnavailable
 from archloop.protocols import load
 from services.evaluator.app import opened_evaluator, running, served
-from services.evaluator.handlers import NoResults
 from services.evaluator.secret import Secret
 from services.evaluator.settings import EvaluatorSettings
 from tests.escape.arena import skip_or_fail
 from tests.support import HELDOUT_SETTING
-from tests.unit.evaluator.support import GOOD
+from tests.unit.evaluator.support import GOOD, NoResults
 
 PROTOCOL = """
 name: small

@@ -7,20 +7,20 @@ from archloop.contracts.values import BlobRef, Evaluation, Outcome, SandboxLevel
 from archloop.errors import IntegrityError, NotFound
 from archloop.protocols import load
 from services.evaluator.evaluator import Evaluator
-from services.evaluator.handlers import EvaluatorHandler, NoResults
+from services.evaluator.handlers import EvaluatorHandler
 from services.evaluator.secret import Secret
-from tests.unit.evaluator.support import GOOD, HELDOUT, FakeSandbox, quadrants
+from tests.unit.evaluator.support import GOOD, HELDOUT, FakeSandbox, NoResults, quadrants
 
 DIGITS = load("digits")
 
 
 class Known:
     def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
+        self.known = evaluation
 
-    async def find(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
-        asked = (self.evaluation.code_sha256, self.evaluation.protocol_sha256)
-        return self.evaluation if (code_sha256, protocol_sha256) == asked else None
+    async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
+        asked = (self.known.code_sha256, self.known.protocol_sha256)
+        return self.known if (code_sha256, protocol_sha256) == asked else None
 
 
 def generated(code: SourceCode, **changed) -> CandidateGenerated:
@@ -68,7 +68,7 @@ async def test_what_is_known_is_not_evaluated_again(handler, sandbox):
     results = known()
     handler = EvaluatorHandler(handler.evaluator, results, handler.blobs)
     (event,) = await handler.handle(generated(SourceCode.inline(GOOD)))
-    assert (event.name, event.evaluation) == ("candidate.evaluated.ok", results.evaluation)
+    assert (event.name, event.evaluation) == ("candidate.evaluated.ok", results.known)
     assert sandbox.jobs == []
     await handler.handle(generated(SourceCode.inline(GOOD + "#")))
     assert len(sandbox.jobs) == 1

@@ -6,42 +6,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from archloop_lab.resampling import difference, percentile_interval
+from archloop_lab.resampling import difference
 from services.registry.statistics.intervals import newcombe
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=2, max_size=40)
 
 
 def test_the_same_values_give_the_same_interval_and_another_seed_nearly_so() -> None:
-    values = list(np.random.default_rng(1).uniform(size=64))
-    first = percentile_interval(values)
-    assert first == percentile_interval(values)
-    assert percentile_interval(values, seed=7) == pytest.approx(first, abs=0.03)
+    values, others = np.random.default_rng(1).uniform(size=(2, 64)).tolist()
+    first = difference(values, others)
+    assert first == difference(values, others)
+    assert difference(values, others, seed=7) == pytest.approx(first, abs=0.03)
 
 
 def test_below_two_values_nothing_is_claimed() -> None:
-    assert percentile_interval([]) is None
-    assert percentile_interval([0.5]) is None
+    assert difference([], []) is None
+    assert difference([0.5], [0.5, 0.6]) is None
     assert difference([0.5, 0.6], [0.5]) is None
 
 
 def test_values_that_are_all_the_same_have_an_interval_of_no_width() -> None:
-    assert percentile_interval([0.25] * 5) == (0.25, 0.25)
     assert difference([0.75] * 3, [0.25] * 4) == (0.5, 0.5)
 
 
 @settings(max_examples=20, deadline=None)
-@given(ACCURACIES)
-def test_the_interval_of_a_median_lies_within_the_values(values: list[float]) -> None:
-    interval = percentile_interval(values)
+@given(ACCURACIES, ACCURACIES)
+def test_the_interval_of_a_difference_of_medians_lies_within_those_of_the_values(
+    values: list[float], others: list[float]
+) -> None:
+    interval = difference(values, others, "median")
     assert interval is not None
-    assert min(values) - 1e-12 <= interval.low <= interval.high <= max(values) + 1e-12
-
-
-def test_the_mean_of_many_normal_values_has_the_interval_of_theory() -> None:
-    values = np.random.default_rng(2).normal(0.5, 0.1, 400)
-    theory = stats.t.interval(0.95, 399, loc=values.mean(), scale=stats.sem(values))
-    assert percentile_interval(list(values), "mean") == pytest.approx(theory, abs=1e-3)
+    least, most = min(values) - max(others), max(values) - min(others)
+    assert least - 1e-12 <= interval.low <= interval.high <= most + 1e-12
 
 
 def test_a_difference_of_means_has_the_interval_of_welch() -> None:
@@ -56,8 +52,9 @@ def test_a_difference_of_shares_agrees_with_newcombe_where_there_are_many() -> N
     assert difference(left, right) == pytest.approx(newcombe(240, 400, 120, 400), abs=5e-3)
 
 
-def test_nineteen_of_twenty_intervals_of_a_median_hold_the_true_one() -> None:
+def test_nineteen_of_twenty_intervals_of_two_equal_medians_hold_their_difference() -> None:
     rng = np.random.default_rng(4)
-    intervals = [percentile_interval(list(rng.uniform(size=40)), seed=n) for n in range(200)]
-    held = sum(interval is not None and interval.low <= 0.5 <= interval.high for interval in intervals)
+    samples = (rng.uniform(size=(2, 40)).tolist() for _ in range(200))
+    intervals = [difference(*pair, "median", seed=n) for n, pair in enumerate(samples)]
+    held = sum(interval is not None and interval.low <= 0.0 <= interval.high for interval in intervals)
     assert 180 <= held <= 198

@@ -25,7 +25,6 @@ from services.registry.control.controller import Controller
 from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler
 from services.registry.records import Recorded, utc_now
-from services.registry.results import StoreResults
 from services.registry.settings import RegistrySettings
 from services.registry.stores.sqlite import SqliteStore
 from tests.unit.registry.world import RUN, Evaluator, Generator, Novelty, Trainer, evaluation, spec
@@ -253,15 +252,14 @@ def test_a_token_comes_from_a_file_and_is_never_shown(tmp_path: Path, monkeypatc
     assert "hush-hush" not in repr(settings)
 
 
-async def test_earlier_results_are_found_in_the_store(stage: Stage) -> None:
+async def test_earlier_evaluations_are_found_in_the_store(stage: Stage) -> None:
     await stage.others()
     async with running(SETTINGS, bus=stage.bus, blobs=stage.blobs, store=stage.store):
         await stage.request()
         await stage.until_finished()
-    results = StoreResults(stage.store)
     (architecture, *_) = (await stage.store.architectures()).items
-    found = await results.find(architecture.code_sha256, "a" * 64)
+    found = await stage.store.evaluation(architecture.code_sha256, "a" * 64)
     source = await stage.store.source(architecture.candidate_id)
     assert source is not None
     assert found == evaluation(source.code.text or "")
-    assert await results.find("0" * 64, "a" * 64) is None
+    assert await stage.store.evaluation("0" * 64, "a" * 64) is None

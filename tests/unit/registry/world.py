@@ -188,9 +188,9 @@ class World:
     async def wait(self, seconds: float) -> None:
         """Let time pass, then tick."""
         self.now += timedelta(seconds=seconds)
-        for run in (await self.store.runs(unfinished=True)).items:
-            if self.controller.quiet(run.run_id, self.now):
-                self.publish(await self.controller.next(run.run_id, self.now))
+        for run_id in await self.store.unfinished():
+            if self.controller.quiet(run_id, self.now):
+                self.publish(await self.controller.next(run_id, self.now))
 
     async def restart_registry(self) -> None:
         await self.store.close()
@@ -208,7 +208,7 @@ class World:
         for _ in range(limit):
             while self.pending:
                 await self.deliver()
-            if not (await self.store.runs(unfinished=True)).items and await self.store.run(RUN):
+            if not await self.store.unfinished() and await self.store.run(RUN):
                 return
             await self.wait(self.patience.training_s)
         raise AssertionError("the run does not end")
