@@ -1,9 +1,14 @@
 """About how much a run takes on GPUs, from assumptions that stand here; be ready for a factor of three."""
 
+import json
+import math
 import re
+from pathlib import Path
 from typing import NamedTuple
 
+from archloop import models
 from archloop.contracts.spec import RunSpec
+from archloop.errors import NotFound
 from archloop.protocols.model import Protocol
 
 PROMPT_TOKENS, ANSWER_TOKENS = 600, 900  # of the `paper` template, and of networks as LEMUR has them
@@ -16,7 +21,13 @@ VALID = 0.5  # of the candidates train; the others end within seconds (the paper
 ADMITTED = 20  # a cycle, as in the paper (455 in 22 cycles)
 BOOTSTRAP = 1_700  # pairs, where they are still to be made: about as many as the paper's
 LORA_BYTES = 1 / 50  # of the base model's, at r = 32 on all linear layers
-_BILLIONS = re.compile(r"(\d+(?:\.\d+)?)b\b", re.IGNORECASE)
+CONTEXT_GB = 0.6  # of a process on a GPU, beside what torch allocates
+CANDIDATE_GB = 0.7  # weights, gradients and optimiser's state of a network of some 50 million parameters
+BYTES_PER_PIXEL = 3_000  # of a training batch, kept for the backward pass: about a DenseNet-121's, in float32
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([bm])\b", re.IGNORECASE)
+_UNITS = {"b": 1e9, "m": 1e6}
+_PARAMETERS = {"smollm2": 135e6}
+_LENGTH_BYTES, _HEADER_BYTES = 8, 100_000_000
 
 
 class Estimate(NamedTuple):
@@ -40,15 +51,14 @@ def of(spec: RunSpec, protocol: Protocol, bootstrap: int) -> Estimate:
     """Estimate a run that begins with so many pairs."""
     candidates = spec.cycles * spec.candidates
     answer = min(ANSWER_TOKENS, spec.generation.max_new_tokens)
-    weights = parameters(spec.base_model) * 2 / 1e9
-    quantised = spec.training.quantization == "nf4"
+    weights = weights_gb(parameters(spec.base_model))
     return Estimate(
         tokens=candidates * (PROMPT_TOKENS + answer),
         generate_hours=candidates * answer / WRITTEN_PER_S / 3600,
         evaluate_hours=candidates * (START_S + VALID * epoch_seconds(protocol)) / 3600,
         train_hours=_trained_tokens(spec, bootstrap, answer) / TRAINED_PER_S / 3600,
-        serving_gb=1.3 * weights,
-        training_gb=0.3 * weights + 12 if quantised else 1.2 * weights + 12,
+        serving_gb=serving_gb(weights),
+        training_gb=training_gb(weights, quantised=spec.training.quantization == "nf4"),
         disk_gb=weights * (1 + spec.cycles * LORA_BYTES) + candidates * 3e-5 + 1,
     )
 
@@ -60,10 +70,74 @@ def epoch_seconds(protocol: Protocol) -> float:
     return SECONDS_PER_MEGAPIXEL * megapixels * channels / 3
 
 
+def weights_gb(count: float) -> float:
+    """Return the memory of so many parameters in half precision."""
+    return count * 2 / 1e9
+
+
+def serving_gb(weights: float) -> float:
+    """Estimate the GPU memory that serves a model: its weights, some requests' keys and values, and the process."""
+    return max(1.3 * weights, weights + 1)
+
+
+def largest(gb: float) -> float:
+    """Return the number of parameters of the largest model that so much memory serves."""
+    return max(0.0, min(gb / 1.3, gb - 1)) / 2 * 1e9
+
+
+def training_gb(weights: float, *, quantised: bool) -> float:
+    """Estimate the GPU memory that tunes a model. What is beside its weights grows with its width, up to 7 billion."""
+    beside = 1.5 + 10.5 * min(1, math.sqrt(weights / 14))
+    return (0.3 if quantised else 1.2) * weights + beside
+
+
+def slot_gb(protocol: Protocol) -> float:
+    """Estimate the GPU memory that one candidate needs: the images, its activations, its weights and its process."""
+    data = protocol.dataset.train * math.prod(protocol.dataset.shape) / 1e9
+    _, height, width = protocol.input_shape
+    activations = protocol.batch * height * width * BYTES_PER_PIXEL / 1e9
+    return CONTEXT_GB + CANDIDATE_GB + data + activations
+
+
 def parameters(base_model: str) -> float:
     """Read the number of parameters off the model's name; 0 where it does not tell."""
-    found = _BILLIONS.search(base_model)
-    return float(found[1]) * 1e9 if found else 0.0
+    found = _SIZE.search(base_model)
+    return float(found[1]) * _UNITS[found[2].lower()] if found else _PARAMETERS.get(base_model, 0.0)
+
+
+def parameters_of(base_model: str) -> float:
+    """Count the parameters of a model that is here, else read them off its name."""
+    folder = folder_of(base_model)
+    files = sorted(folder.glob("*.safetensors")) if folder else []
+    return float(sum(map(_parameters_in, files))) or parameters(base_model)
+
+
+def folder_of(base_model: str) -> Path | None:
+    """Return the folder that holds a model's files on this machine, if there is one."""
+    try:
+        where = Path(models.locate(base_model))
+    except NotFound:
+        return None
+    if where.is_dir():
+        return where
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(base_model, "config.json")
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _parameters_in(file: Path) -> int:
+    """Count by the header of a file in the format safetensors; 0 for a file that has none."""
+    try:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(min(_HEADER_BYTES, int.from_bytes(stream.read(_LENGTH_BYTES), "little"))))
+        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return 0
 
 
 def pair_passes(spec: RunSpec, bootstrap: int) -> float:

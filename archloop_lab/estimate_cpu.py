@@ -59,9 +59,14 @@ def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> CpuEsti
 
 def epoch_seconds(protocol: Protocol) -> float:
     """Estimate the seconds of all epochs of one network, within what the protocol gives it."""
+    return min(core_seconds(protocol), protocol.limits.cpu_seconds)
+
+
+def core_seconds(protocol: Protocol) -> float:
+    """Estimate the seconds of all epochs of one network on a core, whatever the protocol gives it."""
     channels, height, width = protocol.input_shape
     megapixels = protocol.epochs * protocol.dataset.train * height * width / 1e6
-    return min(SECONDS_PER_MEGAPIXEL * megapixels * channels / 3, protocol.limits.cpu_seconds)
+    return SECONDS_PER_MEGAPIXEL * megapixels * channels / 3
 
 
 def shown(seconds: float) -> str:
