@@ -7,8 +7,11 @@ from torch import nn
 from services.evaluator.harness import graph, measures
 
 
-def run() -> None:
+def run(*, backward: bool = True) -> None:
     """Do one step of training and measured forward passes, also on the meta device, without starting a thread.
+
+    Without `backward` the gradients are zeros: where there is a GPU, autograd's first backward pass counts GPUs, which
+    loads the driver, and starts a thread for each. Neither survives a fork.
 
     The first optimizer imports 800 modules, the first meta operation takes a second; a forked child then finds them in
     place. A thread would not survive a fork, but its locks would.
@@ -19,7 +22,10 @@ def run() -> None:
     )
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     loss = nn.functional.cross_entropy(net(torch.randn(2, 1, 4, 4)), torch.tensor([0, 1]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    if backward:
+        loss.backward()  # type: ignore[no-untyped-call]
+    for parameter in () if backward else net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimizer.step()
     for device in ("cpu", "meta"):

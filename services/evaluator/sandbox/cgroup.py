@@ -74,9 +74,9 @@ class Group:
     directories: tuple[Path, ...]
     files: _Files
 
-    def limit(self, limits: Limits) -> None:
-        """Set the limits of the next job."""
-        self._write(self.files.memory, limits.memory_bytes + limits.tmpfs_bytes + _SLACK)
+    def limit(self, limits: Limits, beyond: int = 0) -> None:
+        """Set the limits of the next job, which may take `beyond` bytes more than its own."""
+        self._write(self.files.memory, limits.memory_bytes + limits.tmpfs_bytes + _SLACK + beyond)
         self._write(self.files.tasks, limits.processes)
 
     def close_in(self, threads: int) -> None:

@@ -60,11 +60,11 @@ def run(order: JobOrder, fds: Descriptors, host: Host) -> NoReturn:
         os.write(report, encode(failed=f"{type(error).__name__}: {error}"))
         os._exit(1)
     os.close(_REPORT)
-    _perform(order, source, arrays)
+    _perform(order, host, source, arrays)
 
 
 def _perform(
-    order: JobOrder, source: bytes, arrays: "list[Array]", leave: Callable[[int], NoReturn] = os._exit
+    order: JobOrder, host: Host, source: bytes, arrays: "list[Array]", leave: Callable[[int], NoReturn] = os._exit
 ) -> NoReturn:
     """Run the harness.
 
@@ -75,7 +75,8 @@ def _perform(
     try:
         task = Task.decode(order.task)
         if order.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = order.gpu  # noqa: TID251 - for the CUDA library, which reads it here only
+            found = gpu.environment(order.gpu, host.cards, alone=bool(host.landlock))
+            os.environ.update(found)  # noqa: TID251 - for the CUDA library, which reads it here only
             task = replace(task, device="cuda")
         stages.perform(task, source, arrays, _RESULT)
         leave(0)
@@ -129,6 +130,7 @@ def _lock(order: JobOrder, host: Host) -> None:
         address_space=limits.address_space(_PROC) if order.gpu is None else None,
         file_bytes=bounds.tmpfs_bytes if host.namespaces else 0,
         processes=_tasks(bounds.processes, host),
+        descriptors=limits.DESCRIPTORS if order.gpu is None else gpu.DESCRIPTORS,
     )
     os.close(_PROC)
     os.environ.clear()  # noqa: TID251 - nothing is read from it
@@ -155,5 +157,7 @@ def _tasks(own: int, host: Host) -> int:
 def _file_rights(host: Host, number: str | None) -> dict[str, int]:
     rights = {**host.readable, "/dev/null": landlock.WRITE_FILE}
     if number is not None:
-        rights |= dict.fromkeys(gpu.visible(number, host.gpu_files), landlock.DEVICE)
+        rights |= dict.fromkeys(gpu.visible(number, host.gpu_files, host.cards), landlock.DEVICE)
+    if number is not None and not host.namespaces:
+        rights |= dict.fromkeys(gpu.facts(), landlock.READ) | {gpu.TASKS: landlock.WRITE_FILE | landlock.READ}
     return rights | ({jail.SCRATCH: landlock.change(host.landlock)} if host.namespaces else {})

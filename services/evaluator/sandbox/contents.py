@@ -75,7 +75,8 @@ def needed(names: Iterable[str] = PACKAGES, *, gpu: bool = False) -> Contents:
     packages = {resolve(path, links) for path in distributions.entries(names)}
     roots = packages | {resolve(path, links) for path in (*_standard_library(), *_folders(HARNESS))}
     hidden: set[str] = set()
-    linked = libraries.of_driver() if gpu else set()
+    searched_first = os.environ.get("LD_LIBRARY_PATH", "")  # noqa: TID251 - the loader's own, set by `launch`
+    linked = libraries.of_driver(filter(None, searched_first.split(":"))) if gpu else set()
     for root in map(Path, roots):
         programs = list(_survey(root, hidden))
         if programs:

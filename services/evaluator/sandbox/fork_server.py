@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from archloop.errors import ArchloopError, SandboxUnavailable, Unavailable
-from services.evaluator.sandbox import kernel
+from services.evaluator.sandbox import kernel, libraries
 from services.evaluator.sandbox.contents import PACKAGES
 from services.evaluator.sandbox.wire import MESSAGE_LIMIT, Descriptors, JobOrder
 
@@ -104,13 +104,20 @@ def launch(*, namespaces: bool, threads: int, gpu: bool = False) -> ForkServer:
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-c", _BOOT, _arguments(theirs.fileno(), namespaces=namespaces, gpu=gpu)],
-            env={**_ENVIRONMENT, "OMP_THREAD_LIMIT": str(threads)},
+            env={**_ENVIRONMENT, "OMP_THREAD_LIMIT": str(threads), **(_for_driver() if gpu else {})},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
     return ForkServer(process, ours)
+
+
+def _for_driver() -> dict[str, str]:
+    """Return where the loader is to look for a GPU's driver that its cache does not know."""
+    given = os.environ.get("LD_LIBRARY_PATH", "")  # noqa: TID251 - the loader's own, from whoever started the service
+    found = libraries.search_path(given)
+    return {"LD_LIBRARY_PATH": found} if found else {}
 
 
 def require() -> None:

@@ -1,17 +1,45 @@
-"""What a child needs to reach a GPU beyond what the CPU needs: device files, and system calls of the driver.
+"""What a child needs to reach a GPU beyond what the CPU needs: device files, facts, and system calls of the driver.
 
-Source: NVIDIA's list of a container's device nodes (nvidia-container-toolkit), and CUDA's calls as strace shows them.
+Source: NVIDIA's list of a container's device nodes (nvidia-container-toolkit), CUDA's calls as strace shows them, and
+what other sandboxes found that drivers from 570 on refuse to start without (CUDA error 304).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from services.evaluator.devices import Card, numbered
 from services.evaluator.sandbox.calls import Bits, Masked, Only, Ways
 
-_SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps")
+DESCRIPTORS = 512  # CUDA holds dozens of the driver's files open
+HOST_MEMORY = 2 * 1024**3  # what a context and CUDA's libraries take on the host, whatever the network
+_SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps")
 
-# Text files of /proc that the driver's library reads, and that the jail holds as copies.
-FACTS = ("/proc/driver/nvidia/params", "/proc/driver/nvidia/version", "/proc/devices")
+# Text files that the driver's library reads, of which the jail holds copies: the driver's own settings, and how
+# processors and memory lie around the GPU. None tells what the machine is doing.
+_FACTS = (
+    "proc/devices",
+    "proc/driver/nvidia/params",
+    "proc/driver/nvidia/version",
+    "proc/driver/nvidia/gpus/*/information",
+    "proc/driver/nvidia/capabilities/*",
+    "proc/driver/nvidia/capabilities/**/access",
+    "proc/driver/nvidia-uvm/*",
+    "proc/sys/vm/mmap_min_addr",
+    "sys/module/nvidia*/initstate",
+    "sys/module/nvidia*/version",
+    "sys/devices/system/cpu/[op]*",
+    "sys/devices/system/memory/block_size_bytes",
+    "sys/devices/system/node/[hop]*",
+    "sys/devices/system/node/node*/cpu[lm]*",
+    "sys/devices/system/node/node*/distance",
+)
+_PCI = ("class", "device", "local_cpulist", "local_cpus", "numa_node", "subsystem_device", "subsystem_vendor", "vendor")
+_FACT_LIMIT = 64 * 1024
+_OF_STATUS = ("Cpus_allowed", "Mems_allowed")
+
+# The driver's library names its threads through these files, and will not start where it cannot. In the jail each
+# leads to /dev/null: the numbers are those of the child's own PID namespace, which has no /proc.
+TASKS, _NAMED_TASKS = "/proc/self/task", 1024
 
 # CUDA places memory beside the GPU, wakes its threads by events, and looks at what the machine has.
 WHOLE = """
@@ -39,9 +67,43 @@ def device_files() -> list[str]:
     return [*cards, *(path for path in _SHARED if Path(path).exists())]
 
 
-def visible(gpu: str, files: Sequence[str]) -> list[str]:
-    """Return the device files that a child on this GPU may open; none of other GPUs, where its number is known."""
-    card = f"/dev/nvidia{gpu}"
-    return [
-        path for path in files if path == card or not gpu.isdigit() or not path.removeprefix("/dev/nvidia").isdigit()
-    ]
+def facts(root: Path = Path("/")) -> dict[str, bytes]:
+    """Return the path and content of each fact that this machine has."""
+    buses = [information.parent.name for information in root.glob("proc/driver/nvidia/gpus/*/information")]
+    patterns = (*_FACTS, *(f"sys/bus/pci/devices/{bus}/{name}" for bus in buses for name in _PCI))
+    found = {f"/{path.relative_to(root)}": _content(path) for pattern in patterns for path in root.glob(pattern)}
+    lines = (_content(root / "proc/self/status") or b"").decode(errors="replace").splitlines(keepends=True)
+    found["/proc/self/status"] = "".join(line for line in lines if line.startswith(_OF_STATUS)).encode()
+    return {path: content for path, content in found.items() if content}
+
+
+def task_links() -> Iterator[tuple[str, str]]:
+    """Yield the links, as path and target, by which a thread's name goes nowhere."""
+    yield "/proc/1", "self"
+    yield "/proc/self/named/comm", "/dev/null"
+    yield from ((f"{TASKS}/{number}", "../named") for number in range(1, _NAMED_TASKS + 1))
+
+
+def visible(gpu: str, files: Sequence[str], cards: Sequence[Card]) -> list[str]:
+    """Return the device files that a child on this GPU may open; none of other GPUs, where it is known which it is."""
+    own = numbered(gpu, cards)
+    others = {card.file for card in cards} - {own.file} if own is not None else set[str]()
+    return [path for path in files if path not in others]
+
+
+def environment(gpu: str, cards: Sequence[Card], *, alone: bool) -> dict[str, str]:
+    """Return the environment by which CUDA finds this GPU.
+
+    A child that can open no other GPU's device file, which is `alone`, sees its own as the first.
+    """
+    own = numbered(gpu, cards)
+    name = gpu if own is None else own.uuid or ("0" if alone else gpu)
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": name, "CUDA_CACHE_DISABLE": "1"}
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FACT_LIMIT)
+    except OSError:  # a folder, or a file that nobody may read
+        return None

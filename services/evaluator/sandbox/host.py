@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from archloop.ops.process import die_with_parent
+from services.evaluator.devices import Card, cards
 from services.evaluator.sandbox import jail, kernel, landlock
 from services.evaluator.sandbox.contents import Contents
 from services.evaluator.sandbox.gpu import device_files
@@ -19,8 +20,8 @@ class Host:
 
     `proc` is a descriptor of the machine's /proc, which no path in the jail leads to. `pid_namespace` is the fork
     server's own, None at level `process`. `readable` are the paths that Landlock allows, with the rights to each;
-    `contents` is what the jail holds. `gpu_files` are the device files of the machine's GPUs, where candidates use
-    them.
+    `contents` is what the jail holds. `gpu_files` are the device files of the machine's GPUs, and `cards` these GPUs,
+    where candidates use them.
     """
 
     proc: int
@@ -29,6 +30,7 @@ class Host:
     readable: Mapping[str, int]
     contents: Contents
     gpu_files: tuple[str, ...] = ()
+    cards: tuple[Card, ...] = ()
 
     @property
     def namespaces(self) -> bool:
@@ -43,14 +45,14 @@ def confined(contents: Contents, *, namespaces: bool, gpu: bool = False) -> Host
     end of every child. Raises OSError where the kernel or the container refuses.
     """
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-    gpu_files = tuple(device_files()) if gpu else ()
+    gpu_files, known = (tuple(device_files()), tuple(cards())) if gpu else ((), ())
     if not namespaces:
-        return replace(_bare(proc, contents), gpu_files=gpu_files)
+        return replace(_bare(proc, contents), gpu_files=gpu_files, cards=known)
     _enter_jail(proc, contents, gpu_files)
     _become_first_process()
     pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     kernel.keep_capabilities(kernel.CAP_SYS_ADMIN)  # in its own user namespace: to fork into PID namespaces
-    return Host(proc, pid_namespace, landlock.abi(), {"/": landlock.READ}, contents, gpu_files)
+    return Host(proc, pid_namespace, landlock.abi(), {"/": landlock.READ}, contents, gpu_files, known)
 
 
 def new_user_namespace(proc: int, flags: int) -> None:

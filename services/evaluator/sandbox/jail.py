@@ -24,11 +24,10 @@ def enter(contents: Contents, gpu_files: tuple[str, ...] = ()) -> None:
     os.umask(0o022)  # whoever it runs as then, it finds its way through the folders made here
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     held = {path: os.open(path, os.O_PATH) for path in (*contents.shown, *_DEVICES, *gpu_files)}
-    copies = {
-        path: Path(path).read_bytes() for path in (*_COPIES, *(gpu.FACTS if gpu_files else ())) if Path(path).exists()
-    }
+    copies = {path: Path(path).read_bytes() for path in _COPIES if Path(path).exists()}
+    copies |= gpu.facts() if gpu_files else {}
     root = SCRATCH
-    _empty("jail", root, "size=4m,nr_inodes=4k,mode=755")
+    _empty("jail", root, "size=8m,nr_inodes=8k,mode=755")
     for path in sorted({*held, *contents.hidden}):  # what is around something comes before it
         if path in held:
             _bind(f"/proc/self/fd/{held[path]}", root + path)
@@ -38,6 +37,9 @@ def enter(contents: Contents, gpu_files: tuple[str, ...] = ()) -> None:
         _parent(root + path)
         Path(root + path).write_bytes(content)
     _links(root, contents)
+    for path, target in gpu.task_links() if gpu_files else ():
+        _parent(root + path)
+        Path(root + path).symlink_to(target)
     os.makedirs(root + SCRATCH, exist_ok=True)  # noqa: PTH103
     os.makedirs(root + _STAGE)  # noqa: PTH103
     kernel.seal_readonly(root)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from archloop.errors import Unavailable
 from services.evaluator.devices import Device
+from services.evaluator.sandbox import gpu
 from services.evaluator.sandbox.cgroup import Group
 from services.evaluator.sandbox.fork_server import ForkServer
 from services.evaluator.sandbox.limits import Bounds
@@ -116,7 +117,7 @@ class JobRunner:
     def _join(self) -> tuple[int, ...]:
         if self._group is None:
             return ()
-        self._group.limit(self._job.limits)
+        self._group.limit(self._job.limits, 0 if self._device.gpu is None else gpu.HOST_MEMORY)
         return tuple(self._group.open())
 
     def _listen(self) -> None:

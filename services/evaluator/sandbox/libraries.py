@@ -14,6 +14,7 @@ _FOUND = re.compile(r"^\t(?:.* => )?(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _CACHED = re.compile(r"^\t\S+ \(.*\) => (/.*)$", re.MULTILINE)
 _DRIVER = re.compile(r"/lib(cuda|cudadebugger|nvidia-[\w-]+)\.so[^/]*$")
 _LDCONFIG = ("ldconfig", "/sbin/ldconfig")
+_DRIVER_FOLDERS = ("/usr/local/nvidia/lib64", "/usr/lib/wsl/lib")  # where managed Kubernetes and WSL put it
 _MKL = re.compile(r"libmkl_\w+\.so")  # opens one of its neighbours by name, after the CPU that it finds
 
 
@@ -31,14 +32,27 @@ def linked(folder: str, programs: Iterable[str]) -> set[str]:
     return found.union(*map(_neighbours, found))
 
 
-def of_driver() -> set[str]:
-    """Return the libraries of NVIDIA's driver, whose parts CUDA opens by name."""
+def of_driver(folders: Iterable[str] = ()) -> set[str]:
+    """Return the libraries of NVIDIA's driver, whose parts CUDA opens by name.
+
+    They are looked for in the loader's cache and in `folders`, which the cache may lack.
+    """
+    beside = (str(path) for folder in folders for path in Path(folder).glob("lib*.so*"))
+    found = {path for path in (*_cached(), *beside) if _DRIVER.search(path)}
+    return found | linked("/", found) if found else set()
+
+
+def search_path(given: str, known: Iterable[str] = _DRIVER_FOLDERS) -> str:
+    """Return the LD_LIBRARY_PATH by which a driver beside the loader's cache is found: as given, and known places."""
+    return ":".join(dict.fromkeys((*filter(None, given.split(":")), *(each for each in known if Path(each).is_dir()))))
+
+
+def _cached() -> list[str]:
     for command in _LDCONFIG:
         with suppress(OSError):
             listing = subprocess.run([command, "-p"], capture_output=True, text=True, check=False).stdout
-            found = {path for path in _CACHED.findall(listing) if _DRIVER.search(path)}
-            return found | linked("/", found)
-    return set()
+            return _CACHED.findall(listing)
+    return []
 
 
 def is_program(name: str) -> bool:

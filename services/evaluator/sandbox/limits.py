@@ -21,7 +21,7 @@ from resource import (
     setrlimit,
 )
 
-_DESCRIPTORS = 64
+DESCRIPTORS = 64
 _QUEUED_SIGNALS = 64
 _STACK = 64 * 1024**2
 _BACKSTOP = 1.25
@@ -39,7 +39,9 @@ class Bounds:
     output_bytes: int
 
 
-def confine(bounds: Bounds, *, address_space: int | None, file_bytes: int, processes: int) -> None:
+def confine(
+    bounds: Bounds, *, address_space: int | None, file_bytes: int, processes: int, descriptors: int = DESCRIPTORS
+) -> None:
     """Set the limits of this process.
 
     `address_space` is what the child maps already, in bytes; the candidate gets `bounds.memory_bytes` on top of it.
@@ -53,7 +55,7 @@ def confine(bounds: Bounds, *, address_space: int | None, file_bytes: int, proce
         RLIMIT_CPU: math.ceil(_BACKSTOP * bounds.cpu_seconds) + 1,
         RLIMIT_NPROC: processes,
         RLIMIT_FSIZE: file_bytes,
-        RLIMIT_NOFILE: _DESCRIPTORS,
+        RLIMIT_NOFILE: descriptors,
         RLIMIT_CORE: 0,
         RLIMIT_MEMLOCK: 0,
         RLIMIT_MSGQUEUE: 0,

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from archloop.errors import SandboxUnavailable
 from services.evaluator.sandbox import child, hugepages, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
@@ -72,14 +73,15 @@ class Server:
     def __init__(self, channel: socket.socket, host: Host) -> None:
         from services.evaluator.harness import warmup  # torch comes with it, and only from inside the jail
 
-        warmup.run()
+        warmup.run(backward=not host.gpu_files)
         child.prepare(host)
         sys.path_importer_cache.clear()  # lists folders as they were before the jail
         gc.collect()
         gc.freeze()  # no collection in a child may touch, and so copy, the pages that all share
         hugepages.gather(host.proc)
         self._channel, self._host = channel, host
-        self._resident = _least_peak()
+        self._resident = _least_peak(backward=not host.gpu_files)
+        _check_forkable(host.proc)
         self._running: dict[int, _Running] = {}
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -173,13 +175,33 @@ class Server:
         _close(job.report)  # last, for the service waits for its end
 
 
-def _least_peak() -> int:
+def _check_forkable(proc: int) -> None:
+    """Check that this process can fork children that compute. Raises SandboxUnavailable.
+
+    A thread and a GPU's driver do not survive a fork, but their traces do, and each child would fail for them.
+    """
+    folder = _opened(proc, "self/task")
+    tasks = len(os.listdir(folder))  # noqa: PTH208 - a descriptor is no path
+    os.close(folder)
+    if tasks > 1:
+        raise SandboxUnavailable(f"the fork server has {tasks} threads, must have 1: a library started others")
+    with os.fdopen(_opened(proc, "self/maps")) as maps:
+        driver = next((line.split()[-1] for line in maps if "/libcuda.so" in line), None)
+    if driver is not None:
+        raise SandboxUnavailable(f"the fork server has loaded {driver}, must leave it to its children")
+
+
+def _opened(proc: int, name: str) -> int:
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+
+
+def _least_peak(*, backward: bool) -> int:
     """Return the resident memory, in bytes, that a child reaches by training the smallest network."""
     from services.evaluator.harness import warmup
 
     pid = os.fork()
     if pid == 0:
-        warmup.run()
+        warmup.run(backward=backward)
         os._exit(0)
     return os.wait4(pid, 0)[2].ru_maxrss * 1024
 

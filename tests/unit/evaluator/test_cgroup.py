@@ -51,6 +51,15 @@ def test_each_bound_is_written(tmp_path, files, name, file, value):
 
 
 @pytest.mark.parametrize("files", [cgroup._V1, cgroup._V2])
+@pytest.mark.parametrize("beyond", [0, 1, 2 << 30])
+def test_what_a_driver_takes_is_allowed_beyond_the_jobs_own(tmp_path, files, beyond):
+    group = Group(tree(tmp_path, V1 if files is cgroup._V1 else V2), files)
+    group.limit(LIMITS, beyond)
+    (written,) = tmp_path.glob(f"*/{files.memory}")
+    assert int(written.read_text()) == int(MEMORY) + beyond
+
+
+@pytest.mark.parametrize("files", [cgroup._V1, cgroup._V2])
 def test_a_controller_that_is_missing_is_left_out(tmp_path, files):
     present = {"memory": {files.memory: ""}}
     group = Group(tree(tmp_path, present), files)

@@ -96,6 +96,32 @@ def test_without_a_cache_there_is_no_driver(monkeypatch):
     assert libraries.of_driver() == set()
 
 
+def test_the_driver_may_lie_beside_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(libraries, "_LDCONFIG", ("no-such-program",))
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libcudart.so.12", "libnvidia-nvvm.so.4", "readme"):
+        (tmp_path / name).touch()
+    found = {path for path in libraries.of_driver([str(tmp_path), "/no/such/folder"]) if path.startswith(str(tmp_path))}
+    assert names(found) == {"libcuda", "libnvidia-ml", "libnvidia-nvvm"}
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "expected"),
+    [
+        ("", [], ""),
+        ("/a", [], "/a"),
+        ("", ["nvidia"], "{0}/nvidia"),
+        ("/a:/b", ["nvidia"], "/a:/b:{0}/nvidia"),
+        ("{0}/nvidia:/a", ["nvidia", "wsl"], "{0}/nvidia:/a:{0}/wsl"),
+        (":/a:", [], "/a"),  # an empty entry would be the working directory
+    ],
+)
+def test_where_the_loader_looks_for_the_driver(tmp_path, given, there, expected):
+    for name in there:
+        (tmp_path / name).mkdir()
+    known = [str(tmp_path / name) for name in ("nvidia", "wsl")]
+    assert libraries.search_path(given.format(tmp_path), known) == expected.format(tmp_path)
+
+
 def test_a_library_that_opens_its_neighbours_by_name_brings_them(tmp_path):
     for name in ("libmkl_core.so.2", "libmkl_avx2.so.2", "libmkl_def.so.2", "libother.so.2"):
         (tmp_path / name).touch()
