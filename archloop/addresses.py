@@ -1,11 +1,13 @@
-"""Which addresses are this machine's own, and by which proxy any other is reached."""
+"""Which addresses are this machine's own, by which proxy any other is reached, and what may be told of a URL."""
 
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 Address = IPv4Address | IPv6Address
+_PLAIN = re.compile(r"[\w.-]+(?::\d+)?(?:/[\w.-]*)?")
 
 
 def is_loopback(host: str) -> bool:
@@ -32,6 +34,14 @@ def proxy_for(url: str) -> str | None:
     if not proxy or is_own(host) or _is_excepted(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def place_of(url: str) -> str:
+    """Return where a URL leads, if that is plain to see however garbled it is; never its user and password."""
+    _, found, place = url.rpartition("@")
+    if not found:
+        _, found, place = url.partition("://")
+    return repr(place) if found and _PLAIN.fullmatch(place) else "its value, which is not shown,"
 
 
 def _address(host: str) -> Address | None:

@@ -108,7 +108,7 @@ async def _replayed_in(run: Path, base_model: str, chosen: Sequence[Parked]) -> 
 async def _broker() -> AsyncIterator[Bus]:
     """Connect to a deployment's broker, and declare nothing on it."""
     from archloop.ops.connecting import undeclared_broker
-    from archloop_cli.settings import CliSettings
+    from archloop_cli.remote import CliSettings
 
     async with undeclared_broker(CliSettings.load(), "; or name a run's folder by --run") as bus:
         yield bus

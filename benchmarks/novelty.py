@@ -28,7 +28,7 @@ from scipy import sparse
 
 from archloop.contracts.messages import CandidateJudged
 from archloop.contracts.values import Family, Verdict
-from archloop.ops.memory import give_back
+from archloop.ops.process import give_back
 from benchmarks.novelty_sets import PERMUTATIONS, Tokens, entries, programs, together
 from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import Features

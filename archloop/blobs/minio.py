@@ -15,12 +15,11 @@ from minio.error import S3Error
 from minio.sse import Sse
 from typing_extensions import override
 
-from archloop.addresses import proxy_for
+from archloop.addresses import place_of, proxy_for
 from archloop.blobs.minio_errors import refusal, translated
 from archloop.blobs.port import Blobs, checked_key, ref_of, taken, verified
 from archloop.contracts.values import BlobRef
 from archloop.errors import InvalidInput, Misconfigured, NotFound, Unavailable
-from archloop.redaction import place_of
 
 T = TypeVar("T")
 

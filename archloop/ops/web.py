@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from archloop.addresses import proxy_for
+from archloop.addresses import place_of, proxy_for
 from archloop.errors import InvalidInput, Misconfigured
-from archloop.redaction import place_of
 
 _PROXIES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
 _CERTIFICATES = "SSL_CERT_FILE, SSL_CERT_DIR"

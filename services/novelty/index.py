@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from archloop.ops.memory import give_back
+from archloop.ops.process import give_back
 from services.novelty.blocks import Block, Row, Tail, block_of, joined, size_of, unpacked
 from services.novelty.entries import Entries, Entry
 from services.novelty.nearest import NearestSearch

@@ -25,9 +25,9 @@ from aiormq.exceptions import (
 )
 from yarl import URL
 
+from archloop.addresses import place_of
 from archloop.bus.port import BusUnavailable, Gone
 from archloop.errors import ArchloopError, Misconfigured
-from archloop.redaction import place_of
 
 log = structlog.get_logger(__name__)
 

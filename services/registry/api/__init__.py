@@ -18,7 +18,7 @@ from archloop.ops import health, problems
 from archloop.ops.health import Watched
 from archloop.ops.problems import Problem
 from services.registry.api import blobs as blobs_api
-from services.registry.api import candidates, queues, requests, runs, streams
+from services.registry.api import candidates, requests, runs, streams
 from services.registry.api.entry import Deadline, WritersFirst
 from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish
@@ -88,8 +88,9 @@ def create(
     app.add_middleware(Deadline)
     app.add_middleware(WritersFirst, token=token)
     bounded(app)
-    for module in (runs, candidates, blobs_api, queues, streams, requests, health):
-        app.include_router(module.router)
+    reading = (runs.router, candidates.router, blobs_api.router, runs.queues, streams.router)
+    for router in (*reading, requests.router, health.router):
+        app.include_router(router)
     return app
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from archloop.errors import ArchloopError
-from archloop.ops.memory import give_back
+from archloop.ops.process import give_back
 from services.registry.api.pieces import Key, Piece, PieceCache, batch, page
 from services.registry.records import Event
 from services.registry.stores.port import Store

@@ -1,4 +1,4 @@
-"""Runs, their cycles and summaries, what was admitted, and the adapters that came of it."""
+"""Runs, their cycles and summaries, what was admitted, the adapters that came of it, and what waits."""
 
 from typing import Annotated
 
@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query
 from archloop.contracts.base import RunId
 from archloop.errors import NotFound
 from archloop.ops.problems import NOT_FOUND
-from services.registry.api.ports import Limit, Offset, RunPath, StoreDep
+from services.registry.api.ports import Limit, Offset, PortsDep, RunPath, StoreDep
+from services.registry.counting import QueueCount
 from services.registry.records import Adapter, Architecture, Cycle, Page, Run
 from services.registry.statistics.summary import Summary, summarise
 from services.registry.stores.port import Store
 
-router = APIRouter(tags=["runs"])
+router, queues = APIRouter(tags=["runs"]), APIRouter(tags=["queues"])
 
 
 @router.get("/runs")
@@ -57,6 +58,12 @@ async def list_adapters(
 ) -> list[Adapter]:
     """List every version of the LLM, by run and cycle, each with the version that it continues."""
     return await store.adapters(run_id)
+
+
+@queues.get("/queues")
+async def list_queues(ports: PortsDep) -> list[QueueCount]:
+    """List every queue of the loop, in the order of its steps, and what is gone of it; empty until the first count."""
+    return ports.counts.latest
 
 
 async def existing_run(store: Store, run_id: str) -> Run:

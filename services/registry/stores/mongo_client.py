@@ -11,8 +11,8 @@ from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, DocumentTooLarge, InvalidName, OperationFailure, PyMongoError
 
+from archloop.addresses import place_of
 from archloop.errors import InvalidInput, Misconfigured, Stuck, Unavailable
-from archloop.redaction import place_of
 
 URL_SETTING = "ARCHLOOP_REGISTRY_MONGO_URL"
 DATABASE_SETTING = "ARCHLOOP_REGISTRY_MONGO_DATABASE"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from archloop.redaction import place_of
+from archloop.addresses import place_of
 
 HIDDEN = "its value, which is not shown,"
 
