@@ -195,8 +195,8 @@ async def test_without_a_jail_the_same_can_be_read_and_no_more(run_service):
 
 
 async def test_nothing_else_is_loaded_already(arena):
-    """Of this project the sandbox and the harness, of other packages what is mounted too."""
-    ours = r"archloop(\.errors|\.ops(\.process)?)?|services(\.evaluator(\.(sandbox|harness)(\.\w+)*)?)?"
+    """Of this project the sandbox, how devices are read, and the harness; of other packages what is mounted too."""
+    ours = r"archloop(\.errors|\.ops(\.process)?)?|services(\.evaluator(\.devices|\.(sandbox|harness)(\.\w+)*)?)?"
     mounted = {Path(path).name.partition(".")[0] for path in distributions.entries(PACKAGES)}
     others = importlib.metadata.packages_distributions().keys() - mounted - {"packaging", "pyseccomp"}
     tops = sorted(others - {"archloop", "services"} - sys.stdlib_module_names)
