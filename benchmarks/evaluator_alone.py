@@ -20,21 +20,23 @@ from services.evaluator.harness.task import Task
 
 
 def predictions(source: str, task: Task, images: Tensor, labels: Tensor, heldout: Tensor) -> Tensor:
-    """From source to the class of every held-out image."""
+    """From source to the class of every held-out image, on the task's device."""
+    device = torch.device(task.device)
+    images, labels, heldout = (array.to(device) for array in (images, labels, heldout))
     namespace: dict[str, type] = {}
     exec(source, namespace)
     random.seed(task.seed)
     np.random.seed(task.seed)
     torch.manual_seed(task.seed)
-    net = namespace["Net"]((1, *task.shape), (task.classes,), task.prm(), torch.device("cpu"))
+    net = namespace["Net"]((1, *task.shape), (task.classes,), task.prm(), device)
     net.train_setup(task.prm())
     for epoch in range(task.epochs):
         net.train()
         net.learn(Epoch(images, labels, task, epoch))
     net.eval()
-    normalise = Normalise(task)
+    normalise = Normalise(task, device)
     with torch.no_grad():
-        return torch.cat([net(normalise(part)).argmax(1) for part in torch.split(heldout, 128)])
+        return torch.cat([net(normalise(part)).argmax(1) for part in torch.split(heldout, 128)]).cpu()
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -44,6 +46,7 @@ def measure(folder: Path) -> dict[str, float]:
     source, validation = (folder / "net.py").read_text(), int(data["validation"])
     warmup.run()
     torch.set_num_threads(task.threads)
+    torch.zeros(1, device=task.device)  # the first use of a GPU takes as long as a small network
     began, cpu = time.perf_counter(), time.process_time()
     predicted = predictions(source, task, *arrays).numpy()
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu

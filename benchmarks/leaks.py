@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from archloop.ops import logging
+from archloop.protocols import Protocol
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
@@ -114,6 +115,7 @@ class Trial:
 
     evaluator: Evaluator
     sandbox: ForkServerSandbox
+    protocol: Protocol = FAST
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     good: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
@@ -121,7 +123,7 @@ class Trial:
     async def evaluate(self, name: str) -> None:
         """Evaluate a candidate by its name. What the sandbox itself fails at is kept, and goes on."""
         try:
-            told = await self.evaluator.evaluate(BAD.get(name, GOOD), FAST)
+            told = await self.evaluator.evaluate(BAD.get(name, GOOD), self.protocol)
         except Exception as error:  # noqa: BLE001 - every failure of ours is to be counted
             self.failures.append(f"{name}: {type(error).__name__}: {error}")
             return

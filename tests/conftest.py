@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
     parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")
+    parser.addoption("--gpu", help="index or UUID of a GPU, whose slots the tests of the sandbox then take")
     parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
 
 

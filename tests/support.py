@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from services.evaluator.devices import Device
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
 
@@ -25,6 +26,12 @@ protocol: digits
 base_model: tiny
 selection: {{threshold: 0.15, fallback_threshold: 0.12, minimum: 2}}
 """
+
+
+def slots(config: pytest.Config, count: int) -> list[Device]:
+    """Slots on the CPU, or on the GPU that the option names."""
+    gpu = config.getoption("--gpu")
+    return [Device.cpu() if gpu is None else Device.of_gpu(gpu)] * count
 
 
 def sampled(members: Iterable[str], every: int) -> list[Any]:

@@ -12,13 +12,13 @@ import pytest_asyncio
 
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import SandboxUnavailable, Unavailable
-from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.harness import frames
 from services.evaluator.sandbox import client
 from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.sandbox.port import STDOUT_TAIL
 from tests.escape.arena import skip_or_fail
+from tests.support import slots
 from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, good, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -49,7 +49,7 @@ async def sandbox(request):
     with pytest.MonkeyPatch.context() as patch:
         if level is SandboxLevel.PROCESS:
             _without_namespaces(patch)
-        sandbox = ForkServerSandbox([Device.cpu()] * 2, level)
+        sandbox = ForkServerSandbox(slots(request.config, 2), level)
         try:
             await sandbox.start()
         except SandboxUnavailable as error:

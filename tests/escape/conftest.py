@@ -13,11 +13,11 @@ import pytest_asyncio
 
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import SandboxUnavailable
-from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
 from tests.escape.levels import LEVELS, place
+from tests.support import slots
 from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
@@ -36,8 +36,8 @@ def _secret():
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def arena(_secret):
-    sandbox = ForkServerSandbox([Device.cpu()] * 2)
+async def arena(_secret, request):
+    sandbox = ForkServerSandbox(slots(request.config, 2))
     witness = Witness(sandbox)
     evaluator = Evaluator(witness, quadrants, HELDOUT)
     try:

@@ -131,6 +131,7 @@ def _lock(order: JobOrder, host: Host) -> None:
         file_bytes=bounds.tmpfs_bytes if host.namespaces else 0,
         processes=_tasks(bounds.processes, host),
         descriptors=limits.DESCRIPTORS if order.gpu is None else gpu.DESCRIPTORS,
+        data=None if order.gpu is None else limits.data_segment(_PROC) + gpu.HOST_ADDRESSES,
     )
     os.close(_PROC)
     os.environ.clear()  # noqa: TID251 - nothing is read from it

@@ -12,6 +12,7 @@ from services.evaluator.sandbox.calls import Bits, Masked, Only, Ways
 
 DESCRIPTORS = 512  # CUDA holds dozens of the driver's files open
 HOST_MEMORY = 2 * 1024**3  # what a context and CUDA's libraries take on the host, whatever the network
+HOST_ADDRESSES = 8 * 1024**3  # what they reserve there to write to, most of it never touched
 _SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps")
 
 # Text files that the driver's library reads, of which the jail holds copies: the driver's own settings, and how

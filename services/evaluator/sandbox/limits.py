@@ -8,6 +8,7 @@ from resource import (
     RLIMIT_AS,
     RLIMIT_CORE,
     RLIMIT_CPU,
+    RLIMIT_DATA,
     RLIMIT_FSIZE,
     RLIMIT_MEMLOCK,
     RLIMIT_MSGQUEUE,
@@ -40,18 +41,26 @@ class Bounds:
 
 
 def confine(
-    bounds: Bounds, *, address_space: int | None, file_bytes: int, processes: int, descriptors: int = DESCRIPTORS
+    bounds: Bounds,
+    *,
+    address_space: int | None,
+    file_bytes: int,
+    processes: int,
+    descriptors: int = DESCRIPTORS,
+    data: int | None = None,
 ) -> None:
     """Set the limits of this process.
 
     `address_space` is what the child maps already, in bytes; the candidate gets `bounds.memory_bytes` on top of it.
-    None leaves it unbounded, because CUDA reserves terabytes of it; the cgroup then is the only bound on memory.
+    None leaves it unbounded, because CUDA reserves terabytes of it; `data`, in bytes, then bounds what it can write to
+    and shares with nobody, and the cgroup all of it.
 
     The CPU limit here is a backstop; the fork server kills at the exact limit. The kernel counts ticks for this one,
     which were seen to run 3 % ahead of the exact clock, and its SIGKILL cannot be told from another.
     """
     limits = {
         RLIMIT_AS: RLIM_INFINITY if address_space is None else address_space + bounds.memory_bytes,
+        RLIMIT_DATA: RLIM_INFINITY if data is None else data + bounds.memory_bytes,
         RLIMIT_CPU: math.ceil(_BACKSTOP * bounds.cpu_seconds) + 1,
         RLIMIT_NPROC: processes,
         RLIMIT_FSIZE: file_bytes,
@@ -76,8 +85,17 @@ def _lower(limit: int, given: int) -> int:
 
 def address_space(proc: int) -> int:
     """Return the number of bytes that this process maps; `proc` is a descriptor of /proc."""
+    return _statm(proc, 0)
+
+
+def data_segment(proc: int) -> int:
+    """Return the number of bytes that this process can write to and shares with nobody, its stack among them."""
+    return _statm(proc, 5)
+
+
+def _statm(proc: int, field: int) -> int:
     fd = os.open("self/statm", os.O_RDONLY, dir_fd=proc)
     try:
-        return int(os.read(fd, 4096).split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        return int(os.read(fd, 4096).split()[field]) * os.sysconf("SC_PAGE_SIZE")
     finally:
         os.close(fd)
