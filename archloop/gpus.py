@@ -33,6 +33,14 @@ class Gpu:
         """Short name: the card, and which slice of it."""
         return f"GPU {self.index}" + (f" slice {self.uuid[4:12]}" if self.uuid.startswith("MIG-") else "")
 
+    def require(self, gb: float, who: str) -> None:
+        """Raise GpuLost where less is free than somebody was promised, because others use the GPU."""
+        if self.free_gb < gb:
+            promise = f"{gb:.1f} that {who} was promised"
+            raise GpuLost(
+                f"{self.label} has {self.free_gb:.1f} GB free, not the {promise}: others use it; it is tried again"
+            )
+
 
 class GpuLost(Unavailable):
     """A GPU that was there does not answer, or others have filled it."""

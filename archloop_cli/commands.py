@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +51,12 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/… by default.")] = None,
     server: Annotated[str | None, typer.Option(help="URL of a deployment's registry, to run there.")] = None,
     name: Annotated[str | None, typer.Option(callback=run_name, help="Name of the run at the server.")] = None,
+    devices: Annotated[
+        str, typer.Option(help="auto, cpu, or GPUs by number: 0,1. On this machine, for LLM, evaluators and trainer.")
+    ] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="What serves the LLM: auto, vllm, tgi, or cpu, our own server on any device.")
+    ] = "auto",
     manifest: Annotated[
         Path | None, typer.Option("--from-manifest", help="Do again what the run of this manifest.json did.")
     ] = None,
@@ -62,6 +67,7 @@ def run(
     from archloop_cli import remote, runs
     from archloop_lab import planning, reproduction
 
+    wanted = runs.wanted(devices, backend, server)
     spec = runs.spec_of(
         _recorded(manifest) if manifest else presets.load(preset),
         cycles=cycles,
@@ -75,11 +81,13 @@ def run(
     if manifest:
         pairs = pairs or reproduction.pairs(manifest, spec)
     if plan:
-        raise typer.Exit(runs.show_plan(planning.plan(spec, pairs)))
+        raise typer.Exit(runs.show_plan(planning.plan(spec, pairs, wanted)))
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
-    begin = partial(remote.drive, server, run_id) if server else runs.start
-    begin(spec, directory, pairs)
+    if server:
+        remote.drive(server, run_id, spec, directory, pairs)
+    else:
+        runs.start(spec, directory, pairs, wanted)
     _conclude(directory, as_json)
     if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
         for line in found.differing:

@@ -14,20 +14,19 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import Rejected, RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES, Queue
+from archloop_cli.layout import Layout
+from archloop_cli.turns import in_turn
+from archloop_lab.placement import Role
 from archloop_lab.run_directory import RunDirectory
 from services.evaluator import app as evaluator
-from services.evaluator.settings import EvaluatorSettings
 from services.generator import app as generator
-from services.generator.backends.cpu import CpuBackend
-from services.generator.modelserver.process import spawned
-from services.generator.settings import GeneratorSettings
+from services.generator.backends.on_demand import OnDemand
 from services.novelty import app as novelty
 from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
 from services.registry.settings import RegistrySettings
 from services.registry.stores.port import Store
 from services.trainer import app as trainer
-from services.trainer.settings import TrainerSettings
 
 _REJECTIONS = Queue("rejections", tuple(kind.name for kind in get_args(Rejected)), prefetch=100)
 
@@ -56,7 +55,7 @@ class Loop:
 
 
 @asynccontextmanager
-async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
+async def composed(directory: Path, layout: Layout) -> AsyncIterator[Loop]:
     """Bring the loop up around the state in `directory`; on the way out everything stops and nothing is lost."""
     bus = MemoryBus(parked=directory / "parked")
     for queue in QUEUES:
@@ -66,18 +65,16 @@ async def composed(directory: Path, base_model: str) -> AsyncIterator[Loop]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         stack.push_async_callback(bus.close)
-        url = await stack.enter_async_context(
-            spawned(base_model, slots=16, threads=1, log=directory / "modelserver.log")
-        )
-        settings = GeneratorSettings(cache_dir=directory / "adapters")
-        backend = CpuBackend(url, timeout_s=settings.request_timeout_s)
+        backend, turns = layout.backend, layout.turns()
+        stack.push_async_callback(backend.close)
+        if isinstance(backend, OnDemand):
+            await backend.start()
+        seen = {role: in_turn(bus, turns, role) for role in Role}
         services = (
-            trainer.running(
-                TrainerSettings(base_model=base_model, work_dir=directory / "training"), bus=bus, blobs=blobs
-            ),
+            trainer.running(layout.trainer, bus=seen[Role.TRAIN], blobs=blobs),
             novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
-            evaluator.running(EvaluatorSettings(), bus=bus, blobs=blobs, results=store),
-            generator.running(settings, bus=bus, blobs=blobs, backend=backend),
+            evaluator.running(layout.evaluator, bus=seen[Role.EVALUATE], blobs=blobs, results=store),
+            generator.running(layout.generator, bus=seen[Role.SERVE], blobs=blobs, backend=backend),
             registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
         )
         rejected = await _rejections(bus)

@@ -14,6 +14,7 @@ from archloop.bus.port import Bus, Parked
 from archloop.errors import InvalidInput, NotFound
 from archloop_cli import terminal
 from archloop_lab import lock
+from archloop_lab.manifests import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Messages that no retry mended.")
 Run = Annotated[
@@ -88,16 +89,17 @@ async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Pa
         return [(parked, "handed over again") for parked in chosen]
     from archloop_lab.run_directory import RunDirectory
 
-    spec = RunDirectory(run).manifest().spec
+    manifest = RunDirectory(run).manifest()
     with lock.held(run):
-        return await _replayed_in(run, spec.base_model, chosen)
+        return await _replayed_in(run, manifest, chosen)
 
 
-async def _replayed_in(run: Path, base_model: str, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
-    from archloop_cli import embedded
+async def _replayed_in(run: Path, manifest: Manifest, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:
+    from archloop_cli import embedded, layout
 
     ids = [parked.id for parked in chosen]
-    async with embedded.composed(run, base_model) as loop:
+    placement = layout.laid_out(manifest.spec, layout.asked_for(manifest.content))
+    async with embedded.composed(run, layout.Layout(placement, manifest.spec, run)) as loop:
         await loop.bus.replay(*ids)
         await loop.settled()
         left = {parked.id for parked in await loop.bus.parked()}

@@ -13,12 +13,14 @@ from archloop import presets, protocols, templates
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
 from archloop.models import FETCHED
-from archloop_cli import terminal
+from archloop_cli import layout, terminal
 from archloop_cli.embedded import composed
 from archloop_cli.guard import DiskFull, Guard
+from archloop_cli.layout import Layout
 from archloop_cli.logfile import logged
 from archloop_cli.progress import Progress, cycle_table
 from archloop_lab import base_models, bootstrap_pairs, folders, heldout, lock, manifests
+from archloop_lab.needs import ANY, Wanted
 from archloop_lab.planning import Plan
 from archloop_lab.run_directory import RunDirectory
 from services.registry.statistics.summary import Summary, summarise
@@ -44,6 +46,15 @@ def limits(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def wanted(devices: str, backend: str, server: str | None) -> Wanted:
+    """Read `--devices` and `--backend`, which are of this machine. Raises InvalidInput."""
+    made = Wanted.of(devices, backend)
+    if server is not None and made != ANY:
+        given = "--devices" if devices != "auto" else "--backend"
+        raise InvalidInput(given, devices if devices != "auto" else backend, "none with --server, which has its own")
+    return made
+
+
 def default_run_id(spec: RunSpec) -> str:
     """Name a run readably, and the same for the same request."""
     return f"{spec.preset}-s{spec.seed}" + ("-frozen" if spec.frozen else "")
@@ -55,16 +66,17 @@ def fresh_directory(run_id: str) -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
+def start(spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wanted = ANY) -> Summary:
     """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there.
 
-    What can be wrong is looked at before anything is written.
+    What can be wrong, or does not fit this machine, is looked at before anything is written.
     """
     found = bootstrap_pairs.read(pairs) if pairs is not None else None
     if found is None:
         bootstrap_pairs.require(spec)
     refuse_taken(directory)
     heldout.here()
+    placement = layout.laid_out(spec, wanted)
     if spec.base_model in FETCHED:
         with terminal.working(f"fetching {spec.base_model}, the first time only"):
             base_models.fetched(spec.base_model)
@@ -74,7 +86,8 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
         Guard(directory).check_disk(begun=False)
         if found is not None:
             spec = bootstrap_pairs.stored(spec, found, run.blobs)
-        manifests.write(run.manifest_file, manifests.content_of(default_run_id(spec), spec))
+        content = manifests.content_of(default_run_id(spec), spec) | layout.recorded(placement, wanted)
+        manifests.write(run.manifest_file, content)
         return _go_on(directory)
 
 
@@ -109,7 +122,7 @@ def report(directory: Path, control: Path | None = None) -> None:
 
 def show_plan(made: Plan) -> int:
     """Print what a run will do and take; 1 where something is missing."""
-    for title, lines in (("what it does", made.steps), ("what it takes", made.costs)):
+    for title, lines in (("what it does", made.steps), ("what it takes", made.costs), ("where", made.places)):
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         for line in lines:
             table.add_row(*line)
@@ -132,9 +145,11 @@ def _go_on(directory: Path) -> Summary:
     stored = run.manifest()
     tell_heldout(heldout.otherwise(stored.content))
     Guard(directory).check_disk()
+    placement = layout.laid_out(stored.spec, layout.asked_for(stored.content))
+    layout.say(placement)
     try:
         with logged(run.log_file):
-            return asyncio.run(_drive(stored.run_id, stored.spec, run))
+            return asyncio.run(_drive(stored.run_id, Layout(placement, stored.spec, directory), run))
     except KeyboardInterrupt as end:
         end.add_note(f"nothing recorded is lost: `archloop resume {directory}` goes on")
         raise
@@ -151,12 +166,13 @@ def _full(error: BaseException | None) -> DiskFull | None:
     return error
 
 
-async def _drive(run_id: str, spec: RunSpec, run: RunDirectory) -> Summary:
+async def _drive(run_id: str, laid_out: Layout, run: RunDirectory) -> Summary:
     from archloop_lab import run_report  # it takes seconds to import
 
+    spec = laid_out.spec
     terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {run.path}")
     progress = Progress(run_id, spec)
-    async with composed(run.path, spec.base_model) as loop:
+    async with composed(run.path, laid_out) as loop:
         await run.agreed(loop.store)
         await loop.request(run_id, spec)
         async with progress.following(partial(summarise, loop.store, run_id)) as refresh:

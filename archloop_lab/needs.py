@@ -71,6 +71,9 @@ class Wanted(NamedTuple):
         return self.devices not in ("auto", "cpu")
 
 
+ANY = Wanted()
+
+
 class Needs(NamedTuple):
     """What a run needs, in 10^9 bytes of a GPU's memory for each kind of work; `nf4_gb` trains it quantised."""
 

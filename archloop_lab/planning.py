@@ -10,8 +10,10 @@ from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput
 from archloop.protocols.model import Protocol
-from archloop_lab import bootstrap_pairs, estimate, estimate_cpu
+from archloop_lab import bootstrap_pairs, estimate, estimate_cpu, placement
 from archloop_lab.estimate import Estimate
+from archloop_lab.needs import ANY, Machine, Needs, Software, Wanted
+from archloop_lab.placement import Placement
 from services.evaluator.datasets import loading, prepared
 from services.evaluator.settings import EvaluatorSettings
 
@@ -28,17 +30,31 @@ class Plan(NamedTuple):
 
     steps: list[tuple[str, str]]
     costs: list[tuple[str, str]]
+    places: list[tuple[str, str]]
     missing: list[Missing]
 
 
-def plan(spec: RunSpec, pairs: Path | None) -> Plan:
+def plan(spec: RunSpec, pairs: Path | None, wanted: Wanted = ANY) -> Plan:
     """Find out what a run will do, and change nothing. Raises NotFound, InvalidInput for pairs that cannot be read."""
     protocol = protocols.load(spec.protocol)
     count = len(bootstrap_pairs.read(pairs)) if pairs else estimate.BOOTSTRAP * (spec.bootstrap is not None)
     found = estimate.of(spec, protocol, count)
+    machine = Machine.here()
+    places = _places(machine, Needs.of(spec, protocol), wanted)
     missing = list(_missing(spec, protocol, found, pairs))
+    if isinstance(places, InvalidInput) and (machine.gpus or not missing or wanted != ANY):
+        missing.append(Missing("room on this machine", str(places)))
     costs = _costs(protocol, found) if _on_gpus(spec) else _small_costs(spec, protocol, found, count)
-    return Plan(list(_steps(spec, protocol, count)), list(costs), missing)
+    lines = [] if isinstance(places, InvalidInput) else list(placement.told(places))
+    return Plan(list(_steps(spec, protocol, count)), list(costs), lines, missing)
+
+
+def _places(machine: Machine, needs: Needs, wanted: Wanted) -> Placement | InvalidInput:
+    """Return where the work goes, or what does not fit."""
+    try:
+        return placement.place(machine, needs, Software.here(), wanted)
+    except InvalidInput as refusal:
+        return refusal
 
 
 def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tuple[str, str]]:

@@ -48,5 +48,12 @@ def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:
 
 
 def _python(settings: TrainerSettings) -> list[str]:
-    hidden = [] if settings.gpus else ["CUDA_VISIBLE_DEVICES="]
-    return ["env", "OMP_WAIT_POLICY=passive", "PYTHONSAFEPATH=1", *hidden, sys.executable]
+    return ["env", "OMP_WAIT_POLICY=passive", "PYTHONSAFEPATH=1", *_seen(settings), sys.executable]
+
+
+def _seen(settings: TrainerSettings) -> list[str]:
+    """Return the variables that say which GPUs the processes see."""
+    if not settings.gpus:
+        return ["CUDA_VISIBLE_DEVICES="]
+    chosen = [f"CUDA_VISIBLE_DEVICES={settings.visible}"] if settings.visible else []
+    return ["CUDA_DEVICE_ORDER=PCI_BUS_ID", *chosen]

@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 from typing_extensions import override
 
+from archloop import gpus
 from services.trainer import distributed, plan, shares
 from services.trainer.backoff import backing_off
 from services.trainer.errors import TrainingInterrupted, TrainingRefused
@@ -20,6 +21,7 @@ from services.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
 _LINE_LIMIT = 2**20
+_ENOUGH = 0.9  # of the memory that was promised: a server beside may have taken a little more than its own
 
 
 class ProcessTuner(Tuner):
@@ -55,6 +57,8 @@ class ProcessTuner(Tuner):
         shape = shares.among(job.training, distributed.processes(self._settings) if own else 1)
         if not self._settings.gpus:
             plan.check(job.training, plan.CPU)
+        elif own:
+            await asyncio.to_thread(_check_room, self._settings)
         job = job.model_copy(update={"shape": shape, "checkpoint_steps": self._settings.checkpoint_steps})
         async with self._lock:
             try:
@@ -120,6 +124,13 @@ async def _followed(process: Process) -> Tuned | Failed:
             case last:
                 return last
     raise TrainingInterrupted(f"the training process is gone (status {await process.wait()})")
+
+
+def _check_room(settings: TrainerSettings) -> None:
+    """Look whether the GPU is there and has the memory that the job was promised. Raises GpuLost."""
+    if settings.gpu_memory_gb:
+        gpu = gpus.state(settings.visible.split(",")[0] or "0")
+        gpu.require(_ENOUGH * settings.gpu_memory_gb, "the trainer")
 
 
 def _result(report: Tuned | Failed) -> Tuned:

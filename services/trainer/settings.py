@@ -17,6 +17,9 @@ class TrainerSettings(S3Settings):
     every `checkpoint_steps` steps (0: none) if there is a `work_dir`, which holds the files of running jobs: one that
     outlives the process lets a killed training go on.
 
+    `visible` names those GPUs as CUDA_VISIBLE_DEVICES does, all that there are where it is empty. A job waits for its
+    retry while the first of them has less than `gpu_memory_gb` (of 10^9 bytes) free, as others use it.
+
     `timeout_s` bounds one job and must stay below the queue's consumer timeout; `grace_s` is what a running job is
     given at shutdown. With `once_within_s` the process ends after one message, or where none came in that time: for
     whoever starts one process for each waiting message.
@@ -29,6 +32,8 @@ class TrainerSettings(S3Settings):
     base_model: str = "tiny"
     threads: Annotated[int, Field(ge=1, le=4096)] = 2
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    visible: Annotated[str, Field(pattern=r"^[\w,-]*$")] = ""
+    gpu_memory_gb: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] = 0.0
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     work_dir: Path | None = None
     checkpoint_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 20

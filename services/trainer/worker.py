@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from archloop.gpus import GpuLost
 from archloop.ops.process import die_with_parent
 from services.trainer import plan, tuning
 from services.trainer.child import Emit, attempt, emitter, quiet, take_stdout
@@ -25,11 +26,21 @@ def main(job_file: str, threads: int, *, cpu: bool) -> int:
     torch.set_num_threads(threads)
     machine = plan.CPU if cpu else plan.machine()
     rank = PartialState(cpu=cpu).process_index
+    if lost := _lost(machine, cpu=cpu):
+        emit(lost)
+        return 1
     job = Job.model_validate_json(Path(job_file).read_text())
     done = attempt(lambda: _first(job, machine, emit) if rank == 0 else _other(job, machine, rank))
     if done is not None:
         emit(done)
     return int(isinstance(done, Failed))
+
+
+def _lost(machine: plan.Machine, *, cpu: bool) -> Failed | None:
+    """Return the failure of a job for GPUs where CUDA finds none: they are there again later, or they never were."""
+    if cpu or machine.gpus:
+        return None
+    return Failed(code=GpuLost.code, retryable=True, detail="CUDA finds no GPU, and this trainer was given one")
 
 
 def _first(job: Job, machine: plan.Machine, emit: Emit) -> Tuned:

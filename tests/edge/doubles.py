@@ -62,8 +62,8 @@ class _Loop:
 
 
 @asynccontextmanager
-async def _composed(directory: Path, base_model: str) -> AsyncIterator[_Loop]:
-    assert base_model
+async def _composed(directory: Path, layout: Any) -> AsyncIterator[_Loop]:
+    assert layout.spec.base_model
     store = RunDirectory(directory).store()
     try:
         yield _Loop(directory, store)

@@ -1,14 +1,7 @@
 """Starting text-generation-inference, each time with the adapters to serve: as a process on this machine."""
 
-import asyncio
-import os
 import shlex
-import signal
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +11,7 @@ import structlog
 from typing_extensions import override
 
 from archloop.errors import InvalidInput
+from services.generator.backends.child_process import RunningProcess, begun, free_port
 
 log = structlog.get_logger(__name__)
 
@@ -68,72 +62,11 @@ class ProcessLauncher(Launcher):
     log: Path | None = None
 
     @override
-    async def start(self, adapters: Mapping[str, Path]) -> "RunningProcess":
+    async def start(self, adapters: Mapping[str, Path]) -> RunningProcess:
         """Start a process at the head of a session and a group of its own, which ends with this one."""
-        port = _free_port()
+        port = free_port()
         command = [part.replace("{port}", str(port)) for part in shlex.split(self.command)]
-        variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        async with _sink(self.log) as sink:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "archloop.ops.process", str(os.getpid())),
-                *("env", "-u", NEVER, *variables, f"LORA_ADAPTERS={rendered(adapters)}"),
-                *command,
-                stdin=DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,  # Ctrl-C is for us, who let running requests end first
-            )
-        log.info("a model server starts", pid=process.pid, port=port, adapters=sorted(adapters))
-        return RunningProcess(port, process, self.stop_s)
-
-
-@dataclass(frozen=True)
-class RunningProcess(Running):
-    """Model server that runs as a process."""
-
-    port: int
-    process: Process
-    stop_s: float
-
-    @property
-    @override
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @override
-    async def ended(self) -> str:
-        return f"has ended with status {await self.process.wait()}"
-
-    @override
-    async def stop(self) -> None:
-        """Stop the process, and then kill whatever is left of its group."""
-        with suppress(ProcessLookupError):
-            self.process.terminate()
-        try:
-            await asyncio.wait_for(self.process.wait(), self.stop_s)
-        except TimeoutError:
-            log.warning("a model server does not stop and is killed", pid=self.process.pid)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
-        log.info("a model server has stopped", pid=self.process.pid)
-
-
-def _free_port() -> int:
-    """Return a free port.
-
-    Another process may take it before the server does; then this one does not start, and the next gets another.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-@asynccontextmanager
-async def _sink(path: Path | None) -> AsyncIterator[int]:
-    if path is None:
-        yield sys.stderr.fileno()
-        return
-    with path.open("ab") as file:
-        yield file.fileno()
+        log.info("TGI is to serve", adapters=sorted(adapters))
+        variables = {**ENVIRONMENT, "LORA_ADAPTERS": rendered(adapters)}
+        without = ["env", "-u", NEVER]
+        return await begun([*without, *command], port, stop_s=self.stop_s, log_file=self.log, variables=variables)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,25 +21,49 @@ _SHOWN = 400
 
 
 @asynccontextmanager
-async def spawned(model: str, *, slots: int, threads: int, log: Path | None) -> AsyncIterator[str]:
+async def spawned(
+    model: str,
+    *,
+    slots: int,
+    threads: int,
+    log: Path | None,
+    device: str = "cpu",
+    weights: str = "auto",
+    gpu: str = "",
+    max_total_tokens: int | None = None,
+) -> AsyncIterator[str]:
     """Start a server and yield its URL once it is healthy; it ends with the context, or with this process.
 
+    `gpu` is what CUDA_VISIBLE_DEVICES is to name, of which `device` counts; without, the server sees what we see.
     Raises Unavailable, with the last line that the server printed, where it does not come up.
     """
     with log.open("ab+") if log else TemporaryFile() as sink:
         began = sink.seek(0, os.SEEK_END)
-        process = await _start(model, slots, threads, sink.fileno())
+        options = ["--model", model, "--slots", str(slots), "--threads", str(threads)]
+        options += _flags(device, weights, max_total_tokens)
+        process = await _start(options, gpu, sink.fileno())
         try:
             yield await _ready(process, sink, began)
         finally:
             await _stop(process)
 
 
-async def _start(model: str, slots: int, threads: int, stderr: int) -> Process:
+def _flags(device: str, weights: str, max_total_tokens: int | None) -> list[str]:
+    """Return the options that are not as the server has them by itself."""
+    given = {
+        "--device": (device, "cpu"),
+        "--weights": (weights, "auto"),
+        "--max-total-tokens": (max_total_tokens, None),
+    }
+    return [part for name, (value, usual) in given.items() if value != usual for part in (name, str(value))]
+
+
+async def _start(options: Sequence[str], gpu: str, stderr: int) -> Process:
+    seen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "services.generator.modelserver", "--model", model, "--port", "0"),
-        *("--slots", str(slots), "--threads", str(threads), "--parent", str(os.getpid())),
+        *("-m", "services.generator.modelserver", "--port", "0", "--parent", str(os.getpid()), *options),
+        env={**os.environ, **seen},  # noqa: TID251 - for the server; nothing is read
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=stderr,
