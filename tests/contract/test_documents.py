@@ -11,6 +11,7 @@ from typing import Any
 
 import fastjsonschema
 import pytest
+import yaml
 
 from archloop.contracts.messages import CATALOGUE
 from archloop.contracts.topology import OTHERS, QUEUES, SENDERS
@@ -59,6 +60,13 @@ def test_the_document_is_asyncapi_3() -> None:
     broken["operations"]["send.run.requested"]["action"] = "publish"
     with pytest.raises(fastjsonschema.JsonSchemaException):
         OFFICIAL(broken)
+
+
+def test_the_published_document_has_the_bounds_defaults_and_queues_of_the_code() -> None:
+    text = (ROOT / "docs/reference/asyncapi.yaml").read_bytes()
+    published = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for part in ("channels", "operations", "components"):
+        assert published[part] == json.loads(json.dumps(DOCUMENT[part])), "a change of the contract: make docs"
 
 
 def test_every_reference_leads_somewhere() -> None:
