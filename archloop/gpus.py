@@ -54,6 +54,17 @@ def found() -> tuple[Gpu, ...]:
         return _allowed(tuple(_all(nvml))) if nvml is not None else ()
 
 
+def answers() -> bool:
+    """Return whether there is a driver that can be asked. Raises GpuLost where it does not answer."""
+    try:
+        with _driver() as nvml:
+            return nvml is not None
+    except GpuLost:
+        raise
+    except Unavailable:
+        return False
+
+
 def state(visible: str) -> Gpu:
     """Return one GPU, or slice, by its index or UUID, as it is now. Raises GpuLost."""
     with _driver() as nvml:

@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from services.evaluator.devices import Device
 from services.evaluator.sandbox import cgroup
 from services.evaluator.sandbox.container_checks import missing_protections
 from services.evaluator.sandbox.fork_server import ForkServer, launch, obstacles, require
+from services.evaluator.sandbox.gpu_watch import GpuWatch
 from services.evaluator.sandbox.job_runner import JobRunner, Slot
 from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 
@@ -41,6 +43,8 @@ class ForkServerSandbox(Sandbox):
         self.slots = [Slot(device, cgroup.create(number, threads)) for number, device in enumerate(devices)]
         for slot in self.slots:
             self._free.put_nowait(slot)
+        self._busy: Counter[str | None] = Counter()
+        self._watch = GpuWatch()
         self._starting = asyncio.Lock()
         self._fork_server: ForkServer | None = None
 
@@ -52,17 +56,27 @@ class ForkServerSandbox(Sandbox):
     async def start(self) -> None:
         """Start the fork server, which takes some seconds.
 
-        Raises SandboxUnavailable where the machine does not reach the required level.
+        Raises SandboxUnavailable where the machine does not reach the required level, GpuLost for GPUs that are not
+        there.
         """
+        if self._gpu:
+            await self._watch.start()
         await self._ready()
 
     @override
     async def run(self, job: Job) -> JobResult:
         slot = await self._free.get()
+        gpu = slot.device.gpu
+        neighbours = self._busy[gpu]
+        self._busy[gpu] += 1
         try:
+            await self._watch.room(gpu, job.task.memory_fraction, neighbours)
             runner = JobRunner(await self._ready(), job, slot)
-            return await self._run_to_end(runner)
+            result = await self._run_to_end(runner)
+            await self._watch.present(gpu)
+            return result
         finally:
+            self._busy[gpu] -= 1
             self._free.put_nowait(slot)
 
     async def close(self) -> None:
