@@ -26,11 +26,26 @@ def test_validation_and_test_are_counted_apart():
 
 
 @pytest.mark.parametrize(
-    "wrong", [b"", b"\0" * 7, np.array([0, 10], "<i4").tobytes(), np.array([-1, 1], "<i4").tobytes()]
+    ("written", "classes"),
+    [([0, 9], 10), ([9, 0], 10), ([0], 1), ([1, 0, 1], 2), ([99] * 7, 100), ([3], 10), ([0] * 100, 10)],
 )
-def test_answers_of_wrong_length_or_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="prediction"):
-        answers(wrong, 2, 10)
+def test_answers_are_the_classes_that_were_written_first_and_last_one_too(written: list[int], classes: int) -> None:
+    assert answers(np.array(written, "<i4").tobytes(), len(written), classes).tolist() == written
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "^0 bytes of predictions, expected 8$"),
+        (b"\0" * 7, "^7 bytes of predictions, expected 8$"),
+        (b"\0" * 12, "^12 bytes of predictions, expected 8$"),
+        (np.array([0, 10], "<i4").tobytes(), "^a prediction outside of 0 … 9$"),
+        (np.array([-1, 1], "<i4").tobytes(), "^a prediction outside of 0 … 9$"),
+    ],
+)
+def test_answers_of_wrong_length_or_range_are_refused(payload: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        answers(payload, 2, 10)
 
 
 def wrongly_suspected(validation: int, test: int, share: float, margin: float) -> float:
