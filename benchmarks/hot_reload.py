@@ -28,6 +28,7 @@ from matplotlib.ticker import MaxNLocator
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Delivery
+from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import (
     AdapterActivated,
@@ -35,7 +36,6 @@ from archloop.contracts.messages import (
     AdapterTrained,
     CandidateGenerated,
     GenerationRequested,
-    Message,
     TrainingRequested,
 )
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, TrainingSpec

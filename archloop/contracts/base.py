@@ -27,18 +27,20 @@ class Message(Frozen):
 
     `name` is the routing key, `version` changes only when old consumers would misread the data. A run's name may be
     given again once the registry has forgotten it: `run_uid` tells the runs of one name apart. The registry makes it,
-    and who answers hands it on; it is null where no run is asked for yet, or none is spoken of.
+    and who answers hands it on; it is null where no run is asked for yet, or none is spoken of. Within the run
+    `identified_by` names what a message is about: there is one of its kind for each.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    identified_by: ClassVar[tuple[str, ...]]
 
     run_id: RunId
     run_uid: RunUid | None = None
 
     def identity(self) -> tuple[object, ...]:
         """Return what it is about within its run; messages of one kind with equal identity are the same message."""
-        raise NotImplementedError
+        return tuple(getattr(self, name) for name in self.identified_by)
 
     @property
     def id(self) -> str:
@@ -66,13 +68,10 @@ class CandidateMessage(Message):
     A submission stands outside the cycles: its cycle and index are 0 and say nothing.
     """
 
+    identified_by = ("candidate_id",)
     cycle: Place = 0
     index: Place = 0
     submission: Name | None = None
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the candidate: each kind of message is published once for it."""
-        return (self.candidate_id,)
 
     @property
     def candidate_id(self) -> str:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archloop.contracts.base import CandidateMessage, Message, RunId, Sha256
+from archloop.contracts.base import CandidateMessage, Message, Sha256
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
 from archloop.contracts.texts import LongText, Name, Remark
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
+from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, SourceCode, Usage, Verdict
 
 BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
 TunedAfter = Annotated[int, Field(ge=BOOTSTRAP, le=2**31), NUMBER]
@@ -18,37 +18,28 @@ class RunRequested(Message):
     """Command: start this run, or do nothing if it is there already with the same spec."""
 
     name = "run.requested"
+    identified_by = ()
     spec: RunSpec
-
-    def identity(self) -> tuple[object, ...]:
-        """Return nothing beside the run: it is requested once."""
-        return ()
 
 
 class RunFinished(Message):
     """The run reached its end; nothing more will be asked for it."""
 
     name = "run.finished"
+    identified_by = ()
     reason: Remark
-
-    def identity(self) -> tuple[object, ...]:
-        """Return nothing beside the run: it ends once."""
-        return ()
 
 
 class CycleClosed(Message):
     """Every candidate of the cycle is settled and the admitted ones are chosen."""
 
     name = "cycle.closed"
+    identified_by = ("cycle",)
     cycle: Place
     generated: Place
     valid: Place
     novel: Place
     admitted: Place
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the cycle: it closes once."""
-        return (self.cycle,)
 
 
 class GenerationRequested(CandidateMessage):
@@ -168,6 +159,7 @@ class TrainingRequested(Message):
     """
 
     name = "training.requested"
+    identified_by = ("cycle",)
     cycle: TunedAfter
     adapter: Name
     base_model: Name
@@ -176,10 +168,6 @@ class TrainingRequested(Message):
     pair_count: Whole
     training: TrainingSpec
     seed: Seed
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the cycle: one adapter is trained after each."""
-        return (self.cycle,)
 
 
 class AdapterTrained(Message):
@@ -190,6 +178,7 @@ class AdapterTrained(Message):
     """
 
     name = "adapter.trained"
+    identified_by = ("cycle",)
     cycle: TunedAfter
     adapter: AdapterRef
     pair_count: Whole
@@ -199,10 +188,6 @@ class AdapterTrained(Message):
     seconds: Amount = 0.0
     tokens_per_second: Amount = 0.0
 
-    def identity(self) -> tuple[object, ...]:
-        """Return the cycle: one adapter is trained after each."""
-        return (self.cycle,)
-
 
 class TrainingRejected(Message):
     """The trainer cannot make the adapter as it was asked to, for the reason given: damaged pairs or too little memory.
@@ -211,37 +196,28 @@ class TrainingRejected(Message):
     """
 
     name = "training.rejected"
+    identified_by = ("cycle",)
     cycle: TunedAfter
     reason: Remark
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the cycle: one adapter is trained after each."""
-        return (self.cycle,)
 
 
 class AdapterActivated(Message):
     """A generator replica proved the adapter by its fingerprint and serves it."""
 
     name = "adapter.activated"
+    identified_by = ("adapter", "replica")
     adapter: Name
     replica: Name
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the adapter and the replica: each replica activates it once."""
-        return self.adapter, self.replica
 
 
 class AdapterRejected(Message):
     """A generator replica refused the adapter and keeps what it had."""
 
     name = "adapter.rejected"
+    identified_by = ("adapter", "replica")
     adapter: Name
     replica: Name
     reason: Remark
-
-    def identity(self) -> tuple[object, ...]:
-        """Return the adapter and the replica: each replica refuses it once."""
-        return self.adapter, self.replica
 
 
 CATALOGUE: tuple[type[Message], ...] = (
@@ -266,30 +242,3 @@ CATALOGUE: tuple[type[Message], ...] = (
 )
 
 Rejected = GenerationRejected | EvaluationRejected | JudgementRejected | TrainingRejected
-
-__all__ = [
-    "BOOTSTRAP",
-    "CATALOGUE",
-    "AdapterActivated",
-    "AdapterRejected",
-    "AdapterTrained",
-    "CandidateEvaluatedFailed",
-    "CandidateEvaluatedOk",
-    "CandidateGenerated",
-    "CandidateJudged",
-    "CandidateLost",
-    "CandidateSubmitted",
-    "CycleClosed",
-    "EvaluationRejected",
-    "GenerationRejected",
-    "GenerationRequested",
-    "JudgementRejected",
-    "Message",
-    "Outcome",
-    "Rejected",
-    "RunFinished",
-    "RunId",
-    "RunRequested",
-    "TrainingRejected",
-    "TrainingRequested",
-]

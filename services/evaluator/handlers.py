@@ -7,13 +7,13 @@ from typing import Protocol as Port
 from archloop import protocols
 from archloop.blobs import programs
 from archloop.blobs.port import Readable
+from archloop.contracts.base import Message
 from archloop.contracts.messages import (
     CandidateEvaluatedFailed,
     CandidateEvaluatedOk,
     CandidateGenerated,
     CandidateSubmitted,
     EvaluationRejected,
-    Message,
 )
 from archloop.contracts.values import Evaluation
 from archloop.metrics import OUTCOMES

@@ -8,12 +8,12 @@ from pathlib import Path
 from archloop.adapters import ADAPTER_FILES
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.bus.consumer import Handler
+from archloop.contracts.base import Message
 from archloop.contracts.messages import (
     AdapterTrained,
     CandidateEvaluatedOk,
     CandidateGenerated,
     GenerationRequested,
-    Message,
     RunRequested,
     TrainingRequested,
 )

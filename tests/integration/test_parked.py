@@ -15,8 +15,9 @@ import pytest
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
 from archloop.bus.port import BusUnavailable, Parked
+from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
-from archloop.contracts.messages import CandidateGenerated, CandidateLost, Message
+from archloop.contracts.messages import CandidateGenerated, CandidateLost
 from archloop.contracts.topology import EVALUATOR, NOVELTY, Queue
 from archloop.contracts.values import SourceCode
 from archloop.errors import InvalidInput
