@@ -16,38 +16,10 @@ from services.novelty.program import Program
 _MOVES = frozenset({"cuda", "cpu"})
 _SIZES = frozenset({"dim", "dims", "shape", "tensors", "size", "output_size", "pad", "normalized_shape"})
 _STABLE = frozenset(
-    [
-        "int",
-        "float",
-        "str",
-        "bool",
-        "len",
-        "abs",
-        "max",
-        "min",
-        "sum",
-        "round",
-        "range",
-        "zip",
-        "enumerate",
-        "tuple",
-        "list",
-        "dict",
-        "set",
-        "sorted",
-        "reversed",
-        "Parameter",
-        "ModuleList",
-        "ModuleDict",
-        "ParameterList",
-        "torch.range",
-        "zeros",
-        "ones",
-        "arange",
-        "linspace",
-        "eye",
-        "tensor",
-    ]
+    {"int", "float", "str", "bool", "len", "abs", "max", "min", "sum", "round", "range", "zip", "enumerate"}
+    | {"tuple", "list", "dict", "set", "sorted", "reversed"}
+    | {"Parameter", "ModuleList", "ModuleDict", "ParameterList"}
+    | {"torch.range", "zeros", "ones", "arange", "linspace", "eye", "tensor"}
 )
 """Functions whose result depends on their operands alone."""
 

@@ -4,16 +4,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from typing_extensions import override
 
-from archloop.bus.amqp import consuming
+from archloop.bus.amqp.consuming import AmqpDelivery, begun
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
 from archloop.bus.amqp.link import AWAY, Link, cancelled
-from archloop.bus.port import BusUnavailable, Callback, Delivery, Subscription
+from archloop.bus.port import BusUnavailable, Callback, Subscription
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
@@ -21,53 +20,8 @@ from archloop.errors import ArchloopError
 log = structlog.get_logger(__name__)
 
 Renew = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
-_PAUSE_S, _LOOK_S, _LAST_WORDS_S = 1.0, 0.5, 3.0
 _RENEWED_AFTER = DELIVERY_LIMIT // 2
 _REMEMBERED = 1024
-
-
-@dataclass
-class AmqpDelivery(Delivery):
-    """A message in hand. If its channel has died meanwhile, the broker delivers it again, which is no error."""
-
-    message: AbstractIncomingMessage
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    done: bool = field(default=False, init=False)
-    closed: Callable[[], bool] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Ask the message for its channel now: it does not tell once the channel is closed."""
-        self.closed = _closing(self.message)
-
-    @property
-    @override
-    def body(self) -> bytes:
-        return self.message.body
-
-    @override
-    async def ack(self) -> bool:
-        self.done = True
-        try:
-            await self.message.ack()
-        except AWAY:
-            return False
-        return True
-
-    @override
-    async def release(self) -> None:
-        """Give the message back after a pause: what could not be done now can hardly be in a millisecond."""
-        if not self.ending.is_set():
-            await asyncio.sleep(_PAUSE_S)
-        with suppress(*AWAY):
-            await self.message.nack(requeue=True)
-
-    @override
-    async def lost(self) -> None:
-        """Return some seconds after the delivery was lost, so that what is being published can still be confirmed."""
-        while not self.ending.is_set() and not self.closed():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.ending.wait(), _LOOK_S)
-        await asyncio.sleep(_LAST_WORDS_S)
 
 
 class AmqpSubscription(Subscription):
@@ -150,8 +104,9 @@ class AmqpSubscription(Subscription):
             await cancelled(watch)
 
     async def _consume(self) -> None:
-        begun = await consuming.begun(self._link, self._queue.name, self._on_message, self._queue.prefetch)
-        self._channel, self._tag, self._consumers = begun
+        self._channel, self._tag, self._consumers = await begun(
+            self._link, self._queue.name, self._on_message, self._queue.prefetch
+        )
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         delivery = AmqpDelivery(message, self._ending)
@@ -243,15 +198,6 @@ class AmqpSubscription(Subscription):
             log.info("subscribed again", queue=self._queue.name)
             return True
         return False
-
-
-def _closing(message: AbstractIncomingMessage) -> Callable[[], bool]:
-    """Return a function that tells whether the channel on which the message came is closed."""
-    try:
-        channel = message.channel
-    except AWAY:
-        return lambda: True
-    return lambda: channel.is_closed
 
 
 def _returns(message: AbstractIncomingMessage) -> int:

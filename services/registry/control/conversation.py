@@ -137,7 +137,7 @@ class Conversation:
 
     def _take_in(self, message: Message, step: Step | None, *, new: bool) -> None:
         if isinstance(message, Rejected):
-            self._refused(_rejected_by(message), message.reason)
+            self._refused((_REFUSED[type(message)], *message.identity()), message.reason)
         if not isinstance(message, _ANSWERS):
             return
         self._answered(message.candidate_id, step)
@@ -236,11 +236,6 @@ class Conversation:
 
 def _roomy(window: Window, front: Front, wanted: int) -> bool:
     return window.room(front, wanted) > 0 if front.asked < wanted else not len(front)
-
-
-def _rejected_by(message: Rejected) -> Key:
-    """Return the key of the request that was refused."""
-    return (_REFUSED[type(message)], *message.identity())
 
 
 def key_of(message: Message) -> Key:
