@@ -7,7 +7,7 @@ import pytest
 from archloop.contracts.values import Evaluation, Family, Outcome, SandboxLevel, Usage, Verdict
 from services.registry.control.budget import Spent
 from services.registry.records import Candidate, Judgement, Loss, utc_now
-from services.registry.statistics.rates import Observation, observations, rates
+from services.registry.statistics.rates import Observation, Rates, observations, rates
 
 NOVEL = Judgement(verdict=Verdict.NOVEL, similarity=0.1, threshold=0.85, family=Family.DENSE)
 NONE = {"outcome": None, "accuracy": None, "verdict": None, "family": None, "admitted": False, "lost": False}
@@ -93,3 +93,11 @@ def test_an_accuracy_counts_as_good_from_the_threshold_on(accuracies, threshold,
     found = rates([*given, *failed], threshold)
     assert (found.share_ge_threshold_trained, found.share_ge_threshold_generated) == (share, share / 2)
     assert (found.valid, found.best_accuracy) == (len(accuracies), max(accuracies))
+
+
+def test_what_an_older_registry_did_not_count_yet_is_nothing() -> None:
+    whole = rates(observations([candidate(Outcome.OK, 0.5)]), 0.5).model_dump()
+    added = {name for name, field in Rates.model_fields.items() if not field.is_required()}
+    read = Rates.model_validate({name: value for name, value in whole.items() if name not in added})
+    assert {"family_count", "tokens", "cost", "evaluator_seconds"} <= added
+    assert {getattr(read, name) for name in added} == {None, 0}

@@ -1,6 +1,7 @@
 """Who is admitted and who is trained on."""
 
 import math
+import threading
 
 import pytest
 from hypothesis import given
@@ -198,3 +199,11 @@ def test_a_large_cycle_has_its_fronts_in_no_time() -> None:
 async def test_many_are_chosen_from_aside_and_in_the_same_way(more: int) -> None:
     cycle = candidates(*(n % 97 / 100 for n in range(selection._MANY + more)))
     assert await admitted_aside(cycle, SPEC) == admitted(cycle, SPEC) != []
+
+
+@pytest.mark.parametrize(("count", "aside"), [(0, False), (1, False), (999, False), (1000, True), (1001, True)])
+async def test_the_event_loop_is_not_held_up_by_a_thousand(monkeypatch, count: int, *, aside: bool) -> None:
+    ran: list[int] = []
+    monkeypatch.setattr(selection, "admitted", lambda *_: ran.append(threading.get_ident()))
+    await admitted_aside(candidates(*[0.5] * count), SPEC)
+    assert [there != threading.get_ident() for there in ran] == [aside]
