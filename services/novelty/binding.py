@@ -24,31 +24,34 @@ class Arguments(NamedTuple):
 
 def bound(parameters_: Parameters, arguments: Arguments) -> dict[str, Value] | None:
     """Bind arguments to torch's parameters by name; return None if they do not fit."""
-    names = [parameter.name for parameter in parameters_]
     named = arguments.named
-    if arguments.is_open or len(arguments.positional) > len(names):
+    if arguments.is_open or len(arguments.positional) > len(parameters_):
         return None
-    given = dict(zip(names, arguments.positional, strict=False))
-    if not named.keys() <= set(names) - given.keys():
-        return None
-    given |= named
-    return given if all(p.default is not None or p.name in given for p in parameters_) else None
+    given = {name: value for (name, _), value in zip(parameters_, arguments.positional, strict=False)}
+    if named:
+        if not named.keys() <= {name for name, _ in parameters_} - given.keys():
+            return None
+        given |= named
+    for name, default in parameters_:
+        if default is None and name not in given:
+            return None
+    return given
 
 
 def written(name: str, parameters_: Parameters, given: Mapping[str, Value]) -> list[Value]:
     """Write required arguments by position, and the others by name where they differ from the default."""
     dimensions = int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
     parts: list[Value] = []
-    for parameter in parameters_:
-        if parameter.name not in given:
+    for parameter, default in parameters_:
+        if parameter not in given:
             continue
-        value = given[parameter.name]
-        if parameter.name in SPATIAL:
+        value = given[parameter]
+        if parameter in SPATIAL:
             value = _as_number(value, dimensions)
-        if parameter.default is None:
+        if default is None:
             parts.append(value)
-        elif value != parameter.default and not _is_usual_stride(name, parameter.name, value, given, dimensions):
-            parts += [f"{parameter.name}=", value]
+        elif value != default and not _is_usual_stride(name, parameter, value, given, dimensions):
+            parts += [f"{parameter}=", value]
     return parts
 
 

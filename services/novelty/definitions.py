@@ -10,7 +10,7 @@ from services.novelty.module_level import is_harmless
 from services.novelty.names import SELF, Value
 from services.novelty.program import RECIPE, Function, defined_names, parameters, self_name
 from services.novelty.statements import Statements
-from services.novelty.trees import nodes
+from services.novelty.trees import statements
 
 _PLAIN_BASES = frozenset({"Module", "object"})
 
@@ -20,11 +20,12 @@ class Definitions(Statements):
 
     def function(self, node: Function, *, prefix: str = "%P", fields: dict[str, Value] | None = None) -> None:
         """Read a function's parameters and body into the current frame."""
+        walrus = self.facts.walrus
         self.frame.body = node.body
         self.frame.lasting = captured(node.body, parameters(node)) if self.facts.nested else frozenset()
-        if self.facts.walrus:
+        if walrus:
             self.frame.lasting |= assigned_within(node.body)
-        self.frame.declared = {name for s in node.body for name in stored_names(s)} - self.facts.shared
+        self.frame.declared = {name for s in node.body for name in stored_names(s, walrus=walrus)} - self.facts.shared
         self.parameters_of(node, prefix)
         is_static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
         if fields is not None and not is_static:
@@ -80,7 +81,7 @@ class Definitions(Statements):
     def _method_definition(self, member: Function) -> None:
         outer = self.frame
         is_first = member.name == "__init__"
-        is_building = is_first and self.inline_fields and not any(isinstance(n, ast.Return) for n in nodes(member))
+        is_building = is_first and self.inline_fields and not any(type(s) is ast.Return for s in statements(member))
         decorators = [self.put(part) for part in self._decorators(member)]
         self.mark("def", self.label(member.name), *decorators, *self.signature(member))
         self.frame = Frame(

@@ -97,9 +97,10 @@ class Expressions(Names):
         """Read a body with variables of its own; the yielded list holds its step afterwards."""
         made: list[Node] = []
         stream, frame = self.stream, self.frame
-        function = None if is_function else frame.function
-        inner = Frame(outer=frame, fields=frame.fields, depth=1, portable=frame.portable, fresh=frame.fresh)
-        inner.function = function or inner
+        within = None if is_function else frame.function
+        inner = Frame(
+            outer=frame, fields=frame.fields, depth=1, portable=frame.portable, fresh=frame.fresh, within=within
+        )
         self.stream, self.frame = Stream(self._spelt), inner
         yield made
         self.stream.flush(portable=True)

@@ -107,12 +107,6 @@ class Facts:
     walrus: bool = False
     """Expressions assign."""
 
-    def see(self, node: ast.AST) -> None:
-        """Record one node; a call must be seen before its arguments."""
-        seen = _SEEN.get(type(node))
-        if seen is not None:
-            seen(self, node)
-
     def is_spelt_out(self, name: str) -> bool:
         """Say whether an attribute's name itself may matter, because texts or computed names reach it."""
         return self.dynamic or name in self.strings
@@ -234,6 +228,8 @@ def _call(found: Facts, node: ast.Call) -> None:
 
 
 def _keywords(found: Facts, node: ast.Call, called: str) -> None:
+    if not node.keywords:
+        return
     of = root(node.func)
     is_named_own = type(node.func) is ast.Name and called in found.defined
     is_elsewhere = of in found.imports and called != "partial"
@@ -267,7 +263,7 @@ def _by_name(found: Facts, node: ast.Call, called: str) -> None:
         found.stateful = True
 
 
-_SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
+SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
     ast.Name: _name,
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,
@@ -284,3 +280,4 @@ _SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
     ast.NamedExpr: _walrus,
     ast.For: _loop,
 }
+"""What records one node of each kind; a call must be seen before its arguments."""

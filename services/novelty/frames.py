@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from services.novelty.instructions import Node
 from services.novelty.program import FUNCTIONS
-from services.novelty.trees import children, nodes, walk
+from services.novelty.trees import children, nodes, targets, walk
 
 _SCOPES = frozenset({*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.ClassDef})
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _INNER = frozenset({*FUNCTIONS, ast.Lambda})
 _NAMED = frozenset({*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping})
-_COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.ExceptHandler, ast.match_case)
+_COMPOUND = frozenset({ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.ExceptHandler, ast.match_case})
+_ASSIGNING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)
 Place = tuple[int, ...]
 
 
@@ -23,7 +24,7 @@ class Frame:
     `values` are what names stand for. `cells` are variables that a branch or a loop may change, with the depth at which
     they became so. `fields` are the attributes of the instance that have one value for good; `building` says that they
     may be given one now, `portable` that what is computed here may be written there, `fresh` that layers made here are
-    no attributes. `function` is the frame that an assignment within an expression is made in.
+    no attributes. `within` is the frame of the function that a comprehension stands in.
     """
 
     values: dict[str, "str | int | Node"] = field(default_factory=dict)
@@ -39,11 +40,13 @@ class Frame:
     declared: set[str] = field(default_factory=set)
     lasting: frozenset[str] = frozenset()
     unbound: dict[str, str] = field(default_factory=dict)
-    function: "Frame" = field(init=False, repr=False)
+    within: "Frame | None" = None
     _places: "dict[str, list[tuple[Place, bool]]] | None" = None
 
-    def __post_init__(self) -> None:
-        self.function = self
+    @property
+    def function(self) -> "Frame":
+        """Return the frame that an assignment within an expression is made in."""
+        return self.within or self
 
     def find(self, name: str) -> "str | int | Node | None":
         """Return what a variable of this function, or of one around it, stands for; None if it is not known."""
@@ -56,9 +59,9 @@ class Frame:
             frame = frame.outer
         return None
 
-    def changed_in(self, statement: ast.stmt) -> list[str]:
+    def changed_in(self, statement: ast.stmt, *, walrus: bool) -> list[str]:
         """Return the variables that a compound statement may change for later statements or its next iteration."""
-        names = dict.fromkeys(stored_names(statement))
+        names = dict.fromkeys(stored_names(statement, walrus=walrus))
         return [name for name in names if name not in self.cells and not self._is_temporary(name)]
 
     def _is_temporary(self, name: str) -> bool:
@@ -72,8 +75,9 @@ class Frame:
         return all(place == home if is_store else place[: len(home)] == home for place, is_store in found)
 
 
-def stored_names(statement: ast.AST) -> Iterator[str]:
-    """Yield the names assigned to anywhere within, but not in inner scopes."""
+def stored_names(statement: ast.AST, *, walrus: bool = True) -> Iterator[str]:
+    """Yield the names assigned to anywhere within, but not in inner scopes; `walrus`: expressions may assign too."""
+    below = children if walrus else targets
     stack = [statement]
     while stack:
         node = stack.pop()
@@ -85,7 +89,7 @@ def stored_names(statement: ast.AST) -> Iterator[str]:
         if kind in _NAMED and (name := getattr(node, "name", None) or getattr(node, "rest", None)):
             yield name
         if kind not in _SCOPES:
-            stack += reversed(children(node))
+            stack += below(node)[::-1]
 
 
 def captured(body: Iterable[ast.stmt], given: Iterable[str] = ()) -> frozenset[str]:
@@ -111,9 +115,7 @@ def _places(body: Iterable[ast.stmt]) -> dict[str, list[tuple[Place, bool]]]:
     stack: list[tuple[ast.AST, Place]] = [(statement, ()) for statement in reversed(list(body))]
     while stack:
         node, place = stack.pop()
-        if isinstance(node, ast.Name):
-            found.setdefault(node.id, []).append((place, not isinstance(node.ctx, ast.Load)))
-        elif isinstance(node, _COMPOUND):
+        if type(node) in _COMPOUND:
             parts: list[tuple[ast.AST, Place]] = []
             for name, value in ast.iter_fields(node):
                 if name in ("body", "orelse", "finalbody", "target"):
@@ -123,13 +125,28 @@ def _places(body: Iterable[ast.stmt]) -> dict[str, list[tuple[Place, bool]]]:
                     inner = place
                 parts += [(part, inner) for part in (value if isinstance(value, list) else [value])]
             stack += [(part, where) for part, where in reversed(parts) if isinstance(part, ast.AST)]
-        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            stack += [(target, place) for target in reversed(targets)]
+        elif isinstance(node, _ASSIGNING):
+            assigned = node.targets if isinstance(node, ast.Assign) else [node.target]
+            stack += [(target, place) for target in reversed(assigned)]
             if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                 found.setdefault(node.target.id, []).append((place, False))
             if node.value is not None:
                 stack.append((node.value, place))
+        elif isinstance(node, ast.expr):
+            for read in _in_reading_order(node):
+                found.setdefault(read.id, []).append((place, type(read.ctx) is not ast.Load))
         else:
             stack += [(child, place) for child in reversed(children(node))]
     return found
+
+
+def _in_reading_order(expression: ast.expr) -> Iterator[ast.Name]:
+    stack: list[ast.AST] = [expression]
+    while stack:
+        node = stack.pop()
+        if type(node) is ast.Name:
+            yield node
+        elif type(node) is ast.NamedExpr:
+            stack += (node.target, node.value)
+        elif type(node) is not ast.Constant:
+            stack += children(node)[::-1]

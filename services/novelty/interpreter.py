@@ -93,7 +93,7 @@ class Interpreter:
 
     def _evaluate(self, expression: ast.expr) -> Value:
         known: dict[int, Value] = {}
-        for node in reversed(list(walk(expression))):
+        for node in reversed(walk(expression)):
             known[id(node)] = self._leaf(node) or self._compound(node, known)
         return known[id(expression)]
 

@@ -52,8 +52,9 @@ class Definitions:
         """Treat imported names that have another meaning elsewhere as defined by the file."""
         unclear = {name for name, of in meanings.items() if len(of) > 1 or name in self.of}
         for statement in body if unclear else ():
-            for name in imported([statement]).keys() & unclear:
-                self._attach(statement, {name})
+            for name in imported([statement]):
+                if name in unclear:
+                    self._attach(statement, {name})
 
     def _changes(self, body: Sequence[ast.stmt], changing: Sequence[ast.stmt]) -> None:
         for statement in changing:

@@ -11,7 +11,7 @@ from services.novelty.instructions import Node, Stream
 from services.novelty.program import ALWAYS, Program
 
 SELF = "%self"
-_BOUND = ("%s", "%U", "%F", "%A", "%E")
+_BOUND = frozenset({"%s", "%U", "%F", "%A", "%E"})
 """How tokens begin whose meaning may change: the instance, names without a value, what the module defines."""
 
 Value = str | int | Node
@@ -65,8 +65,10 @@ class Names:
     def pure(self, *parts: Value) -> Node:
         """Make a step like `stable` that is written only if it is needed."""
         node = self._node(parts)
-        if any(type(part) is Node and part.is_cell for part in parts):
-            self.stream.add(node)
+        for part in parts:
+            if type(part) is Node and part.is_cell:
+                self.stream.add(node)
+                break
         return node
 
     def _node(self, parts: Sequence[Value]) -> Node:
@@ -75,7 +77,15 @@ class Names:
         return node
 
     def _is_portable(self, parts: Sequence[Value]) -> bool:
-        return self.frame.portable and all(_is_settled(part) for part in parts)
+        if not self.frame.portable:
+            return False
+        for part in parts:
+            if type(part) is str:
+                if part[:2] in _BOUND:
+                    return False
+            elif type(part) is not int and not part.portable:  # type: ignore[union-attr]
+                return False
+        return True
 
     def fixed(self, *parts: Value) -> Node:
         """Make a step whose result only in-place operations can change."""
@@ -228,9 +238,3 @@ class Names:
 
 def _in_sequence(elements: Sequence[Value]) -> Sequence[Value]:
     return "Sequential", "(", *elements, ")"
-
-
-def _is_settled(part: Value) -> bool:
-    if isinstance(part, Node):
-        return part.portable
-    return isinstance(part, int) or part[:2] not in _BOUND

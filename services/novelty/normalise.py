@@ -59,7 +59,7 @@ class _Writer(Definitions):
                 self._unit(unit)
         self._ordered()
         self.stream.flush(portable=True)
-        return tuple(token for token in self.stream.tokens if isinstance(token, str))
+        return tuple([token for token in self.stream.tokens if type(token) is str])
 
     def _ordered(self) -> None:
         """Write the definitions that are more than one plain statement, in the order of the file."""

@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 
 from services.novelty.call_signatures import MEMBERS
 from services.novelty.effects import does_more, root
-from services.novelty.facts import Facts
+from services.novelty.facts import SEEN, Facts
 from services.novelty.module_level import Definitions, plain_names, read_at_once
 from services.novelty.program import (
     ALWAYS,
@@ -40,15 +40,16 @@ def read(source: str) -> Program:
 
 def _strip(tree: ast.Module) -> None:
     """Remove prints and logs, in place."""
-    for node in statements(tree):
+    said = {node for node in statements(tree) if type(node) is ast.Expr and _is_said(node)}
+    for node in statements(tree) if said else ():
         for name in ("body", "orelse", "finalbody") if "body" in node._fields else ():
             block = getattr(node, name, None)
-            if isinstance(block, list) and any(_is_said(statement) for statement in block):
-                setattr(node, name, [s for s in block if not _is_said(s)] or [ast.Pass()])
+            if isinstance(block, list) and any(statement in said for statement in block):
+                setattr(node, name, [s for s in block if s not in said] or [ast.Pass()])
 
 
-def _is_said(statement: ast.stmt) -> bool:
-    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+def _is_said(statement: ast.Expr) -> bool:
+    if not isinstance(statement.value, ast.Call):
         return False
     return root(statement.value.func) in _SAYING and not does_more(*statement.value.args)
 
@@ -58,7 +59,9 @@ def _ordered(definitions: Definitions, units: dict[str, Unit]) -> list[ast.stmt]
     changed = {name for name, unit in units.items() if unit.statements}
     more = True
     while changed and more:
-        late = {name for name, unit in units.items() if name not in changed and changed & _read_at_once(unit.node)}
+        late = {
+            name for name, unit in units.items() if name not in changed and changed & _read_at_once(unit.node).keys()
+        }
         for name in late:
             units[name].statements = definitions.statements(name)
         changed |= late
@@ -66,9 +69,10 @@ def _ordered(definitions: Definitions, units: dict[str, Unit]) -> list[ast.stmt]
     return definitions.in_order(statement for name in changed for statement in units[name].statements)
 
 
-def _read_at_once(node: ast.AST) -> set[str]:
-    """Return the names that a definition reads when it is executed, not when it is called."""
-    return {n.id for part in read_at_once(node) for n in walk(part) if isinstance(n, ast.Name)}
+def _read_at_once(node: ast.AST) -> dict[str, None]:
+    """Return the names that a definition reads when it is executed, not when it is called, in their order."""
+    found = (n.id for part in read_at_once(node) for n in walk(part) if isinstance(n, ast.Name))
+    return dict.fromkeys(found)
 
 
 class _Reach:
@@ -104,13 +108,10 @@ class _Reach:
 
     def _recipe(self) -> None:
         """Reach the training recipe if it builds the network: if it sets what the rest reads, or calls what does."""
-        for name in RECIPE & self._unmentioned.keys():
+        for name in [name for name in self._unmentioned if name in RECIPE]:
             for _, member in self._unmentioned[name]:
-                attributes = [n for n in nodes(member) if isinstance(n, ast.Attribute)]
-                made = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
-                called = {
-                    n.func.attr for n in nodes(member) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
-                }
+                made = {n.attr for n in nodes(member) if type(n) is ast.Attribute and type(n.ctx) is not ast.Load}
+                called = {n.func.attr for n in nodes(member) if type(n) is ast.Call and type(n.func) is ast.Attribute}
                 makes = any(
                     _sets_attributes(m) for n in called for _, m in self._unmentioned.get(n, ()) if n not in RECIPE
                 )
@@ -119,20 +120,24 @@ class _Reach:
                     break
 
     def _run(self) -> None:
-        see = self.facts.see
+        facts, defined, mentioned = self.facts, self._definitions.of, self._mentioned
         while self._queue:
             root = self._queue.popleft()
             is_later = type(root) is ast.FunctionDef and root.name != "__init__" and id(root) in self._taken
             for node in walk(root):
-                see(node)
                 kind = type(node)
+                seen = SEEN.get(kind)
+                if seen is not None:
+                    seen(facts, node)
                 if kind is ast.Name:
-                    self._reach(node.id)  # type: ignore[attr-defined]
+                    if node.id in defined:  # type: ignore[attr-defined]
+                        self._reach(node.id)  # type: ignore[attr-defined]
                 elif kind is ast.Attribute:
-                    self._mention(node.attr)  # type: ignore[attr-defined]
+                    if node.attr not in mentioned:  # type: ignore[attr-defined]
+                        self._mention(node.attr)  # type: ignore[attr-defined]
                     if is_later and type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
                         # Calls of this method may see what other calls left behind.
-                        self.facts.ordered = True
+                        facts.ordered = True
                 elif kind is ast.Constant and type(node.value) is str:  # type: ignore[attr-defined]
                     self._mention(node.value)  # type: ignore[attr-defined]
 
@@ -165,7 +170,7 @@ class _Reach:
         self.facts.instances.update(self_name(m) for m in node.body if isinstance(m, FUNCTIONS))
         last = {member.name: member for member in node.body if isinstance(member, FUNCTIONS)}
         is_plain = self._definitions.has_plain_bases(node)
-        if any(isinstance(base, ast.Name | ast.Attribute) and "Enum" in ast.unparse(base) for base in node.bases):
+        if any("Enum" in getattr(n, "attr", getattr(n, "id", "")) for base in node.bases for n in walk(base)):
             self.facts.dynamic = True
         for member in sorted(node.body, key=rank):
             if not isinstance(member, FUNCTIONS) or last[member.name] is member or member.decorator_list:
@@ -173,14 +178,15 @@ class _Reach:
 
     def _offer(self, unit: Unit, member: ast.stmt, *, is_plain: bool) -> None:
         """Take a member that torch or a foreign base class calls by itself; keep any other until it is mentioned."""
-        names = set(defined_names(member))
+        names = dict.fromkeys(defined_names(member)).keys()
         if names & _SILENT:
             return
         special = any(name in MEMBERS or name.startswith("__") or not is_plain for name in names)
         if not names or special or names & self._mentioned:
             self._take(unit, member)
-        for name in names - self._mentioned:
-            self._unmentioned[name].append((unit, member))
+        for name in names:
+            if name not in self._mentioned:
+                self._unmentioned[name].append((unit, member))
 
     def _mention(self, name: str) -> None:
         self._mentioned.add(name)

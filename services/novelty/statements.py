@@ -14,6 +14,7 @@ from services.novelty.names import SELF, Value
 from services.novelty.trees import nodes
 
 _GROWING = frozenset({"append", "extend"})
+_NEVER_NOISE = frozenset({ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.FunctionDef})
 _UNTRUE = ("False", "None", 0)
 _KNOWN = (*_UNTRUE, "True")
 
@@ -43,7 +44,7 @@ class Statements(Assignments):
     def block(self, body: Sequence[ast.stmt]) -> None:
         """Read statements one after the other."""
         for place, statement in enumerate(body):
-            if self.is_noise(statement):
+            if type(statement) not in _NEVER_NOISE and self.is_noise(statement):
                 continue
             if self.facts.whole and self.frame.building and _goes_through_all(statement):
                 self._pin(body[place + 1 :])
@@ -147,7 +148,7 @@ class Statements(Assignments):
         for made in self._closed():
             self.put(made)
         self.stream.flush()
-        for name in self.frame.changed_in(statement):
+        for name in self.frame.changed_in(statement, walrus=self.facts.walrus):
             self._cell(name)
 
     def _closed(self) -> list[Node]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.novelty.frames import stored_names
 from services.novelty.trees import children, nodes, statements, walk
 
 ROOT = Path(__file__).parents[3]
@@ -41,3 +42,31 @@ def test_statements_are_all_there_are(tree):
     found = list(statements(tree))
     assert len(found) == len(set(found))
     assert set(found) == {node for node in ast.walk(tree) if isinstance(node, STATEMENTS)}
+
+
+TARGETS = [
+    "a = b, *c = d[e] = f.g = 1",
+    "for a, (b, *c) in d: e = [f for f in g]",
+    "with a as b, c as (d, e): f += 1",
+    "try: a = 1\nexcept b as c: d = 2\nelse: e: int = 3\nfinally: del f, g[h]",
+    "match a:\n  case [b, *c] | {'d': e, **f}: g = 1\n  case h(i, j=k) as l: pass\n  case _ if m: n = 1",
+    "def a(b=c):\n  d = 1\nclass e:\n  f = 1",
+    "while a: b = lambda c: d\nelse: e = {f: g for f, g in h}",
+    "async def a():\n  b = 1",
+    "if a:\n  (b), [c] = d\nelse:\n  e[f].g = h",
+    "global a\na = b",
+]
+
+
+@pytest.mark.parametrize("source", TARGETS)
+def test_where_no_expression_assigns_only_targets_are_looked_at(source):
+    for statement in ast.parse(source).body:
+        assert list(stored_names(statement, walrus=False)) == list(stored_names(statement))
+
+
+def test_where_no_expression_assigns_only_targets_are_looked_at_in_whole_files(tree):
+    compared = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
+    compared = [n for n in compared if not any(isinstance(part, ast.NamedExpr) for part in ast.walk(n))]
+    assert compared
+    for statement in compared:
+        assert list(stored_names(statement, walrus=False)) == list(stored_names(statement))
