@@ -196,7 +196,7 @@ def novelty(
 
 @app.command("doctor")
 def diagnose(as_json: Json = False) -> None:
-    """Check what this machine offers: sandbox, model, disk."""
+    """Check what this machine offers: sandbox, model, disk, GPUs and what would run on them."""
     raise typer.Exit(doctor.diagnose(as_json=as_json))
 
 

@@ -12,6 +12,7 @@ from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop_cli import terminal
 from archloop_cli.turns import Turns
+from archloop_lab import estimate
 from archloop_lab.needs import Machine, Needs, Software, Wanted
 from archloop_lab.placement import Placement, Role, place, told
 from services.evaluator.settings import EvaluatorSettings
@@ -151,5 +152,6 @@ class Layout:
 
     @property
     def _tokens(self) -> int:
-        """Prompt and answer together."""
-        return max(_OURS_TOKENS, _PROMPT_TOKENS + self.spec.generation.max_new_tokens)
+        """Prompt and answer together, as far as the model goes."""
+        wished = max(_OURS_TOKENS, _PROMPT_TOKENS + self.spec.generation.max_new_tokens)
+        return min(wished, estimate.positions(self.spec.base_model) or wished)

@@ -130,6 +130,16 @@ def folder_of(base_model: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
+def positions(base_model: str) -> int | None:
+    """Read how many tokens a model on this machine takes at most; None where its files do not tell."""
+    folder = folder_of(base_model)
+    try:
+        config = json.loads((folder / "config.json").read_text()) if folder else {}
+        return int(config["max_position_embeddings"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def _parameters_in(file: Path) -> int:
     """Count by the header of a file in the format safetensors; 0 for a file that has none."""
     try:

@@ -89,6 +89,10 @@ def place(machine: Machine, needs: Needs, software: Software, wanted: Wanted) ->
     draft = _Draft(gpus, serve, train)
     slots, alone = _evaluators(machine, draft, needs, wanted, why)
     turns = _turns(draft, needs, slots, evaluate_alone=alone)
+    if backend == "tgi" and any(Role.SERVE in pair for pair in turns):
+        raise InvalidInput(
+            "--backend", "tgi", "vllm or cpu: the server has to make room for other work, and TGI cannot"
+        )
     seats = _seats(machine, draft, needs, slots, turns)
     return Placement(backend if serve else "cpu", seats, slots.fraction, turns, tuple(why))
 

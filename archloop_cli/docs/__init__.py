@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from archloop_cli.docs import asyncapi, messages, settings
+from archloop_cli.docs import asyncapi, fits, messages, settings
 from services.registry.api import create
 
 _FOLDER = Path("docs/reference")
@@ -17,6 +17,7 @@ def pages() -> dict[Path, str]:
         _FOLDER / "asyncapi.yaml": asyncapi.text(),
         _FOLDER / "openapi.json": openapi(),
         _FOLDER / "settings.md": settings.text(),
+        fits.PAGE: fits.text(),
     }
 
 

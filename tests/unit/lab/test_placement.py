@@ -228,6 +228,13 @@ def test_a_lean_training_and_a_frozen_run_need_no_gpu_for_it() -> None:
     assert placed(gpus(24), frozen).of(Role.TRAIN) == []
 
 
+@pytest.mark.parametrize(("size", "model"), [(24, CODER), (8, SMALL), (32, CODER), (48, LARGE), (32, "a-8b")])
+def test_tgi_cannot_make_room(size: int, model: str) -> None:
+    assert any(Role.SERVE in pair for pair in placed(gpus(size), needs(model)).turns)
+    with pytest.raises(InvalidInput, match=r"--backend.*vllm or cpu"):
+        placed(gpus(size), needs(model), Wanted("auto", "tgi"))
+
+
 def test_nf4_without_bitsandbytes_is_refused() -> None:
     with pytest.raises(InvalidInput, match="qlora"):
         placed(gpus(24), needs(CODER), software=Software(vllm=True))
