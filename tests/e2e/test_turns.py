@@ -42,8 +42,9 @@ async def test_a_whole_run_by_turns_ends_as_any_other(tmp_path, monkeypatch):
         return spawned(model, **options)
 
     monkeypatch.setattr(layout, "spawned", counted)
-    changes = {"protocol": "digits", "cycles": 2, "candidates": 4}
-    spec = presets.checked(presets.load("demo").model_dump() | changes, source="test")
+    spec = presets.load("demo").model_dump() | {"protocol": "digits", "cycles": 2, "candidates": 4}
+    spec["training"]["minimum_steps"] = 40
+    spec = presets.checked(spec, source="test")
     placement = Placement("cpu", tuple(Seat(role, None) for role in Role), turns=ALONE)
     laid_out = Layout(placement, spec, tmp_path)
     turns = Recorded(laid_out.backend)
@@ -55,4 +56,4 @@ async def test_a_whole_run_by_turns_ends_as_any_other(tmp_path, monkeypatch):
         assert await loop.bus.parked() == []
     assert reason == "completed"
     assert turns.seen == {(frozenset({role}), False) for role in Role}, "each alone, the others without the server"
-    assert len(starts) >= 3, "started for each cycle, and for the adapter"
+    assert len(starts) >= 2, "started again for the adapter"
