@@ -1,0 +1,93 @@
+"""Tuning on a GPU, as the service does it: LoRA in bfloat16, QLoRA in 4 bits, and when memory runs out for real."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from archloop.contracts.spec import TrainingSpec
+from benchmarks.gpu.given import ROOT, Figures, Given
+from benchmarks.gpu.models import base_model
+from benchmarks.trainer import pairs
+from services.trainer.errors import TrainingRefused
+from services.trainer.job import Job, Tuned
+from services.trainer.process import ProcessTuner
+from services.trainer.settings import TrainerSettings
+
+# Another process that holds all of the GPU's memory but so much, as other users do.
+_BALLAST = """
+import sys, torch
+free, _ = torch.cuda.mem_get_info()
+held = torch.empty(max(0, free - int(sys.argv[1])), dtype=torch.uint8, device="cuda")
+print("held", flush=True)
+sys.stdin.read()
+"""
+_LEFT_BYTES = 5 * 1024**3
+
+
+async def measure(given: Given) -> None:
+    model = await asyncio.to_thread(base_model, given)
+    count = given.few(8, 512)
+    plain = TrainingSpec(method="trl", epochs=1, batch_size=given.few(4, 16), r=16, alpha=32, learning_rate=1e-4)
+    await given.step("LoRA, bfloat16", partial(_tuned, given, model, plain, count))
+    quantised = plain.model_copy(update={"quantization": "nf4", "gradient_checkpointing": True})
+    await given.step("QLoRA, 4 bits", partial(_quantised, given, model, quantised, count))
+    large = plain.model_copy(update={"batch_size": given.few(4, 256)})
+    await given.step("out of memory", partial(_starved, given, model, large, max(count, large.batch_size)))
+
+
+async def _tuned(given: Given, model: str, spec: TrainingSpec, count: int) -> Figures:
+    tuned = await _tune(given, model, spec, count)
+    return {
+        "tokens a second": tuned.tokens_per_second,
+        "seconds": tuned.seconds,
+        "steps": tuned.steps,
+        "first and last loss": [round(loss, 3) for loss in (tuned.loss_curve[0], tuned.loss_curve[-1])],
+        "pairs at once": tuned.shape.batch_size,
+    }
+
+
+async def _quantised(given: Given, model: str, spec: TrainingSpec, count: int) -> Figures:
+    try:
+        return await _tuned(given, model, spec, count)
+    except TrainingRefused as refusal:
+        if not given.dry:
+            raise
+        return {"refused": str(refusal)}  # as it must be on a CPU
+
+
+async def _starved(given: Given, model: str, spec: TrainingSpec, count: int) -> Figures:
+    """Tune beside a process that holds nearly all of the memory, with more pairs at once than fit."""
+    async with _ballast(given):
+        return {"asked at once": spec.batch_size, **await _tuned(given, model, spec, count)}
+
+
+async def _tune(given: Given, model: str, spec: TrainingSpec, count: int) -> Tuned:
+    number = len(list(given.folder.iterdir()))
+    path = given.folder / f"{number}.jsonl"
+    path.write_bytes(await asyncio.to_thread(pairs, count))
+    settings = TrainerSettings(base_model=model, threads=2, gpus=0 if given.dry else 1)
+    job = Job(base_model=model, pairs=path, out=Path(given.folder, f"{number}.out"), training=spec, seed=0)
+    async with ProcessTuner(settings) as tuner:
+        return await tuner.tune(job)
+
+
+@asynccontextmanager
+async def _ballast(given: Given) -> AsyncIterator[None]:
+    if given.dry:
+        yield
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _BALLAST, str(_LEFT_BYTES), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        if (await process.stdout.readline()).strip() != b"held":
+            raise RuntimeError("the memory of the GPU could not be filled")
+        yield
+    finally:
+        process.kill()
+        await process.wait()
