@@ -28,6 +28,7 @@ from services.trainer.settings import TrainerSettings
 
 FIELD = "placement"  # of the manifest
 _SLOTS = 16
+_START_S = 900.0  # of a model that is read onto a GPU
 _PROMPT_TOKENS = 2048
 _OURS_TOKENS = 2048  # prompt and answer together, of our own server unless told otherwise
 _TGI = "text-generation-launcher --model-id {model} --hostname 127.0.0.1 --port {{port}} --cuda-graphs 0"
@@ -117,7 +118,7 @@ class Layout:
         gpu = self.placement.gpu_of(Role.SERVE)
         where: dict[str, Any] = {}
         if gpu is not None:
-            where = {"device": "cuda:0", "gpu": gpu.visible, "max_total_tokens": self._tokens}
+            where = {"device": "cuda:0", "gpu": gpu.visible, "max_total_tokens": self._tokens, "start_s": _START_S}
         log = self.directory / "modelserver.log"
         async with spawned(self.spec.base_model, slots=_SLOTS, threads=1, log=log, **where) as url:
             backend = CpuBackend(url, timeout_s=self.generator.request_timeout_s)

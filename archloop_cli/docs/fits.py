@@ -22,7 +22,7 @@ _MODELS = {
     "coder-13b": "13 billion",
     "coder-32b": "32 billion",
 }
-_MACHINE = {"cores": 16, "memory_gb": 128.0}
+_MACHINE = Machine(cores=16, memory_gb=128.0)
 _SOFTWARE = Software(vllm=True, tgi=True, bitsandbytes=True)
 
 
@@ -53,7 +53,7 @@ def cell(model: str, quantization: str, size: float) -> str:
     needs = Needs.of(presets.checked(base, source="table"), protocols.load(_PROTOCOL))
     gpu = Gpu(0, f"{size} GB", size, size)
     try:
-        return _told(place(Machine(gpus=(gpu,), **_MACHINE), needs, _SOFTWARE, Wanted("0")))
+        return _told(place(_MACHINE._replace(gpus=(gpu,)), needs, _SOFTWARE, Wanted("0")))
     except InvalidInput as refused:
         what = "serve" if refused.field == "base_model" else "train"
         gb = needs.serving_gb if what == "serve" else needs.training_gb

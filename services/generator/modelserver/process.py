@@ -31,6 +31,7 @@ async def spawned(
     weights: str = "auto",
     gpu: str = "",
     max_total_tokens: int | None = None,
+    start_s: float = _START_S,
 ) -> AsyncIterator[str]:
     """Start a server and yield its URL once it is healthy; it ends with the context, or with this process.
 
@@ -43,7 +44,7 @@ async def spawned(
         options += _flags(device, weights, max_total_tokens)
         process = await _start(options, gpu, sink.fileno())
         try:
-            yield await _ready(process, sink, began)
+            yield await _ready(process, sink, began, start_s)
         finally:
             await _stop(process)
 
@@ -71,13 +72,13 @@ async def _start(options: Sequence[str], gpu: str, stderr: int) -> Process:
     )
 
 
-async def _ready(process: Process, sink: BinaryIO, began: int) -> str:
+async def _ready(process: Process, sink: BinaryIO, began: int, start_s: float) -> str:
     try:
-        async with asyncio.timeout(_START_S):
+        async with asyncio.timeout(start_s):
             url = f"http://127.0.0.1:{await _port(process)}"
             await _healthy(url, process)
     except TimeoutError as error:
-        problem = f"it does not answer after {_START_S:g} s"
+        problem = f"it does not answer after {start_s:g} s"
         raise Unavailable(f"the model server did not start: {problem}{_said(sink, began)}") from error
     except _Ended as error:
         raise Unavailable(f"the model server did not start: {error}{_said(sink, began)}") from error

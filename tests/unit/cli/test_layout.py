@@ -56,8 +56,8 @@ def test_the_trainer_gets_its_gpu_and_what_it_was_promised(tmp_path: Path, train
     ("serve", "answer", "given"),
     [
         (None, 256, {}),
-        (ONE, 256, {"device": "cuda:0", "gpu": "GPU-aaaa", "max_total_tokens": 512}),
-        (TWO, 2048, {"device": "cuda:0", "gpu": "MIG-bbbb", "max_total_tokens": 512}),
+        (ONE, 256, {"device": "cuda:0", "gpu": "GPU-aaaa", "max_total_tokens": 512, "start_s": 900.0}),
+        (TWO, 2048, {"device": "cuda:0", "gpu": "MIG-bbbb", "max_total_tokens": 512, "start_s": 900.0}),
     ],
 )
 async def test_our_own_server_is_started_where_it_was_placed(tmp_path, monkeypatch, serve, answer, given) -> None:
