@@ -112,6 +112,6 @@ class Envelope(Frozen):
 
 
 def _first(error: ValidationError) -> str:
-    detail = error.errors(include_url=False)[0]
+    detail = error.errors()[0]
     where = ".".join(map(str, detail["loc"])) or "body"
     return f"{where}: {detail['msg']} (got {str(detail['input'])[:80]!r})"

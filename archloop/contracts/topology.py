@@ -1,7 +1,6 @@
 """Which service publishes and which receives what, as data: queues and reference pages are made from it."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 EXCHANGE = "archloop.events"
@@ -30,7 +29,7 @@ class Queue:
 
     def wants(self, routing_key: str) -> bool:
         """Return whether a message with this key is routed here."""
-        return any(_matches(pattern, routing_key) for pattern in self.binds)
+        return _wanted(self.binds, routing_key)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Log:
 
     def wants(self, routing_key: str) -> bool:
         """Return whether a message with this key is kept here."""
-        return any(_matches(pattern, routing_key) for pattern in self.binds)
+        return _wanted(self.binds, routing_key)
 
 
 def parked_name(queue: str) -> str:
@@ -96,7 +95,14 @@ def adapter_queue(replica: str) -> Queue:
     return Queue(f"adapters.{replica}", ("adapter.trained",), prefetch=1, expires=True)
 
 
-def _matches(pattern: str, routing_key: str) -> bool:
-    """Match by AMQP 0-9-1 topics: `*` is one word, `#` is any number of them."""
-    words = [{"*": r"[^.]+", "#": r".*"}.get(word, re.escape(word)) for word in pattern.split(".")]
-    return re.fullmatch(r"\.".join(words).replace(r".*\.", r"(?:.*\.)?"), routing_key) is not None
+def _wanted(binds: Sequence[str], routing_key: str) -> bool:
+    return any(_matches(pattern.split("."), routing_key.split(".")) for pattern in binds)
+
+
+def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
+    """Match by AMQP 0-9-1 topics: `*` is one word, `#` is any number of them, none too."""
+    if not pattern:
+        return not words
+    if pattern[0] == "#":
+        return any(_matches(pattern[1:], words[skipped:]) for skipped in range(len(words) + 1))
+    return bool(words) and pattern[0] in ("*", words[0]) and _matches(pattern[1:], words[1:])

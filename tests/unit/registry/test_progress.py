@@ -37,6 +37,12 @@ def test_the_last_that_was_heard_counts_of_those_that_were_asked_for(index, step
     assert (front.working, front.judging, len(front)) == (working, judging, len(working) + len(judging))
 
 
+def test_where_nothing_was_asked_for_nothing_is_heard() -> None:
+    front = Front()
+    front.heard(0, "generation")
+    assert [*front.owed()] == []
+
+
 @pytest.mark.parametrize(
     ("metered", "working", "judging", "room"),
     [
