@@ -1,7 +1,10 @@
 """Files that are whole or not there, and what is wrong with one that is damaged."""
 
+import csv
+import io
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -32,6 +35,19 @@ def write_text(path: Path, text: str) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write CSV (RFC 4180) with a head, whole or not at all; null is an empty field, true and false are 1 and 0.
+
+    Without `columns` these are the first row's.
+    """
+    rows = list(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns or list(rows[0] if rows else ()), extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in rows)
+    write_text(path, text.getvalue())
 
 
 def read_model(path: Path, model: type[T]) -> T:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from archloop import protocols
 from archloop.protocols.model import Protocol
-from archloop_lab import lock, rescoring
+from archloop_lab import files, lock, rescoring
 from archloop_lab.ranking import Agreement, agreement
 from archloop_lab.report import sheet
 from archloop_lab.report.figure import SERIES, drawing
@@ -41,7 +41,7 @@ def _proxy(run: Path, base: Protocol, changed: Sequence[Protocol], sample: int, 
     chosen = spread(asyncio.run(rescoring.networks(run, admitted=False)), sample)
     scores = asyncio.run(rescoring.score(chosen, [base, *changed], run / "proxy.jsonl", advance))
     found = [_ranking(chosen, scores, base, other) for other in changed]
-    sheet.write_csv(run / "proxy.csv", _rows(chosen, scores, [base, *changed]))
+    files.write_csv(run / "proxy.csv", _rows(chosen, scores, [base, *changed]))
     _write(run, rescoring.accuracies(chosen, scores, base.name), found)
     return run / "proxy.html"
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archloop import protocols
 from archloop.protocols.model import Protocol
-from archloop_lab import lock, rescoring
+from archloop_lab import files, lock, rescoring
 from archloop_lab.ranking import Agreement, agreement
 from archloop_lab.report import sheet
 from archloop_lab.report.figure import MUTED, SERIES, drawing
@@ -44,7 +44,7 @@ def _transfer(run: Path, targets: Sequence[Protocol], top: int | None, advance: 
     chosen = asyncio.run(rescoring.networks(run, admitted=True))[:top]
     scores = asyncio.run(rescoring.score(chosen, targets, run / "transfer.jsonl", advance))
     found = [_transferred(chosen, scores, target) for target in targets]
-    sheet.write_csv(run / "transfer.csv", _rows(chosen, scores, targets))
+    files.write_csv(run / "transfer.csv", _rows(chosen, scores, targets))
     _write(run, chosen, scores, found)
     return run / "transfer.html"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from archloop_lab.report import findings, html, paper, tables, view
+from archloop_lab.report import findings, paper, sheet, tables, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import Control, Json, Training
@@ -35,7 +35,7 @@ def write(
     and `memorized` is the similarity of candidates to the nearest training example.
     """
     run = Run(summary, candidates, control, trainings)
-    page = html.template("report.html.j2").render(
+    page = sheet.template("report.html.j2").render(
         run_id=summary.run_id,
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
@@ -51,7 +51,7 @@ def write(
         scope="of any run" if summary.spec.novelty.scope == "global" else "of this run",
         similarity=summary.spec.novelty.threshold,
     )
-    html.put(page, out)
+    sheet.put(page, out)
     tables.write(summary, candidates, out.parent, memorized)
 
 

@@ -1,6 +1,7 @@
 """The report's figures by the question that they answer: each takes the run and draws one SVG, or nothing."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from archloop_lab.report import plots_control, plots_cost, plots_novelty, plots_validity
@@ -45,22 +46,22 @@ _PLOTS: Mapping[str, tuple[tuple[str, str, Callable[[Run], str]], ...]] = {
         (
             "Valid rate, run minus control",
             "Percentage points, with Newcombe's 95 % interval. Above the line the run is better.",
-            plots_control.valid_rate,
+            partial(plots_control.differences, key="valid_rate"),
         ),
         (
             "Mean accuracy, run minus control",
             "Of the valid candidates, with the bootstrap's 95 % interval.",
-            plots_control.mean_accuracy,
+            partial(plots_control.differences, key="mean_accuracy", label="difference of mean accuracy"),
         ),
         (
             "Share at or above the threshold, run minus control",
             "Of all generated, in percentage points, with Newcombe's 95 % interval.",
-            plots_control.good_share,
+            partial(plots_control.differences, key="share_ge_threshold_generated"),
         ),
         (
             "Novel, run minus control",
             "Of the valid, in percentage points, with Newcombe's 95 % interval.",
-            plots_control.novelty_rate,
+            partial(plots_control.differences, key="novelty_rate"),
         ),
     ),
     "invented": (

@@ -8,27 +8,7 @@ from archloop_lab.report.figure import INK, MUTED, SERIES, drawing
 from archloop_lab.report.primitives import Run
 
 
-def valid_rate(run: Run) -> str:
-    """Draw the difference of valid rates, of all generated."""
-    return _differences(run, "valid_rate", "difference, percentage points")
-
-
-def mean_accuracy(run: Run) -> str:
-    """Draw the difference of mean accuracies, of the valid."""
-    return _differences(run, "mean_accuracy", "difference of mean accuracy")
-
-
-def good_share(run: Run) -> str:
-    """Draw the difference of shares at or above the threshold, of all generated."""
-    return _differences(run, "share_ge_threshold_generated", "difference, percentage points")
-
-
-def novelty_rate(run: Run) -> str:
-    """Draw the difference of novelty rates, of the valid."""
-    return _differences(run, "novelty_rate", "difference, percentage points")
-
-
-def _differences(run: Run, key: str, label: str) -> str:
+def differences(run: Run, key: str, label: str = "difference, percentage points") -> str:
     """Draw a point with its interval for each cycle; nothing without a control or where no interval is known."""
     found = {number: c for number, c in _contrasts(run, key).items() if c.interval is not None}
     if not found:

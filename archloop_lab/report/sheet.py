@@ -1,13 +1,15 @@
-"""A plain page of sections, for whatever is reported besides a run; and tables as CSV beside it."""
+"""Pages: templates that escape what they are given, and a plain page of sections for what is reported besides a run."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from archloop_lab.report import html
+from archloop.sanitising import plain_lines
+from archloop_lab.files import write_text
+from archloop_lab.report import view
 from archloop_lab.report.plots import Plot
 
 
@@ -24,12 +26,29 @@ class Section(NamedTuple):
 def write(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Write one HTML file that needs nothing else, whole or not at all."""
     drawn = [s._replace(plots=[p._replace(svg=Markup(p.svg)) for p in s.plots]) for s in sections]  # noqa: S704
-    html.put(html.template("sheet.html.j2").render(title=title, lead=lead, sections=drawn), path)
+    put(template("sheet.html.j2").render(title=title, lead=lead, sections=drawn), path)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write CSV (RFC 4180) with a head; null is empty."""
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
+def template(name: str) -> Template:
+    """Load one of this folder's templates, with the forms of numbers."""
+    environment = Environment(
+        loader=PackageLoader("archloop_lab.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters.update(number=view.number, percent=view.percent, count=view.count, duration=view.duration)
+    return environment.get_template(name)
+
+
+def _shown(value: object) -> object:
+    """Escape control and bidi characters of text; drawings are our own."""
+    return plain_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def put(page: str, out: Path) -> None:
+    """Write the file, whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, page)

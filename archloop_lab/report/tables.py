@@ -3,12 +3,11 @@
 The columns are documented in docs/reference/metrics.md. No text that a candidate wrote is among them.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archloop_lab.files import write_csv
 from archloop_lab.report.view import ranked
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.records import Candidate
@@ -43,9 +42,9 @@ def write(
     described = {c.candidate_id: _candidate(c, memorized) for c in candidates}
     best = [{"rank": rank} | described[c.candidate_id] for rank, c in enumerate(ranked(candidates), 1)]
     header = (*CYCLES, *(f"seconds_{step}" for step in SECONDS))
-    _put(directory / "cycles.csv", header, map(_cycle, summary.cycles))
-    _put(directory / "candidates.csv", CANDIDATES, described.values())
-    _put(directory / "architectures.csv", ARCHITECTURES, best)
+    write_csv(directory / "cycles.csv", map(_cycle, summary.cycles), header)
+    write_csv(directory / "candidates.csv", described.values(), CANDIDATES)
+    write_csv(directory / "architectures.csv", best, ARCHITECTURES)
 
 
 def _cycle(cycle: AnalysedCycle) -> dict[str, Any]:
@@ -62,14 +61,3 @@ def _candidate(candidate: Candidate, memorized: Mapping[str, float]) -> dict[str
         "memorization": memorized.get(candidate.candidate_id),
         "lost": candidate.lost and candidate.lost.step,
     }
-
-
-def _put(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write CSV whose lines end in CR LF; null is an empty field, and true and false are 1 and 0."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in rows)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
-    partial.replace(path)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from archloop_lab import files
 from archloop_lab.report import sheet
 from archloop_lab.report.sheet import Section
 from archloop_lab.report.view import UNKNOWN
@@ -28,8 +29,8 @@ def write(study: Study, results: Sequence[Result], directory: Path) -> None:
         Section("What these seeds do not decide", [_sentence(f, study) for f in found if not f.clear]),
     ]
     sheet.write(directory / "report.html", study.question, lead + _control(study), sections)
-    sheet.write_csv(directory / "runs.csv", _runs(results))
-    sheet.write_csv(directory / "differences.csv", _differences(found))
+    files.write_csv(directory / "runs.csv", _runs(results))
+    files.write_csv(directory / "differences.csv", _differences(found))
 
 
 _TABLES = (

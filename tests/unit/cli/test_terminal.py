@@ -9,7 +9,7 @@ from rich.table import Table
 
 from archloop.sanitising import plain, plain_lines
 from archloop_cli import terminal
-from archloop_lab.report import html
+from archloop_lab.report import sheet
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = {
@@ -102,7 +102,7 @@ def test_json_is_ascii(text, capsys):
 
 @each_hostile
 def test_a_page_shows_it_as_it_is(text):
-    page = html.template("sheet.html.j2").render(title=text, lead=text, sections=[])
+    page = sheet.template("sheet.html.j2").render(title=text, lead=text, sections=[])
     assert "<script>alert" not in page
     assert all(line.expandtabs().isprintable() for line in page.split("\n"))
 
