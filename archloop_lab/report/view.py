@@ -103,9 +103,16 @@ def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: J
         "sandbox": ", ".join(levels),
         "machine": ", ".join(str(machine[k]) for k in ("system", "processor") if machine.get(k)),
         "cores": machine.get("cores"),
+        "placement": _on_gpus(manifest),
         "archloop": manifest.get("archloop"),
     }
     return [(label, str(value)) for label, value in found.items() if value not in (None, "", {})]
+
+
+def _on_gpus(manifest: Json) -> str:
+    """Tell what did which work, of a run of which a GPU did some."""
+    lines = [": ".join(line) for line in (manifest.get("placement") or {}).get("plan", ())]
+    return "; ".join(lines) if any(" GPU " in line for line in lines) else ""
 
 
 def tiles(summary: AnalysedSummary, control: Control | None) -> list[Tile]:

@@ -11,6 +11,7 @@ from archloop_cli import layout
 from archloop_cli.layout import Layout
 from archloop_lab.needs import Wanted
 from archloop_lab.placement import Placement, Role, Seat
+from archloop_lab.report import view
 from services.generator.backends.on_demand import OnDemand
 
 ONE, TWO = Gpu(0, "G", 24, 24, "GPU-aaaa"), Gpu(1, "G", 24, 24, "MIG-bbbb")
@@ -110,3 +111,21 @@ def test_a_run_goes_on_as_it_was_begun(manifest: dict, wanted: Wanted) -> None:
     assert layout.asked_for(manifest) == wanted
     placement = Placement("cpu", (Seat(Role.SERVE, None),))
     assert layout.asked_for(layout.recorded(placement, wanted)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("serve", "train", "words"),
+    [
+        (None, None, ""),
+        (ONE, None, "our own server on GPU 0 (G), 18.0 GB"),
+        (None, ONE, "trainer: on GPU 0 (G), 6.5 GB"),
+        (TWO, ONE, "our own server on GPU 1 slice bbbb (G)"),
+        (Gpu(3, "H", 80, 80), Gpu(3, "H", 80, 80), "trainer: on GPU 3 (H)"),
+    ],
+)
+def test_the_report_tells_what_gpus_did(tmp_path: Path, serve: Gpu | None, train: Gpu | None, words: str) -> None:
+    kept = layout.recorded(made(tmp_path, serve=serve, train=train).placement, Wanted())
+    told = view._on_gpus(kept)
+    assert words in told
+    assert bool(told) == bool(words)
+    assert view._on_gpus({}) == ""
