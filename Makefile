@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run up down check test thorough lint types docs clean
+.PHONY: help setup demo run up down check test thorough gpu lint types docs clean
 
 help: ## What there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ test: $(READY) ## The tests, on three processes: many of them wait for servers
 
 thorough: $(READY) ## The tests, and those members of slow kinds that `make test` leaves out
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "thorough or not thorough"
+
+gpu: $(READY) ## What only a GPU can prove, in ten minutes: make gpu ARGS="--data ../cifar10"
+	$(BIN)/python -m benchmarks.gpu --out . $(ARGS)
 
 lint: $(READY) ## Style, layers between packages, drift of generated pages
 	$(BIN)/ruff format --check .

@@ -11,7 +11,8 @@ Round = dict[str, dict[str, float]]
 
 HEAD = """# Benchmarks of the evaluator
 
-What a verdict on novelty costs is [on a page of its own](results/novelty-index.md).
+What a verdict on novelty costs is [on a page of its own](results/novelty-index.md). So is
+[what only a GPU can prove](results/gpu.md).
 
 By `benchmarks/evaluator.py`; numbers in [JSON](../benchmarks/results/evaluator.json). Medians of {rounds} round(s), the
 lowest and highest in brackets. Methods alternate within a round, so that whatever else the machine does meets all of

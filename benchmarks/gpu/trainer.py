@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from archloop.contracts.spec import TrainingSpec
+from archloop.training_pairs import encoded
 from benchmarks.gpu.given import ROOT, Figures, Given
 from benchmarks.gpu.models import base_model
-from benchmarks.trainer import pairs
+from services.generator.model_build import corpus
 from services.trainer.errors import TrainingRefused
 from services.trainer.job import Job, Tuned
 from services.trainer.process import ProcessTuner
@@ -68,7 +69,8 @@ async def _starved(given: Given, model: str, spec: TrainingSpec, count: int) -> 
 async def _tune(given: Given, model: str, spec: TrainingSpec, count: int) -> Tuned:
     number = len(list(given.folder.iterdir()))
     path = given.folder / f"{number}.jsonl"
-    path.write_bytes(await asyncio.to_thread(pairs, count))
+    lines = (example.pair.line() for example in await asyncio.to_thread(corpus.write, 1, count))
+    path.write_bytes(encoded(lines))
     settings = TrainerSettings(base_model=model, threads=2, gpus=0 if given.dry else 1)
     job = Job(base_model=model, pairs=path, out=Path(given.folder, f"{number}.out"), training=spec, seed=0)
     async with ProcessTuner(settings) as tuner:

@@ -42,16 +42,11 @@ async def _run(given: Given, name: str, root: Path, protocol: Path, seconds: flo
         "preset": "gpu", "protocol": str(protocol), "base_model": given.model or "tiny", **sizes,
         "selection": {"threshold": 0.15, "fallback_threshold": 0.12, "minimum": 2},
     }))  # fmt: skip
-    devices = await _devices(given)
+    devices = ["--devices", "cpu" if given.dry else given.gpu]
     budget = [] if given.dry else ["--budget", f"wall_seconds={max(30.0, seconds - _START_S):.0f}"]
     run = ["-m", "archloop_cli", "run", "--preset", preset, "--out", out, *devices, *budget, *more]
     await command(*run, ARCHLOOP_EVALUATOR_DATA_DIR=str(root))
-    return {"devices": " ".join(devices) or "no --devices: all on the CPU", **_summarised(out)}
-
-
-async def _devices(given: Given) -> list[str]:
-    known = await command("-m", "archloop_cli", "run", "--help")
-    return ["--devices", "cpu" if given.dry else given.gpu] if "--devices" in known else []
+    return _summarised(out)
 
 
 def _summarised(out: Path) -> Figures:
