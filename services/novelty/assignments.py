@@ -12,6 +12,14 @@ Execution = Callable[[Any, Any], None]
 """A method that carries out one kind of statement, given the reader and the statement."""
 
 
+class Bound(ast.stmt):
+    """Stands at the head of a loop's body: gives the loop's variable its value in each turn."""
+
+    def __init__(self, target: ast.expr, item: Value) -> None:
+        super().__init__()
+        self.target, self.item = target, item
+
+
 class Assignments(Calls):
     """Reads assignments, on top of calls and expressions."""
 
@@ -164,10 +172,14 @@ class Assignments(Calls):
             return False
         return known.items is not None
 
+    def _do_bound(self, node: Bound) -> None:
+        self.bind(node.target, node.item)
+
     EXECUTIONS: ClassVar[Mapping[type[ast.stmt], Execution]] = {
         ast.Assign: _do_assign,
         ast.AnnAssign: _do_annassign,
         ast.AugAssign: _do_augassign,
+        Bound: _do_bound,
     }
     """The method for each kind of statement; any other kind is written as it stands."""
 

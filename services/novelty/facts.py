@@ -19,38 +19,16 @@ _ALIKE = frozenset({"apply", "requires_grad_", "zero_grad"})
 _FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef})
 _BY_NAME = frozenset({"getattr", "setattr", "hasattr", "delattr", "get_submodule", "get_parameter", "get_buffer"})
 _TABLES = frozenset(
-    [
-        "__dict__",
-        "_modules",
-        "_parameters",
-        "_buffers",
-        "named_modules",
-        "named_children",
-        "named_parameters",
-        "named_buffers",
-        "state_dict",
-        "attrgetter",
-        "methodcaller",
-    ]
+    {"__dict__", "_modules", "_parameters", "_buffers", "state_dict", "attrgetter", "methodcaller"}
+    | {"named_modules", "named_children", "named_parameters", "named_buffers"}
 )
 _REFLECTIVE = frozenset(
     {"exec", "eval", "compile", "globals", "locals", "vars", "inspect", "importlib"}
     | {"__import__", "__doc__", "__annotations__"}
 )
 _SPECIAL = frozenset(
-    [
-        "__name__",
-        "__qualname__",
-        "__doc__",
-        "__annotations__",
-        "__code__",
-        "__closure__",
-        "__globals__",
-        "__mro__",
-        "__bases__",
-        "__subclasses__",
-        "_get_name",
-    ]
+    {"__name__", "__qualname__", "__doc__", "__annotations__", "__code__", "__closure__", "__globals__"}
+    | {"__mro__", "__bases__", "__subclasses__", "_get_name"}
 )
 _QUIET = frozenset({"__init__", "__call__", "__repr__", "__str__", "__len__", "__del__"})
 _IN_PLACE = frozenset({"iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imatmul"})
@@ -84,28 +62,17 @@ class Facts:
     mutated: set[str] = field(default_factory=set)
     naming: set[int] = field(default_factory=set)
     loops: set[int] = field(default_factory=set)
-    whole: bool = False
-    """All layers of a module are gone through."""
-    arranged: bool = False
-    """In a way for which their order may matter."""
-    dynamic: bool = False
-    """Attributes are reached by names that are computed."""
-    reflective: bool = False
-    """So is anything at all."""
-    ordered: bool = False
-    """Steps may change their operands."""
-    guarded: bool = False
-    """An exception may be caught."""
-    indexed: bool = False
-    """An element is given a value, or a dictionary changed."""
-    stateful: bool = False
-    """Calls of what the file defines may change what others see."""
-    nested: bool = False
-    """Functions stand in functions."""
-    open: bool = False
-    """Arguments are given by names that are not spelt out."""
-    walrus: bool = False
-    """Expressions assign."""
+    whole: bool = False  # all layers of a module are gone through
+    arranged: bool = False  # in a way for which their order may matter
+    dynamic: bool = False  # attributes are reached by names that are computed
+    reflective: bool = False  # so is anything at all
+    ordered: bool = False  # steps may change their operands
+    guarded: bool = False  # an exception may be caught
+    indexed: bool = False  # an element is given a value, or a dictionary changed
+    stateful: bool = False  # calls of what the file defines may change what others see
+    nested: bool = False  # functions stand in functions
+    open: bool = False  # arguments are given by names that are not spelt out
+    walrus: bool = False  # expressions assign
 
     def is_spelt_out(self, name: str) -> bool:
         """Say whether an attribute's name itself may matter, because texts or computed names reach it."""

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from services.novelty.branches import imported, taken, truths
-from services.novelty.effects import MUTATING, root
+from services.novelty.effects import MUTATING, dotted, draws, is_aside, is_silent, root
 from services.novelty.frames import stored_names
 from services.novelty.program import FUNCTIONS, RECIPE, Unit, defined_names
 from services.novelty.trees import nodes, walk
@@ -17,10 +17,6 @@ from services.novelty.trees import nodes, walk
 _HARMLESS = frozenset({"override", "final", "overload", "ignore", "unused", "export", "interface", "compile"})
 """Decorators, by their last name, that change nothing of what is computed."""
 
-_ASIDE = frozenset({"print", "warnings", "logging", "logger", "sys", "os", "np", "numpy", "random", "gc", "matplotlib"})
-_DRAWING = frozenset({"shuffle", "sample", "choice", "choices", "permutation", "uniform", "normal"})
-_SEEDING = frozenset({"seed", "manual_seed", "manual_seed_all", "default_rng"})
-_SETTINGS = frozenset({"manual_seed", "backends", "set_float32_matmul_precision", "set_num_threads", "cuda"})
 _CONSTANTS = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.List, ast.Tuple, ast.Dict)
 _PLAIN = frozenset({"Module", "object", "ABC", "Protocol", "Generic"})
 _OPAQUE = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.AugAssign, ast.Delete, ast.Match)
@@ -44,7 +40,7 @@ class Definitions:
             for name in names:
                 self.of[name].append(statement)
         self._order = {id(statement): place for place, statement in enumerate(body)}
-        self._draws = any(_draws(name) for s in body if not _is_definition(s) for name in _last_names(s))
+        self._draws = any(draws(name) for s in body if not _is_definition(s) for name in _last_names(s))
         self._imports(body, meanings)
         self._changes(body, changing)
 
@@ -73,7 +69,7 @@ class Definitions:
         others = mentioned - set(stored_names(statement))
         if _is_unpacking(statement):
             return
-        if not others and (self._draws or not _is_aside(statement)) and not _is_silent(statement):
+        if not others and (self._draws or not is_aside(statement)) and not is_silent(statement):
             self.effects.append(statement)
 
     def _attach(self, statement: ast.stmt, names: set[str]) -> None:
@@ -224,10 +220,6 @@ def _is_definition(statement: ast.stmt) -> bool:
     return isinstance(statement, (*FUNCTIONS, ast.ClassDef))
 
 
-def _draws(called: str) -> bool:
-    return called not in _SEEDING and ("rand" in called or called in _DRAWING)
-
-
 def read_at_once(node: ast.AST) -> list[ast.AST]:
     """List the parts of a definition that are executed with it, not when it is called."""
     if isinstance(node, FUNCTIONS):
@@ -238,38 +230,6 @@ def read_at_once(node: ast.AST) -> list[ast.AST]:
     for member in node.body:
         parts += read_at_once(member) if isinstance(member, FUNCTIONS) else [member]
     return parts
-
-
-def _is_silent(statement: ast.stmt) -> bool:
-    """Say whether a statement does nothing for the network: documentation, checks, imports."""
-    match statement:
-        case ast.Expr(value=ast.Constant()) | ast.Pass() | ast.Assert() | ast.AnnAssign(value=None):
-            return True
-        case ast.Import() | ast.ImportFrom():
-            return True
-        case ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]):
-            return all(_is_silent(s) for part in (body, *(h.body for h in handlers)) for s in part)
-    return False
-
-
-def _is_aside(statement: ast.stmt) -> bool:
-    """Say whether a statement only prints, seeds or sets a switch."""
-    match statement:
-        case ast.Expr(value=ast.Call(func=target)) | ast.Assign(targets=[target]):
-            names = dotted(target)
-            return (names[:2] != ["sys", "modules"] and names[0] in _ASIDE) or (
-                len(names) > 1 and names[1] in _SETTINGS
-            )
-    return False
-
-
-def dotted(node: ast.expr) -> list[str]:
-    """Split a dotted name into its parts; the first is empty if it does not start at a variable."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        names += [node.attr] if isinstance(node, ast.Attribute) else []
-        node = node.value
-    return [getattr(node, "id", ""), *reversed(names)]
 
 
 def _has_forward(statement: ast.stmt) -> bool:

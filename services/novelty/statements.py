@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from services.novelty.assignments import Assignments, Execution
+from services.novelty.assignments import Assignments, Bound, Execution
 from services.novelty.branches import imported_names
 from services.novelty.call_signatures import canonical
 from services.novelty.effects import does_more
@@ -17,14 +17,6 @@ _GROWING = frozenset({"append", "extend"})
 _NEVER_NOISE = frozenset({ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.FunctionDef})
 _UNTRUE = ("False", "None", 0)
 _KNOWN = (*_UNTRUE, "True")
-
-
-class _Bound(ast.stmt):
-    """Stands at the head of a loop's body: gives the loop's variable its value in each turn."""
-
-    def __init__(self, target: ast.expr, item: Value) -> None:
-        super().__init__()
-        self.target, self.item = target, item
 
 
 class _Test(ast.stmt):
@@ -69,7 +61,9 @@ class Statements(Assignments):
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 return True
             case ast.Import() | ast.ImportFrom():
-                return self.frame.module and not self.facts.guarded and not self.named_anew(statement)
+                # a name that the file changes elsewhere is not only that of what is imported
+                is_named_anew = any(name in self.program.units for name, _ in imported_names(statement))
+                return self.frame.module and not self.facts.guarded and not is_named_anew
             case ast.Assert(test=test):
                 return not self.facts.guarded and not does_more(test)
             case ast.Raise():
@@ -77,10 +71,6 @@ class Statements(Assignments):
             case ast.If(test=test, body=body, orelse=orelse):
                 return not does_more(test) and all(self.is_noise(s) for s in (*body, *orelse))
         return False
-
-    def named_anew(self, statement: ast.Import | ast.ImportFrom) -> bool:
-        """Say whether an import binds a name that the file changes elsewhere."""
-        return any(name in self.program.units for name, _ in imported_names(statement))
 
     def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
         if self.facts.guarded:
@@ -122,15 +112,11 @@ class Statements(Assignments):
         self.stream.flush()
         self.put(value)
 
-    def _do_return(self, node: ast.Return) -> None:
-        value = self.put(self.value(node.value)) if node.value else "None"
+    def _do_leave(self, node: ast.Return | ast.Raise) -> None:
+        how, given = ("return", node.value) if isinstance(node, ast.Return) else ("raise", node.exc)
+        value = self.put(self.value(given)) if given else "None"
         self.stream.flush()
-        self.mark("return", value)
-
-    def _do_raise(self, node: ast.Raise) -> None:
-        value = self.put(self.value(node.exc)) if node.exc else "None"
-        self.stream.flush()
-        self.mark("raise", value)
+        self.mark(how, value)
 
     def _do_any(self, node: ast.stmt) -> None:
         self._cells(node)
@@ -191,12 +177,9 @@ class Statements(Assignments):
         iterated = self.put(self.value(node.iter))
         self.stream.flush()
         item = self.put(self.pure("each", iterated))
-        self._branch("for", body=[_Bound(node.target, item), *node.body])
+        self._branch("for", body=[Bound(node.target, item), *node.body])
         if node.orelse:
             self._branch("else", body=node.orelse)
-
-    def _do_bound(self, node: "_Bound") -> None:
-        self.bind(node.target, node.item)
 
     def _do_test(self, node: "_Test") -> None:
         self.stream.flush()
@@ -235,15 +218,14 @@ class Statements(Assignments):
         ast.Import: _do_import,
         ast.ImportFrom: _do_import,
         ast.Expr: _do_expr,
-        ast.Return: _do_return,
-        ast.Raise: _do_raise,
+        ast.Return: _do_leave,
+        ast.Raise: _do_leave,
         ast.Global: _do_global,
         ast.Nonlocal: _do_global,
         ast.If: _do_if,
         ast.While: _do_while,
         ast.For: _do_for,
         ast.AsyncFor: _do_for,
-        _Bound: _do_bound,
         _Test: _do_test,
         ast.With: _do_with,
         ast.AsyncWith: _do_with,
