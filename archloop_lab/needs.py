@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import shutil
 from typing import Literal, NamedTuple, Self, get_args
 
 from archloop import gpus
@@ -13,6 +12,7 @@ from archloop.gpus import Gpu
 from archloop.protocols.model import Protocol
 from archloop_lab import estimate, estimate_cpu
 from services.evaluator.settings import EvaluatorSettings
+from services.generator.backends.child_process import installed
 
 BackendChoice = Literal["auto", "vllm", "cpu", "tgi"]
 _DEVICES = re.compile(r"auto|cpu|\d{1,4}(,\d{1,4})*", re.ASCII)
@@ -45,8 +45,8 @@ class Software(NamedTuple):
     @classmethod
     def here(cls) -> Self:
         """Look at this machine."""
-        launcher = shutil.which("text-generation-launcher") is not None
-        return cls(shutil.which("vllm") is not None, launcher, importlib.util.find_spec("bitsandbytes") is not None)
+        servers = (installed(program) is not None for program in ("vllm", "text-generation-launcher"))
+        return cls(*servers, importlib.util.find_spec("bitsandbytes") is not None)
 
 
 class Wanted(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -68,6 +69,11 @@ async def begun(
         )
     log.info("a model server starts", pid=process.pid, port=port)
     return RunningProcess(port, process, stop_s)
+
+
+def installed(program: str) -> str | None:
+    """Find a program on the PATH, or beside this Python, whose environment need not be activated; None if nowhere."""
+    return shutil.which(program) or shutil.which(program, path=Path(sys.executable).parent)
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from archloop.errors import InvalidInput, Unavailable
 from archloop.sanitising import plain
-from services.generator.backends.child_process import RunningProcess, begun, free_port
+from services.generator.backends.child_process import RunningProcess, begun, free_port, installed
 from services.generator.transport import ServerClient
 
 PROGRAM = "vllm"
@@ -46,7 +46,7 @@ class VllmProcess:
     def command(self, port: int) -> list[str]:
         """Return the command line. Raises InvalidInput for a rank beyond what vLLM serves."""
         return [
-            *(PROGRAM, "serve", self.model, "--served-model-name", self.served_as),
+            *(installed(PROGRAM) or PROGRAM, "serve", self.model, "--served-model-name", self.served_as),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--enable-lora", "--max-loras", str(_ADAPTERS), "--max-cpu-loras", str(_KEPT)),
             *("--max-lora-rank", str(_rank(self.rank)), "--enable-prefix-caching"),

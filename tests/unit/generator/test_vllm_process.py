@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from archloop.errors import InvalidInput, Unavailable
+from services.generator.backends.child_process import installed
 from services.generator.backends.port import Decoding, ServedModel
 from services.generator.backends.vllm import VllmBackend
 from services.generator.backends.vllm_process import RANKS, VllmProcess
@@ -134,6 +135,21 @@ def test_the_rank_is_one_that_vllm_takes(tmp_path, wanted: int, told: int) -> No
     command = process(tmp_path, rank=wanted).command(8000)
     assert command[command.index("--max-lora-rank") + 1] == str(told)
     assert told in RANKS
+
+
+@pytest.mark.parametrize("place", ["path", "beside", "both", "nowhere", "no program"])
+def test_it_is_found_on_the_path_and_beside_the_interpreter(tmp_path, monkeypatch, place: str) -> None:
+    for folder in ("path", "beside"):
+        (tmp_path / folder).mkdir()
+        if place in (folder, "both", "no program"):
+            (tmp_path / folder / "vllm").write_text("#!/bin/sh\n")
+            (tmp_path / folder / "vllm").chmod(0o755 if place != "no program" else 0o644)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "beside" / "python"))
+    found = {"both": tmp_path / "path" / "vllm"}.get(place, tmp_path / place / "vllm")
+    there = place in ("path", "beside", "both")
+    assert installed("vllm") == (str(found) if there else None)
+    assert process(tmp_path).command(8000)[0] == (str(found) if there else "vllm")
 
 
 def test_a_rank_beyond_all_is_refused(tmp_path) -> None:
