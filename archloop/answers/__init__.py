@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from archloop.answers import bare, choice, fences, thoughts
+from archloop.answers import bare, choice, fences, quoted, thoughts
 from archloop.answers.block import Block, Language
 
 _NO_BLOCK = "no fenced code block in the answer"
@@ -43,7 +43,7 @@ def extract(answer: str) -> Extracted:
     python = [block for block in blocks if block.language in {Language.PYTHON, Language.UNTOLD}][-_MOST_BLOCKS:]
     if found := choice.program(python):
         return Extracted(found.code, "" if found.closed else _CUT)
-    unfenced = (bare.blocks, bare.indented)
+    unfenced = (quoted.blocks, bare.blocks, bare.indented)
     for others, problem in ((list(_hidden(blocks)), ""), *((list(read(outside)), _BARE) for read in unfenced)):
         if found := choice.program([*python, *others]):
             return Extracted(found.code, problem if found.closed else _CUT)

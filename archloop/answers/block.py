@@ -5,6 +5,9 @@ from enum import Enum, auto
 from typing import NamedTuple, Self
 
 _PYTHON = re.compile(r"(?<![a-z])(?:i?python|py|pytorch|torch)(?![a-z])", re.IGNORECASE)
+WORD = r"(?:i?python|py|pytorch|torch)[\d.]*"
+"""How Python is called where its name stands by itself."""
+
 _MARKDOWN = frozenset({"markdown", "md", "mdx", "rmd", "qmd"})
 _NOTHING = frozenset({"", "text", "txt", "plain", "plaintext", "code", "none"})
 _METHODS = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(forward|train_setup|learn)\b", re.MULTILINE)

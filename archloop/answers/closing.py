@@ -19,7 +19,8 @@ _TRIPLES = {
 }
 _PIECE = re.compile(
     r"""(?P<triple>"{3}|'{3})"""
-    r"""|"(?:[^"\\\n]|\\[^\n])*"?|'(?:[^'\\\n]|\\[^\n])*'?"""
+    r"""|"(?:[^"\\\n]|\\[\s\S])*+"|'(?:[^'\\\n]|\\[\s\S])*+'"""
+    r"""|"(?:[^"\\\n]|\\[^\n])*|'(?:[^'\\\n]|\\[^\n])*"""
     r"""|\#[^\n]*|(?P<run>`{3,}|~{3,})"""
 )
 # Behind a fence that closes nothing, the info string of the next block.

@@ -9,8 +9,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
 
-from archloop.answers import closing
+from archloop.answers import bare, closing
 from archloop.answers.block import Block, Language
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -30,7 +31,13 @@ def read(text: str) -> tuple[list[Block], list[str]]:
     taken = {line for token in tokens if token.type == "fence" for line in range(*(token.map or (0, 0)))}
     lines = zip(plain.split("\n"), ends, strict=True)
     outside = [line + end for number, (line, end) in enumerate(lines) if number not in taken]
-    return [Block(t.content, Language.of(t.info), t.meta["closed"]) for t in tokens if t.type == "fence"], outside
+    return [_block(token) for token in tokens if token.type == "fence"], outside
+
+
+def _block(token: Token) -> Block:
+    language = Language.of(token.info)
+    is_python = language in {Language.PYTHON, Language.UNTOLD}
+    return Block(bare.without_name(token.content) if is_python else token.content, language, token.meta["closed"])
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
