@@ -45,8 +45,11 @@ class Software(NamedTuple):
     @classmethod
     def here(cls) -> Self:
         """Look at this machine."""
-        servers = (installed(program) is not None for program in ("vllm", "text-generation-launcher"))
-        return cls(*servers, importlib.util.find_spec("bitsandbytes") is not None)
+        return cls(
+            vllm=installed("vllm") is not None,
+            tgi=installed("text-generation-launcher") is not None,
+            bitsandbytes=importlib.util.find_spec("bitsandbytes") is not None,
+        )
 
 
 class Wanted(NamedTuple):
