@@ -1,143 +1,242 @@
-"""What one tuning step costs: the lean loop and TRL's SFTTrainer, side by side on the same pairs.
+"""Tokens a second of LoRA on a CPU: the lean loop, plain peft loops and TRL's SFTTrainer on the same pairs.
 
-    python benchmarks/trainer.py --out trainer.json
+    python benchmarks/trainer.py --repeats 5
 
-`step` goes through the service's own handler with a warm process: read the pairs, train, save, probe, publish.
-The other columns are taken in a process of their own: `cpu` is its processor time for the job, `set-up` what the
-method needs before and after its optimiser steps (imports, trainer, data set), `training` the steps themselves.
+Every method has a process of its own, with model and threads alike, and they take turns within a round, so that
+whatever else the machine does meets all of them. A turn is a training of a few steps, of which the first, that warms
+up, does not count. Tokens are those of the pairs, padding left out. Writes benchmarks/results/trainer.json and
+docs/results/trainer.md. What a step of the service costs around its training: benchmarks/trainer_step.py.
 """
 
 import argparse
-import asyncio
 import json
 import os
+import platform
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
-from archloop.blobs.directory import DirectoryBlobs
-from archloop.contracts.messages import TrainingRequested
 from archloop.contracts.spec import TrainingSpec
 from archloop.training_pairs import encoded
 from services.generator.model_build import corpus
-from services.trainer.handlers import TrainerHandler
-from services.trainer.job import Job
-from services.trainer.process import ProcessTuner
-from services.trainer.settings import TrainerSettings
+from services.trainer.plan import Precision
 
-METHODS = ("lean", "trl")
+RESULT, PAGE = Path("benchmarks/results/trainer.json"), Path("docs/results/trainer.md")
+IGNORED = -100
 
 
-def pairs(count: int) -> bytes:
-    return encoded(example.pair.line() for example in corpus.write(1, count))
+class Method(NamedTuple):
+    """A way to train: by which loop, in which precision, and what the table says of it."""
+
+    loop: str
+    dtype: Precision
+    says: str
+    batch_size: int | None = None
 
 
-async def steps(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each whole step, by method, and of the start of the process."""
-    settings = TrainerSettings(base_model=options.base_model, threads=options.threads)
-    seconds: dict[str, list[float]] = {"first, with the start": [], **{method: [] for method in METHODS}}
-    with tempfile.TemporaryDirectory() as folder:
-        blobs = DirectoryBlobs(Path(folder))
-        ref = await blobs.put("pairs.jsonl", pairs(options.pairs))
-        async with ProcessTuner(settings) as tuner:
-            handler = TrainerHandler(blobs, tuner)
-            for turn in range(-1, options.repeats):
-                for method in METHODS if turn >= 0 else METHODS[:1]:
-                    message = TrainingRequested(
-                        run_id="benchmark",
-                        cycle=0,
-                        adapter=f"{method}-{turn + 1}",
-                        base_model=options.base_model,
-                        pairs=ref,
-                        pair_count=options.pairs,
-                        training=TrainingSpec(method=method),
-                        seed=0,
-                    )
-                    (trained,) = await handler.handle(message)
-                    seconds[method if turn >= 0 else "first, with the start"].append(trained.seconds)
-    return seconds
+METHODS = {
+    "plain, float32": Method("plain", "float32", "peft as in its own examples: padded batches, all logits"),
+    "plain, bfloat16": Method("plain", "bfloat16", "the same, the base model in bfloat16"),
+    "TRL": Method("trl", "float32", "`method: trl`"),
+    "lean, padded": Method("padded", "float32", "the lean loop as it is for small models, and was for large ones"),
+    "lean, float32": Method("lean", "float32", "packed, answers' logits alone, adapter and layer as one"),
+    "lean": Method("lean", "bfloat16", "the same in bfloat16: `method: lean`"),
+    "lean, single": Method("lean", "bfloat16", "the same, one pair at a time instead of packed", 1),
+}
 
 
-def parts(method: str, options: argparse.Namespace) -> dict[str, float]:
-    """One job in this process, taken apart."""
+class Mark(NamedTuple):
+    """After a step: the clock, and the tokens until then."""
+
+    at: float
+    tokens: int
+
+
+def pairs(count: int, template: str = "brief") -> bytes:
+    return encoded(example.pair.line() for example in corpus.write(1, count, template=template))
+
+
+def plain(model: Any, examples: Any, job: Any, pad: int, report: Callable[[Any], None]) -> None:
+    """The loop that a user of peft writes: shuffled batches, padded on the right, and the model's own loss."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    def padded(rows: list[list[int]], value: int) -> Any:
+        return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+    spec, tokens = job.training, 0
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=spec.learning_rate)
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(job.seed)).tolist()
+    model.train()
+    for start in range(0, len(order), spec.batch_size):
+        batch = [examples[index] for index in order[start : start + spec.batch_size]]
+        ids = padded([e.input_ids for e in batch], pad)
+        mask = padded([[1] * len(e.input_ids) for e in batch], 0)
+        labels = padded([e.labels for e in batch], IGNORED)
+        model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += sum(len(e.input_ids) for e in batch)
+        report(argparse.Namespace(tokens=tokens))
+
+
+def trainings(options: argparse.Namespace) -> Iterator[float]:
+    """Yield tokens a second of one training after the other, in this process."""
     import torch
 
-    from services.trainer import tuning
+    from archloop.training_pairs import read
+    from services.trainer import lean, lora, packed, plan, tuning
+    from services.trainer.job import Job
+    from services.trainer.pairs import encode
 
     torch.set_num_threads(options.threads)
-    base = tuning.load(options.base_model)
-    marks: list[float] = []
+    method = METHODS[options.method]
+    if method.loop == "padded":
+        packed.possible = lambda model: False  # noqa: ARG005
+    size, steps = method.batch_size or options.batch_size, options.steps + 1
+    accumulation = options.batch_size // size
+    spec = TrainingSpec(batch_size=size, accumulation=accumulation, epochs=1, learning_rate=1e-4, max_length=4096)
+    machine = plan.CPU._replace(precision=method.dtype)
+    base = tuning.load(options.base_model, spec, machine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pairs.jsonl")
-        path.write_bytes(pairs(options.pairs))
-        training = TrainingSpec(method=method)
-        job = Job(base_model="tiny", pairs=path, out=Path(folder, "out"), training=training, seed=0)
-        before, cpu = time.perf_counter(), time.process_time()
-        tuned = tuning.tune(job, base, lambda _: marks.append(time.perf_counter()))
-        whole, cpu = time.perf_counter() - before, time.process_time() - cpu
-    training_s = (marks[-1] - marks[0]) * len(marks) / (len(marks) - 1)
-    return {"whole": whole, "cpu": cpu, "training": training_s, "steps": len(marks), "last loss": tuned.loss_curve[-1]}
+        path.write_bytes(pairs(options.batch_size * steps, options.template))
+        examples = encode(read(path), base.tokenizer, spec.max_length).examples
+        loop = _trl() if method.loop == "trl" else lean.train
+        job = Job(base_model=options.base_model, pairs=path, out=Path(folder, "out"), training=spec, seed=0)
+        model = lora.attach(base.model, spec, None)
+        while True:
+            marks: list[Mark] = []
+
+            def report(progress: Any, marks: list[Mark] = marks) -> None:
+                marks.append(Mark(time.perf_counter(), progress.tokens))
+
+            if method.loop == "plain":
+                plain(model, examples, job, base.tokenizer.pad_token_id, report)
+            else:
+                loop(model, examples, job, machine, tokenizer=base.tokenizer, report=report)
+            yield (marks[-1].tokens - marks[0].tokens) / (marks[-1].at - marks[0].at)
 
 
-def apart(method: str, options: argparse.Namespace) -> dict[str, float]:
-    command = ("env", "OMP_WAIT_POLICY=passive", sys.executable, __file__, "--parts", method)
-    numbers = ("--base-model", options.base_model, "--pairs", str(options.pairs), "--threads", str(options.threads))
-    done = subprocess.run([*command, *numbers], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def _trl() -> Callable[..., Any]:
+    from services.trainer import trl
+
+    return trl.train
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Train once for each line of stdin; answer with speed and peak memory."""
+    turns = trainings(options)
+    for _ in sys.stdin:
+        speed = next(turns)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"tokens_s": speed, "peak_mib": peak}), flush=True)
+
+
+def started(method: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
+    command = ["env", "OMP_WAIT_POLICY=passive", sys.executable, __file__, "--method", method]
+    for name in ("base_model", "template", "batch_size", "steps", "threads"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def turn(process: "subprocess.Popen[str]") -> dict[str, float]:
+    asked, answers = process.stdin, process.stdout
+    assert asked is not None
+    assert answers is not None
+    asked.write("\n")
+    asked.flush()
+    return _answer(answers)
+
+
+def _answer(answers: IO[str]) -> dict[str, float]:
+    """Read on to the row: libraries print too."""
+    for line in answers:
+        if line.startswith('{"tokens_s"'):
+            row: dict[str, float] = json.loads(line)
+            return row
+    raise SystemExit("a method's process is gone; see what it said")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    load = os.getloadavg()[0]
-    taken = {method: [apart(method, options) for _ in range(options.repeats)] for method in METHODS}
-    whole = asyncio.run(steps(options))
-    return {
-        "pairs": options.pairs,
-        "epochs": TrainingSpec().epochs,
-        "threads": options.threads,
-        "cores": os.cpu_count(),
-        "load before": load,
-        "start": whole["first, with the start"][0] - statistics.median(whole["lean"]),
-        "methods": {m: _row(whole[m], taken[m]) for m in METHODS},
-    }
+    load, names = os.getloadavg()[0], options.methods or list(METHODS)
+    processes = {name: started(name, options) for name in names}
+    try:
+        rounds = []
+        for number in range(options.repeats):
+            rounds.append({name: turn(processes[name]) for name in names})
+            print(f"round {number + 1}:", {n: round(row["tokens_s"]) for n, row in rounds[-1].items()}, flush=True)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    asked = {name: getattr(options, name) for name in ("base_model", "template", "batch_size", "steps", "threads")}
+    return {**asked, "cores": os.cpu_count(), "cpu": platform.processor(), "load before": load, "rounds": rounds}
 
 
-def _row(whole: list[float], taken: list[dict[str, float]]) -> dict[str, float]:
-    def middle(key: str) -> float:
-        return statistics.median(part[key] for part in taken)
+def row(result: dict[str, Any], name: str) -> str:
+    taken = [each[name] for each in result["rounds"]]
+    speeds = [each["tokens_s"] for each in taken]
+    ratios = (
+        statistics.median(each[name]["tokens_s"] / each[other]["tokens_s"] for each in result["rounds"])
+        for other in ("plain, float32", "plain, bfloat16", "lean, padded")
+        if other in result["rounds"][0]
+    )
+    peak = max(each["peak_mib"] for each in taken)
+    speed = f"{statistics.median(speeds):.0f} [{min(speeds):.0f}–{max(speeds):.0f}]"
+    compared = " | ".join(f"{ratio:.2f}" for ratio in ratios)
+    return f"| {name} | {METHODS[name].says} | {speed} | {compared} | {peak:,.0f} |"
 
-    setup = statistics.median(part["whole"] - part["training"] for part in taken)
-    row = {key: middle(key) for key in ("training", "cpu", "steps", "last loss")}
-    return {"step": statistics.median(whole), "set-up": setup, **row}
+
+def page(result: dict[str, Any]) -> str:
+    others = [f"÷ {o}" for o in ("plain, float32", "plain, bfloat16", "lean, padded") if o in result["rounds"][0]]
+    head = ["method", "what it is", "tokens/s", *others, "peak MiB"]
+    lines = [f"| {' | '.join(head)} |", "|---|---|" + "--:|" * (len(head) - 2)]
+    lines += [row(result, name) for name in result["rounds"][0]]
+    return TEXT.format(table="\n".join(lines), count=len(result["rounds"]), **result)
 
 
-def table(result: dict[str, Any]) -> str:
-    lines = ["| method | step, s | training, s | set-up, s | cpu, s | last loss |", "|---|---|---|---|---|---|"]
-    columns = ("step", "training", "set-up", "cpu", "last loss")
-    for method, row in result["methods"].items():
-        lines.append(f"| {method} | " + " | ".join(f"{row[column]:.2f}" for column in columns) + " |")
-    return "\n".join(lines)
+TEXT = """# Tuning on a CPU
+
+By `benchmarks/trainer.py`: LoRA (r 16, all linear layers) of `{base_model}` on pairs of the seed networks (template
+`{template}`), {batch_size} a step. Medians of {count} rounds of {steps} steps, the lowest and highest in brackets; in a
+round every method has its turn, and ratios are taken within one. {threads} threads on {cores} cores. Tokens are those
+of the pairs, without padding. Numbers in [JSON](../../benchmarks/results/trainer.json).
+
+{table}
+
+`plain` is peft's LoRA in a loop without anything else: what a user would write. The peak is of the whole process, with
+libraries and model.
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base-model", default="tiny")
-    parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--base-model", default="smollm2")
+    parser.add_argument("--template", default="short")
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2, help="of a turn, besides the first")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--parts", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--methods", nargs="*", choices=METHODS)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
+    parser.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.parts:
-        print(json.dumps(parts(options.parts, options)))
+    if options.method:
+        serve(options)
         return
     result = measure(options)
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result), f"\nThe process takes {result['start']:.1f} s to start, once.", sep="\n")
+    if not options.dry:
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        PAGE.write_text(page(result))
+    print(page(result))
 
 
 if __name__ == "__main__":

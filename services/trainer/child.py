@@ -16,25 +16,27 @@ import torch
 
 from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
-from services.trainer import tuning
+from services.trainer import plan, tuning
 from services.trainer.errors import OUT_OF_MEMORY
 from services.trainer.job import Failed, Job, Progress, Ready, Tuned
+from services.trainer.plan import Machine, Precision
 
 Emit = Callable[[Ready | Progress | Tuned | Failed], None]
 Result = TypeVar("Result")
 
 
-def main(base_model: str, threads: int) -> None:
-    """Load libraries and base model, report Ready, and serve until stdin ends."""
+def main(base_model: str, threads: int, precision: Precision = "auto") -> None:
+    """Load libraries and base model, report Ready, and serve until stdin ends; 0 threads are as the model wants."""
     die_with_parent()
     quiet()
     emit = emitter(take_stdout())
     torch.set_num_threads(1)
-    bases = _preloaded(base_model)
+    machine = plan.cpu(precision)
+    bases = _preloaded(base_model, machine)
     emit(Ready())
     for line in sys.stdin:
         job = Job.model_validate_json(line)
-        _forked(partial(_work, job, bases.get(job.base_model), threads, emit), emit)
+        _forked(partial(_work, job, bases.get(job.base_model), threads, emit, machine), emit)
 
 
 def quiet() -> None:
@@ -55,18 +57,19 @@ def attempt(work: Callable[[], Result]) -> Result | Failed:
         return Failed(code=type(error).__name__, retryable=True, detail=traceback.format_exc(limit=-8))
 
 
-def _preloaded(base_model: str) -> dict[str, tuning.Base]:
+def _preloaded(base_model: str, machine: Machine) -> dict[str, tuning.Base]:
     """Load the base model; empty where it cannot be loaded now, as the first job that needs it will say why."""
     try:
-        return {base_model: tuning.load(base_model)}
+        return {base_model: tuning.load(base_model, machine=machine)}
     except ArchloopError:
         traceback.print_exc()
         return {}
 
 
-def _work(job: Job, base: tuning.Base | None, threads: int, emit: Emit) -> Tuned:
-    torch.set_num_threads(threads)
-    return tuning.tune(job, base, emit)
+def _work(job: Job, base: tuning.Base | None, threads: int, emit: Emit, machine: Machine) -> Tuned:
+    base = tuning.fitting(job, base, machine)
+    torch.set_num_threads(plan.threads(threads, base.model.num_parameters()))
+    return tuning.tune(job, base, emit, machine)
 
 
 def _forked(work: Callable[[], Tuned], emit: Emit) -> None:
@@ -107,4 +110,4 @@ def emitter(stream: TextIO) -> Emit:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from services.trainer import plan
 from services.trainer.job import Job
 from services.trainer.settings import TrainerSettings
 
@@ -25,7 +26,8 @@ def warm_command(settings: TrainerSettings) -> list[str]:
     OpenMP's threads wait asleep: where they spin and the cores are shared, training was seen to take 7 times as long.
     """
     python = ["env", "OMP_WAIT_POLICY=passive", "CUDA_VISIBLE_DEVICES=", sys.executable, "-P"]
-    return [*python, "-m", "services.trainer.child", settings.base_model, str(settings.threads)]
+    arguments = [settings.base_model, str(settings.threads or 0), settings.precision]
+    return [*python, "-m", "services.trainer.child", *arguments]
 
 
 def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:
@@ -34,14 +36,15 @@ def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:
     Several are on this machine's GPUs or, without any, its cores. `--multi_gpu` is what spreads a job in both cases:
     with `--cpu` accelerate starts one process, whatever is asked. It also keeps the user's own `accelerate config` out.
     """
-    entry = ["-m", _ENTRY, str(job_file), str(settings.threads), *([] if settings.gpus else ["--cpu"])]
+    threads = plan.threads(settings.threads, parameters=0)
+    entry = ["-m", _ENTRY, str(job_file), str(threads), *([] if settings.gpus else ["--cpu"])]
     count = processes(settings)
     if count == 1:
         return [*_python(settings), *entry]
     return [
         *_python(settings),
         *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes", str(count)),
-        *("--main_process_port", "0", "--num_cpu_threads_per_process", str(settings.threads)),
+        *("--main_process_port", "0", "--num_cpu_threads_per_process", str(threads)),
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
         *entry,
     ]

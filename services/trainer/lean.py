@@ -1,29 +1,37 @@
-"""A minimal training loop: AdamW, linear warm-up and decay, batches of similar length."""
+"""A minimal training loop: AdamW, linear warm-up and decay, batches of similar length.
+
+Small models are given padded batches, large ones packed batches and answers' logits alone.
+"""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import get_linear_schedule_with_warmup
 
+from services.trainer import packed
 from services.trainer.job import Job, Point, Progress
 from services.trainer.pairs import IGNORED, Example
-from services.trainer.plan import CLIP, Machine
+from services.trainer.plan import CLIP, LARGE, Machine
+
+Backward = Callable[[Sequence[Example]], float]
 
 
 def train(
     model: Any,
     examples: Sequence[Example],
     job: Job,
-    machine: Machine,  # noqa: ARG001 - the loop is for small models, on the CPU
+    machine: Machine,  # noqa: ARG001 - the model is loaded as it says, and the loop is for the CPU
     *,
     tokenizer: Any,
     report: Callable[[Progress], None],
 ) -> list[Point]:
     """Train in place; return every step's loss, in nats per completion token. It leaves no checkpoints."""
-    spec, at_once = job.training, job.batches.batch_size
+    spec = job.training
     torch.manual_seed(job.seed)
     rng = random.Random(job.seed)  # noqa: S311
     passes = range(spec.passes(len(examples)))
@@ -33,19 +41,41 @@ def train(
     schedule = get_linear_schedule_with_warmup(optimizer, spec.warm_up(len(examples)), len(plan))
     points, tokens = [], 0
     model.train()
-    for step, group in enumerate(plan, 1):
-        loss = backward(model, group, at_once, tokenizer.pad_token_id)
-        torch.nn.utils.clip_grad_norm_(weights, CLIP)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        tokens += sum(len(example.input_ids) for example in group)
-        points.append(Point(loss, tokens))
-        report(Progress(step=step, steps=len(plan), loss=loss, tokens=tokens))
+    with _backward(model, job, tokenizer) as backward:
+        for step, group in enumerate(plan, 1):
+            loss = backward(group)
+            torch.nn.utils.clip_grad_norm_(weights, CLIP)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            tokens += sum(len(example.input_ids) for example in group)
+            points.append(Point(loss, tokens))
+            report(Progress(step=step, steps=len(plan), loss=loss, tokens=tokens))
     return points
 
 
-def backward(model: Any, group: Sequence[Example], at_once: int, pad: int) -> float:
+@contextmanager
+def _backward(model: Any, job: Job, tokenizer: Any) -> Iterator[Backward]:
+    """Yield the way in which the model is given a step's examples."""
+    at_once = job.batches.batch_size
+    if model.num_parameters() < LARGE or not packed.possible(model):
+        yield partial(padded_backward, model, at_once=at_once, pad=tokenizer.pad_token_id)
+        return
+    with packed.prepared(model):
+        yield partial(packed_backward, model, at_once=at_once, tokens=job.training.max_length)
+
+
+def packed_backward(model: Any, group: Sequence[Example], at_once: int, tokens: int) -> float:
+    """Add up the gradients of the group's mean loss, so many examples and tokens at once; return that loss."""
+    learnt, total = sum(map(_learnt, group)), 0.0
+    for batch in packed.bins(group, at_once, tokens):
+        loss = packed.loss(model, batch) / learnt
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total
+
+
+def padded_backward(model: Any, group: Sequence[Example], at_once: int, pad: int) -> float:
     """Add up the gradients of the group's mean loss, so many examples at once; return that loss."""
     learnt, total = sum(map(_learnt, group)), 0.0
     for start in range(0, len(group), at_once):

@@ -4,6 +4,7 @@ All functions but `machine` are pure, so that what only a GPU can run is checked
 """
 
 import math
+import os
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
@@ -11,19 +12,36 @@ from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
 from services.trainer.errors import TrainingRefused
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 CLIP = 1.0
+# From so many parameters on, arithmetic costs a training on a CPU more than anything around it.
+LARGE = 50_000_000
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+_FEW_THREADS = 2
 _CHECKPOINTS_KEPT = 2
 
 
 class Machine(NamedTuple):
-    """Hardware of this process: the GPUs that it sees, how they compute, and whether bitsandbytes is there."""
+    """Hardware of this process: the GPUs that it sees, how they compute, and whether bitsandbytes is there.
+
+    Without GPUs, `bf16` says whether the CPU has instructions for it, and `precision` what large models are trained in;
+    such a model is `large`, and may be served in fewer bits than float32.
+    """
 
     gpus: int = 0
     bf16: bool = False
     bitsandbytes: bool = False
+    precision: Precision = "auto"
+    large: bool = False
 
     @property
-    def dtype(self) -> Literal["float32", "bfloat16", "float16"]:
+    def coarse(self) -> bool:
+        """Whether a server's logits may be off by what half precision or weights of 8 bits take from them."""
+        return self.large or self.dtype != "float32"
+
+    @property
+    def dtype(self) -> Dtype:
         """Type of an unquantised base model and of the computation, by name, as the service itself lacks torch."""
         if not self.gpus:
             return "float32"
@@ -41,6 +59,30 @@ def machine() -> Machine:
     return Machine(gpus, bool(gpus) and torch.cuda.is_bf16_supported(), find_spec("bitsandbytes") is not None)
 
 
+def cpu(precision: Precision) -> Machine:
+    """Detect what the CPU computes in. Nothing runs in parallel for it, so the process may fork."""
+    import torch
+
+    has = torch.cpu.get_capabilities()
+    return Machine(bf16=any(has.get(name) for name in _BF16_INSTRUCTIONS), precision=precision)
+
+
+def weights(spec: TrainingSpec, on: Machine, parameters: int) -> Dtype:
+    """Return the type of the base model's weights. On a CPU it is half precision for the lean loop's large models."""
+    if on.gpus or spec.method == "trl" or parameters < LARGE:
+        return on.dtype
+    if on.precision == "auto":
+        return "bfloat16" if on.bf16 else "float32"
+    return on.precision
+
+
+def threads(asked: int | None, parameters: int) -> int:
+    """Return how many threads train on a CPU: all cores where it pays, and a fixed few, with equal bytes, elsewhere."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if parameters >= LARGE else _FEW_THREADS
+
+
 def check(spec: TrainingSpec, on: Machine) -> None:
     """Raise TrainingRefused for what this machine cannot train, before anything is loaded."""
     if spec.quantization == "none":
@@ -56,12 +98,12 @@ def check(spec: TrainingSpec, on: Machine) -> None:
         )
 
 
-def model_arguments(spec: TrainingSpec, on: Machine, rank: int = 0) -> dict[str, Any]:
+def model_arguments(spec: TrainingSpec, on: Machine, rank: int = 0, parameters: int = 0) -> dict[str, Any]:
     """Return arguments of `from_pretrained`: device and precision of the weights.
 
     Only safetensors are loaded, and no code of the model's own.
     """
-    arguments: dict[str, Any] = {"dtype": on.dtype, "use_safetensors": True}
+    arguments: dict[str, Any] = {"dtype": weights(spec, on, parameters), "use_safetensors": True}
     if on.gpus:
         arguments["device_map"] = {"": rank}
     if spec.quantization == "nf4":
@@ -145,7 +187,9 @@ def _computation(spec: TrainingSpec, on: Machine) -> dict[str, Any]:
 def tolerance(on: Machine, tokens: int) -> float:
     """Return how far a server's summed log-probability of so many tokens may be from the trainer's, in nats.
 
-    In fp32 both compute nearly the same. In half precision a logit is off by up to 0.06 (8 bits, values up to 16), and
-    so is a token's log-probability; such errors add up as the root of their number.
+    Where both hold the model in fp32 they compute nearly the same. In half precision a logit is off by up to 0.06
+    (8 bits, values up to 16), and so is a token's log-probability; such errors add up as the root of their number.
+    Weights of 8 bits, as a CPU may serve a large model, make every token a little less likely: measured were 0.023.
     """
-    return 0.01 if on.dtype == "float32" else 0.06 * math.sqrt(tokens)
+    rounding = 0.06 * math.sqrt(tokens) if on.coarse else 0.01
+    return rounding + (0.04 * tokens if on.large else 0)

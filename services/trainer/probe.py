@@ -13,8 +13,8 @@ from services.trainer.plan import CPU, Machine, tolerance
 
 MAX_NEW_TOKENS = 64
 _PROMPTS = 4
-# Servers compute in half precision, where logits are this coarse.
-_NEAR_TIE = 0.05
+# How coarse a server's logits are at most: where it has the model in fp32 only the order of summation differs.
+_NEAR_TIE, _COARSE_NEAR_TIE = 0.05, 0.25
 
 
 class Choice(NamedTuple):
@@ -81,7 +81,8 @@ def _probe(
         tokens = [choice.token for choice in choices]
         return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    sure = takewhile(lambda choice: choice.lead >= _NEAR_TIE and choice.token not in ends, tuned)
+    near_tie = _COARSE_NEAR_TIE if machine.coarse else _NEAR_TIE
+    sure = takewhile(lambda choice: choice.lead >= near_tie and choice.token not in ends, tuned)
     length = max(1, len(list(sure)))
     plain = list(takewhile(lambda choice: choice.token not in ends, base[:length]))
     return Probe(

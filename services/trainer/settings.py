@@ -7,6 +7,7 @@ from pydantic import Field
 
 from archloop.contracts.numbers import Seconds
 from archloop.ops.settings import S3Settings, config
+from services.trainer.plan import Precision
 
 
 class TrainerSettings(S3Settings):
@@ -20,6 +21,9 @@ class TrainerSettings(S3Settings):
     `visible` names those GPUs as CUDA_VISIBLE_DEVICES does, all that there are where it is empty. A job waits for its
     retry while the first of them has less than `gpu_memory_gb` (of 10^9 bytes) free, as others use it.
 
+    `threads` null is all cores for models of 50 M parameters or more, and 2 for smaller ones. `precision` is that of
+    such a large model while `method: lean` trains it: `auto` is bfloat16 where the CPU has instructions for it.
+
     `timeout_s` bounds one job and must stay below the queue's consumer timeout; `grace_s` is what a running job is
     given at shutdown. With `once_within_s` the process ends after one message, or where none came in that time: for
     whoever starts one process for each waiting message.
@@ -30,7 +34,8 @@ class TrainerSettings(S3Settings):
     model_config = config("trainer")
 
     base_model: str = "tiny"
-    threads: Annotated[int, Field(ge=1, le=4096)] = 2
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    precision: Precision = "auto"
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
     visible: Annotated[str, Field(pattern=r"^[\w,-]*$")] = ""
     gpu_memory_gb: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] = 0.0

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from archloop import training_pairs
@@ -73,12 +73,32 @@ def load(base_model: str, spec: TrainingSpec = _PLAIN, machine: Machine = CPU, r
     where = locate(base_model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
-        model = AutoModelForCausalLM.from_pretrained(where, **plan.model_arguments(spec, machine, rank))
+        arguments = plan.model_arguments(spec, machine, rank, _parameters(where))
+        model = AutoModelForCausalLM.from_pretrained(where, **arguments)
     except (OSError, ValueError) as error:
         raise Unavailable(f"base model {base_model!r} cannot be loaded: {error}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Base(model, tokenizer)
+
+
+def _parameters(where: str) -> int:
+    """Count the parameters of a model without loading them."""
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(where)).num_parameters())
+
+
+def fitting(job: Job, base: Base | None, machine: Machine, rank: int = 0) -> Base:
+    """Return the base model that is there, or one in the precision that the job wants instead.
+
+    What the machine cannot do is refused before anything is loaded.
+    """
+    plan.check(job.training, machine)
+    if base is not None:
+        wanted = plan.weights(job.training, machine, base.model.num_parameters())
+        if base.model.dtype == getattr(torch, wanted):
+            return base
+    return load(job.base_model, job.training, machine, rank)
 
 
 def tune(job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU) -> Tuned:
@@ -89,10 +109,9 @@ def tune(job: Job, base: Base | None, report: Callable[[Progress], None], machin
 def train(
     job: Job, base: Base | None, report: Callable[[Progress], None], machine: Machine = CPU, rank: int = 0
 ) -> Trained:
-    """Do everything up to the last step; what the machine cannot do is refused before anything is loaded."""
-    plan.check(job.training, machine)
+    """Do everything up to the last step."""
+    base = fitting(job, base, machine, rank)
     read = training_pairs.read(job.pairs)
-    base = base or load(job.base_model, job.training, machine, rank)
     torch.manual_seed(job.seed)
     encoded = pairs.encode(read, base.tokenizer, job.training.max_length)
     model = lora.attach(base.model, job.training, job.parent)
@@ -117,9 +136,10 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
     started = time.monotonic()
     shape = lora.save(trained.model, job.out, job.base_model)
     steps, names = trained.points, _LIBRARIES + (("trl",) if job.training.method == "trl" else ())
-    if job.training.quantization != "none":
+    if job.training.quantization != "none" or trained.model.get_base_model().dtype != getattr(torch, machine.dtype):
         _unquantise(job, trained, machine)
     prompts = (pair.prompt for pair in trained.read)
+    large = not machine.gpus and trained.model.get_base_model().num_parameters() >= plan.LARGE
     return Tuned(
         pair_count=len(trained.encoded.examples),
         dropped=trained.encoded.dropped,
@@ -129,7 +149,7 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
         resumed=trained.resumed,
         shape=job.batches,
         lora=shape,
-        probe=probe.take(trained.model, trained.tokenizer, prompts, machine),
+        probe=probe.take(trained.model, trained.tokenizer, prompts, machine._replace(large=large)),
         libraries={name: version(name) for name in names},
         seconds=trained.seconds + time.monotonic() - started,
         tokens_per_second=_tokens(steps, trained.resumed) / trained.seconds,
@@ -161,8 +181,9 @@ def _tokens(steps: Sequence[Point], resumed: int) -> int:
 
 
 def _unquantise(job: Job, trained: Trained, machine: Machine) -> None:
-    """Put the adapter on the unquantised base model, as servers hold it; on 4-bit weights its probe is another."""
+    """Put the adapter on the base model as servers hold it, on a CPU in fp32; on fewer bits its probe is another."""
     trained.model = None
     gc.collect()
     torch.cuda.empty_cache()
-    trained.model = lora.load(load(job.base_model, machine=machine).model, job.out)
+    exact = machine._replace(precision="float32")
+    trained.model = lora.load(load(job.base_model, machine=exact).model, job.out)

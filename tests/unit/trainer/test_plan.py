@@ -215,6 +215,59 @@ def test_tokens_before_the_checkpoint_do_not_count_again(first, counted) -> None
     assert metrics.LOSS._value.get() == 0.5
 
 
+LEAN, TRL = TrainingSpec(), TrainingSpec(method="trl")
+BF16 = Machine(bf16=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "on", "parameters", "dtype"),
+    [
+        (LEAN, CPU, 135_000_000, "float32"),
+        (LEAN, BF16, 135_000_000, "bfloat16"),
+        (LEAN, BF16, 49_999_999, "float32"),
+        (LEAN, BF16._replace(precision="float32"), 135_000_000, "float32"),
+        (LEAN, CPU._replace(precision="bfloat16"), 135_000_000, "bfloat16"),
+        (LEAN, CPU._replace(precision="bfloat16"), 1_000_000, "float32"),
+        (TRL, BF16, 135_000_000, "float32"),
+        (TRL, AMPERE, 135_000_000, "bfloat16"),
+    ],
+)
+def test_on_a_cpu_the_lean_loop_alone_trains_large_models_in_half_precision(spec, on, parameters, dtype) -> None:
+    assert plan.weights(spec, on, parameters) == dtype
+    assert plan.model_arguments(spec, on, parameters=parameters)["dtype"] == dtype
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameters", "threads"),
+    [(None, 3_000_000, 2), (None, 135_000_000, 7), (3, 3_000_000, 3), (3, 135_000_000, 3), (0, 135_000_000, 7)],
+)
+def test_large_models_get_all_cores_and_small_ones_equal_bytes_on_any_machine(
+    monkeypatch, asked, parameters, threads
+) -> None:
+    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: set(range(7)))
+    assert plan.threads(asked, parameters) == threads
+
+
+@pytest.mark.parametrize(
+    ("settings", "given"),
+    [
+        ({}, ["tiny", "0", "auto"]),
+        ({"threads": 5}, ["tiny", "5", "auto"]),
+        ({"precision": "float32"}, ["tiny", "0", "float32"]),
+        ({"precision": "bfloat16", "base_model": "smollm2"}, ["smollm2", "0", "bfloat16"]),
+        ({"threads": 1, "precision": "bfloat16"}, ["tiny", "1", "bfloat16"]),
+    ],
+)
+def test_the_warm_process_is_told_threads_and_precision(settings, given) -> None:
+    assert warm_command(TrainerSettings(**settings))[-3:] == given
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 28, 64, 400])
+def test_the_fingerprint_of_a_large_model_allows_for_weights_of_eight_bits(tokens) -> None:
+    eight_bits, half = 0.023 * tokens, 0.04 * math.sqrt(tokens)
+    assert plan.tolerance(CPU._replace(large=True), tokens) > 1.2 * (eight_bits + half)
+
+
 @pytest.mark.parametrize(("on", "tokens", "expected"), [(CPU, 64, 0.01), (AMPERE, 1, 0.06), (AMPERE, 64, 0.48)])
 def test_a_fingerprint_in_half_precision_allows_for_its_rounding(on, tokens, expected) -> None:
     assert plan.tolerance(on, tokens) == pytest.approx(expected)
