@@ -69,7 +69,8 @@ async def _known_good(given: Given) -> Figures:
 async def _row(given: Given, count: int) -> Figures:
     """Let candidates of every kind, good and bad, follow one another, and see what the GPU still holds."""
     sandbox = ForkServerSandbox([given.device] * 2)
-    trial = Trial(Evaluator(sandbox, quadrants, SECRET), sandbox, tiny(given))
+    evaluator = Evaluator(sandbox, quadrants, SECRET, memory_fraction=0.5)
+    trial = Trial(evaluator, sandbox, tiny(given))
     used = [machine.used_mib(given.gpu)]
     try:
         await sandbox.start()
