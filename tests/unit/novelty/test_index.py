@@ -159,6 +159,19 @@ def named(name: str, source: str, run_id: str = "r") -> Entry:
     return Entry(name, run_id, *features(source, k=7, permutations=128, sizes="kept")[:3])
 
 
+@pytest.mark.parametrize(
+    ("known", "count"), [(0, 70), (10, 73), (10, 74), (10, 300), (63, 140), (64, 64), (100, 120), (300, 700)]
+)
+def test_an_index_that_is_behind_becomes_what_one_made_anew_is(small, known, count):
+    entries = crowd(count, seed=count)
+    behind = filled(entries[:known])
+    for one in entries[known:]:
+        behind.entries.append(one)
+    behind.index.catch_up()
+    assert len(behind.index) == count
+    assert all(map(np.array_equal, arrays(behind.index), arrays(filled(entries).index)))
+
+
 def edited(source: str, edits: int, rng: random.Random) -> str:
     """The source with some sizes of its layers changed."""
     until = source.index("def train_setup")
