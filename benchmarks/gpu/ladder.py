@@ -23,9 +23,9 @@ _LIMIT_S = 60
 
 
 def climbed(given: Given) -> dict[str, str]:
-    """Return what became of each rung, up to the first that fails."""
+    """Return what became of each rung, up to the first that fails; dry, of the last, which has all walls."""
     told: dict[str, str] = {}
-    for rung in RUNGS:
+    for rung in RUNGS[-1:] if given.dry else RUNGS:
         told[rung] = _tried([rung, given.torch_device, None if given.dry else given.gpu])
         if told[rung] != "ok":
             break

@@ -26,17 +26,18 @@ held = torch.empty(max(0, free - int(sys.argv[1])), dtype=torch.uint8, device="c
 print("held", flush=True)
 sys.stdin.read()
 """
-_LEFT_BYTES = 5 * 1024**3
+_LEFT_BYTES = 4 * 1024**3
 
 
 async def measure(given: Given) -> None:
     model = await asyncio.to_thread(base_model, given)
     count = given.few(8, 512)
-    plain = TrainingSpec(method="trl", epochs=1, batch_size=given.few(4, 16), r=16, alpha=32, learning_rate=1e-4)
+    # Few steps at a low rate would change no answer, and such an adapter is refused: nobody could prove it served.
+    plain = TrainingSpec(method="trl", epochs=2, minimum_steps=given.few(40, 48), batch_size=given.few(4, 16))
     await given.step("LoRA, bfloat16", partial(_tuned, given, model, plain, count))
     quantised = plain.model_copy(update={"quantization": "nf4", "gradient_checkpointing": True})
     await given.step("QLoRA, 4 bits", partial(_quantised, given, model, quantised, count))
-    large = plain.model_copy(update={"batch_size": given.few(4, 256)})
+    large = plain.model_copy(update={"batch_size": given.few(4, 128), "minimum_steps": given.few(40, 24)})
     await given.step("out of memory", partial(_starved, given, model, large, max(count, large.batch_size)))
 
 
