@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import FastAPI
@@ -46,7 +47,12 @@ Compose = Callable[[S], AbstractAsyncContextManager[Served]]
 
 
 def main(settings_class: type[S], compose: Compose[S]) -> int:
-    """Serve until SIGTERM or SIGINT, finish what is in hand, and return the exit code.
+    """Serve until SIGTERM or SIGINT, finish what is in hand, and return the exit code."""
+    return once(settings_class, partial(_serve, compose))
+
+
+def once(settings_class: type[S], job: Callable[[S], Coroutine[Any, Any, None]]) -> int:
+    """Do a job with a service's settings and logs, and return the exit code.
 
     What is wrong with settings or servers is one line on standard error that names the setting.
     """
@@ -54,14 +60,14 @@ def main(settings_class: type[S], compose: Compose[S]) -> int:
         settings = settings_class.load()
         logging.configure(level=settings.log_level, json=settings.log_json)
         with suppress(asyncio.CancelledError):
-            asyncio.run(_serve(settings, compose))
+            asyncio.run(job(settings))
     except ArchloopError as error:
         sys.stderr.write(f"error [{error.code}] {error}\n")
         return 1
     return 0
 
 
-async def _serve(settings: S, compose: Compose[S]) -> None:
+async def _serve(compose: Compose[S], settings: S) -> None:
     _end_on_signals()
     watched = health.Watched()
     front = _Front(_app(settings.service, watched))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from archloop.errors import ArchloopError, Misconfigured
-from archloop.ops import logging
+from archloop.ops.serve import once
 from services.evaluator.app import opened_evaluator
 from services.evaluator.settings import EvaluatorSettings
 
@@ -80,14 +80,7 @@ async def _connects(address: Address, within_s: float) -> bool:
 
 def main() -> int:
     """Check, and return the exit code; a failure is one line on standard error."""
-    try:
-        settings = EvaluatorSettings.load()
-        logging.configure(level=settings.log_level, json=settings.log_json)
-        asyncio.run(check(settings))
-    except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {error}\n")
-        return 1
-    return 0
+    return once(EvaluatorSettings, check)
 
 
 if __name__ == "__main__":

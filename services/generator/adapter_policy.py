@@ -1,4 +1,4 @@
-"""Adapters that may reach the model server: plain LoRA in safetensors, trained on the base model that it serves."""
+"""Adapters that may be served: plain LoRA in safetensors, trained on the base model, proven by the trainer's probe."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from archloop.adapters import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, ServableLora, servable
-from archloop.contracts.adapter import AdapterManifest
+from archloop.contracts.adapter import AdapterManifest, Probe
 from archloop.errors import InvalidInput
-from services.generator.backends.port import ServedModel
+from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 from services.generator.errors import AdapterUnusable
 
 MAX_CONFIG_BYTES = 64 * 1024
@@ -66,3 +66,27 @@ def _rank(name: str, shape: tuple[int, ...], modules: Sequence[str]) -> int | No
         case [*_, module, "lora_A" | "lora_B" as side, "weight"] if module in modules and len(shape) == 2:
             return shape[0 if side == "lora_A" else 1]
     return None
+
+
+async def prove(backend: Backend, adapter: str, probe: Probe) -> None:
+    """Raise AdapterUnusable where the answer is not the adapter's, or where it could be the base model's."""
+    answer = await backend.generate(probe.prompt, Decoding(probe.max_new_tokens), None, adapter)
+    if _is(answer, probe.base_text, probe.base_logprob, probe.tolerance):
+        raise AdapterUnusable(f"probe: the server answers for {adapter!r} as the base model does")
+    if not _is(answer, probe.text, probe.logprob, probe.tolerance):
+        raise AdapterUnusable(
+            f"probe: {answer.text!r} with log-probability {answer.logprob:.4f} is not the trainer's "
+            f"{probe.text!r} with {probe.logprob:.4f} ± {probe.tolerance}"
+        )
+
+
+def _is(answer: Answer, text: str, logprob: float, tolerance: float) -> bool:
+    return _sure(answer.text) == _sure(text) and abs(answer.logprob - logprob) <= tolerance
+
+
+def _sure(text: str) -> str:
+    """Return the text without an incomplete character at its end.
+
+    vLLM's stream holds the beginning of a character back, where the trainer decodes it to U+FFFD.
+    """
+    return text.rstrip("\ufffd")

@@ -14,11 +14,10 @@ from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.values import AdapterRef
 from archloop.errors import InvalidInput, Unavailable
 from services.generator.adapter_files import AdapterFiles
-from services.generator.adapter_policy import check_files, check_manifest
+from services.generator.adapter_policy import check_files, check_manifest, prove
 from services.generator.backends.port import Backend
 from services.generator.errors import AdapterDamaged, AdapterUnusable
 from services.generator.lifecycle import State, Version
-from services.generator.probing import prove
 
 log = structlog.get_logger(__name__)
 

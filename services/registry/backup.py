@@ -7,7 +7,6 @@ whose effect is there, as if it were still to come.
 """
 
 import argparse
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,9 +23,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.blobs.port import Blobs
-from archloop.errors import ArchloopError, Conflict, NotFound
-from archloop.ops import logging
+from archloop.errors import Conflict, NotFound
 from archloop.ops.connecting import bucket, needed, patiently
+from archloop.ops.serve import once
 from services.registry.settings import RegistrySettings
 from services.registry.stores.mongo import MongoStore
 from services.registry.stores.mongo_client import connected, host_of, translated
@@ -112,7 +111,7 @@ async def opened(settings: RegistrySettings, folder: Path) -> AsyncIterator[Plac
         await client.close()
 
 
-async def _run(settings: RegistrySettings, verb: str, folder: Path) -> None:
+async def _run(verb: str, folder: Path, settings: RegistrySettings) -> None:
     async with opened(settings, folder) as places:
         path = await (save(places, datetime.now(UTC)) if verb == "save" else restore(places))
     log.info("done", verb=verb, documents=str(path))
@@ -124,14 +123,7 @@ def main() -> int:
     parser.add_argument("verb", choices=["save", "restore"])
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    try:
-        settings = RegistrySettings.load()
-        logging.configure(level=settings.log_level, json=settings.log_json)
-        asyncio.run(_run(settings, arguments.verb, arguments.folder))
-    except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {error}\n")
-        return 1
-    return 0
+    return once(RegistrySettings, partial(_run, arguments.verb, arguments.folder))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,11 @@ from services.registry.records import (
     Source,
 )
 
+_WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family")} | {
+    "min_accuracy": "accuracy >= :min_accuracy",
+    "first": "idx >= :first",
+    "below": "idx < :below",
+}
 _ORDER = {
     "index": "cycle, idx",
     "-index": "cycle DESC, idx DESC",
@@ -75,19 +80,8 @@ def event(row: sqlite3.Row) -> Event:
 
 def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
     """Return the WHERE clause and its values."""
-    equal = ("run_id", "cycle", "outcome", "verdict", "family")
-    values = {name: getattr(query, name) for name in equal if getattr(query, name) is not None}
-    clauses = [f"{name} = :{name}" for name in values]
-    if query.min_accuracy is not None:
-        clauses.append("accuracy >= :min_accuracy")
-        values["min_accuracy"] = query.min_accuracy
-    if query.first is not None:
-        clauses.append("idx >= :first")
-        values["first"] = query.first
-    if query.below is not None:
-        clauses.append("idx < :below")
-        values["below"] = query.below
-    return " AND ".join(clauses) or "1", values
+    values = {name: value for name in _WHERE if (value := getattr(query, name)) is not None}
+    return " AND ".join(_WHERE[name] for name in values) or "1", values
 
 
 def candidate_order(query: CandidateQuery) -> str:

@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from archloop_lab.ranking import agreement
+from archloop_lab.resampling import agreement
 
 pytestmark = pytest.mark.slow
 
