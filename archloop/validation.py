@@ -13,8 +13,26 @@ M = TypeVar("M", bound=BaseModel)
 _PHRASES = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?:be |have )?)")
 
 
+_PLAIN = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    "merge": (r"<<", "<"),
+}
+"""What is no text although it has no quotes: YAML 1.2's, without octal and hexadecimal numbers."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuse a field that is given twice, of which YAML says that it is an error and PyYAML takes the last."""
+    """YAML without the surprises of its version 1.1, which PyYAML reads.
+
+    There `1:30` is 90, `010` is 8, `1_0` is 10, `no` is false and `2024-01-01` is a date; here they are text, and the
+    field that they are given to says whether that will do. A field that is given twice is refused: YAML calls it an
+    error, and PyYAML takes the last.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make a dictionary of a mapping's nodes."""
@@ -24,6 +42,11 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
             known.add(name)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _name, (_pattern, _first) in _PLAIN.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})\\Z"), list(_first))
 
 
 def parsed(text: str, source: str) -> Any:

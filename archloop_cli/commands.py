@@ -12,7 +12,7 @@ from archloop import __version__, presets
 from archloop.contracts.spec import RunSpec
 from archloop_cli import data, doctor, environment, lemur, model, parked, terminal
 from archloop_cli.bars import bars
-from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name
+from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name, without_effect
 from archloop_lab import files
 from archloop_lab.run_directory import RunDirectory
 
@@ -35,6 +35,7 @@ def archloop(
 
 @app.command()
 def run(
+    context: typer.Context,
     preset: Annotated[str, typer.Option(help="A shipped preset, or a preset file.")] = "demo",
     cycles: Annotated[int | None, typer.Option(help="Instead of the preset's.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Per cycle, instead of the preset's.")] = None,
@@ -67,6 +68,10 @@ def run(
     from archloop_cli import remote, runs
     from archloop_lab import planning, reproduction
 
+    if plan:
+        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
+    if manifest:
+        without_effect(context, "with --from-manifest, which has its own", "preset")
     wanted = runs.wanted(devices, backend, server)
     spec = runs.spec_of(
         _recorded(manifest) if manifest else presets.load(preset),
@@ -180,6 +185,7 @@ def evaluate(
 
 @app.command()
 def novelty(
+    context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of .py files.")],
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, callback=finite)] = 0.85,
     graph: Annotated[
@@ -191,6 +197,8 @@ def novelty(
     """Judge architectures against each other, in the order given: one line a file."""
     from archloop_cli import scoring
 
+    if not graph:
+        without_effect(context, "without --graph", "protocol")
     raise typer.Exit(scoring.novelty(paths, threshold, protocol if graph else None, as_json=as_json))
 
 

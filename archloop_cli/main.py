@@ -48,9 +48,11 @@ def _command() -> int:
 
     from archloop_cli.commands import app
     from archloop_cli.logfile import quiet
+    from archloop_cli.options import once
 
     quiet()
     command = typer.main.get_command(app)
+    once(command)
     try:
         with command.make_context("archloop", _arguments()) as context:
             command.invoke(context)

@@ -1,6 +1,8 @@
 """What options of several commands have in common."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -10,6 +12,41 @@ from archloop.errors import InvalidInput
 
 LARGEST_SEED = 2**31 - 1
 MOST = 1_000_000
+
+
+def once(command: Any) -> None:
+    """Have a command, and those below it, refuse an option that is given twice and values that are empty.
+
+    Click takes the last of several values without a word, and makes the current folder of an empty path.
+    """
+    for each in getattr(command, "commands", {}).values():
+        once(each)
+    parse = command.parse_args
+
+    def parsed(context: typer.Context, arguments: list[str]) -> list[str]:
+        values, _, order = command.make_parser(context).parse_args(args=list(arguments))
+        for parameter in order:
+            is_single = parameter.param_type_name == "option" and not parameter.multiple
+            if is_single and order.count(parameter) > 1:
+                raise typer.BadParameter("it is given twice", ctx=context, param=parameter)
+            if "" in _several(values.get(parameter.name)):
+                raise typer.BadParameter("it is empty", ctx=context, param=parameter)
+        rest: list[str] = parse(context, arguments)
+        return rest
+
+    command.parse_args = parsed
+
+
+def _several(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def without_effect(context: typer.Context, reason: str, *names: str) -> None:
+    """Refuse options that are given and would change nothing. Raises InvalidInput."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise InvalidInput(parameter.opts[0], str(context.params[parameter.name]), f"none {reason}")
 
 
 def finite(value: float) -> float:

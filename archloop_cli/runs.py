@@ -43,7 +43,10 @@ def limits(given: Sequence[str]) -> dict[str, str]:
     for name, sign, value in pairs:
         if not (name and sign and value):
             raise InvalidInput("--budget", f"{name}{sign}{value}", "NAME=VALUE, for instance tokens=1000000")
-    return {name: value for name, _, value in pairs}
+    named = {name: value for name, _, value in pairs}
+    if len(named) < len(pairs):
+        raise InvalidInput("--budget", " ".join(given), "each limit once")
+    return named
 
 
 def wanted(devices: str, backend: str, server: str | None) -> Wanted:
@@ -93,6 +96,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wan
 
 def refuse_taken(directory: Path) -> None:
     """Raise Conflict where a run is there, or is just begun; of one that is under way it says by whom."""
+    folders.refuse_shared(directory)
     lock.refuse_held(directory)
     _refuse_begun(directory)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from archloop.errors import InvalidInput
+
 
 def folder(path: Path) -> Path:
     """Make the folder if it is not there. Raises NotADirectoryError where something else has its name."""
@@ -14,6 +16,13 @@ def folder(path: Path) -> Path:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def refuse_shared(path: Path) -> None:
+    """Raise InvalidInput where the path, however it is spelt, is the root of all files or somebody's home."""
+    found = path.resolve()
+    if found in (Path(found.anchor), Path.home().resolve()):
+        raise InvalidInput("--out", str(path), "a folder of its own")
 
 
 @contextmanager
