@@ -6,11 +6,11 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 _Z = 1.959963984540054
-# Student's t at 97.5 % for 1 to 29 degrees of freedom; beyond, the normal quantile (as the paper does from n = 30).
+# Student's t at 97.5 % for 1 to 28 degrees of freedom; beyond, the normal quantile (as the paper does from n = 30).
 _T = (
     *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
     *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452),
+    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484),
 )
 
 
