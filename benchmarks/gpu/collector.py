@@ -103,7 +103,10 @@ def environment(options: argparse.Namespace) -> dict[str, str]:
 
 
 def gathered(text: str) -> dict[str, Any]:
-    """Return the figures by step from the lines that a part wrote; a torn last line is left out."""
+    """Return the figures by step from the lines that a part wrote; a torn last line is left out.
+
+    Only a step that did not end says so.
+    """
     steps: dict[str, Any] = {}
     for line in text.splitlines():
         try:
@@ -111,7 +114,10 @@ def gathered(text: str) -> dict[str, Any]:
         except ValueError:
             continue
         steps.setdefault(told.pop("step"), {}).update(told)
-    return steps
+    return {
+        step: {name: value for name, value in figures.items() if name != "unfinished" or value}
+        for step, figures in steps.items()
+    }
 
 
 def _ended(process: "subprocess.Popen[bytes]", seconds: float) -> str:

@@ -68,13 +68,14 @@ class Given:
             self.note(name, skipped="no time left")
             return
         began = time.monotonic()
+        self.note(name, unfinished=True)
         try:
             async with asyncio.timeout(self.left()):
                 figures = await work()
         except Exception as error:  # noqa: BLE001 - the steps after it go on
             traceback.print_exc()
             figures = {"failed": first_line(error)}
-        self.note(name, **figures, took_s=round(time.monotonic() - began, 2))
+        self.note(name, **figures, unfinished=False, took_s=round(time.monotonic() - began, 2))
 
 
 def first_line(error: BaseException) -> str:

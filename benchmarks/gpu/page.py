@@ -67,7 +67,8 @@ def _row(figures: Result) -> str:
         return f"**failed**: {figures['failed']}"
     if "skipped" in figures:
         return f"not done: {figures['skipped']}"
-    return "; ".join(f"{name} {value}" for name, value in _flat(figures)) or "nothing"
+    seen = "; ".join(f"{name} {value}" for name, value in _flat(figures) if name != "unfinished")
+    return f"**did not end**{': ' if seen else ''}{seen}" if figures.get("unfinished") else seen or "nothing"
 
 
 def _flat(figures: Result, before: str = "") -> Iterator[tuple[str, str]]:

@@ -13,8 +13,7 @@ from archloop.training_pairs import encoded
 from benchmarks.gpu.given import ROOT, Figures, Given
 from benchmarks.gpu.models import base_model
 from services.generator.model_build import corpus
-from services.trainer.errors import TrainingRefused
-from services.trainer.job import Job, Tuned
+from services.trainer.job import Job, TrainingRefused, Tuned
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 

@@ -36,7 +36,7 @@ def _protocol(given: Given) -> Path:
 async def _run(given: Given, name: str, root: Path, protocol: Path, seconds: float, more: list[str]) -> Figures:
     """Run as many cycles as the seconds allow."""
     out = given.folder / name
-    sizes = {"cycles": given.few(1, 6), "candidates": given.few(4, 24)}
+    sizes = {"cycles": given.few(2, 6), "candidates": given.few(4, 24)}
     preset = given.folder / f"{name}.yaml"
     preset.write_text(yaml.safe_dump({
         "preset": "gpu", "protocol": str(protocol), "base_model": given.model or "tiny", **sizes,

@@ -144,6 +144,8 @@ def test_every_part_is_there_and_is_described():
         ({"which": []}, "which none"),
         ({"detail": "two\nlines\x1b[31m"}, "detail two lines [31m"),
         ({}, "nothing"),
+        ({"unfinished": True}, "**did not end**"),
+        ({"unfinished": True, "done": 20}, "**did not end**: done 20"),
     ],
 )
 def test_a_row_of_the_page(figures, cell):
@@ -181,6 +183,18 @@ async def test_a_step_that_fails_is_written_down_and_the_next_is_done(tmp_path):
     assert told["one"]["failed"] == "ValueError: the first"
     assert told["two"]["good"] == 1
     assert told["three"] == {"skipped": "no time left"}
+
+
+async def test_a_step_that_does_not_end_is_named_with_what_it_had(tmp_path):
+    given = Given(True, "0", 60.0, tmp_path, tmp_path / "answer")
+
+    async def stopped():
+        given.note("long", done=20)
+        raise KeyboardInterrupt  # as when the process is killed: nothing after it is written
+
+    with pytest.raises(KeyboardInterrupt):
+        await given.step("long", stopped)
+    assert collector.gathered((tmp_path / "answer").read_text()) == {"long": {"unfinished": True, "done": 20}}
 
 
 @pytest.mark.parametrize(
