@@ -16,15 +16,16 @@ LIMIT = 2
 
 
 class Breaking:
-    """A model that fails at every decode step."""
+    """A decoder that fails at every step."""
 
-    def __init__(self, model) -> None:
-        self._model = model
+    def __init__(self, decoder) -> None:
+        self._decoder = decoder
 
-    def __call__(self, **inputs):
-        if "lengths" in inputs:
-            raise RuntimeError("the model is broken")
-        return self._model(**inputs)
+    def __getattr__(self, name):
+        return getattr(self._decoder, name)
+
+    def step(self, fed, cache):
+        raise RuntimeError("the model is broken")
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ async def test_more_requests_than_the_limit_are_refused_and_the_others_answered(
 
 
 async def test_a_broken_model_is_a_generation_error_on_every_route(base):
-    async with serving(base._replace(model=Breaking(base.model))) as app, client(app) as http:
+    async with serving(base._replace(decoder=Breaking(base.decoder))) as app, client(app) as http:
         answer = await http.post("/generate", json=BODY)
         assert (answer.status_code, answer.json()) == (
             424,

@@ -9,11 +9,14 @@ from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
 
 _BODY_BYTES = 2**24
+_TUNABLES = "GLIBC_TUNABLES"
+_WEIGHTS = "numbers of the weights; auto: bfloat16 on a GPU, int8 for large models of Llama's shape, else float32"
 
 
 def main() -> None:
     """Serve until a signal ends it. The port is bound, and printed, before the model is read."""
     options = _options()
+    _with_huge_pages()
     if options.parent:
         die_with_parent()
         if os.getppid() != options.parent:
@@ -30,6 +33,15 @@ def main() -> None:
             sys.exit(1)
 
 
+def _with_huge_pages() -> None:
+    """Begin again with memory in huge pages, where the C library can: reading the weights is then twice as fast."""
+    environment = os.environ  # noqa: TID251 - a setting of the C library's
+    given = environment.get(_TUNABLES, "")
+    if "hugetlb" not in given:
+        environment[_TUNABLES] = ":".join(filter(None, (given, "glibc.malloc.hugetlb=1")))
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program
+
+
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
     import torch
     import uvicorn
@@ -40,7 +52,8 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
     from services.generator.modelserver.models import load_base
 
     torch.set_num_threads(options.threads)
-    fleet = Fleet(load_base(options.model, options.max_total_tokens), options.slots, options.threads)
+    base = load_base(options.model, options.max_total_tokens, weights=options.weights, device=options.device)
+    fleet = Fleet(base, options.slots, options.threads)
     app = Guarded(application(fleet, options.max_concurrent_requests), Doors(options.host, body_bytes=_BODY_BYTES))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
@@ -52,6 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8080, help="0: any free one, told on stdout")
     parser.add_argument("--slots", type=int, default=16, help="sequences decoded together, a multiple of 8")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of one matrix product")
+    parser.add_argument("--device", default="cpu", help="cpu, or a GPU such as cuda:0")
+    parser.add_argument("--weights", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help=_WEIGHTS)
     parser.add_argument("--max-total-tokens", type=int, default=2048, help="prompt and answer together")
     parser.add_argument("--max-concurrent-requests", type=int, default=128, help="above it: 429")
     parser.add_argument("--parent", type=int, help="process id of the starter, with which to end")

@@ -2,13 +2,12 @@
 
 from collections import deque
 
+import numpy as np
 import torch
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from numpy.typing import NDArray
 
-from services.generator.modelserver.sampling import Choice
+from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.sequence import Sequence
-from services.generator.modelserver.slots import SlotCache
 
 _TILE = 8
 
@@ -19,14 +18,13 @@ class Engine:
     `slots` is a multiple of 8, because matrix kernels treat rows beyond their last whole tile differently.
     """
 
-    def __init__(self, model: PreTrainedModel, slots: int, capacity: int) -> None:
+    def __init__(self, decoder: Decoder, slots: int, capacity: int) -> None:
         if slots < 1 or slots % _TILE:
             raise ValueError(f"slots: {slots} is not a positive multiple of {_TILE}")
-        self._model = model
-        self._cache = SlotCache(slots, capacity)
+        self._decoder = decoder
+        self._cache = decoder.cache(slots, capacity)
         self._rows: list[Sequence | None] = [None] * slots
         self._waiting: deque[Sequence] = deque()
-        self._mask = torch.zeros(1, 1, 1, 1)
 
     @property
     def idle(self) -> bool:
@@ -59,29 +57,23 @@ class Engine:
     def _begin(self, row: int, sequence: Sequence) -> None:
         self._rows[row] = sequence
         if not sequence.cancelled:
-            cache, prompt = DynamicCache(), torch.tensor([sequence.prompt])
-            logits = self._model(input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-            self._cache.admit(row, cache)
-            sequence.accept(_choose(sequence, logits))
+            logits, states = self._decoder.prefill(sequence.prompt)
+            self._cache.admit(row, states)
+            sequence.accept(sequence.sampler.choose(logits))
         self._settle(row, sequence)
 
     def _step(self) -> None:
-        if not any(self._rows):
+        running = {row: sequence for row, sequence in enumerate(self._rows) if sequence}
+        if not running:
             return
-        last = torch.tensor([[row.tokens[-1].token if row else 0] for row in self._rows])
-        positions = self._cache.grow()
-        logits = self._model(
-            input_ids=last,
-            position_ids=positions,
-            attention_mask=self._mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            lengths=self._cache.lengths,
-        ).logits
-        for row, sequence in enumerate(self._rows):
-            if sequence:
-                sequence.accept(_choose(sequence, logits[row : row + 1]))
-                self._settle(row, sequence)
+        most = max(0, self._decoder.width // len(running) - 1)
+        fed = {row: [sequence.tokens[-1].token, *sequence.draft(most)] for row, sequence in running.items()}
+        self._cache.grow(fed)
+        logits = self._decoder.step(fed, self._cache)
+        for row, sequence in running.items():
+            taken = _accept(sequence, fed[row][1:], logits[row])
+            self._cache.forget(row, len(fed[row]) - taken)
+            self._settle(row, sequence)
 
     def _settle(self, row: int, sequence: Sequence) -> None:
         if sequence.done:
@@ -99,5 +91,11 @@ class Engine:
                 sequence.on_end(error)
 
 
-def _choose(sequence: Sequence, logits: Tensor) -> Choice:
-    return sequence.sampler.choose(logits[0, -1].float().numpy())
+def _accept(sequence: Sequence, draft: list[int], logits: NDArray[np.float32]) -> int:
+    """Choose tokens for as long as the draft foresaw them, and the one after; return how many."""
+    for taken, after in enumerate(logits, 1):
+        choice = sequence.sampler.choose(after)
+        sequence.accept(choice)
+        if sequence.done or draft[taken - 1 : taken] != [choice.token]:
+            break
+    return taken

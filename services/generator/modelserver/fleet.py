@@ -9,8 +9,9 @@ from threading import Thread
 import torch
 
 from archloop.errors import Conflict, NotFound
+from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.engine import Engine
-from services.generator.modelserver.models import Base, merged
+from services.generator.modelserver.models import Base
 from services.generator.modelserver.sequence import Sequence
 
 _LONE_STEPS = 6
@@ -21,7 +22,7 @@ class Fleet:
 
     def __init__(self, base: Base, slots: int, threads: int) -> None:
         self.base, self._slots, self._threads = base, slots, threads
-        self._engines = {base.name: self._engine(base.model)}
+        self._engines = {base.name: self._engine(base.decoder)}
         self._inbox: SimpleQueue[Engine | None] = SimpleQueue()
         self._worker = Thread(target=self._work, name="engines", daemon=True)
         self._loader = ThreadPoolExecutor(1, "loader", torch.set_num_threads, (threads,))
@@ -61,8 +62,8 @@ class Fleet:
             if name in self._engines:
                 raise Conflict(f"the name {name!r} is taken; a version's name is never used again while it is loaded")
             loop = asyncio.get_running_loop()
-            model = await loop.run_in_executor(self._loader, merged, self.base.model, folder)
-            self._engines[name] = self._engine(model)
+            decoder = await loop.run_in_executor(self._loader, self.base.decoder.adapted, folder)
+            self._engines[name] = self._engine(decoder)
 
     def unload(self, name: str) -> None:
         """Forget the version. Raises NotFound."""
@@ -70,8 +71,8 @@ class Fleet:
             raise NotFound("adapter", name, ", ".join(self.adapters))
         del self._engines[name]
 
-    def _engine(self, model: torch.nn.Module) -> Engine:
-        return Engine(model, self._slots, self.base.max_length)
+    def _engine(self, decoder: Decoder) -> Engine:
+        return Engine(decoder, self._slots, self.base.max_length)
 
     def _work(self) -> None:
         torch.set_num_threads(self._threads)

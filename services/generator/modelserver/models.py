@@ -1,49 +1,92 @@
-"""Model versions in memory: the base, and merged copies of it that share every weight LoRA leaves alone."""
+"""The base model in memory, in the numbers that suit model and machine."""
 
-import copy
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from torch.nn import Module, Parameter
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
-from archloop.adapters import ADAPTER_FILES, WEIGHTS_FILE
 from archloop.errors import InvalidInput, NotFound
 from archloop.models import fingerprint, locate
+from services.generator.modelserver import int8, llama
+from services.generator.modelserver.checkpoint import Checkpoint
+from services.generator.modelserver.decoder import Decoder, TransformersDecoder
 from services.generator.modelserver.slots import ATTENTION
 from services.generator.modelserver.texts import Texts
 from services.generator.transport import TransportError
 
 _HUB_S = 10.0
+_SMALL = 20_000_000
+
+
+class Weights(StrEnum):
+    """In which numbers a model's weights are kept."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 class Base(NamedTuple):
-    """Base model in float32, its name and its tokenizer."""
+    """Base model, its name and its tokenizer."""
 
     name: str
     sha256: str
-    model: Any
+    decoder: Decoder
     texts: Texts
     eos: frozenset[int]
     max_length: int
+    weights: Weights = Weights.FLOAT32
+    device: str = "cpu"
 
 
-def load_base(name: str, max_length: int) -> Base:
-    """Load a model from `archloop.models`, a folder or the hub. Raises NotFound where there is none."""
+def load_base(name: str, max_length: int, *, weights: str = "auto", device: str = "cpu") -> Base:
+    """Load a model from `archloop.models`, a folder or the hub. Raises NotFound where there is none, InvalidInput."""
     disable_progress_bar()
     _look_up(name)
+    where = locate(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(locate(name))
-        model = AutoModelForCausalLM.from_pretrained(
-            locate(name), dtype=torch.float32, attn_implementation=ATTENTION, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        config = AutoConfig.from_pretrained(where)
+        kept = _weights(weights, config, device)
+        most = min(getattr(config, "max_position_embeddings", max_length), max_length)
+        if kept is Weights.INT8:
+            decoder: Decoder = llama.load(config, Checkpoint(where), most)
+        else:
+            decoder = TransformersDecoder(_model(where, kept, device))
+        eos = _eos(where, config, tokenizer)
+    except (OSError, ValueError, KeyError) as error:
         raise NotFound("base model", name, f"something that cannot be loaded: {error}") from error
-    own = getattr(model.config, "max_position_embeddings", max_length)
-    return Base(name, fingerprint(name), model.eval(), Texts(tokenizer), _eos(model, tokenizer), min(own, max_length))
+    return Base(name, fingerprint(name), decoder, Texts(tokenizer), eos, most, kept, device)
+
+
+def _weights(asked: str, config: Any, device: str) -> Weights:
+    """Choose the numbers: 8 bits where processor and model are made for it, and the model is no small one."""
+    unfit = llama.unfit(config) or (None if device == "cpu" else f"device {device}")
+    if asked != "auto":
+        if asked == Weights.INT8 and unfit:
+            raise InvalidInput("weights", asked, f"float32 or bfloat16, for 8 bits do not serve {unfit}")
+        return Weights(asked)
+    if device != "cpu":
+        return Weights.BFLOAT16
+    return Weights.INT8 if unfit is None and int8.fast() and _parameters(config) > _SMALL else Weights.FLOAT32
+
+
+def _parameters(config: Any) -> int:
+    """Return about how many parameters a model of Llama's shape has."""
+    hidden, intermediate = config.hidden_size, config.intermediate_size
+    return int(config.vocab_size * hidden + config.num_hidden_layers * hidden * (2 * hidden + 3 * intermediate))
+
+
+def _model(where: str, weights: Weights, device: str) -> Any:
+    dtype = torch.bfloat16 if weights is Weights.BFLOAT16 else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(
+        where, dtype=dtype, attn_implementation=ATTENTION, use_safetensors=True
+    )
+    return model.eval().to(device)
 
 
 def _look_up(name: str) -> None:
@@ -59,31 +102,10 @@ def _look_up(name: str) -> None:
         raise NotFound("base model", name, f"none here, and the hub cannot give it: {said}") from error
 
 
-def merged(base: Any, folder: Path) -> Any:
-    """Return a copy of `base` with the adapter's deltas added, without reading a pickle.
-
-    Raises NotFound, InvalidInput.
-    """
-    from peft import PeftModel
-
-    if not folder.is_dir():
-        raise NotFound("adapter folder", str(folder))
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise InvalidInput("lora_path", str(folder), f"a folder that holds {' and '.join(ADAPTER_FILES)}")
+def _eos(where: str, config: Any, tokenizer: Any) -> frozenset[int]:
     try:
-        tuned = PeftModel.from_pretrained(_twin(base), str(folder), is_trainable=False)
-        return tuned.merge_and_unload(safe_merge=True).eval()
-    except Exception as error:
-        raise InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})") from error
-
-
-def _twin(model: Module) -> Module:
-    """Copy the architecture over the same storage; replacing one of its weights leaves the original's alone."""
-    shared = {id(weight): Parameter(weight.data, requires_grad=False) for weight in model.parameters()}
-    return copy.deepcopy(model, shared)
-
-
-def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
-    configured = model.generation_config.eos_token_id
+        configured = GenerationConfig.from_pretrained(where).eos_token_id
+    except OSError:
+        configured = config.eos_token_id
     several = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)

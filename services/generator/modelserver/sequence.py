@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.generator.modelserver.drafting import Drafter
 from services.generator.modelserver.sampling import Choice, Sampler
 
 
@@ -33,6 +34,7 @@ class Sequence:
     tokens: list[Choice] = field(default_factory=list)
     finish: Finish | None = None
     cancelled: bool = False
+    _drafter: Drafter | None = None
 
     @property
     def done(self) -> bool:
@@ -42,9 +44,20 @@ class Sequence:
     def accept(self, choice: Choice) -> None:
         """Append a token, and note whether it ends the sequence."""
         self.tokens.append(choice)
+        if self._drafter is not None:
+            self._drafter.push(choice.token)
         self.finish = self._reason(choice)
         if self.on_token:
             self.on_token(choice)
+
+    def draft(self, most: int) -> list[int]:
+        """Guess up to `most` of the tokens that come next, no more than there is room for."""
+        most = min(most, self.max_new_tokens - len(self.tokens) - 1)
+        if most < 1:
+            return []
+        if self._drafter is None:
+            self._drafter = Drafter([*self.prompt, *(choice.token for choice in self.tokens)])
+        return self._drafter.guess(most)
 
     def _reason(self, last: Choice) -> Finish | None:
         if last.token in self.eos:

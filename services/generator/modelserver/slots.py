@@ -1,20 +1,26 @@
 """Key-value slots and the attention over them: what a sequence computes never depends on its neighbours.
 
-Every decode step has the fixed shape (slots, 1), so that a row's matrix products are the same whatever the other rows
-hold; attention is done row by row over exactly that row's own length.
+Attention is done row by row over exactly that row's own length.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "archloop_slots"
+
+
+class States(NamedTuple):
+    """Keys and values of one layer, (rows, heads, T, head size) each."""
+
+    keys: Tensor
+    values: Tensor
 
 
 class SlotCache:
@@ -24,43 +30,52 @@ class SlotCache:
     of 0 marks a free slot.
     """
 
-    def __init__(self, slots: int, capacity: int) -> None:
+    def __init__(self, slots: int, capacity: int, *, device: torch.device | str = "cpu") -> None:
         self.lengths = [0] * slots
+        self.layers: list[States] = []
         self._capacity = capacity
-        self._rows = torch.arange(slots)
-        self._last = torch.zeros(slots, dtype=torch.long)
-        self._layers: list[tuple[Tensor, Tensor]] = []
+        self._rows = torch.arange(slots, device=device)
+        self._last = torch.zeros_like(self._rows)
 
-    def admit(self, row: int, prompt: DynamicCache) -> None:
-        """Copy a prefilled prompt's keys and values into a free slot."""
-        states = [(layer.keys, layer.values) for layer in prompt.layers]
-        if not self._layers:
-            self._layers = [(self._room(keys), self._room(values)) for keys, values in states]
-        self.lengths[row] = length = states[0][0].shape[2]
-        for (keys, values), (new_keys, new_values) in zip(self._layers, states, strict=True):
-            keys[row, :, :length] = new_keys[0]
-            values[row, :, :length] = new_values[0]
+    def admit(self, row: int, prompt: Iterable[States]) -> None:
+        """Copy a prompt's keys and values, of one row each, into a free slot."""
+        for number, states in enumerate(prompt):
+            if number == len(self.layers):
+                self.layers.append(States(*map(self._room, states)))
+            length = states.keys.shape[2]
+            for slots, content in zip(self.layers[number], states, strict=True):
+                slots[row, :, :length] = content[0]
+        self.lengths[row] = length
 
     def release(self, row: int) -> None:
         """Make the slot free."""
         self.lengths[row] = 0
 
-    def grow(self) -> Tensor:
-        """Make room for one more token in every taken slot; return their positions (slots, 1)."""
-        self.lengths = [length and length + 1 for length in self.lengths]
-        self._last = torch.tensor([max(0, length - 1) for length in self.lengths])
-        return self._last[:, None]
+    def grow(self, fed: Mapping[int, Sequence[int]]) -> None:
+        """Make room for more tokens in these slots."""
+        for row, tokens in fed.items():
+            self.lengths[row] += len(tokens)
 
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    def positions(self) -> Tensor:
+        """Return the position of each row's last token (slots,)."""
+        return torch.tensor([max(0, length - 1) for length in self.lengths], device=self._rows.device)
+
+    def forget(self, row: int, tokens: int) -> None:
+        """Take a slot's last tokens back."""
+        self.lengths[row] -= tokens
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> States:
         """Store (slots, heads, 1, head size) at each row's last position; return the whole layer."""
-        all_keys, all_values = self._layers[layer]
-        all_keys[self._rows, :, self._last] = keys[:, :, 0]
-        all_values[self._rows, :, self._last] = values[:, :, 0]
-        return all_keys, all_values
+        if layer == 0:
+            self._last = self.positions()
+        states = self.layers[layer]
+        states.keys[self._rows, :, self._last] = keys[:, :, 0]
+        states.values[self._rows, :, self._last] = values[:, :, 0]
+        return states
 
     def _room(self, like: Tensor) -> Tensor:
         _, heads, _, size = like.shape
-        return torch.empty(len(self.lengths), heads, self._capacity, size, dtype=like.dtype)
+        return like.new_empty(len(self.lengths), heads, self._capacity, size)
 
 
 def slot_attention(

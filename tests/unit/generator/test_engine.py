@@ -15,6 +15,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from services.generator.modelserver import int8
+from services.generator.modelserver import llama as eight_bits
+from services.generator.modelserver.checkpoint import Checkpoint
+from services.generator.modelserver.decoder import TransformersDecoder
 from services.generator.modelserver.engine import Engine
 from services.generator.modelserver.sampling import Sampler, Sampling
 from services.generator.modelserver.sequence import Finish, Sequence
@@ -38,20 +42,35 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(params=ARCHITECTURES)
-def model(request):
+def built(name):
     torch.manual_seed(0)
-    architecture, config = ARCHITECTURES[request.param]
+    architecture, config = ARCHITECTURES[name]
     config._attn_implementation = ATTENTION
     return architecture(config).eval()
 
 
+def in_eight_bits(folder):
+    if not int8.fast():
+        pytest.skip("this processor has no instructions for 8-bit products")
+    built("llama with grouped heads").save_pretrained(folder)
+    return eight_bits.load(LlamaConfig.from_pretrained(folder), Checkpoint(str(folder)), CAPACITY)
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def model(request):
+    return built(request.param)
+
+
+@pytest.fixture(params=[*ARCHITECTURES, "llama in 8 bits"])
+def decoder(request, tmp_path):
+    if request.param in ARCHITECTURES:
+        return TransformersDecoder(built(request.param))
+    return in_eight_bits(tmp_path)
+
+
 @pytest.fixture
 def llama():
-    torch.manual_seed(0)
-    config = LlamaConfig(**HEADS)
-    config._attn_implementation = ATTENTION
-    return LlamaForCausalLM(config).eval()
+    return TransformersDecoder(built("llama with grouped heads"))
 
 
 class Ended(list):
@@ -73,10 +92,10 @@ def run(engine):
         engine.advance()
 
 
-def alone(model):
+def alone(decoder):
     ended = Ended()
     sequence = ended.sequence()
-    engine = Engine(model, 16, CAPACITY)
+    engine = Engine(decoder, 16, CAPACITY)
     engine.submit(sequence)
     run(engine)
     assert ended == [None]
@@ -84,9 +103,9 @@ def alone(model):
 
 
 @pytest.mark.parametrize(("before", "after"), [(15, 0), (20, 8)])
-def test_tokens_do_not_depend_on_company_slot_or_time_of_arrival(model, before, after):
-    expected = alone(model)
-    engine, ended = Engine(model, 16, CAPACITY), Ended()
+def test_tokens_do_not_depend_on_company_slot_or_time_of_arrival(decoder, before, after):
+    expected = alone(decoder)
+    engine, ended = Engine(decoder, 16, CAPACITY), Ended()
     for other in ended.crowd(before):
         engine.submit(other)
     for _ in range(before // 2):
@@ -101,8 +120,8 @@ def test_tokens_do_not_depend_on_company_slot_or_time_of_arrival(model, before, 
     assert sequence.tokens == expected, "tokens and log-probabilities, to the last bit"
 
 
-def test_every_slot_gives_the_same_tokens(model):
-    engine, ended = Engine(model, 16, CAPACITY), Ended()
+def test_every_slot_gives_the_same_tokens(decoder):
+    engine, ended = Engine(decoder, 16, CAPACITY), Ended()
     twins = [ended.sequence() for _ in range(16)]
     for twin in twins:
         engine.submit(twin)
@@ -113,7 +132,7 @@ def test_every_slot_gives_the_same_tokens(model):
 def test_greedy_tokens_are_those_of_transformers_own_generate(model):
     ended = Ended()
     sequence = ended.sequence(sampling=Sampling())
-    engine = Engine(model, 8, CAPACITY)
+    engine = Engine(TransformersDecoder(model), 8, CAPACITY)
     engine.submit(sequence)
     run(engine)
     model.config._attn_implementation = "sdpa"

@@ -1,0 +1,56 @@
+"""Matrix products with 8-bit weights, by oneDNN's integer kernels.
+
+Sums of integers do not depend on their order, so a row's product is the same to the bit whatever other rows are
+multiplied beside it, and on however many threads.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_LIMIT, _TINY = 127.0, 1e-12
+_multiply = torch.ops.onednn.qlinear_pointwise.default
+
+
+class Rows(NamedTuple):
+    """Rows in 8 bits: codes (M, K), and the scale (M, 1) of each row."""
+
+    codes: Tensor
+    scales: Tensor
+
+
+class Int8Linear:
+    """A linear layer without bias, its weight (N, K) in 8 bits with a scale for each of the N outputs."""
+
+    def __init__(self, weight: Tensor) -> None:
+        codes, scales = quantised(weight)
+        self._packed = torch.ops.onednn.qlinear_prepack(codes, None)
+        self._scales = scales.flatten()
+        self._zeros = torch.zeros(len(weight), dtype=torch.int)
+
+    def __call__(self, inputs: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Return (M, N) float32 for (M, K) float32, each row of inputs rounded to 8 bits by itself.
+
+        Args:
+            inputs: Rows to multiply by the weight.
+            factors: One for each row of the outputs, (M, 1), by which it is multiplied.
+
+        """
+        codes, scales = quantised(inputs)
+        outputs: Tensor = _multiply(
+            codes, 1.0, 0, self._packed, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return outputs.mul_(scales if factors is None else scales.mul_(factors))
+
+
+def quantised(rows: Tensor) -> Rows:
+    """Round every row (K,) to whole multiples of a 127th of its largest absolute value."""
+    scales = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_(min=_TINY).div_(_LIMIT)
+    return Rows((rows / scales).round_().to(torch.int8), scales)
+
+
+def fast() -> bool:
+    """Whether this processor multiplies 8-bit integers by instructions of its own (VNNI or AMX)."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))

@@ -1,0 +1,214 @@
+"""Models of Llama's shape with 8-bit weights: few operations a token, an eighth of float32's memory traffic or less.
+
+Numbers that are not weights stay in float32, keys and values are kept in bfloat16. A sequence's tokens do not depend
+on what is batched beside it: products are sums of integers, and everything else is done row by row.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding, scaled_dot_product_attention, silu
+from typing_extensions import override
+
+from archloop.errors import InvalidInput
+from services.generator.modelserver.checkpoint import Checkpoint
+from services.generator.modelserver.decoder import Decoder
+from services.generator.modelserver.int8 import Int8Linear, quantised
+from services.generator.modelserver.merging import Delta, deltas
+from services.generator.modelserver.sampling import Logits
+from services.generator.modelserver.slots import SlotCache, States
+
+_PRODUCTS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attended": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+_NORMS = {"qkv": "input_layernorm", "gate_up": "post_attention_layernorm"}
+_KEPT = torch.bfloat16
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one decoder layer: products of the same input are one, and hold the weights of the norm before."""
+
+    qkv: Int8Linear
+    attended: Int8Linear
+    gate_up: Int8Linear
+    down: Int8Linear
+
+
+@dataclass(frozen=True)
+class Int8Llama(Decoder):
+    """A Llama in 8 bits. `embedded` holds codes and scales of the token embeddings."""
+
+    config: Any
+    checkpoint: Checkpoint
+    layers: Sequence[Layer]
+    embedded: tuple[Tensor, Tensor]
+    head: Int8Linear
+    turns: tuple[Tensor, Tensor]
+    width: int = 8
+
+    @override
+    def cache(self, slots: int, capacity: int) -> SlotCache:
+        return SlotCache(slots, capacity)
+
+    @override
+    def prefill(self, prompt: Sequence[int]) -> tuple[Logits, Iterable[States]]:
+        states: list[States] = []
+
+        def attend(_: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            q, k, v = (part.transpose(0, 1)[None].to(_KEPT) for part in (queries, keys, values))
+            states.append(States(k, v))
+            seen = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            return seen[0].transpose(0, 1)
+
+        last = self._run(torch.tensor(prompt), torch.arange(len(prompt)), attend)[-1:]
+        return self._logits(last)[0], states
+
+    @override
+    def step(self, fed: Mapping[int, Sequence[int]], cache: SlotCache) -> Mapping[int, NDArray[np.float32]]:
+        seen = [
+            (row, length)
+            for row in fed
+            for length in range(cache.lengths[row] - len(fed[row]) + 1, cache.lengths[row] + 1)
+        ]
+        rows, lengths = torch.tensor(seen).unbind(1)
+        positions = lengths - 1
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            states = cache.layers[layer]
+            states.keys[rows, :, positions] = keys.to(_KEPT)
+            states.values[rows, :, positions] = values.to(_KEPT)
+            return _attended(queries.to(_KEPT), states, seen)
+
+        tokens = torch.tensor([token for each in fed.values() for token in each])
+        logits = self._logits(self._run(tokens, positions, attend))
+        ends = list(accumulate(map(len, fed.values())))
+        return {row: logits[end - len(fed[row]) : end] for row, end in zip(fed, ends, strict=True)}
+
+    @override
+    def adapted(self, folder: Path) -> "Int8Llama":
+        added = deltas(folder)
+        try:
+            if unknown := sorted(added.keys() - set(_modules(len(self.layers)))):
+                raise ValueError(f"there is no {unknown[0]} in it")
+            layers = [self._adapted(number, layer, added) for number, layer in enumerate(self.layers)]
+        except ValueError as error:
+            raise InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})") from error
+        return replace(self, layers=layers)
+
+    def _adapted(self, number: int, layer: Layer, added: Mapping[str, Delta]) -> Layer:
+        changed: dict[str, Any] = {
+            product: _product(self.checkpoint, number, product, added)
+            for product, names in _PRODUCTS.items()
+            if any(_module(number, name) in added for name in names)
+        }
+        return replace(layer, **changed)
+
+    def _run(self, tokens: Tensor, positions: Tensor, attend: Any) -> Tensor:
+        """Return what the head reads, (M, hidden), for the tokens (M,) at these positions."""
+        config, (codes, scales) = self.config, self.embedded
+        hidden = embedding(tokens, codes).float() * embedding(tokens, scales)
+        heads, kept = config.num_attention_heads, config.num_key_value_heads
+        cos, sin = (turn[positions][:, None] for turn in self.turns)
+        for number, layer in enumerate(self.layers):
+            mixed = layer.qkv(hidden, self._unit(hidden)).view(len(tokens), heads + 2 * kept, -1)
+            turned = mixed[:, : heads + kept]
+            turned = turned * cos + _half_turned(turned) * sin
+            attended = attend(number, turned[:, :heads], turned[:, heads:], mixed[:, heads + kept :])
+            hidden = hidden + layer.attended(attended.flatten(1).float())
+            gate, up = layer.gate_up(hidden, self._unit(hidden)).chunk(2, 1)
+            hidden = hidden + layer.down(silu(gate).mul_(up))
+        return hidden
+
+    def _unit(self, hidden: Tensor) -> Tensor:
+        """Return the factors (M, 1) that bring the rows to a root mean square of one."""
+        squares: Tensor = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_().div_(hidden.shape[-1])
+        return squares.add_(self.config.rms_norm_eps).rsqrt_()
+
+    def _logits(self, hidden: Tensor) -> Logits:
+        logits: Logits = self.head(hidden, self._unit(hidden)).numpy()
+        return logits
+
+
+def load(config: Any, checkpoint: Checkpoint, max_length: int) -> Int8Llama:
+    """Read a model and round its weights, one after another. Raises KeyError for a weight that is missing."""
+    embeddings = checkpoint.weight("model.embed_tokens.weight")
+    head = embeddings if config.tie_word_embeddings else checkpoint.weight("lm_head.weight")
+    return Int8Llama(
+        config,
+        checkpoint,
+        [_layer(checkpoint, number) for number in range(config.num_hidden_layers)],
+        quantised(embeddings),
+        Int8Linear(head * checkpoint.weight("model.norm.weight")),
+        _turns(config, max_length),
+    )
+
+
+def unfit(config: Any) -> str | None:
+    """Return why a model of this configuration is not served in 8 bits, or None where it is."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    wrong = {
+        f"model_type {config.model_type}": config.model_type != "llama",
+        "a bias": getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False),
+        f"hidden_act {getattr(config, 'hidden_act', None)}": getattr(config, "hidden_act", None) != "silu",
+        f"rope_type {rope.get('rope_type')}": rope.get("rope_type") != "default",
+    }
+    return next((what for what, found in wrong.items() if found), None)
+
+
+def _layer(checkpoint: Checkpoint, number: int) -> Layer:
+    return Layer(**{product: _product(checkpoint, number, product, {}) for product in _PRODUCTS})
+
+
+def _product(checkpoint: Checkpoint, number: int, product: str, added: Mapping[str, Delta]) -> Int8Linear:
+    weights = []
+    for module in (_module(number, name) for name in _PRODUCTS[product]):
+        weight = checkpoint.weight(f"{module}.weight")
+        weights.append(added[module].added_to(weight) if module in added else weight)
+    whole = torch.cat(weights)
+    if product in _NORMS:
+        whole *= checkpoint.weight(f"{_module(number, _NORMS[product])}.weight")
+    return Int8Linear(whole)
+
+
+def _modules(layers: int) -> Iterable[str]:
+    return (_module(number, name) for number in range(layers) for names in _PRODUCTS.values() for name in names)
+
+
+def _module(number: int, name: str) -> str:
+    return f"model.layers.{number}.{name}"
+
+
+def _turns(config: Any, max_length: int) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines (max_length, head size) of the rotary position embedding."""
+    steps = torch.arange(0, config.head_dim, 2).float() / config.head_dim
+    angles = torch.outer(torch.arange(max_length).float(), 1.0 / config.rope_parameters["rope_theta"] ** steps)
+    both = torch.cat((angles, angles), 1)
+    return both.cos(), both.sin()
+
+
+def _half_turned(heads: Tensor) -> Tensor:
+    first, second = heads.chunk(2, -1)
+    return torch.cat((-second, first), -1)
+
+
+def _attended(queries: Tensor, states: States, rows: Sequence[tuple[int, int]]) -> Tensor:
+    """Attend with each query (heads, head size) over the first `length` keys of its row; return them likewise."""
+    packed = queries.reshape(len(queries), states.keys.shape[1], -1, queries.shape[-1])
+    outputs = [
+        scaled_dot_product_attention(
+            packed[at : at + 1], states.keys[row : row + 1, :, :length], states.values[row : row + 1, :, :length]
+        )
+        for at, (row, length) in enumerate(rows)
+    ]
+    return torch.cat(outputs).flatten(1, 2)

@@ -1,0 +1,86 @@
+"""LoRA adapters added to a base model's weights; nothing of an adapter is unpickled."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import Module, Parameter
+
+from archloop.adapters import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, servable
+from archloop.errors import InvalidInput, NotFound
+
+_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+
+
+class Delta(NamedTuple):
+    """What an adapter adds to one weight (N, K): `scale` × up (N, r) × down (r, K)."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
+
+    def added_to(self, weight: Tensor) -> Tensor:
+        """Return the sum, in float32. Raises ValueError where the shapes do not fit."""
+        if (self.up.shape[0], self.down.shape[1]) != weight.shape:
+            raise ValueError(f"a weight of {tuple(weight.shape)} cannot take {self.up.shape[0]} x {self.down.shape[1]}")
+        return torch.addmm(weight, self.up, self.down, alpha=self.scale)
+
+
+def merged(base: Any, folder: Path) -> Any:
+    """Return a copy of transformers' model `base` with the adapter's deltas added.
+
+    It shares every weight that the adapter leaves alone. Raises NotFound, InvalidInput.
+    """
+    from peft import PeftModel
+
+    _check(folder)
+    try:
+        tuned = PeftModel.from_pretrained(_twin(base), str(folder), is_trainable=False)
+        return tuned.merge_and_unload(safe_merge=True).eval()
+    except Exception as error:
+        raise _not_of_this_base(folder, error) from error
+
+
+def deltas(folder: Path) -> Mapping[str, Delta]:
+    """Return what the adapter adds, by the name of the module. Raises NotFound, InvalidInput."""
+    _check(folder)
+    try:
+        lora = servable((folder / CONFIG_FILE).read_bytes())
+        weights = load_file(folder / WEIGHTS_FILE)
+        scale = lora.lora_alpha / (lora.r**0.5 if lora.use_rslora else lora.r)
+        names = [name.removeprefix(_PREFIX).removesuffix(_DOWN) for name in weights if name.endswith(_DOWN)]
+        found = {name: Delta(*_pair(weights, name), scale) for name in names}
+        if len(weights) != 2 * len(found) or not found:
+            raise ValueError("it holds something else than pairs of lora_A and lora_B")
+        if not all(torch.isfinite(part).all() for delta in found.values() for part in (delta.down, delta.up)):
+            raise ValueError("NaNs or infinities in its weights")
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise _not_of_this_base(folder, error) from error
+    return found
+
+
+def _pair(weights: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    return weights[f"{_PREFIX}{name}{_DOWN}"].float(), weights[f"{_PREFIX}{name}{_UP}"].float()
+
+
+def _check(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotFound("adapter folder", str(folder))
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise InvalidInput("lora_path", str(folder), f"a folder that holds {' and '.join(ADAPTER_FILES)}")
+
+
+def _not_of_this_base(folder: Path, error: Exception) -> InvalidInput:
+    return InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})")
+
+
+def _twin(model: Module) -> Module:
+    """Copy the architecture over the same storage; replacing one of its weights leaves the original's alone."""
+    shared = {id(weight): Parameter(weight.data, requires_grad=False) for weight in model.parameters()}
+    return copy.deepcopy(model, shared)
