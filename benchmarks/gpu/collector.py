@@ -73,7 +73,7 @@ def run(name: str, seconds: float, options: argparse.Namespace) -> Result:
         with log.open("wb") as said:
             process = subprocess.Popen(
                 command(name, answer, seconds, options), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True, env=environment(options),
+                start_new_session=True, env=environment(name, options),
             )  # fmt: skip
             ended = _ended(process, seconds + _GRACE_S)
         steps = gathered(answer.read_text())
@@ -95,11 +95,15 @@ def command(name: str, answer: Path, seconds: float, options: argparse.Namespace
     return [sys.executable, "-m", "benchmarks.gpu", "--part", name, *where, *more]
 
 
-def environment(options: argparse.Namespace) -> dict[str, str]:
-    """Return this environment, without our settings; libraries stay off the network."""
+def environment(name: str, options: argparse.Namespace) -> dict[str, str]:
+    """Return this environment, without our settings; libraries stay off the network.
+
+    A part sees the chosen GPU alone, but `run`, which is told its GPU as a user tells it.
+    """
+    seen = {} if name == "run" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": options.gpu}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARCHLOOP_")}  # noqa: TID251
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    return kept | offline | ({"CUDA_VISIBLE_DEVICES": ""} if options.dry else {})
+    return kept | offline | ({"CUDA_VISIBLE_DEVICES": ""} if options.dry else seen)
 
 
 def gathered(text: str) -> dict[str, Any]:

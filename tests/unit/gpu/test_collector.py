@@ -114,6 +114,20 @@ def test_the_most_important_part_is_first_however_they_are_named(only):
     assert chosen == [name for name in PARTS if name in only.split(",")]
 
 
+@pytest.mark.parametrize(
+    ("name", "dry", "seen"),
+    [("sandbox", False, "3"), ("trainer", False, "3"), ("run", False, None), ("run", True, ""), ("server", True, "")],
+)
+def test_a_part_sees_its_gpu_and_none_of_our_settings(monkeypatch, options, name, dry, seen):
+    monkeypatch.setenv("ARCHLOOP_EVALUATOR_SLOTS", "9")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    options.gpu, options.dry = "3", dry
+    given = collector.environment(name, options)
+    assert given.get("CUDA_VISIBLE_DEVICES") == seen
+    assert given["HF_HUB_OFFLINE"] == "1"
+    assert not [setting for setting in given if setting.startswith("ARCHLOOP_")]
+
+
 @pytest.mark.parametrize("first", range(len(PARTS)))
 def test_time_that_is_left_over_goes_to_the_parts_after(first):
     names = list(PARTS)[first:]
