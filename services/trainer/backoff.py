@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from services.trainer import metrics, shares
-from services.trainer.errors import OUT_OF_MEMORY
-from services.trainer.job import Failed, Job, Tuned
+from services.trainer.job import OUT_OF_MEMORY, Failed, Job, Tuned
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,7 @@ import torch
 from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
 from services.trainer import plan, tuning
-from services.trainer.errors import OUT_OF_MEMORY
-from services.trainer.job import Failed, Job, Progress, Ready, Tuned
+from services.trainer.job import OUT_OF_MEMORY, Failed, Job, Progress, Ready, Tuned
 from services.trainer.plan import Machine, Precision
 
 Emit = Callable[[Ready | Progress | Tuned | Failed], None]

@@ -1,4 +1,4 @@
-"""Messages between the service and its training process: one JSON line each, nothing pickled."""
+"""Messages between the service and its training process, one JSON line each, nothing pickled; and how a job fails."""
 
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Protocol
@@ -8,6 +8,21 @@ from pydantic import Field, TypeAdapter
 from archloop.contracts.adapter import BatchShape, LoraShape, Probe
 from archloop.contracts.base import Frozen
 from archloop.contracts.spec import TrainingSpec
+from archloop.errors import ArchloopError, Unavailable
+
+OUT_OF_MEMORY = "out_of_memory"
+
+
+class TrainingRefused(ArchloopError):
+    """The same job would fail again: its settings, its pairs or its parent must change."""
+
+    code = "training_refused"
+
+
+class TrainingInterrupted(Unavailable):
+    """The training process died, hung or was stopped; the same job may succeed later."""
+
+    code = "training_interrupted"
 
 
 class Job(Frozen):

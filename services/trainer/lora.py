@@ -10,7 +10,7 @@ from archloop.adapters import CONFIG_FILE, servable
 from archloop.contracts.adapter import LoraShape
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import plan
-from services.trainer.errors import TrainingRefused
+from services.trainer.job import TrainingRefused
 
 
 def attach(base: Any, spec: TrainingSpec, parent: Path | None) -> Any:

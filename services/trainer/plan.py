@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
-from services.trainer.errors import TrainingRefused
+from services.trainer.job import TrainingRefused
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Precision = Literal["auto", "float32", "bfloat16"]

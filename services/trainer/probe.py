@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from archloop.contracts.adapter import Probe
-from services.trainer.errors import TrainingRefused
+from services.trainer.job import TrainingRefused
 from services.trainer.pairs import prompt_ids
 from services.trainer.plan import CPU, Machine, tolerance
 

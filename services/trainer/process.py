@@ -14,8 +14,17 @@ from typing_extensions import override
 from archloop import gpus
 from services.trainer import distributed, plan, shares
 from services.trainer.backoff import backing_off
-from services.trainer.errors import TrainingInterrupted, TrainingRefused
-from services.trainer.job import REPORTS, Failed, Job, Progress, Ready, Tuned, Tuner
+from services.trainer.job import (
+    REPORTS,
+    Failed,
+    Job,
+    Progress,
+    Ready,
+    TrainingInterrupted,
+    TrainingRefused,
+    Tuned,
+    Tuner,
+)
 from services.trainer.metrics import Meter
 from services.trainer.settings import TrainerSettings
 

@@ -5,7 +5,7 @@ What a step sees never changes by it, so that a training comes to the same on an
 
 from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
-from services.trainer.errors import TrainingRefused
+from services.trainer.job import TrainingRefused
 
 
 def among(spec: TrainingSpec, processes: int) -> BatchShape:

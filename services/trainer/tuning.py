@@ -19,8 +19,7 @@ from archloop.errors import Unavailable
 from archloop.models import locate
 from archloop.training_pairs import TrainingPair
 from services.trainer import checkpoints, lean, lora, pairs, plan, probe
-from services.trainer.errors import TrainingRefused
-from services.trainer.job import Job, Point, Progress, Tuned
+from services.trainer.job import Job, Point, Progress, TrainingRefused, Tuned
 from services.trainer.plan import CPU, Machine
 
 _CURVE_POINTS = 64

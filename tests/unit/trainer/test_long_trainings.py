@@ -12,9 +12,8 @@ from archloop.adapters import WEIGHTS_FILE
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import checkpoints, distributed, tuning
 from services.trainer.child import attempt
-from services.trainer.errors import TrainingInterrupted, TrainingRefused
 from services.trainer.handlers import TrainerHandler
-from services.trainer.job import Failed, Job
+from services.trainer.job import Failed, Job, TrainingInterrupted, TrainingRefused
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 

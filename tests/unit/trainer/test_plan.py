@@ -11,8 +11,7 @@ from archloop.contracts.adapter import BatchShape
 from archloop.contracts.spec import TrainingSpec
 from services.trainer import backoff, metrics, plan, shares
 from services.trainer.distributed import has_own_processes, launch_command, processes, warm_command
-from services.trainer.errors import TrainingRefused
-from services.trainer.job import Failed, Job, Progress
+from services.trainer.job import Failed, Job, Progress, TrainingRefused
 from services.trainer.plan import CPU, Machine
 from services.trainer.settings import TrainerSettings
 

@@ -7,8 +7,7 @@ import torch
 
 from archloop.adapters import ADAPTER_FILES
 from services.trainer.child import attempt
-from services.trainer.errors import TrainingInterrupted, TrainingRefused
-from services.trainer.job import Job
+from services.trainer.job import Job, TrainingInterrupted, TrainingRefused
 from services.trainer.process import ProcessTuner
 from services.trainer.settings import TrainerSettings
 

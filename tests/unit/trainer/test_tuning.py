@@ -13,8 +13,7 @@ from archloop.adapters import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE
 from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, Unavailable
 from services.trainer import lean, probe, tuning
-from services.trainer.errors import TrainingRefused
-from services.trainer.job import Job, Progress
+from services.trainer.job import Job, Progress, TrainingRefused
 from services.trainer.pairs import IGNORED, Example, encode, prompt_ids
 from services.trainer.plan import CPU
 
