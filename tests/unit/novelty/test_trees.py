@@ -58,15 +58,18 @@ TARGETS = [
 ]
 
 
+def names(statements, **how):
+    return [list(stored_names(statement, **how)) for statement in statements]
+
+
 @pytest.mark.parametrize("source", TARGETS)
 def test_where_no_expression_assigns_only_targets_are_looked_at(source):
-    for statement in ast.parse(source).body:
-        assert list(stored_names(statement, walrus=False)) == list(stored_names(statement))
+    body = ast.parse(source).body
+    assert names(body, walrus=False) == names(body)
 
 
 def test_where_no_expression_assigns_only_targets_are_looked_at_in_whole_files(tree):
     compared = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
     compared = [n for n in compared if not any(isinstance(part, ast.NamedExpr) for part in ast.walk(n))]
     assert compared
-    for statement in compared:
-        assert list(stored_names(statement, walrus=False)) == list(stored_names(statement))
+    assert names(compared, walrus=False) == names(compared)
