@@ -1,7 +1,9 @@
 """Matrix products with 8-bit weights, by oneDNN's integer kernels.
 
 Sums of integers do not depend on their order, so a row's product is the same to the bit whatever other rows are
-multiplied beside it, and on however many threads.
+multiplied beside it, and on however many threads. An input is the sum of a coarse and a fine 8-bit number, for one
+alone is too coarse where a few values of a row are far larger than the rest: two rows are multiplied in its place,
+which costs little where the weights have to be read from memory anyway.
 """
 
 from typing import NamedTuple
@@ -9,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_LIMIT, _TINY = 127.0, 1e-12
+_LIMIT, _FINER, _TINY = 127.0, 254.0, 1e-12
 _multiply = torch.ops.onednn.qlinear_pointwise.default
 
 
@@ -30,24 +32,34 @@ class Int8Linear:
         self._zeros = torch.zeros(len(weight), dtype=torch.int)
 
     def __call__(self, inputs: Tensor, factors: Tensor | None = None) -> Tensor:
-        """Return (M, N) float32 for (M, K) float32, each row of inputs rounded to 8 bits by itself.
+        """Return (M, N) float32 for (M, K) float32, each row of inputs rounded by itself.
 
         Args:
             inputs: Rows to multiply by the weight.
             factors: One for each row of the outputs, (M, 1), by which it is multiplied.
 
         """
-        codes, scales = quantised(inputs)
-        outputs: Tensor = _multiply(
+        scales = _scales(inputs)
+        exact = inputs / scales
+        coarse = exact.round()
+        fine = exact.sub_(coarse).mul_(_FINER).round_()
+        codes = torch.cat((coarse, fine)).to(torch.int8)
+        products = _multiply(
             codes, 1.0, 0, self._packed, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        return outputs.mul_(scales if factors is None else scales.mul_(factors))
+        outputs, rest = products.chunk(2)
+        whole: Tensor = outputs.add_(rest.div_(_FINER)).mul_(scales if factors is None else scales.mul_(factors))
+        return whole
 
 
 def quantised(rows: Tensor) -> Rows:
     """Round every row (K,) to whole multiples of a 127th of its largest absolute value."""
-    scales = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_(min=_TINY).div_(_LIMIT)
+    scales = _scales(rows)
     return Rows((rows / scales).round_().to(torch.int8), scales)
+
+
+def _scales(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_(min=_TINY).div_(_LIMIT)
 
 
 def fast() -> bool:

@@ -73,7 +73,7 @@ def test_logits_are_near_those_of_transformers(tmp_path, tied):
     model = LlamaForCausalLM(LlamaConfig(**HEADS, tie_word_embeddings=tied)).eval()
     model.save_pretrained(tmp_path)
     decoder = llama.load(model.config, Checkpoint(str(tmp_path)), CAPACITY)
-    assert 0 < distance(decoder.prefill(PROMPT)[0], after_prompt(model)) < 0.05
+    assert 0 < distance(decoder.prefill(PROMPT)[0], after_prompt(model)) < 0.03
 
 
 def test_tokens_one_by_one_come_to_what_the_whole_prompt_does(rounded):
@@ -100,12 +100,23 @@ def test_a_product_is_the_same_to_the_bit_beside_any_number_of_others(rows, thre
         torch.set_num_threads(1)
 
 
-def test_a_product_is_that_of_the_rounded_numbers():
+def test_a_product_is_that_of_the_rounded_weights_and_nearly_exact_inputs():
     torch.manual_seed(0)
     weight, inputs = torch.randn(96, 100), torch.randn(5, 100)
-    (codes, scales), (input_codes, input_scales) = int8.quantised(weight), int8.quantised(inputs)
-    expected = (input_codes.double() @ codes.double().T) * scales.double().T * input_scales.double()
-    assert torch.allclose(int8.Int8Linear(weight)(inputs).double(), expected, rtol=1e-6)
+    inputs[:, 7] *= 300
+    codes, scales = int8.quantised(weight)
+    expected = inputs.double() @ (codes.double() * scales.double()).T
+    once, once_scales = int8.quantised(inputs)
+    by_one = (once.double() * once_scales.double()) @ (codes.double() * scales.double()).T
+    got = int8.Int8Linear(weight)(inputs).double()
+    assert (got - expected).norm() < 0.02 * (by_one - expected).norm()
+
+
+def test_rows_of_a_width_that_fills_no_vector_are_the_same_to_the_bit_too():
+    torch.manual_seed(0)
+    linear, inputs = int8.Int8Linear(torch.randn(301, 77)), torch.randn(33, 77)
+    whole = linear(inputs)
+    assert all(torch.equal(linear(inputs[:rows].clone()), whole[:rows]) for rows in range(1, 34))
 
 
 @pytest.mark.parametrize("row", [[0.0] * 8, [1e-30] * 8, [3e38, -3e38, *[0.0] * 6], [-5.0, *[0.0] * 7]])
@@ -190,7 +201,7 @@ def test_an_adapter_is_added_before_rounding(own, rounded, adapter):
     folder, expected = adapter
     tuned = rounded.adapted(folder)
     assert distance(expected, after_prompt(own)) > 0.2
-    assert distance(tuned.prefill(PROMPT)[0], expected) < 0.05
+    assert distance(tuned.prefill(PROMPT)[0], expected) < 0.06
     assert tuned.layers[0].gate_up is rounded.layers[0].gate_up, "what the adapter leaves alone is shared"
     assert tuned.layers[0].qkv is not rounded.layers[0].qkv
 
