@@ -12,7 +12,7 @@ from archloop import models, presets, protocols
 from archloop.errors import InvalidInput, Unavailable
 from archloop_cli import terminal
 from archloop_cli.terminal import styled
-from archloop_lab import placement
+from archloop_lab import placement, placing
 from archloop_lab.needs import ANY, Machine, Needs, Software
 
 
@@ -64,7 +64,7 @@ def _gpus() -> Iterator[Finding]:
 def _placed(name: str, machine: Machine, software: Software) -> Finding:
     spec = presets.load(name)
     try:
-        made = placement.place(machine, Needs.of(spec, protocols.load(spec.protocol)), software, ANY)
+        made = placing.place(machine, Needs.of(spec, protocols.load(spec.protocol)), software, ANY)
     except InvalidInput as refusal:
         return Finding(f"preset {name}", False, str(refusal), needed=False)
     lines = [f"{title}: {line}" for title, line in placement.told(made)]

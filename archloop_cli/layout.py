@@ -14,7 +14,8 @@ from archloop_cli import terminal
 from archloop_cli.turns import Turns
 from archloop_lab import estimate
 from archloop_lab.needs import Machine, Needs, Software, Wanted
-from archloop_lab.placement import Placement, Role, place, told
+from archloop_lab.placement import Placement, Role, told
+from archloop_lab.placing import place
 from services.evaluator.settings import EvaluatorSettings
 from services.generator.app import backend_of
 from services.generator.backends.cpu import CpuBackend

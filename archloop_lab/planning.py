@@ -10,7 +10,7 @@ from archloop import models, protocols
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput
 from archloop.protocols.model import Protocol
-from archloop_lab import bootstrap_pairs, estimate, estimate_cpu, placement
+from archloop_lab import bootstrap_pairs, estimate, estimate_cpu, placement, placing
 from archloop_lab.estimate import Estimate
 from archloop_lab.needs import ANY, Machine, Needs, Software, Wanted
 from archloop_lab.placement import Placement
@@ -52,7 +52,7 @@ def plan(spec: RunSpec, pairs: Path | None, wanted: Wanted = ANY) -> Plan:
 def _places(machine: Machine, needs: Needs, wanted: Wanted) -> Placement | InvalidInput:
     """Return where the work goes, or what does not fit."""
     try:
-        return placement.place(machine, needs, Software.here(), wanted)
+        return placing.place(machine, needs, Software.here(), wanted)
     except InvalidInput as refusal:
         return refusal
 

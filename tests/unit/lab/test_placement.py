@@ -7,7 +7,8 @@ from archloop.errors import InvalidInput
 from archloop.gpus import Gpu
 from archloop_lab import estimate
 from archloop_lab.needs import Machine, Needs, Software, Wanted
-from archloop_lab.placement import Placement, Role, place, told
+from archloop_lab.placement import Placement, Role, told
+from archloop_lab.placing import place
 from archloop_lab.rooms import usable_gb
 
 CODER, SMALL, LARGE = "x/coder-7b", "x/coder-1.5b", "x/coder-13b"
