@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -103,3 +104,20 @@ async def test_whatever_the_child_does_instead_is_told(child, words, tmp_path, m
             pass
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(None, b"hugetlb=1"), ("glibc.malloc.arena_max=2", b"arena_max=2"), ("glibc.malloc.hugetlb=0", b"hugetlb=0")],
+)
+async def test_a_server_asks_for_huge_pages_unless_it_is_told_otherwise(given, kept, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    before = set(psutil.Process().children())
+    async with spawned("tiny", slots=8, threads=1, log=None):
+        (child,) = set(psutil.Process().children()) - before
+        # the C library cuts the setting into its parts where it stands
+        environment = Path(f"/proc/{child.pid}/environ").read_bytes()
+    assert kept in environment
+    assert (b"hugetlb=1" in environment) is (kept != b"hugetlb=0")
