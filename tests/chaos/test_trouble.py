@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ def handled(log: Path, run: str) -> Counter[str]:
     return Counter(each["candidate_id"] for each in lines if each["event"] == "handled" and each["run_id"] == run)
 
 
+@contextmanager
+def frozen(service: Process) -> Iterator[None]:
+    """The service and all below it stand still."""
+    assert service.running is not None
+    whole = psutil.Process(service.running.pid)
+    for process in (*whole.children(recursive=True), whole):
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in (*whole.children(recursive=True), whole):
+            process.send_signal(signal.SIGCONT)
+
+
 def parked(stack: Stack) -> int:
     return sum(each["parked"] for each in get(f"{stack.url}/queues").body)
 
@@ -86,8 +101,12 @@ def calm(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[A
 def test_an_alarm_costs_no_evaluation_and_parks_nothing(
     stack: Stack, calm: list[tuple[Any, ...]], mortal_broker: RabbitMQ, tmp_path: Path, resource: str
 ) -> None:
+    run, begun = f"alarm-{resource}", tmp_path / "begun"
+    mortal_broker.alarm(resource, on=True, once=begun)
+
     def alarm() -> None:
-        mortal_broker.alarm(resource, on=True)
+        until(lambda: handled(stack.processes["evaluator"].log, run).total() > 0)
+        begun.touch()
         try:
             until(lambda: any("memory or disk" in str(stack.health(each).body) for each in SERVICES))
             time.sleep(13)  # longer than a confirmation was waited for once
@@ -95,7 +114,6 @@ def test_an_alarm_costs_no_evaluation_and_parks_nothing(
         finally:
             mortal_broker.alarm(resource, on=False)
 
-    run = f"alarm-{resource}"
     assert ended(stack, tmp_path / "run", run, alarm) == calm
     times = handled(stack.processes["evaluator"].log, run)
     assert (set(times.values()), len(times), parked(stack)) == ({1}, len(calm), 0)
@@ -104,20 +122,16 @@ def test_an_alarm_costs_no_evaluation_and_parks_nothing(
 def test_what_a_frozen_evaluator_holds_is_evaluated_by_another(
     stack: Stack, calm: list[tuple[Any, ...]], second: Process, tmp_path: Path
 ) -> None:
-    first = stack.processes["evaluator"].running
-    assert first is not None
+    first = stack.processes["evaluator"]
+    with ExitStack() as freezer:
 
-    def freeze() -> None:
-        until(lambda: handled(stack.processes["evaluator"].log, "frozen").total() > 0)
-        for process in (*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)):
-            process.send_signal(signal.SIGSTOP)
+        def freeze() -> None:
+            until(lambda: handled(first.log, "frozen").total() > 0)
+            freezer.enter_context(frozen(first))
 
-    try:
         assert ended(stack, tmp_path / "run", "frozen", freeze) == calm
-        assert psutil.Process(first.pid).status() == psutil.STATUS_STOPPED
-    finally:
-        for process in (*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)):
-            process.send_signal(signal.SIGCONT)
+        assert first.running is not None
+        assert psutil.Process(first.running.pid).status() == psutil.STATUS_STOPPED
     assert handled(second.log, "frozen")
     until(lambda: stack.health("evaluator").status == 200)
     events = [e for e in get(f"{stack.url}/runs/frozen/candidates?limit=100").body["items"] if e["evaluation"]]

@@ -96,14 +96,22 @@ async def test_all_of_one_queue_are_replayed_and_the_others_stay(deployment: Dep
     assert [parked.queue for parked in await deployment.parked()] == ["novelty"]
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["replay", "abc", "--all"], ["replay", ""], ["show", "nobody"]])
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["replay"], 1, r"error \[invalid_input\] .*\n"),
+        (["replay", "abc", "--all"], 1, r"error \[invalid_input\] .*\n"),
+        (["replay", ""], 2, r"error \[usage\] Invalid value for 'ID': it is empty; .*\n"),
+        (["show", "nobody"], 1, r"error \[not_found\] .*\n"),
+    ],
+)
 async def test_what_cannot_be_meant_is_told_and_nothing_is_replayed(
-    deployment: Deployment, arguments: list[str]
+    deployment: Deployment, arguments: list[str], code: int, error: str
 ) -> None:
     settings = {"ARCHLOOP_CLI_BROKER_URL": deployment.url}
     result = await asyncio.to_thread(archloop, "parked", *arguments, settings=settings)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert re.fullmatch(r"error \[(invalid_input|not_found)\] .*\n", result.stderr)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert re.fullmatch(error, result.stderr)
     assert len(await deployment.parked()) == 3
 
 

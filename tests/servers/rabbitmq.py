@@ -56,12 +56,14 @@ class RabbitMQ:
         command = [str(_CONTROL), "--quiet", *arguments]
         return subprocess.run(command, env=self._env(), capture_output=True, text=True, check=True, timeout=60).stdout
 
-    def alarm(self, resource: str, *, on: bool) -> None:
-        """Short of `memory` or `disk`, as its own monitors would have it."""
+    def alarm(self, resource: str, *, on: bool, once: Path | None = None) -> None:
+        """Short of `memory` or `disk`, as its own monitors would have it; `once` that file is there, within 0.1 s."""
         source = f"{{resource_limit, {resource}, node()}}"
-        self.control(
-            "eval", f"rabbit_alarm:set_alarm({{{source}, []}})." if on else f"rabbit_alarm:clear_alarm({source})."
-        )
+        turn = f"rabbit_alarm:set_alarm({{{source}, []}})" if on else f"rabbit_alarm:clear_alarm({source})"
+        if once is not None:
+            wait = f'case filelib:is_file("{once}") of true -> {turn}; false -> timer:sleep(100), Again() end'
+            turn = f"spawn(fun Again() -> {wait} end)"
+        self.control("eval", f"{turn}.")
 
     def _answers(self) -> bool:
         try:

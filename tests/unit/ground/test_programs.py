@@ -99,6 +99,10 @@ _OTHERS = {
     ("services/evaluator/reading.py", "frame.payload.decode('ascii', 'replace')"): "the name of a stage",
     ("services/novelty/index.py", "run_id.encode('utf-8', 'surrogatepass')"): "the name of a run",
     ("services/novelty/shingles.py", "token.encode('utf-8', 'surrogatepass')"): "one canonical token",
+    ("services/evaluator/sandbox/gpu.py", "(_content(root / 'proc/self/status') or b'').decode(errors='replace')"): (
+        "what the kernel says of a process"
+    ),
+    ("services/generator/backends/vllm_process.py", "file.read().decode('utf-8', 'replace')"): "a process's last words",
     ("services/generator/modelserver/process.py", "line.decode(errors='replace')"): "a process's first line",
     ("services/generator/modelserver/process.py", "sink.read().decode('utf-8', 'replace')"): "a process's last words",
 }
