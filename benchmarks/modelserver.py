@@ -32,7 +32,7 @@ from archloop_lab.wheels import download
 from services.generator.model_build import corpus
 from services.generator.modelserver.process import spawned
 
-MODEL, TOGETHER, TOKENS = "smollm2", 16, 128
+MODEL, TOGETHER, TOKENS, PROMPT = "smollm2", 16, 128, 800  # characters
 OURS = {"ours, 8 bits": "int8", "ours, float32": "float32"}
 
 
@@ -107,7 +107,7 @@ async def measured(engine: Ours | Peer, prompts: list[str], round_: int) -> dict
 
 async def rounds(options: argparse.Namespace, gguf: Path) -> dict[str, list[dict[str, float]]]:
     """Figures of each round, by engine and threads."""
-    prompts = [f"Here is a network:\n{each.pair.completion}\nAnother one:\n" for each in corpus.write(1, TOGETHER)]
+    prompts = [f"Go on:\n{each.pair.completion[:PROMPT]}" for each in corpus.write(1, TOGETHER)]
     found: dict[str, list[dict[str, float]]] = {}
     for round_ in range(options.rounds):
         for threads in options.threads:
@@ -140,14 +140,19 @@ def page(found: dict[str, list[dict[str, float]]], rounds_: int) -> str:
     return f"""# Answers of a small pretrained LLM on a processor
 
 Made by `python benchmarks/modelserver.py`: SmolLM2-135M, {TOKENS} tokens of greedy decoding after each of sixteen
-prompts that hold a small network each. Medians of {rounds_} rounds; every engine and number of
+prompts, the first {PROMPT} characters of a network each. Medians of {rounds_} rounds; every engine and number of
 threads has a process of its own in every round. Compare within this table only: it was made in one go on one machine.
 
 {table(found)}
 
 - "ours, 8 bits" is what `--weights auto` chooses for this model on a processor with instructions for 8-bit products;
-  it guesses ahead from what the text repeats, which changes no token. Alone it gains by that, sixteen at a time not.
-- llama.cpp has the four-bit file that the model was made from. One at a time it reads half as many bytes a token.
+  it guesses ahead from what the text repeats, which changes no token. Sixteen at a time it cannot.
+- **A second thread makes it slower here**: its many small products gain less than the threads' waiting for each other
+  costs beside client and server on two cores. `archloop run` gives the server one.
+- Times include reading the prompts, one after the other. Of sixteen answers together that is a good part.
+- llama.cpp has the four-bit file that the model was made from. Its layouts for this processor's matrix unit crashed
+  (llama-cpp-python 0.3.36, compiled here), so it ran without them (`use_extra_bufts`), which makes it slower than it can be:
+  by an earlier measurement on such a machine 67 to 75 tokens/s alone on one thread, 101 to 111 on two.
 - transformers answers sixteen prompts in one padded batch, llama.cpp as sixteen sequences of one batch.
 - These are greedy answers. Sampled ones repeat less, so guessing ahead gains less.
 """

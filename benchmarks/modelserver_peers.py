@@ -36,7 +36,9 @@ def llama(where: str, threads: int, tokens: int) -> Callable[[list[str]], int]:
     import numpy as np
 
     c.llama_backend_init()
-    model = c.llama_model_load_from_file(where.encode(), c.llama_model_default_params())
+    plain = c.llama_model_default_params()
+    plain.use_extra_bufts = False
+    model = c.llama_model_load_from_file(where.encode(), plain)
     vocab = c.llama_model_get_vocab(model)
     size = c.llama_vocab_n_tokens(vocab)
 

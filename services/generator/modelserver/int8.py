@@ -59,7 +59,8 @@ def quantised(rows: Tensor) -> Rows:
 
 
 def _scales(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).clamp_(min=_TINY).div_(_LIMIT)
+    largest: Tensor = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True)
+    return largest.clamp_(min=_TINY).div_(_LIMIT)
 
 
 def fast() -> bool:

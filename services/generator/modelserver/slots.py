@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "archloop_slots"
+_PIECE = 256
 
 
 class States(NamedTuple):
@@ -26,8 +27,8 @@ class States(NamedTuple):
 class SlotCache:
     """Cache of keys and values for decoding, as transformers' models use it.
 
-    Keys and values of a layer are (slots, heads, capacity, head size); row b is written at `lengths[b] - 1`. A length
-    of 0 marks a free slot.
+    Keys and values of a layer are (slots, heads, room, head size), with room for the longest so far; row b is written
+    at `lengths[b] - 1`. A length of 0 marks a free slot.
     """
 
     def __init__(self, slots: int, capacity: int, *, device: torch.device | str = "cpu") -> None:
@@ -36,14 +37,17 @@ class SlotCache:
         self._capacity = capacity
         self._rows = torch.arange(slots, device=device)
         self._last = torch.zeros_like(self._rows)
+        self._room = 0
 
     def admit(self, row: int, prompt: Iterable[States]) -> None:
         """Copy a prompt's keys and values, of one row each, into a free slot."""
-        for number, states in enumerate(prompt):
-            if number == len(self.layers):
-                self.layers.append(States(*map(self._room, states)))
-            length = states.keys.shape[2]
-            for slots, content in zip(self.layers[number], states, strict=True):
+        given = list(prompt)
+        length = given[0].keys.shape[2]
+        if not self.layers:
+            self.layers = [States(*map(self._empty, states)) for states in given]
+        self._reserve(length)
+        for states, own in zip(given, self.layers, strict=True):
+            for content, slots in zip(states, own, strict=True):
                 slots[row, :, :length] = content[0]
         self.lengths[row] = length
 
@@ -55,6 +59,7 @@ class SlotCache:
         """Make room for more tokens in these slots."""
         for row, tokens in fed.items():
             self.lengths[row] += len(tokens)
+        self._reserve(max(self.lengths))
 
     def positions(self) -> Tensor:
         """Return the position of each row's last token (slots,)."""
@@ -73,9 +78,22 @@ class SlotCache:
         states.values[self._rows, :, self._last] = values[:, :, 0]
         return states
 
-    def _room(self, like: Tensor) -> Tensor:
+    def _reserve(self, length: int) -> None:
+        """Lengthen the slots, a piece at a time, for memory that is only reserved is taken where pages are huge."""
+        there = self.layers[0].keys.shape[2] if self.layers else 0
+        if length > there:
+            self._room = min(self._capacity, -(-length // _PIECE) * _PIECE)
+            self.layers = [States(*map(self._longer, states)) for states in self.layers]
+
+    def _longer(self, content: Tensor) -> Tensor:
+        slots, heads, length, size = content.shape
+        longer = content.new_empty(slots, heads, self._room, size)
+        longer[:, :, :length] = content
+        return longer
+
+    def _empty(self, like: Tensor) -> Tensor:
         _, heads, _, size = like.shape
-        return like.new_empty(len(self.lengths), heads, self._capacity, size)
+        return like.new_empty(len(self.lengths), heads, 0, size)
 
 
 def slot_attention(
