@@ -147,12 +147,12 @@ threads has a process of its own in every round. Compare within this table only:
 
 - "ours, 8 bits" is what `--weights auto` chooses for this model on a processor with instructions for 8-bit products;
   it guesses ahead from what the text repeats, which changes no token. Sixteen at a time it cannot.
-- **A second thread makes it slower here**: its many small products gain less than the threads' waiting for each other
-  costs beside client and server on two cores. `archloop run` gives the server one.
+- **A second thread makes it slower here**, with client and server on the same two cores; why was not looked into.
+  `archloop run` gives the server one.
 - Times include reading the prompts, one after the other. Of sixteen answers together that is a good part.
 - llama.cpp has the four-bit file that the model was made from. Its layouts for this processor's matrix unit crashed
-  (llama-cpp-python 0.3.36, compiled here), so it ran without them (`use_extra_bufts`), which makes it slower than it can be:
-  by an earlier measurement on such a machine 67 to 75 tokens/s alone on one thread, 101 to 111 on two.
+  (llama-cpp-python 0.3.36, compiled here), so it ran without them (`use_extra_bufts`), slower than it can be: by an
+  earlier measurement on such a machine 67 to 75 tokens/s alone on one thread, 101 to 111 on two.
 - transformers answers sixteen prompts in one padded batch, llama.cpp as sixteen sequences of one batch.
 - These are greedy answers. Sampled ones repeat less, so guessing ahead gains less.
 """
