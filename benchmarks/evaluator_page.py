@@ -11,7 +11,8 @@ Round = dict[str, dict[str, float]]
 
 HEAD = """# Benchmarks of the evaluator
 
-What a verdict on novelty costs is [on a page of its own](results/novelty-index.md). So is
+What a verdict on novelty costs is [on a page of its own](results/novelty-index.md). So are
+[answers of a small LLM on a processor](results/modelserver.md), [tuning it there](results/trainer.md) and
 [what only a GPU can prove](results/gpu.md).
 
 By `benchmarks/evaluator.py`; numbers in [JSON](../benchmarks/results/evaluator.json). Medians of {rounds} round(s), the
