@@ -156,6 +156,16 @@ def turn(process: "subprocess.Popen[str]") -> dict[str, float]:
     return _answer(answers)
 
 
+def alone(method: str, options: argparse.Namespace) -> dict[str, float]:
+    """Return a method's figures from a process of its own, which has the memory to itself."""
+    process = started(method, options)
+    try:
+        return turn(process)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _answer(answers: IO[str]) -> dict[str, float]:
     """Read on to the row: libraries print too."""
     for line in answers:
@@ -167,16 +177,10 @@ def _answer(answers: IO[str]) -> dict[str, float]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     load, names = os.getloadavg()[0], options.methods or list(METHODS)
-    processes = {name: started(name, options) for name in names}
-    try:
-        rounds = []
-        for number in range(options.repeats):
-            rounds.append({name: turn(processes[name]) for name in names})
-            print(f"round {number + 1}:", {n: round(row["tokens_s"]) for n, row in rounds[-1].items()}, flush=True)
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
+    rounds = []
+    for number in range(options.repeats):
+        rounds.append({name: alone(name, options) for name in names})
+        print(f"round {number + 1}:", {n: round(row["tokens_s"]) for n, row in rounds[-1].items()}, flush=True)
     asked = {name: getattr(options, name) for name in ("base_model", "template", "batch_size", "steps", "threads")}
     return {**asked, "cores": os.cpu_count(), "cpu": platform.processor(), "load before": load, "rounds": rounds}
 
