@@ -68,10 +68,7 @@ def run(
     from archloop_cli import remote, runs
     from archloop_lab import planning, reproduction
 
-    if plan:
-        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
-    if manifest:
-        without_effect(context, "with --from-manifest, which has its own", "preset")
+    _check_effects(context, plan=plan, manifest=manifest)
     wanted = runs.wanted(devices, backend, server)
     spec = runs.spec_of(
         _recorded(manifest) if manifest else presets.load(preset),
@@ -83,8 +80,8 @@ def run(
         frozen=frozen or None,
         budget=runs.limits(budget) or None,
     )
-    if manifest:
-        pairs = pairs or reproduction.pairs(manifest, spec)
+    if manifest and not pairs:
+        pairs = reproduction.pairs(manifest, spec)
     if plan:
         raise typer.Exit(runs.show_plan(planning.plan(spec, pairs, wanted)))
     run_id = name or runs.default_run_id(spec)
@@ -94,12 +91,28 @@ def run(
     else:
         runs.start(spec, directory, pairs, wanted)
     _conclude(directory, as_json)
-    if manifest and not server and (found := reproduction.compared(manifest.parent, directory)):
+    if manifest and not server:
+        _compare(manifest.parent, directory)
+
+
+def _compare(before: Path, again: Path) -> None:
+    """Say what came out otherwise than in the run before; exit with 1 where anything did."""
+    from archloop_lab import reproduction
+
+    if found := reproduction.compared(before, again):
         for line in found.differing:
             terminal.say(line, mark="differs", style="red")
         if not found.differing:
             terminal.say(str(found))
         raise typer.Exit(int(bool(found.differing)))
+
+
+def _check_effects(context: typer.Context, *, plan: bool, manifest: Path | None) -> None:
+    """Refuse the options that have no effect beside --plan or --from-manifest."""
+    if plan:
+        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
+    if manifest:
+        without_effect(context, "with --from-manifest, which has its own", "preset")
 
 
 @app.command()

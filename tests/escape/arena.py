@@ -3,6 +3,8 @@
 import gc
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +12,12 @@ import psutil
 import pytest
 
 from archloop.contracts.values import Evaluation, Outcome, SandboxLevel
+from archloop.errors import SandboxUnavailable
 from archloop.protocols.model import Protocol
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.sandbox.port import Job, JobResult
-from tests.unit.evaluator.support import GOOD, LIMITS, RAN, TINY, unvarying
+from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, RAN, TINY, quadrants, unvarying
 
 MARK = "archloop-escape"
 SECRET = "hunter2-archloop"
@@ -117,6 +120,21 @@ class Arena:
         gc.collect()  # what earlier tests left for the collector to close is not the candidate's doing
         mounts = Path("/proc/self/mountinfo").read_text()
         return [p.pid for p in tree], [p.num_fds() for p in tree], psutil.Process().num_fds(), mounts
+
+
+@asynccontextmanager
+async def running(sandbox: ForkServerSandbox) -> AsyncIterator[tuple[Evaluator, Witness]]:
+    """An evaluator over the sandbox, which is better than a bare process; skips where there is none."""
+    witness = Witness(sandbox)
+    evaluator = Evaluator(witness, quadrants, HELDOUT)
+    try:
+        await sandbox.start()
+    except SandboxUnavailable as error:
+        skip_or_fail(str(error))
+    assert sandbox.level is not SandboxLevel.PROCESS
+    yield evaluator, witness
+    await sandbox.close()
+    await evaluator.close()
 
 
 def skip_or_fail(reason: str) -> None:

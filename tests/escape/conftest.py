@@ -11,14 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from archloop.contracts.values import SandboxLevel
-from archloop.errors import SandboxUnavailable
-from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
-from tests.escape.arena import SECRET, Arena, Witness, skip_or_fail
+from tests.escape.arena import SECRET, Arena, running
 from tests.escape.levels import LEVELS, place
 from tests.support import slots
-from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
 def pytest_collection_modifyitems(items):
@@ -38,19 +34,11 @@ def _secret():
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(_secret, request):
     sandbox = ForkServerSandbox(slots(request.config, 2))
-    witness = Witness(sandbox)
-    evaluator = Evaluator(witness, quadrants, HELDOUT)
-    try:
-        await sandbox.start()
-    except SandboxUnavailable as error:
-        skip_or_fail(str(error))
-    assert sandbox.level is not SandboxLevel.PROCESS
-    assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
-    gc.collect()
-    gc.freeze()  # each test has the garbage collected, which takes the longer the more there is to look at
-    yield Arena(evaluator, sandbox, witness)
-    await sandbox.close()
-    await evaluator.close()
+    async with running(sandbox) as (evaluator, witness):
+        assert os.environ["ARCHLOOP_BUS_PASSWORD"] == SECRET
+        gc.collect()
+        gc.freeze()  # each test has the garbage collected, which takes the longer the more there is to look at
+        yield Arena(evaluator, sandbox, witness)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

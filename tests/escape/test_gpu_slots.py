@@ -8,14 +8,12 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from archloop.contracts.values import Outcome, SandboxLevel
-from archloop.errors import SandboxUnavailable
+from archloop.contracts.values import Outcome
 from services.evaluator.devices import Device
-from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox import fork_server
 from services.evaluator.sandbox.client import ForkServerSandbox
-from tests.escape.arena import Witness, skip_or_fail
-from tests.unit.evaluator.support import HELDOUT, TINY, good, quadrants
+from tests.escape.arena import running
+from tests.unit.evaluator.support import TINY, good
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,17 +81,8 @@ assert not any(name.isdigit() and name != "1" for name in os.listdir("/proc"))
 async def slot():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fork_server, "_BOOT", fork_server._BOOT.replace(_START, _PRETENDED + _START))
-        sandbox = ForkServerSandbox([Device("1")])
-        witness = Witness(sandbox)
-        evaluator = Evaluator(witness, quadrants, HELDOUT)
-        try:
-            await sandbox.start()
-        except SandboxUnavailable as error:
-            skip_or_fail(str(error))
-        assert sandbox.level is not SandboxLevel.PROCESS
-        yield evaluator, witness
-        await sandbox.close()
-        await evaluator.close()
+        async with running(ForkServerSandbox([Device("1")])) as given:
+            yield given
 
 
 @pytest.mark.parametrize("statements", PROBES.values(), ids=PROBES)

@@ -11,10 +11,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
+from archloop.sanitising import plain
+
 log = structlog.get_logger(__name__)
+
+SHOWN = 400
+_SAID = 4096
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,13 @@ async def begun(
 def installed(program: str) -> str | None:
     """Find a program on the PATH, or beside this Python, whose environment need not be activated; None if nowhere."""
     return shutil.which(program) or shutil.which(program, path=Path(sys.executable).parent)
+
+
+def said(output: BinaryIO, began: int) -> str:
+    """Return the last line of what a process wrote since `began`, in plain characters, behind a colon."""
+    output.seek(max(began, output.seek(0, os.SEEK_END) - _SAID))
+    lines = output.read().decode("utf-8", "replace").strip().splitlines()
+    return f": {plain(lines[-1].strip())[:SHOWN]}" if lines else ""
 
 
 def free_port() -> int:

@@ -11,15 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from archloop.errors import InvalidInput, Unavailable
-from archloop.sanitising import plain
-from services.generator.backends.child_process import RunningProcess, begun, free_port, installed
+from services.generator.backends.child_process import RunningProcess, begun, free_port, installed, said
 from services.generator.transport import ServerClient
 
 PROGRAM = "vllm"
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
 _ADAPTERS, _KEPT = 2, 4  # in one batch: the active one and the one before it; and in the host's memory
 _STOP_S, _LOOK_S = 60.0, 0.2
-_SAID, _SHOWN = 4096, 400
 _VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
@@ -87,11 +85,8 @@ class VllmProcess:
             await server.close()
 
     def _said(self, began: int) -> str:
-        """Return the last line of this start's output, in plain characters."""
-        with self.log.open("rb") as file:
-            file.seek(max(began, file.seek(0, 2) - _SAID))
-            lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        return f": {plain(lines[-1].strip())[:_SHOWN]}" if lines else ""
+        with self.log.open("rb") as output:
+            return said(output, began)
 
 
 def _rank(wanted: int) -> int:

@@ -11,13 +11,11 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from archloop.errors import Unavailable
-from archloop.sanitising import plain
+from services.generator.backends.child_process import SHOWN, said
 from services.generator.transport import ServerClient
 
 _START_S = 120.0
 _STOP_S = 10.0
-_SAID = 4096
-_SHOWN = 400
 
 
 @asynccontextmanager
@@ -79,9 +77,9 @@ async def _ready(process: Process, sink: BinaryIO, began: int, start_s: float) -
             await _healthy(url, process)
     except TimeoutError as error:
         problem = f"it does not answer after {start_s:g} s"
-        raise Unavailable(f"the model server did not start: {problem}{_said(sink, began)}") from error
+        raise Unavailable(f"the model server did not start: {problem}{said(sink, began)}") from error
     except _Ended as error:
-        raise Unavailable(f"the model server did not start: {error}{_said(sink, began)}") from error
+        raise Unavailable(f"the model server did not start: {error}{said(sink, began)}") from error
     return url
 
 
@@ -95,7 +93,7 @@ async def _port(process: Process) -> int:
     if line.strip().isdigit():
         return int(line)
     if line:
-        raise _Ended(f"it should tell its port, and says {ascii(line.decode(errors='replace'))[:_SHOWN]}")
+        raise _Ended(f"it should tell its port, and says {ascii(line.decode(errors='replace'))[:SHOWN]}")
     raise _Ended(_how(await process.wait()))
 
 
@@ -113,14 +111,6 @@ async def _healthy(url: str, process: Process) -> None:
 
 def _how(status: int) -> str:
     return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
-
-
-def _said(sink: BinaryIO, began: int) -> str:
-    """Return the last line of this start's output, in plain characters: its error."""
-    sink.seek(max(began, sink.seek(0, os.SEEK_END) - _SAID))
-    lines = sink.read().decode("utf-8", "replace").strip().splitlines()
-    last = lines[-1].strip() if lines else ""
-    return f": {plain(last)[:_SHOWN]}" if last else ""
 
 
 async def _stop(process: Process) -> None:

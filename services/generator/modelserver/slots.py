@@ -37,7 +37,6 @@ class SlotCache:
         self._capacity = capacity
         self._rows = torch.arange(slots, device=device)
         self._last = torch.zeros_like(self._rows)
-        self._room = 0
 
     def admit(self, row: int, prompt: Iterable[States]) -> None:
         """Copy a prompt's keys and values, of one row each, into a free slot."""
@@ -82,18 +81,19 @@ class SlotCache:
         """Lengthen the slots, a piece at a time, for memory that is only reserved is taken where pages are huge."""
         there = self.layers[0].keys.shape[2] if self.layers else 0
         if length > there:
-            self._room = min(self._capacity, -(-length // _PIECE) * _PIECE)
-            self.layers = [States(*map(self._longer, states)) for states in self.layers]
-
-    def _longer(self, content: Tensor) -> Tensor:
-        slots, heads, length, size = content.shape
-        longer = content.new_empty(slots, heads, self._room, size)
-        longer[:, :, :length] = content
-        return longer
+            room = min(self._capacity, -(-length // _PIECE) * _PIECE)
+            self.layers = [States(*(_longer(content, room) for content in states)) for states in self.layers]
 
     def _empty(self, like: Tensor) -> Tensor:
         _, heads, _, size = like.shape
         return like.new_empty(len(self.lengths), heads, 0, size)
+
+
+def _longer(content: Tensor, room: int) -> Tensor:
+    slots, heads, length, size = content.shape
+    longer = content.new_empty(slots, heads, room, size)
+    longer[:, :, :length] = content
+    return longer
 
 
 def slot_attention(

@@ -102,9 +102,10 @@ _OTHERS = {
     ("services/evaluator/sandbox/gpu.py", "(_content(root / 'proc/self/status') or b'').decode(errors='replace')"): (
         "what the kernel says of a process"
     ),
-    ("services/generator/backends/vllm_process.py", "file.read().decode('utf-8', 'replace')"): "a process's last words",
+    ("services/generator/backends/child_process.py", "output.read().decode('utf-8', 'replace')"): (
+        "a process's last words"
+    ),
     ("services/generator/modelserver/process.py", "line.decode(errors='replace')"): "a process's first line",
-    ("services/generator/modelserver/process.py", "sink.read().decode('utf-8', 'replace')"): "a process's last words",
 }
 
 
