@@ -84,7 +84,8 @@ def pillow_version() -> str:
     try:
         import PIL
     except ImportError as error:
-        raise Misconfigured("pillow", f"cannot be imported ({error}); pip install 'archloop[data]'") from error
+        # The extra `data` has Pillow too, and torchvision beside it, which is of no use here and seldom fits torch.
+        raise Misconfigured("pillow", f"cannot be imported ({error}); pip install 'archloop[cli]'") from error
     return PIL.__version__
 
 

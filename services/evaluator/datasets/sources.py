@@ -16,6 +16,7 @@ from services.evaluator.datasets import folders
 from services.evaluator.datasets.prepared import SPLITS
 
 _DIGITS = tuple("0123456789")
+_WITHOUT = f"or give with --from {folders.FORM}, which needs no torchvision"
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,10 @@ def vision() -> ModuleType:
     try:
         import torchvision.datasets
     except ImportError as error:
-        raise Misconfigured("torchvision", f"cannot be imported ({error}); pip install 'archloop[data]'") from error
+        problem = f"cannot be imported ({error}); pip install 'archloop[data]'; {_WITHOUT}"
+        raise Misconfigured("torchvision", problem) from error
     except RuntimeError as error:
         # Its compiled operators did not load. Other libraries import it too and would fail less plainly.
-        problem = f"is no build for the torch that is installed ({error}); take both from the same index"
+        problem = f"is no build for the torch that is installed ({error}); take both from the same index; {_WITHOUT}"
         raise Misconfigured("torchvision", problem) from error
     return torchvision.datasets  # type: ignore[no-any-return]

@@ -282,5 +282,5 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(Misconfigured, match=r"pillow: .*archloop\[data\]"):
+    with pytest.raises(Misconfigured, match=r"pillow: .*archloop\[cli\]"):
         sources.source("mine", files, download=False)

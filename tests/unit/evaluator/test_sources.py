@@ -140,7 +140,7 @@ def test_without_torchvision_the_extra_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("torchvision")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(Misconfigured, match=r"torchvision: .*archloop\[data\]"):
+    with pytest.raises(Misconfigured, match=r"torchvision: .*archloop\[data\].*--from.*CLASS.*no torchvision"):
         sources.vision()
 
 
