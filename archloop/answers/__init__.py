@@ -13,7 +13,7 @@ from archloop.answers.block import Block, Language
 _NO_BLOCK = "no fenced code block in the answer"
 _BARE = f"{_NO_BLOCK}: its lines of Python are taken"
 _CUT = "the code block is not closed: the answer was cut off"
-_THINKING = "the answer was cut off before its thinking ended"
+THINKING = "the answer was cut off before its thinking ended"
 _MOST_BLOCKS = 100
 _END_OF_TURN = re.compile(
     r"(?:<\|(?:im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn|end|eot|eos|return)\|>"
@@ -32,13 +32,23 @@ class Extracted(NamedTuple):
 
 def render(code: str) -> str:
     """Return the completion that carries this code."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`{3,}", code)), default=0))
-    return f"{fence}python\n{code.rstrip()}\n{fence}\n"
+    marks = fence(code)
+    return f"{marks}python\n{code.rstrip()}\n{marks}\n"
+
+
+def fence(code: str) -> str:
+    """Return the fence that no line of the code closes: it is longer than any in it."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`{3,}", code)), default=0))
+
+
+def spoken(answer: str) -> tuple[str, bool]:
+    """Return what the model says, without its thoughts and the tokens that end its turn, and whether thoughts ended."""
+    return thoughts.without(_without_end_of_turn(answer))
 
 
 def extract(answer: str) -> Extracted:
     """Find the code in an answer, unrepaired: the last complete block that defines `Net`, after those that it needs."""
-    said, ended = thoughts.without(_without_end_of_turn(answer))
+    said, ended = spoken(answer)
     blocks, outside = fences.read(said)
     python = [block for block in blocks if block.language in {Language.PYTHON, Language.UNTOLD}][-_MOST_BLOCKS:]
     if found := choice.program(python):
@@ -49,7 +59,7 @@ def extract(answer: str) -> Extracted:
             return Extracted(found.code, problem if found.closed else _CUT)
     if found := choice.last(python):
         return Extracted(found.code, "" if found.closed else _CUT)
-    return Extracted("", _NO_BLOCK if ended else _THINKING)
+    return Extracted("", _NO_BLOCK if ended else THINKING)
 
 
 def _without_end_of_turn(answer: str) -> str:

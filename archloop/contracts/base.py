@@ -1,6 +1,8 @@
 """The base of every message: a frozen value with a name, a version and a derived identity."""
 
 import uuid
+from functools import partial
+from operator import eq
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +16,14 @@ _ABOUT = {"run_id", "run_uid", "cycle", "index", "submission"}
 RunId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
 RunUid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def absent(value: object) -> Any:
+    """Return the mark of a field that came later: with this value it is not written.
+
+    So what was written before the field is written the same, and has the same hash.
+    """
+    return Field(exclude_if=partial(eq, value))
 
 
 class Frozen(BaseModel):

@@ -4,11 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archloop.contracts.base import CandidateMessage, Message, Sha256
+from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
 from archloop.contracts.texts import LongText, Name, Remark
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, SourceCode, Usage, Verdict
+from archloop.contracts.values import (
+    AdapterRef,
+    BlobRef,
+    Evaluation,
+    Family,
+    Parent,
+    Remembered,
+    SourceCode,
+    Usage,
+    Verdict,
+)
 
 BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
 TunedAfter = Annotated[int, Field(ge=BOOTSTRAP, le=2**31), NUMBER]
@@ -43,7 +53,13 @@ class CycleClosed(Message):
 
 
 class GenerationRequested(CandidateMessage):
-    """Command: write one candidate with this base model and adapter (null: the base model alone)."""
+    """Command: write one candidate with this base model and adapter (null: the base model alone).
+
+    With a `parent` the LLM is to edit that candidate's code, and else to write a whole network.
+    `memory` is what the prompt says of earlier cycles, the most telling first; where it is too long its end is left
+    out. `bar` is for the evaluator: the accuracy that the candidate has to reach on the first rung of the protocol's
+    ladder.
+    """
 
     name = "generation.requested"
     seed: Seed
@@ -52,10 +68,17 @@ class GenerationRequested(CandidateMessage):
     novelty: NoveltySpec
     base_model: Name
     adapter: AdapterRef | None = None
+    parent: Annotated[Parent | None, absent(None)] = None
+    memory: Annotated[tuple[Remembered, ...], Field(max_length=64), absent(())] = ()
+    bar: Annotated[Share | None, absent(None)] = None
 
 
 class CandidateGenerated(CandidateMessage):
-    """The LLM answered. `code` is what its answer holds, unrepaired; `problem` says why it may be empty."""
+    """The LLM answered. `code` is what its answer holds, unrepaired; `problem` says why it may be empty.
+
+    Where it was asked to edit a candidate, `parent` is that one's id, and `code` what the edit made of it.
+    `bar` is that of the request.
+    """
 
     name = "candidate.generated"
     code: SourceCode
@@ -63,6 +86,8 @@ class CandidateGenerated(CandidateMessage):
     protocol: Name
     novelty: NoveltySpec = NoveltySpec()
     adapter: Name | None = None
+    parent: Annotated[Name | None, absent(None)] = None
+    bar: Annotated[Share | None, absent(None)] = None
     problem: Remark = ""
     usage: Usage = Usage()
 

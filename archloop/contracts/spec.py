@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from archloop.contracts.adapter import Rank
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
 from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
 from archloop.contracts.texts import Name
 from archloop.contracts.values import AdapterRef, BlobRef
@@ -14,6 +14,9 @@ from archloop.contracts.values import AdapterRef, BlobRef
 Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
 Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
 Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
+Mode = Literal["whole", "edit", "mixed"]
+Parents = Literal["best", "novel", "families", "archive"]
+Memory = Literal["none", "failures", "scores", "all"]
 Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
@@ -29,6 +32,11 @@ class GenerationSpec(_Strict):
     """How the LLM is asked: prompt template and decoding.
 
     Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
+    `mode` is what is asked for: `whole` networks, each an `edit` of an earlier candidate, or a `mixed` cycle with edits
+    in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
+    of the better half, the best of the `families` in rotation, or those of the `archive` of cells. While there is none,
+    a whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
+    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
     """
 
     template: Name = "brief"
@@ -37,6 +45,11 @@ class GenerationSpec(_Strict):
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
     top_k: Count | None = None
     max_new_tokens: Tokens = 512
+    mode: Annotated[Mode, absent("whole")] = "whole"
+    edit_share: Annotated[Share, absent(0.5)] = 0.5
+    parents: Annotated[Parents, absent("best")] = "best"
+    memory: Annotated[Memory, absent("none")] = "none"
+    memory_tokens: Annotated[Tokens, absent(256)] = 256
 
 
 class NoveltySpec(_Strict):

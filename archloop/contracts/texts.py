@@ -31,4 +31,6 @@ def _cut(text: object) -> object:
 
 Name = Annotated[str, Field(max_length=1024)]
 Remark = Annotated[str, BeforeValidator(_cut), Field(max_length=_LONGEST_REMARK)]
+# One line of words, numbers and code that closes no quotation, fence or tag and opens none: safe to stand in a prompt.
+Quotable = Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._,:;()'=+*/%-]*$", max_length=240)]
 LongText = Annotated[str, Field(max_length=2**22)]

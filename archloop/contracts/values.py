@@ -7,9 +7,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from archloop import sources
-from archloop.contracts.base import Frozen, Sha256
-from archloop.contracts.numbers import Amount, Curve, Share, Whole
-from archloop.contracts.texts import LongText, Name, Remark
+from archloop.contracts.base import Frozen, Sha256, absent
+from archloop.contracts.numbers import Amount, Count, Curve, Share, Whole
+from archloop.contracts.texts import LongText, Name, Quotable, Remark
 
 
 class BlobRef(Frozen):
@@ -60,6 +60,7 @@ class Outcome(StrEnum):
     TRAIN_ERROR = "train_error"
     DIVERGED = "diverged"
     BELOW_CHANCE = "below_chance"
+    STOPPED = "stopped"
     SUSPECT = "suspect"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
@@ -96,6 +97,24 @@ class SandboxLevel(StrEnum):
     CONTAINER = "container"
 
 
+class Rung(Frozen):
+    """What a network came to after a part of its training, under a protocol with a ladder.
+
+    `accuracy` is on the validation split after this `share` of the training images, null where it did not come so far.
+    It had to reach `bar` to be trained on all of them; with null it had to reach nothing. It says nothing beside an
+    accuracy after the whole.
+    """
+
+    share: Share
+    accuracy: Share | None = None
+    bar: Share | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the network goes on from here."""
+        return self.accuracy is not None and (self.bar is None or self.accuracy >= self.bar)
+
+
 class Evaluation(Frozen):
     """The measured outcome of one code under one protocol.
 
@@ -109,6 +128,8 @@ class Evaluation(Frozen):
     network. `batch` is what it was trained with: the protocol's, or half of it after it had run out of memory, in which
     case seconds are those of both attempts. `device_name` and `driver` say on what it ran. `heldout_id` names the
     secret by which held-out images were drawn and shown: accuracies under another one differ by sampling noise.
+    With a `rung` it was trained on a part of the images first; where it was `stopped` there, it has no accuracy but
+    the rung's. Seconds are those of both.
     """
 
     outcome: Outcome
@@ -139,11 +160,34 @@ class Evaluation(Frozen):
     device_name: Name = ""
     driver: Name = ""
     heldout_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    rung: Annotated[Rung | None, absent(None)] = None
 
     @property
     def valid(self) -> bool:
         """Whether it trained and is above chance: the numerator of the valid rate."""
         return self.outcome is Outcome.OK
+
+
+class Remembered(Frozen):
+    """What became of earlier candidates of the run, to be said in a prompt: of equal failures one, with their `count`.
+
+    With an `accuracy` it is a network that scored so, in words that `archloop.networks` takes from a closed list;
+    without, what went wrong, where, and one line of the error, made harmless.
+    """
+
+    outcome: Outcome
+    stage: Quotable = ""
+    text: Quotable
+    accuracy: Share | None = None
+    count: Count = 1
+
+
+class Parent(Frozen):
+    """An earlier candidate of the run that is to be edited: its id, its code, and the accuracy that it reached."""
+
+    candidate: Name
+    code: SourceCode
+    accuracy: Share
 
 
 class Usage(Frozen):

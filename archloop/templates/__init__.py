@@ -7,9 +7,15 @@ from archloop.errors import NotFound
 FOLDER = Path(__file__).parent
 
 
+EDIT = "edit"
+"""The template that shows a parent and asks for an edit of it; the others ask for a whole network."""
+
+_PARTS = frozenset({"memory", EDIT})
+
+
 def names() -> list[str]:
-    """Return the names of the templates that ship with the project."""
-    return sorted(path.stem for path in FOLDER.glob("*.j2"))
+    """Return the names of the templates that a run may ask whole networks with."""
+    return sorted(path.stem for path in FOLDER.glob("*.j2") if path.stem not in _PARTS)
 
 
 def known(template: str) -> None:

@@ -1,12 +1,11 @@
 """The generator's two handlers: one writes a candidate for every request, the other brings up every new adapter."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from archloop import answers, protocols, sources
+from archloop import sources
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import (
@@ -19,10 +18,11 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.values import Usage
 from archloop.errors import InvalidInput
-from services.generator import prompts
+from services.generator import tasks
 from services.generator.adapters import AdapterManager
 from services.generator.backends.port import Answer, Backend, Decoding
 from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong
+from services.generator.tasks import Task
 
 log = structlog.get_logger(__name__)
 _LEAST_TOKENS = 64
@@ -51,10 +51,10 @@ class GenerateHandler:
     async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
         """Ask the model server once; whatever it answers becomes a candidate."""
         await self._check_base(message.base_model)
-        prompt = _prompt(message)
+        task = tasks.of(message, await tasks.original(message, self._blobs))
         try:
-            answer = await self._answer(message, prompt)
-            code, problem = answers.extract(answer.text)
+            task, answer = await self._answered(message, task)
+            code, problem = task.read(answer.text)
         except InvalidInput as error:
             answer, code, problem = _NOTHING, "", f"the model server refuses the request: {error}"
         if not sources.is_utf8(code):
@@ -62,10 +62,12 @@ class GenerateHandler:
         generated = CandidateGenerated(
             **message.about(),
             code=await programs.stored(self._blobs, code),
-            prompt=prompt,
+            prompt=task.prompt,
             protocol=message.protocol,
             novelty=message.novelty,
             adapter=message.adapter.adapter if message.adapter else None,
+            parent=message.parent.candidate if message.parent and task.original else None,
+            bar=message.bar,
             problem=problem,
             usage=answer.usage.model_copy(update={"cost": self._prices.of(answer.usage)}),
         )
@@ -75,6 +77,17 @@ class GenerateHandler:
         served = await self._backend.base()
         if wanted != served.name:
             raise InvalidInput("base_model", wanted, f"{served.name!r}, the one that the model server serves")
+
+    async def _answered(self, message: GenerationRequested, task: Task) -> tuple[Task, Answer]:
+        """Ask for the edit, or for a whole network where the parent is too long for the model; tell which it was."""
+        try:
+            return task, await self._answer(message, task.prompt)
+        except TooLong as error:
+            if task.original is None:
+                raise
+            log.info("the parent is too long for the model: a whole network is asked for", error=str(error))
+            whole = tasks.of(message, None)
+            return whole, await self._answer(message, whole.prompt)
 
     async def _answer(self, message: GenerationRequested, prompt: str) -> Answer:
         """Ask the model server; give it the adapter again, once, if a restart has lost it."""
@@ -129,10 +142,3 @@ async def _within(backend: Backend, prompt: str, decoding: Decoding, seed: int, 
                 raise
             decoding = replace(decoding, max_new_tokens=max(_LEAST_TOKENS, decoding.max_new_tokens // 2))
             log.info("the answer is to be shorter", max_new_tokens=decoding.max_new_tokens)
-
-
-def _prompt(message: GenerationRequested) -> str:
-    asked, fixed = message.generation, message.generation.prompts
-    index = message.index if fixed is None else message.index % fixed
-    rng = random.Random(message.seed if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
-    return prompts.render(asked.template, protocol=protocols.load(message.protocol), rng=rng, index=index).text

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
-from archloop import templates
-from archloop.contracts.values import Family
+from archloop import answers, remembering, templates
+from archloop.contracts.values import Family, Remembered
 from archloop.protocols import Protocol
 
 DESCRIPTIONS: Mapping[Family, str] = MappingProxyType(
@@ -33,6 +33,10 @@ DOWNSAMPLING = ("strided convolution", "max pooling", "average pooling")
 ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish")
 HEADS = ("global average pooling", "global max pooling", "one hidden layer")
 TRICKS = ("Nesterov momentum", "weight decay", "gradient clipping", "label smoothing", "dropout")
+FOCUSES = (
+    *("the widths", "the depth", "the kernels", "the block", "the order of the layers", "the activation"),
+    *("the normalisation", "the downsampling", "the stem", "the head", "the optimizer and its rates"),
+)
 _ENVIRONMENT = Environment(  # noqa: S701 — plain text
     loader=FileSystemLoader(templates.FOLDER), undefined=StrictUndefined, keep_trailing_newline=True
 )
@@ -50,6 +54,18 @@ class BriefParameters(NamedTuple):
     tricks: tuple[str, ...]
 
 
+class Original(NamedTuple):
+    """A network to be edited, as `archloop.answers.edits.prepared` makes it, and the accuracy that it reached."""
+
+    code: str
+    accuracy: float
+
+    @property
+    def fence(self) -> str:
+        """The marks that stand around the code, of which it holds none as long."""
+        return answers.fence(self.code)
+
+
 class Prompt(NamedTuple):
     """Text for the LLM, and what it asks for."""
 
@@ -58,15 +74,51 @@ class Prompt(NamedTuple):
     brief: BriefParameters
 
 
-def render(template: str, *, protocol: Protocol, rng: random.Random, index: int) -> Prompt:
+def render(
+    template: str, *, protocol: Protocol, rng: random.Random, index: int, memory: Sequence[Remembered] = ()
+) -> Prompt:
     """Return the prompt of one candidate; `index` picks the family in rotation, `rng` all else. Raises NotFound."""
     family = list(Family)[index % len(Family)]
-    return ask(template, protocol=protocol, family=family, brief=draw_brief(rng, budgets(template)))
+    return ask(template, protocol=protocol, family=family, brief=draw_brief(rng, budgets(template)), memory=memory)
 
 
-def ask(template: str, *, protocol: Protocol, family: Family, brief: BriefParameters) -> Prompt:
-    """Return the prompt that asks for exactly this. Raises NotFound."""
-    return Prompt(_text(template, protocol, family, brief), family, brief)
+def ask(
+    template: str, *, protocol: Protocol, family: Family, brief: BriefParameters, memory: Sequence[Remembered] = ()
+) -> Prompt:
+    """Return the prompt that asks for exactly this, and says what is remembered. Raises NotFound."""
+    return Prompt(_text(template, protocol, family, brief, memory), family, brief)
+
+
+def render_edit(
+    template: str,
+    *,
+    protocol: Protocol,
+    rng: random.Random,
+    index: int,
+    original: Original,
+    memory: Sequence[Remembered] = (),
+) -> Prompt:
+    """Return the prompt of a candidate that is an edit, in a run whose whole networks `template` asks for."""
+    family, brief = list(Family)[index % len(Family)], draw_brief(rng, budgets(template))
+    focus = rng.choice(FOCUSES)
+    return ask_edit(protocol=protocol, family=family, brief=brief, focus=focus, original=original, memory=memory)
+
+
+def ask_edit(
+    *,
+    protocol: Protocol,
+    family: Family,
+    brief: BriefParameters,
+    focus: str,
+    original: Original,
+    memory: Sequence[Remembered] = (),
+) -> Prompt:
+    """Return the prompt that shows this network and asks for an edit in this place, one of `FOCUSES`.
+
+    Of the brief it holds the budget alone, and of the family what the block is to become where that is the focus.
+    """
+    text = _text(templates.EDIT, protocol, family, brief, memory, focus=focus, original=original)
+    return Prompt(text, family, brief)
 
 
 def budgets(template: str) -> tuple[int, ...]:
@@ -87,7 +139,14 @@ def draw_brief(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> BriefPar
     )
 
 
-def _text(template: str, protocol: Protocol, family: Family, brief: BriefParameters) -> str:
+def _text(
+    template: str,
+    protocol: Protocol,
+    family: Family,
+    brief: BriefParameters,
+    memory: Sequence[Remembered],
+    **of_an_edit: object,
+) -> str:
     try:
         source = _ENVIRONMENT.get_template(f"{template}.j2")
     except TemplateNotFound as error:
@@ -100,5 +159,7 @@ def _text(template: str, protocol: Protocol, family: Family, brief: BriefParamet
         batch=protocol.batch,
         family=family,
         description=DESCRIPTIONS[family],
+        memory=[remembering.line(each) for each in memory],
         **brief._asdict(),
+        **of_an_edit,
     )

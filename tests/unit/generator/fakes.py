@@ -26,7 +26,7 @@ class FakeBackend:
         self.text = text
         self.loaded: dict[str, Path] = {}
         self.most_loaded = 0
-        self.room = 10**6
+        self.room = self.longest = 10**6
         self.adopted: list[str] = []
         self.asked: list[tuple[object, ...]] = []
         self.down = self.refuses = self.closed = False
@@ -50,7 +50,7 @@ class FakeBackend:
             raise AdapterMissing(adapter)
         if prompt == PROBE.prompt:
             return self.proof
-        if decoding.max_new_tokens > self.room:
+        if decoding.max_new_tokens > self.room or len(prompt) > self.longest:
             raise TooLong("max_new_tokens", decoding.max_new_tokens, f"at most {self.room}")
         self.asked.append((prompt, decoding, seed, adapter))
         await self.open.wait()
