@@ -2,7 +2,7 @@
 
 import re
 
-_BUDGET = re.compile(r"(?P<before>\b(?:Parameters: at|At) most )(?P<budget>\d[\d,]*)")
+_BUDGET = re.compile(r"^(?!- failed |- accuracy ).*?\b(?:Parameters: at|At) most (?P<budget>\d[\d,]*)", re.MULTILINE)
 
 
 def truthful(prompt: str, parameters: int | None) -> str:
