@@ -1,6 +1,6 @@
 """What is remembered of earlier cycles, as lines of a prompt: written here alone, and measured as they are written."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from archloop.contracts.values import Remembered
 
@@ -15,11 +15,16 @@ def line(remembered: Remembered) -> str:
     return f"failed {often}, {remembered.outcome.value}{place}{said}"
 
 
-def fitting(memory: Iterable[Remembered], characters: int) -> tuple[Remembered, ...]:
-    """Return as many of the first as have lines of so many characters together."""
-    kept, left = [], characters
+def lines(memory: Iterable[Remembered]) -> list[str]:
+    """Return all lines, those about networks first."""
+    return [line(each) for each in sorted(memory, key=lambda each: each.accuracy is None)]
+
+
+def fitting(memory: Iterable[Remembered], most: int, size: Callable[[str], int] = len) -> tuple[Remembered, ...]:
+    """Return as many of the first as have lines of this size together, in characters or by another measure."""
+    kept, left = [], most
     for each in memory:
-        left -= len(line(each)) + len("- \n")
+        left -= size(f"- {line(each)}\n")
         if left < 0:
             break
         kept.append(each)

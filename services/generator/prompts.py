@@ -159,7 +159,7 @@ def _text(
         batch=protocol.batch,
         family=family,
         description=DESCRIPTIONS[family],
-        memory=[remembering.line(each) for each in memory],
+        memory=remembering.lines(memory),
         **brief._asdict(),
         **of_an_edit,
     )

@@ -11,7 +11,7 @@ from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import GenerationRequested
 from archloop.errors import IntegrityError, NotFound
-from services.generator import prompts
+from services.generator import memory_tokens, prompts
 from services.generator.prompts import Original
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,8 @@ def of(message: GenerationRequested, original: Original | None) -> Task:
     asked, fixed = message.generation, message.generation.prompts
     index = message.index if fixed is None else message.index % fixed
     rng = random.Random(message.seed if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
-    protocol, memory = protocols.load(message.protocol), message.memory
+    protocol = protocols.load(message.protocol)
+    memory = memory_tokens.fitting(message.memory, asked.memory_tokens, message.base_model)
     if original is None:
         prompt = prompts.render(asked.template, protocol=protocol, rng=rng, index=index, memory=memory)
     else:

@@ -1,0 +1,45 @@
+"""What one candidate's prompt says of what there is to say. Pure functions of the run's seed, cycle and index."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+from typing import NamedTuple
+
+from archloop import remembering
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import Remembered
+from services.registry.control.requests import derived_seed
+
+CHARACTERS = 4
+"""So many a token has at most, on average; where the generator has a tokenizer it cuts more exactly."""
+_SCORES, _WORST, _FAILURES = 4, 2, 4
+
+
+class Recollection(NamedTuple):
+    """What prompts of one cycle choose from: failures, most frequent first, and networks, best and worst first."""
+
+    failures: tuple[Remembered, ...] = ()
+    best: tuple[Remembered, ...] = ()
+    worst: tuple[Remembered, ...] = ()
+
+
+NOTHING = Recollection()
+
+
+def drawn(found: Recollection, spec: RunSpec, cycle: int, index: int) -> tuple[Remembered, ...]:
+    """Return what this candidate's prompt says, the most telling first, the same whenever it is asked for.
+
+    Every prompt has the most frequent failure and another selection of the rest, so that no two need be alike. Networks
+    and failures take turns: a short memory has some of both.
+    """
+    rng = random.Random(derived_seed("memory", spec.seed, cycle, index))  # noqa: S311 - reproducible on purpose
+    networks = [*_some(rng, found.best, _SCORES), *_some(rng, found.worst, _WORST)]
+    failures = [*found.failures[:1], *_some(rng, found.failures[1:], _FAILURES - 1)]
+    turns = chain.from_iterable(zip_longest(networks, failures))
+    said = (each for each in turns if each is not None)
+    return remembering.fitting(said, CHARACTERS * spec.generation.memory_tokens)
+
+
+def _some(rng: random.Random, of: Sequence[Remembered], most: int) -> Iterator[Remembered]:
+    """Yield some, in the order in which they stand."""
+    return (of[place] for place in sorted(rng.sample(range(len(of)), min(most, len(of)))))
