@@ -71,7 +71,8 @@ class SelectionSpec(_Strict):
 
     Of the admitted, at most `quota` per structural family are trained on in a cycle, so that one family cannot take
     over; null is no limit. `replay` earlier ones are added, null is all: family by family in turn, the best of all, or
-    the most recent first.
+    the most recent first. With the `archive` of `cells` the quota and the turns are not each family's, but
+    each cell's: of one family, size and cost, by the whole part of log2 of parameters and FLOPs.
     """
 
     rule: Literal["threshold", "percentile", "pareto"] = "threshold"
@@ -83,6 +84,7 @@ class SelectionSpec(_Strict):
     quota: Count | None = 8
     replay: Whole | None = 96
     replay_order: Literal["families", "best", "recent"] = "families"
+    archive: Annotated[Literal["none", "cells"], absent("none")] = "none"
 
     @model_validator(mode="after")
     def _fallback_is_below(self) -> Self:
@@ -179,11 +181,19 @@ class GateSpec(_Strict):
     margin: Share = 0.0
 
 
+class ConfirmSpec(_Strict):
+    """The end of a run: its best `count` networks are trained anew, on as many new `seeds`."""
+
+    count: Few = 5
+    seeds: Annotated[int, Field(ge=3, le=1000), NUMBER] = 3
+
+
 class RunSpec(_Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
     The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
-    there are any; a frozen run's cycles all are.
+    there are any; a frozen run's cycles all are. With `confirm` the best are trained anew at its end, which is outside
+    of its cycles and its budget.
     """
 
     preset: PresetName = "custom"
@@ -201,6 +211,7 @@ class RunSpec(_Strict):
     training: TrainingSpec = TrainingSpec()
     gate: GateSpec | None = None
     budget: BudgetSpec = BudgetSpec()
+    confirm: Annotated[ConfirmSpec | None, absent(None)] = None
 
     @model_validator(mode="after")
     def _begins_with_one_thing(self) -> Self:

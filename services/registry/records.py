@@ -5,7 +5,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, computed_field
 
-from archloop.contracts.base import Frozen, derived_id
+from archloop.contracts.base import Frozen, absent, derived_id
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
 
@@ -94,7 +94,10 @@ class Loss(Frozen):
 
 
 class Candidate(Frozen):
-    """All that is recorded of one candidate but its text. Each step is null until it is recorded, and final then."""
+    """All that is recorded of one candidate but its text. Each step is null until it is recorded, and final then.
+
+    `parent` is the candidate that it is an edit of, if it is one.
+    """
 
     candidate_id: str
     run_id: str
@@ -103,6 +106,7 @@ class Candidate(Frozen):
     submission: str | None = None
     code_sha256: str | None = None
     adapter: str | None = None
+    parent: Annotated[str | None, absent(None)] = None
     problem: str = ""
     usage: Usage | None = None
     generated: datetime | None = None
@@ -155,6 +159,8 @@ class Architecture(Frozen):
     family: Family
     protocol: str
     parameters: int | None = None
+    flops: Annotated[int | None, absent(None)] = None
+    parent: Annotated[str | None, absent(None)] = None
     similarity: float
     admitted: datetime
 

@@ -24,7 +24,17 @@ from archloop.contracts.messages import (
     RunRequested,
 )
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
-from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
+from archloop.contracts.values import (
+    AdapterRef,
+    BlobRef,
+    Evaluation,
+    Family,
+    Outcome,
+    Parent,
+    SourceCode,
+    Usage,
+    Verdict,
+)
 from archloop.errors import Conflict, InvalidInput, NotFound
 from services.registry.records import CandidateQuery, Recorded
 from services.registry.stores.mongo import MongoStore
@@ -341,6 +351,43 @@ async def test_an_evaluation_is_found_by_code_and_protocol(store: Store) -> None
     assert await store.evaluation(code, "a" * 64) == measured("code", 0.5)
     assert await store.evaluation(code, "b" * 64) is None
     assert await store.evaluation("0" * 64, "a" * 64) is None
+
+
+async def test_a_candidate_and_its_architecture_name_the_parent_that_it_is_an_edit_of(store: Store) -> None:
+    first, second = candidate_id(RUN, 0, 0), candidate_id(RUN, 0, 1)
+    edited = generated(1).model_copy(update={"parent": first})
+    await record(store, generated(0), evaluated(0), judged(0), edited, evaluated(1), judged(1))
+    await record(store, generated(1).model_copy(update={"parent": "another"}))
+    assert [(await of(store, index)).parent for index in (0, 1)] == [None, first]
+    await store.close_cycle(RUN, 0, [first, second], AT)
+    assert [a.parent for a in (await store.architectures()).items] == [None, first]
+
+
+async def test_an_architecture_has_the_cost_that_was_measured(store: Store) -> None:
+    told = evaluated(0)
+    counted = told.evaluation.model_copy(update={"parameters": 7, "flops": 9})
+    await record(store, generated(0), told.model_copy(update={"evaluation": counted}), judged(0))
+    await store.close_cycle(RUN, 0, [candidate_id(RUN, 0, 0)], AT)
+    assert [(a.parameters, a.flops) for a in (await store.architectures()).items] == [(7, 9)]
+
+
+async def test_the_event_log_has_no_code_of_a_parent(store: Store) -> None:
+    shown = Parent(candidate="c", code=SourceCode.inline("class Net"), accuracy=0.5)
+    asked = GenerationRequested(
+        **place(),
+        seed=1,
+        protocol="digits",
+        generation=GenerationSpec(mode="edit"),
+        novelty=NoveltySpec(),
+        base_model="tiny",
+        parent=shown,
+    )
+    await record(store, asked)
+    assert (await store.events())[-1].data["parent"] == {
+        "candidate": "c",
+        "code": {"sha256": shown.code.sha256, "blob": None},
+        "accuracy": 0.5,
+    }
 
 
 async def test_the_event_log_has_each_message_once_in_order_without_code(store: Store) -> None:

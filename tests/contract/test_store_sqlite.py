@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from archloop.contracts.messages import RunRequested
+from archloop.contracts.messages import CandidateGenerated, RunRequested
 from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import SourceCode
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
 from services.registry.stores.sqlite import SqliteStore
 
@@ -98,3 +99,24 @@ async def test_others_can_read_while_the_registry_writes(tmp_path: Path) -> None
     for n in range(20):
         await store.record(request(f"r{n}"), AT)
         assert (await reader.runs()).total == n + 1
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+async def test_a_database_from_before_candidates_had_parents_is_brought_forward(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "registry.sqlite"
+    await SqliteStore(path).close()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE candidates DROP COLUMN parent")
+        older.execute("INSERT INTO runs VALUES ('r', ?, 0, NULL, NULL)", (SPEC.model_dump_json(),))
+        older.execute("INSERT INTO candidates (candidate_id, run_id, submission) VALUES ('c', 'r', 's')")
+        older.execute(f"PRAGMA user_version = {version}")
+    brought = SqliteStore(path)
+    candidate = await brought.candidate("c")
+    assert candidate is not None
+    assert candidate.parent is None
+    await brought.open_cycle("r", 0, None, AT)
+    edited = CandidateGenerated(run_id="r", code=SourceCode.inline("x"), prompt="p", protocol="digits", parent="c")
+    await brought.record(edited, AT)
+    found = await brought.candidate(edited.candidate_id)
+    assert found is not None
+    assert found.parent == "c"

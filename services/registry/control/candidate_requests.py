@@ -3,10 +3,14 @@
 from functools import reduce
 
 from archloop.contracts.base import Message
-from services.registry.control import requests
+from archloop.contracts.messages import GenerationRequested
+from services.registry.control import ladder, originals, parents, requests
 from services.registry.control.budget import Spent, exhausted
 from services.registry.control.conversation import Key, OpenCycle, key_for, key_of
 from services.registry.control.look import Look
+from services.registry.control.memory import choice
+from services.registry.control.memory.choice import Recollection
+from services.registry.control.memory.recollection import recollection
 from services.registry.control.progress import Front, Owed
 from services.registry.records import Candidate, Cycle, Source
 from services.registry.stores.paging import pages, scope_of
@@ -24,13 +28,22 @@ class CandidateRequests:
         if known is None or known.cycle.cycle != cycle.cycle:
             front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
             before = await self.before(cycle)
-            known = OpenCycle(cycle, front, self._wanted(before), before, await self.spent(cycle))
+            bar = await ladder.bar_of(self._store, self._look.run, cycle.cycle)
+            pool = await originals.pool(self._store, self._look.blobs, self._look.run, cycle.cycle)
+            known = OpenCycle(
+                cycle, front, self._wanted(before), before, await self.spent(cycle), bar=bar, parents=pool
+            )
+            known.recollection = await self._recollection(cycle)
             self._conversation.open = known
         elif self._look.silent:
             await self.check(known)
         if known.over is None and (over := await self._over(known)):
             known.over, known.wanted = over, known.front.asked
         return known
+
+    async def _recollection(self, cycle: Cycle) -> Recollection:
+        look, lessons = self._look, self._conversation.lessons
+        return await recollection(self._store, look.blobs, look.run, cycle.cycle, lessons)
 
     async def check(self, known: OpenCycle) -> None:
         """Update the cycle's state to what the rows say."""
@@ -91,11 +104,11 @@ class CandidateRequests:
         return spec.candidates if allowed is None else max(0, min(spec.candidates, allowed - before.candidates))
 
     async def _again(self, known: OpenCycle) -> None:
-        claimed = (requests.generation(self._look.run, known.cycle, index) for index in known.front.working)
+        claimed = (self._generation(known, index) for index in known.front.working)
         unsaid = await self._look.unsaid(claimed)
         for each in known.front.owed():
             if each.step == "generation":
-                message = requests.generation(self._look.run, known.cycle, each.index)
+                message = self._generation(known, each.index)
                 self._look.ask_again(message, "generation", unasked=message.id in unsaid)
             elif each.step == "evaluation":
                 await self._evaluation(known, each)
@@ -107,7 +120,7 @@ class CandidateRequests:
             return
         candidate = await self._store.candidate(str(self._key(known, each)[1]))
         if candidate is not None and candidate.awaits == "evaluation":
-            message = requests.evaluation(self._look.run, candidate, await self._source(candidate))
+            message = requests.evaluation(self._look.run, candidate, await self._source(candidate), known.bar)
             self._look.ask_again(message, "evaluation", unasked=self._look.circumstances.anew)
 
     async def _sweep(self, known: OpenCycle) -> None:
@@ -151,7 +164,13 @@ class CandidateRequests:
                 known.front.heard(candidate.index or 0, candidate.awaits)
         for index in fresh:
             known.front.heard(index, "generation")
-            self._look.say(requests.generation(self._look.run, known.cycle, index), unasked=True)
+            self._look.say(self._generation(known, index), unasked=True)
+
+    def _generation(self, known: OpenCycle, index: int) -> GenerationRequested:
+        """Ask for a candidate, in the same words whenever it is asked for."""
+        parent = parents.drawn(known.parents, self._look.run.spec, known.cycle.cycle, index)
+        memory = choice.drawn(known.recollection, self._look.run.spec, known.cycle.cycle, index)
+        return requests.generation(self._look.run, known.cycle, index, known.bar, parent, memory)
 
     def _due(self, known: OpenCycle, each: Owed) -> bool:
         return self._look.due(self._key(known, each), unasked=self._look.circumstances.anew)

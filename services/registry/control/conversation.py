@@ -21,6 +21,9 @@ from archloop.contracts.messages import (
 )
 from services.registry.control import trial
 from services.registry.control.budget import Spent
+from services.registry.control.memory.choice import NOTHING, Recollection
+from services.registry.control.memory.lessons import Lessons
+from services.registry.control.parents import Pool
 from services.registry.control.progress import Front, Window
 from services.registry.records import Cycle, Step
 
@@ -71,7 +74,8 @@ class PendingRequest:
 class OpenCycle:
     """The cycle being written: how far it is, how far it will go, and what was spent before it and on it.
 
-    `spent` may be too much, as it is what was heard; `over` is why the run's budget is used up, by the rows.
+    `spent` may be too much, as it is what was heard; `over` is why the run's budget is used up, by the rows. `bar` is
+    what a candidate has to reach on the first rung of the protocol's ladder.
     """
 
     cycle: Cycle
@@ -80,6 +84,9 @@ class OpenCycle:
     before: Spent
     spent: Spent
     over: str | None = None
+    bar: float | None = None
+    parents: Pool = ()
+    recollection: Recollection = NOTHING
 
 
 @dataclass
@@ -111,6 +118,7 @@ class Conversation:
     trials: dict[str, Trial] = field(default_factory=dict)
     rejected: dict[Key, str] = field(default_factory=dict)
     costs: dict[int, Spent] = field(default_factory=dict)
+    lessons: Lessons = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
     sweep: int | None = None
     end: str | None = None

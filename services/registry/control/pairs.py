@@ -6,22 +6,24 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from archloop import answers, sources
-from archloop.answers import briefs
+from archloop.answers import briefs, edits
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, sha256_of
+from archloop.errors import InvalidInput
 from archloop.training_pairs import TrainingPair, encoded
 from services.registry.control import selection
-from services.registry.records import Architecture, Candidate, Run
+from services.registry.control.scored import Scored
+from services.registry.records import Architecture, Candidate, Run, Source
 from services.registry.stores.port import Store
 
 
-def scored(candidate: Candidate) -> selection.Scored:
+def scored(candidate: Candidate) -> Scored:
     """Return a judged candidate as selection sees it."""
     assert candidate.evaluation is not None
     assert candidate.judgement is not None
-    return selection.Scored(
+    return Scored(
         candidate.candidate_id,
         candidate.cycle or 0,
         candidate.index or 0,
@@ -40,9 +42,9 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     admitted = (await store.architectures(run.run_id)).items
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
-    parameters = {a.candidate_id: a.parameters for a in admitted}
+    by_id = {a.candidate_id: a for a in admitted}
     chosen = selection.training(current, earlier, run.spec.selection)
-    found = [await _pair(store, blobs, s.candidate_id, parameters[s.candidate_id]) for s in chosen]
+    found = [await _pair(store, blobs, by_id[s.candidate_id]) for s in chosen]
     own = [pair.line() for pair in found if pair is not None]
     return [*own, *await _bootstrap(blobs, run)] if own else []
 
@@ -59,17 +61,27 @@ async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Iterable[str]) -> Bl
     return await put_sound(blobs, f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
 
 
-async def _pair(store: Store, blobs: Blobs, candidate_id: str, parameters: int | None) -> TrainingPair | None:
+async def _pair(store: Store, blobs: Blobs, architecture: Architecture) -> TrainingPair | None:
     """Return None where nothing was asked, or half a character stands in it, for which a trainer refuses all."""
-    source = await store.source(candidate_id)
+    source = await store.source(architecture.candidate_id)
     if source is None or source.prompt is None:
         return None
-    completion = answers.render(sources.unmarked(await programs.text_of(source.code, blobs)))
-    prompt = briefs.truthful(source.prompt, parameters)
+    prompt = briefs.truthful(source.prompt, architecture.parameters)
     try:
-        return TrainingPair(prompt=prompt, completion=completion)
-    except ValidationError:
+        return TrainingPair(prompt=prompt, completion=await _completion(store, blobs, architecture, source))
+    except (ValidationError, InvalidInput):
         return None
+
+
+async def _completion(store: Store, blobs: Blobs, architecture: Architecture, source: Source) -> str:
+    """Return the answer as it should have been: the code, or what makes it of its parent. Raises InvalidInput."""
+    code = await programs.text_of(source.code, blobs)
+    if architecture.parent is None:
+        return answers.render(sources.unmarked(code))
+    parent = await store.source(architecture.parent)
+    if parent is None:
+        raise InvalidInput("parent", architecture.parent, "a candidate whose code is known")
+    return edits.render(await programs.text_of(parent.code, blobs), code)
 
 
 async def _bootstrap(blobs: Blobs, run: Run) -> list[str]:
@@ -85,11 +97,13 @@ def _size(known: int | None) -> float:
     return math.inf if known is None else known
 
 
-def _scored(architecture: Architecture) -> selection.Scored:
-    return selection.Scored(
+def _scored(architecture: Architecture) -> Scored:
+    return Scored(
         architecture.candidate_id,
         architecture.cycle,
         architecture.index,
         architecture.accuracy,
         architecture.family,
+        _size(architecture.parameters),
+        _size(architecture.flops),
     )

@@ -16,7 +16,7 @@ from archloop.contracts.messages import (
     GenerationRequested,
     TrainingRequested,
 )
-from archloop.contracts.values import AdapterRef, BlobRef, Usage
+from archloop.contracts.values import AdapterRef, BlobRef, Parent, Remembered, Usage
 from services.registry.records import Candidate, Cycle, Run, Source
 
 
@@ -40,8 +40,15 @@ def adapter_name(run_id: str, cycle: int) -> str:
     return f"{clean}-{end}"
 
 
-def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
-    """Ask for a candidate."""
+def generation(
+    run: Run,
+    cycle: Cycle,
+    index: int,
+    bar: float | None = None,
+    parent: Parent | None = None,
+    memory: tuple[Remembered, ...] = (),
+) -> GenerationRequested:
+    """Ask for a candidate, which is to reach the bar of the protocol's ladder, if there is one."""
     spec = run.spec
     return GenerationRequested(
         run_id=run.run_id,
@@ -54,13 +61,21 @@ def generation(run: Run, cycle: Cycle, index: int) -> GenerationRequested:
         novelty=spec.novelty,
         base_model=spec.base_model,
         adapter=cycle.adapter,
+        bar=bar,
+        parent=parent,
+        memory=memory,
     )
 
 
-def evaluation(run: Run, candidate: Candidate, source: Source) -> CandidateGenerated:
+def evaluation(run: Run, candidate: Candidate, source: Source, bar: float | None = None) -> CandidateGenerated:
     """Repeat what was generated, for the evaluator to answer."""
-    asked = {"protocol": run.spec.protocol, "novelty": run.spec.novelty, "adapter": candidate.adapter}
-    answered = {"code": source.code, "prompt": source.prompt or "", "problem": candidate.problem}
+    asked = {"protocol": run.spec.protocol, "novelty": run.spec.novelty, "adapter": candidate.adapter, "bar": bar}
+    answered = {
+        "code": source.code,
+        "prompt": source.prompt or "",
+        "parent": candidate.parent,
+        "problem": candidate.problem,
+    }
     return CandidateGenerated.model_validate(
         _place(run, candidate) | asked | answered | {"usage": candidate.usage or Usage()}
     )

@@ -1,31 +1,17 @@
 """Selects the candidates to admit, and the admitted ones that the LLM learns from. Pure functions."""
 
 import asyncio
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from statistics import quantiles
 
 from archloop.contracts.spec import SelectionSpec
-from archloop.contracts.values import Family
+from services.registry.control import archive
+from services.registry.control.scored import Scored, best_first
 
 _FEW = 10
 _MANY = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A candidate with what selection compares. An unknown size counts as infinite."""
-
-    candidate_id: str
-    cycle: int
-    index: int
-    accuracy: float
-    family: Family
-    parameters: float = math.inf
-    flops: float = math.inf
 
 
 def admitted(considered: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
@@ -47,14 +33,9 @@ async def admitted_aside(considered: Sequence[Scored], spec: SelectionSpec) -> l
 
 
 def training(current: Iterable[Scored], earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Return the best `quota` per family of this cycle's admitted, then `replay` earlier ones."""
-    fresh = [s for family in _families(current) for s in family[: spec.quota]]
+    """Return the best `quota` per cell of this cycle's admitted, then `replay` earlier ones; a cell may be a family."""
+    fresh = [s for members in archive.cells(current, archive.key(spec)).values() for s in members[: spec.quota]]
     return best_first(fresh) + _replayed(earlier, spec)[: spec.replay]
-
-
-def best_first(scored: Iterable[Scored]) -> list[Scored]:
-    """Sort by accuracy, the best first; ties by cycle and index."""
-    return sorted(scored, key=lambda s: (-s.accuracy, s.cycle, s.index))
 
 
 def _percentile(ranked: Sequence[Scored], spec: SelectionSpec) -> float:
@@ -120,17 +101,12 @@ class _Staircase:
 
 def _replayed(earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
     if spec.replay_order == "families":
-        return _in_turn(_families(earlier))
+        return _in_turn([*archive.cells(earlier, archive.key(spec)).values()])
     best = best_first(earlier)
     return sorted(best, key=lambda s: -s.cycle) if spec.replay_order == "recent" else best
 
 
-def _families(scored: Iterable[Scored]) -> list[list[Scored]]:
-    by_family = sorted(best_first(scored), key=lambda s: s.family)
-    return [list(members) for _, members in groupby(by_family, key=lambda s: s.family)]
-
-
-def _in_turn(families: Sequence[Sequence[Scored]]) -> list[Scored]:
-    rounds = max(map(len, families), default=0)
-    turns = [best_first(family[r] for family in families if r < len(family)) for r in range(rounds)]
+def _in_turn(groups: Sequence[Sequence[Scored]]) -> list[Scored]:
+    rounds = max(map(len, groups), default=0)
+    turns = [best_first(group[r] for group in groups if r < len(group)) for r in range(rounds)]
     return [s for turn in turns for s in turn]

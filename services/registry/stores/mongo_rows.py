@@ -46,7 +46,7 @@ def blank(message: CandidateMessage) -> dict[str, Any]:
     Submissions stand outside every cycle.
     """
     place = (message.cycle, message.index) if message.submission is None else (None, None)
-    unknown = ("code_sha256", "code", "prompt", "adapter", "usage", "generated", "evaluation", "evaluated")
+    unknown = ("code_sha256", "code", "prompt", "adapter", "parent", "usage", "generated", "evaluation", "evaluated")
     known = {"run_id": message.run_id, "cycle": place[0], "index": place[1], "submission": message.submission}
     later = dict.fromkeys((*unknown, "judgement", "judged", "lost", "given_up", "admitted"))
     return {**known, **later, "problem": "", "settled": False}
@@ -72,7 +72,7 @@ def source(document: Document) -> Source:
 
 def architecture(document: Document) -> Architecture:
     """Make an architecture of an admitted candidate's document."""
-    measured = {name: document["evaluation"][name] for name in ("accuracy", "protocol", "parameters")}
+    measured = {name: document["evaluation"][name] for name in ("accuracy", "protocol", "parameters", "flops")}
     judged = {name: document["judgement"][name] for name in ("family", "similarity")}
     return Architecture.model_validate({**document, **measured, **judged, "candidate_id": document["_id"]})
 

@@ -94,7 +94,7 @@ def steps(message: CandidateMessage, at: datetime) -> Sequence[Step]:  # noqa: A
 @steps.register
 def _(message: CandidateGenerated, at: datetime) -> Sequence[Step]:
     answer = {"prompt": message.prompt, "adapter": message.adapter, "problem": message.problem}
-    fields = {**answer, "usage": message.usage.model_dump(mode="json"), "generated": at}
+    fields = {**answer, "parent": message.parent, "usage": message.usage.model_dump(mode="json"), "generated": at}
     # An evaluation may have come first, and its code stands: the prompt does not depend on what was answered to it.
     return _code(message.code), Step({"generated": None}, fields)
 

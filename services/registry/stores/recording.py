@@ -11,8 +11,9 @@ from archloop.errors import Conflict, InvalidInput, NotFound
 def event_text(message: Message) -> str:
     """Return the event log's form of the message, code by hash only. Raises InvalidInput for numbers not in JSON."""
     data = message.data()
-    if isinstance(code := data.get("code"), dict):
-        code.pop("text", None)
+    for carrier in (data, data.get("parent")):
+        if isinstance(carrier, dict) and isinstance(code := carrier.get("code"), dict):
+            code.pop("text", None)
     try:
         return json.dumps(data, allow_nan=False)
     except ValueError as error:

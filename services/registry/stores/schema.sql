@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS candidates (
     code         TEXT,
     prompt       TEXT,
     adapter      TEXT,
+    parent       TEXT,
     problem      TEXT NOT NULL DEFAULT '',
     usage        TEXT,
     generated    REAL,

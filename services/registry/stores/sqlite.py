@@ -31,7 +31,7 @@ from services.registry.stores.sqlite_control import SqliteControl
 from services.registry.stores.sqlite_writes import apply, log_event, step_of
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 4
+_VERSION = 5
 _FROM_1 = """
 ALTER TABLE adapters RENAME TO adapters_of_cycles;
 {schema}
@@ -40,6 +40,8 @@ DROP TABLE adapters_of_cycles;
 """
 # How far was asked is known by a run's uid since 4. Without it the rows tell: at worst something is asked for twice.
 _FROM_3 = "DROP TABLE asked; {schema}"
+# Since 5 a candidate may have a parent.
+_BEFORE_5 = "ALTER TABLE candidates ADD COLUMN parent TEXT;"
 _COMPLETE = """
 SELECT 1 FROM cycles JOIN runs USING (run_id)
 WHERE run_id = ? AND cycle = ? AND closed IS NULL AND settled >= spec ->> 'candidates'
@@ -173,6 +175,9 @@ class SqliteStore(SqliteControl, Store):
             return
         schema = _SCHEMA.read_text()
         script = {1: _FROM_1, 3: _FROM_3}.get(version, "{schema}").format(schema=schema)
+        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(candidates)")}
+        if columns and "parent" not in columns:
+            script = f"{_BEFORE_5} {script}"
         self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def _complete(self, message: Message) -> bool:

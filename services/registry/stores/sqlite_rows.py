@@ -62,7 +62,7 @@ def source(row: sqlite3.Row) -> Source:
 def architecture(row: sqlite3.Row) -> Architecture:
     """Make an architecture of an admitted candidate's row of `candidate_rows`."""
     evaluation = Evaluation.model_validate_json(row["evaluation"])
-    measured = {"protocol": evaluation.protocol, "parameters": evaluation.parameters}
+    measured = {name: getattr(evaluation, name) for name in ("protocol", "parameters", "flops")}
     return Architecture.model_validate(dict(row) | measured | {"index": row["idx"]})
 
 

@@ -79,11 +79,11 @@ def _(message: CandidateGenerated, db: sqlite3.Connection, at: datetime) -> None
     # An evaluation may have come first, and its code stands: the prompt does not depend on what was answered to it.
     _keep_code(db, message, message.code)
     db.execute(
-        "UPDATE candidates SET prompt = ?, adapter = ?, problem = ?, usage = ?, generated = ?"
+        "UPDATE candidates SET prompt = ?, adapter = ?, parent = ?, problem = ?, usage = ?, generated = ?"
         " WHERE candidate_id = ? AND generated IS NULL",
         (
-            *(message.prompt, message.adapter, message.problem, message.usage.model_dump_json(), at.timestamp()),
-            message.candidate_id,
+            *(message.prompt, message.adapter, message.parent, message.problem),
+            *(message.usage.model_dump_json(), at.timestamp(), message.candidate_id),
         ),
     )
     _settle(db, message)
