@@ -5,12 +5,14 @@ The standard library suffices, so that `make up` can run it before anything is i
 
 import argparse
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from archloop.errors import ArchloopError, Conflict
+from archloop.errors import ArchloopError, Conflict, InvalidInput
+from archloop.sanitising import plain
 
 _BYTES = 32
 _HEAD = """\
@@ -29,7 +31,8 @@ SECRETS = (
     "ARCHLOOP_HELDOUT_SECRET",
 )
 # By another one, results are not comparable to the digit: new passwords are no reason for that.
-_KEPT = "ARCHLOOP_HELDOUT_SECRET="
+_KEPT = "ARCHLOOP_HELDOUT_SECRET"
+_VALUE = re.compile(rf"^[ \t]*(?:export[ \t]+)?{_KEPT}[ \t]*[=:][ \t]*(?!''|\"\"|#)(\S.*?)[ \t]*$", re.MULTILINE)
 
 
 def write(path: Path, *, replace: bool = False) -> None:
@@ -41,7 +44,7 @@ def write(path: Path, *, replace: bool = False) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(_HEAD + "".join(_lines(path if replace else None)))
         if replace:
             draft.replace(path)
@@ -56,10 +59,18 @@ def write(path: Path, *, replace: bool = False) -> None:
 
 
 def _lines(old: Path | None) -> Iterator[str]:
-    before = old.read_text().splitlines() if old is not None and old.exists() else []
-    kept = next((f"{line}\n" for line in before if line.startswith(_KEPT) and line != _KEPT), None)
+    kept = _kept(old) if old is not None and old.exists() else ""
     for name in SECRETS:
-        yield kept if kept and kept.startswith(f"{name}=") else f"{name}={secrets.token_hex(_BYTES)}\n"
+        yield f"{name}={kept if kept and name == _KEPT else secrets.token_hex(_BYTES)}\n"
+
+
+def _kept(old: Path) -> str:
+    """Read the secret that is kept, as compose does: the last line that gives it a value counts."""
+    try:
+        before = old.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput("FILE", str(old), "UTF-8, for the secret of the held-out images is read from it") from None
+    return (_VALUE.findall(before) or [""])[-1]
 
 
 def main() -> int:
@@ -69,7 +80,7 @@ def main() -> int:
     try:
         write(parser.parse_args().file)
     except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {error}\n")
+        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")
         return 1
     return 0
 

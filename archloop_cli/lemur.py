@@ -14,6 +14,7 @@ from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite
+from archloop_lab import files
 
 if TYPE_CHECKING:
     from archloop_lab.lemur.corpus import Corpus
@@ -99,7 +100,7 @@ def pairs(
         terminal.say(f"{left_out} left out: {why}")
     found = writing.written(usable.networks, split, seed=seed, template=template, protocol=protocol)
     lines = [pair.line() for pair in islice(found, count)]
-    out.write_bytes(encoded(lines))
+    files.write_named(out, encoded(lines))
     terminal.say(f"{len(lines)} pairs")
     terminal.put(out)
 

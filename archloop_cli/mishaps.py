@@ -19,7 +19,7 @@ from archloop.errors import ArchloopError
 FAILED, USAGE, BUG = 1, 2, 70
 _BUG = "bug"
 _SIGNALLED = 128  # and the number of the signal, as shells count
-_OURS = ("archloop", "archloop_cli", "services")
+_OURS = ("archloop", "archloop_cli", "archloop_lab", "services")
 # typer has carried its own copy of click since 0.26, and used click's before.
 UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 

@@ -10,7 +10,7 @@ from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite
-from archloop_lab import base_models
+from archloop_lab import base_models, files
 
 app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
 
@@ -59,5 +59,5 @@ def pairs(
     from services.generator.seeds import Mix
 
     written = corpus.write(seed, count, Mix(sloppy, flawed), template=template, among=[protocol])
-    out.write_bytes(encoded(each.pair.line() for each in written))
+    files.write_named(out, encoded(each.pair.line() for each in written))
     terminal.put(out)

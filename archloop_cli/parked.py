@@ -44,7 +44,8 @@ def show(parked_id: Id, run: Run = None) -> None:
     parked = _named(parked_id, asyncio.run(_parked(run)))
     terminal.put(f"queue:   {parked.queue}")
     terminal.put(f"reason:  {parked.reason}")
-    terminal.put(f"attempt: {parked.attempt}\n")
+    terminal.put(f"attempt: {parked.attempt}")
+    terminal.put("")
     terminal.put_lines(parked.stack)
     body = parked.body.decode("utf-8", "backslashreplace")
     with contextlib.suppress(ValueError):

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from archloop import presets, protocols, templates
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
 from archloop.models import FETCHED
-from archloop_cli import layout, terminal
+from archloop_cli import confirming, layout, terminal
 from archloop_cli.embedded import composed
 from archloop_cli.guard import DiskFull, Guard
 from archloop_cli.layout import Layout
@@ -160,6 +161,8 @@ def _go_on(directory: Path) -> Summary:
     except Exception as error:
         if (full := _full(error)) is not None and full is not error:
             raise full from None
+        with suppress(OSError):  # the folder may be gone
+            Guard(directory).check_disk()  # what fails for want of room says so in many ways
         raise
 
 
@@ -185,6 +188,8 @@ async def _drive(run_id: str, laid_out: Layout, run: RunDirectory) -> Summary:
                 await asyncio.sleep(_POLL_S)
                 await guard.check(loop)
                 await refresh()
+    if spec.confirm is not None:
+        await confirming.at_the_end(run, spec.confirm, laid_out.evaluator)
     summary = await run_report.write(run)
     terminal.draw(cycle_table(summary, title=f"{run_id}: {reason}"))
     return summary

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from archloop.errors import IntegrityError, NotFound
+from archloop.sources import unmarked
 from archloop.validation import expected
 
 T = TypeVar("T")
@@ -24,17 +25,19 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, whole or not at all. Raises OSError that names the file."""
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    _replace(path, path.with_suffix(".partial"), text.encode("utf-8", "backslashreplace"))
+
+
+def write_named(path: Path, content: bytes) -> None:
+    """Write what a user named: a file whole or not at all, also behind a link; a pipe or device as it is.
+
+    Raises OSError that names it.
+    """
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+    else:
+        target = path.resolve()
+        _replace(target, target.with_name(f".{os.getpid()}.partial"), content)
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
@@ -48,6 +51,20 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
     writer.writeheader()
     writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in rows)
     write_text(path, text.getvalue())
+
+
+def _replace(path: Path, partial: Path, content: bytes) -> None:
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):  # it has the file's own name by now, unless something went wrong
+            partial.unlink(missing_ok=True)
 
 
 def read_model(path: Path, model: type[T]) -> T:
@@ -66,7 +83,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
     if not path.is_file():
         raise NotFound("file", str(path))
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
+        content = json.loads(unmarked(path.read_bytes().decode("utf-8")))
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{path} is damaged: byte {error.start} is not valid UTF-8") from error
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from archloop_lab import files, heldout
 SEAL = "sha256"
 AGAIN = "it stays as the run wrote it; what is to be otherwise is another run, in another directory"
 
+_OBJECTS = ("spec", "protocol", "base_model", "libraries", "machine", "placement")
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -77,7 +78,8 @@ def seal(content: Mapping[str, Any]) -> str:
 def read(path: Path) -> Manifest:
     """Read a manifest file. Raises NotFound, IntegrityError, InvalidInput that names the field that is not valid."""
     content: dict[str, Any] = files.read_json(path)
-    if content.get("schema_version", 1) != 1 or not isinstance(content.get("run_id"), str):
+    is_whole = all(isinstance(content.get(name, {}), dict) for name in _OBJECTS)
+    if content.get("schema_version", 1) != 1 or not isinstance(content.get("run_id"), str) or not is_whole:
         raise IntegrityError(f"{path} is no manifest of a run that this version of Archloop can read")
     # Runs of before have no seal; those are held against their registry only.
     if SEAL in content and content[SEAL] != seal(content):

@@ -19,6 +19,7 @@ from archloop.errors import ArchloopError
 from archloop.ops import health, logging
 from archloop.ops.http import listening
 from archloop.ops.settings import ServiceSettings
+from archloop.sanitising import plain
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ def once(settings_class: type[S], job: Callable[[S], Coroutine[Any, Any, None]])
         with suppress(asyncio.CancelledError):
             asyncio.run(job(settings))
     except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {error}\n")
+        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")
         return 1
     return 0
 

@@ -39,7 +39,7 @@ class _Files(EnvSettingsSource):
         if path is None:
             return None, field_name, False
         try:
-            return Path(path).read_text().strip(), field_name, self.field_is_complex(field)
+            return Path(path).read_text("utf-8-sig").strip(), field_name, self.field_is_complex(field)
         except (OSError, UnicodeDecodeError) as error:
             setting = f"{self.env_prefix}{field_name}_file".upper()
             reason = error.strerror if isinstance(error, OSError) else "no UTF-8"

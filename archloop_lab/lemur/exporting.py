@@ -5,6 +5,7 @@ selects, goes along under a name of its own. Where a candidate has no test accur
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from pydantic import ValidationError
 
 from archloop.blobs import programs
 from archloop.contracts.values import Evaluation
-from archloop.errors import IntegrityError, InvalidInput
+from archloop.errors import IntegrityError, InvalidInput, NotFound
 from archloop.protocols import Protocol
+from archloop_lab import files
 from archloop_lab.lemur import rules
 from archloop_lab.lemur.rules import METRIC, TASK, Config
 from archloop_lab.lemur.sources import NN, STAT
@@ -30,8 +32,11 @@ async def export(directory: Path, out: Path, prefix: str, *, everything: bool) -
     if not prefix or not prefix.isalnum():
         raise InvalidInput("--prefix", prefix, "letters and digits, for instance unq")
     run = RunDirectory(directory)
-    run_id, protocol, written = run.manifest().run_id, _protocol(run), set[str]()
+    protocol, written = _protocol(run), set[str]()
     async with run.opened() as (store, blobs):
+        run_id = (await run.agreed(store)).run_id
+        if await store.run(run_id) is None:
+            raise NotFound("run", run_id)
         for candidate in (await store.candidates(CandidateQuery(run_id=run_id))).items:
             source = await store.source(candidate.candidate_id)
             wanted = candidate.valid if everything else candidate.admitted
@@ -76,18 +81,20 @@ def _write(out: Path, code: str, prefix: str, protocol: Protocol, evaluation: Ev
     trials = out / STAT / config.folder / f"{protocol.epochs}.json"
     for folder in (out / NN, trials.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    (out / NN / f"{config.nn}.py").write_text(code, encoding="utf-8", newline="")
+    files.write_text(out / NN / f"{config.nn}.py", code)
     found, own = _trials(trials), trial(evaluation, protocol)
     content = sorted(found if own in found else [*found, own], key=lambda each: -each["accuracy"])
-    trials.write_text(json.dumps(content, indent=4), encoding="utf-8")
+    files.write_text(trials, json.dumps(content, indent=4))
     return config.nn
 
 
 def _trials(path: Path) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    except ValueError as error:
-        raise IntegrityError(f"{path} is no file of trials: {error}") from error
+    """Read what is there already. Raises IntegrityError where it is not what nn-dataset writes."""
+    found: list[dict[str, Any]] = files.read_json(path, list) if path.exists() else []
+    for each in found:
+        accuracy = each.get("accuracy") if isinstance(each, dict) else None
+        if not isinstance(accuracy, int | float) or not math.isfinite(accuracy):
+            raise IntegrityError(f"{path} is no file of trials: each has to have a number as its accuracy")
     return found
 
 

@@ -7,6 +7,7 @@ import sys
 
 from archloop.errors import ArchloopError
 from archloop.ops.process import die_with_parent
+from archloop.sanitising import plain
 
 _BODY_BYTES = 2**24
 _TUNABLES = "GLIBC_TUNABLES"
@@ -29,7 +30,7 @@ def main() -> None:
         try:
             _serve(options, listener)
         except ArchloopError as error:
-            sys.stderr.write(f"error [{error.code}] {' '.join(str(error).split())}\n")
+            sys.stderr.write(f"error [{error.code}] {plain(' '.join(str(error).split()))}\n")
             sys.exit(1)
 
 

@@ -41,7 +41,10 @@ DAMAGED = {
     "nothing": lambda _: "",
     "a list": lambda text: f"[{text}]",
     "a word": lambda _: "null",
-    "byte order mark": lambda text: "\ufeff" + text,
+    "two byte order marks": lambda text: "\ufeff\ufeff" + text,
+    "a protocol that is text": lambda text: json.dumps(CONTENT | {"protocol": "digits"}),
+    "a model that is a list": lambda text: json.dumps(CONTENT | {"base_model": ["tiny"]}),
+    "a placement that is null": lambda text: json.dumps(CONTENT | {"placement": None}),
     "twice": lambda text: text * 2,
     "nul": lambda text: text + "\x00",
     "deep": lambda _: "[" * 100_000,
@@ -70,6 +73,14 @@ def test_what_is_not_as_it_was_written_is_refused_by_name(damage, run):
 def test_how_it_is_laid_out_says_nothing(indent, run):
     path = run / "manifest.json"
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items())), indent=indent))
+    assert RunDirectory(run).manifest().spec == spec()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_editor_that_saved_it_as_it_is_changed_nothing(mark, end, run):
+    path = run / "manifest.json"
+    path.write_bytes((mark + path.read_text().replace("\n", end)).encode())
     assert RunDirectory(run).manifest().spec == spec()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import re
+import shutil
 from contextlib import closing
 
 import pytest
@@ -136,7 +137,39 @@ def test_wrong_places_and_prefixes_are_told(run, tmp_path):
         with pytest.raises(InvalidInput, match="--prefix"):
             export(directory, tmp_path / "out", prefix)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"{}", b'"trials"', b"[1]", b"[[]]", b"[null]", b'[{"epoch": 1}]', b"\xff", b"[" * 99_999),
+        *(b'[{"accuracy": "0.9"}]', b'[{"accuracy": null}]', b'[{"accuracy": NaN}]', "[]".encode("utf-16")),
+    ],
+)
+def test_what_is_no_file_of_trials_is_named_and_stays(content, run, tmp_path):
+    directory, *_ = run
     export(directory, tmp_path / "out")
-    next(path for name, path in files(tmp_path / "out").items() if name.endswith(".json")).write_text("{")
-    with pytest.raises(IntegrityError, match="no file of trials"):
+    trials = next(path for name, path in files(tmp_path / "out").items() if name.endswith(".json"))
+    trials.write_bytes(content)
+    with pytest.raises(IntegrityError, match=trials.name):
         export(directory, tmp_path / "out")
+    assert trials.read_bytes() == content
+
+
+def test_trials_that_an_editor_saved_are_added_to(run, tmp_path):
+    directory, *_ = run
+    export(directory, tmp_path / "out")
+    before = {name: path.read_bytes() for name, path in files(tmp_path / "out").items()}
+    for path in files(tmp_path / "out").values():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    export(directory, tmp_path / "out")
+    assert {name: path.read_bytes() for name, path in files(tmp_path / "out").items()} == before
+
+
+def test_a_run_that_its_registry_does_not_know_is_none(run, tmp_path):
+    directory, *_ = run
+    shutil.copytree(directory, tmp_path / "other")
+    (tmp_path / "other/registry.sqlite").unlink()
+    with pytest.raises(NotFound, match="no run named"):
+        export(tmp_path / "other", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

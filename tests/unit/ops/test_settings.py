@@ -15,6 +15,15 @@ def test_a_secret_comes_from_the_file_that_is_named(tmp_path: Path, monkeypatch:
     assert NoveltySettings.load().broker_url == SecretStr("amqp://a:b@broker/")
 
 
+@pytest.mark.parametrize("content", ["\ufeffkey", "\ufeffkey\r\n", "key\r\n", "\n key \n", "key\r", "\ufeff\nkey"])
+def test_marks_and_line_ends_around_a_value_are_none_of_it(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(content.encode())
+    monkeypatch.setenv("ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE", str(tmp_path / "key"))
+    assert NoveltySettings.load().s3_secret_key == SecretStr("key")
+
+
 def test_a_file_that_is_missing_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE", "/nowhere/key")
     with pytest.raises(Misconfigured, match="ARCHLOOP_NOVELTY_S3_SECRET_KEY_FILE: cannot read /nowhere/key"):
