@@ -12,7 +12,7 @@ from services.registry.control.requests import derived_seed
 
 CHARACTERS = 4
 """So many a token has at most, on average; where the generator has a tokenizer it cuts more exactly."""
-_SCORES, _WORST, _FAILURES = 4, 2, 4
+_BEST, _WORST, _FAILURES = 4, 2, 4
 
 
 class Recollection(NamedTuple):
@@ -29,17 +29,21 @@ NOTHING = Recollection()
 def drawn(found: Recollection, spec: RunSpec, cycle: int, index: int) -> tuple[Remembered, ...]:
     """Return what this candidate's prompt says, the most telling first, the same whenever it is asked for.
 
-    Every prompt has the most frequent failure and another selection of the rest, so that no two need be alike. Networks
-    and failures take turns: a short memory has some of both.
+    Every prompt has the best network and the most frequent failure, and another selection of the rest, so that few are
+    alike. Networks and failures take turns: a short memory has some of both.
     """
     rng = random.Random(derived_seed("memory", spec.seed, cycle, index))  # noqa: S311 - reproducible on purpose
-    networks = [*_some(rng, found.best, _SCORES), *_some(rng, found.worst, _WORST)]
-    failures = [*found.failures[:1], *_some(rng, found.failures[1:], _FAILURES - 1)]
+    networks = [*_some(rng, found.best, _BEST), *_drawn(rng, found.worst, _WORST)]
+    failures = _some(rng, found.failures, _FAILURES)
     turns = chain.from_iterable(zip_longest(networks, failures))
     said = (each for each in turns if each is not None)
     return remembering.fitting(said, CHARACTERS * spec.generation.memory_tokens)
 
 
-def _some(rng: random.Random, of: Sequence[Remembered], most: int) -> Iterator[Remembered]:
+def _some(rng: random.Random, of: Sequence[Remembered], most: int) -> list[Remembered]:
+    return [*of[:1], *_drawn(rng, of[1:], most - 1)]
+
+
+def _drawn(rng: random.Random, of: Sequence[Remembered], most: int) -> Iterator[Remembered]:
     """Yield some, in the order in which they stand."""
     return (of[place] for place in sorted(rng.sample(range(len(of)), min(most, len(of)))))
