@@ -8,6 +8,7 @@ from services.novelty.calls import Calls
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
 
+_CAN_GROW = ("display", "Sequential")
 Execution = Callable[[Any, Any], None]
 """A method that carries out one kind of statement, given the reader and the statement."""
 
@@ -41,17 +42,16 @@ class Assignments(Calls):
     def bind(self, target: ast.expr, value: Value) -> None:
         """Give a target its value."""
         value = self.held(value)
-        match target:
-            case ast.Name(id=name):
-                self._bind_name(name, value)
-            case ast.Attribute(value=owner, attr=name):
-                self._bind_attribute(self.value(owner), name, value)
-            case ast.Subscript():
-                self.effect("set", self.value(target.value), "[", self.value(target.slice), "]", value)
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                self._bind_several(targets, value)
-            case ast.Starred():
-                self.bind(target.value, value)
+        if type(target) is ast.Name:
+            self._bind_name(target.id, value)
+        elif type(target) is ast.Attribute:
+            self._bind_attribute(self.value(target.value), target.attr, value)
+        elif type(target) is ast.Subscript:
+            self.effect("set", self.value(target.value), "[", self.value(target.slice), "]", value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            self._bind_several(target.elts, value)
+        elif isinstance(target, ast.Starred):
+            self.bind(target.value, value)
 
     def _bind_name(self, name: str, value: Value) -> None:
         frame = self.frame
@@ -104,11 +104,14 @@ class Assignments(Calls):
         return [self.fixed("item", count, str(place), value) for place in range(len(targets))]
 
     def _do_assign(self, node: ast.Assign) -> None:
-        match node:
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if _match(targets, values):
-                for target, value in zip(targets, [*map(self._assigned, values, targets)], strict=True):
-                    self.bind(target, value)
-                return
+        if type(node.value) is ast.Tuple:
+            match node:
+                case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if _match(
+                    targets, values
+                ):
+                    for target, value in zip(targets, [*map(self._assigned, values, targets)], strict=True):
+                        self.bind(target, value)
+                    return
         value = self._assigned(node.value, *node.targets)
         for target in node.targets:
             self.bind(target, value)
@@ -116,15 +119,10 @@ class Assignments(Calls):
     def _assigned(self, node: ast.expr, *targets: ast.expr) -> Value:
         """Read an assigned value; a new list or `Sequential` in a variable may still grow."""
         value = self.value(node)
-        is_variable = all(type(target) is ast.Name for target in targets)
         is_new = type(node) is ast.List or (type(node) is ast.Call and not node.args and not node.keywords)
-        if (
-            is_variable
-            and is_new
-            and type(value) is Node
-            and value.layer is not None
-            and value.layer[0] in ("display", "Sequential")
-        ):
+        if not is_new or type(value) is not Node or value.layer is None or value.layer[0] not in _CAN_GROW:
+            return value
+        if all(type(target) is ast.Name for target in targets):
             value.items, value.layer = list(value.layer[1]), None
         return value
 

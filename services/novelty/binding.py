@@ -23,36 +23,35 @@ class Arguments(NamedTuple):
 
 
 def bound(parameters_: Parameters, arguments: Arguments) -> dict[str, Value] | None:
-    """Bind arguments to torch's parameters by name; return None if they do not fit."""
-    named = arguments.named
-    if arguments.is_open or len(arguments.positional) > len(parameters_):
+    """Bind arguments to torch's parameters by name, in their order; return None if they do not fit."""
+    positional, named, is_open = arguments
+    if is_open or len(positional) > len(parameters_):
         return None
-    given = {name: value for (name, _), value in zip(parameters_, arguments.positional, strict=False)}
+    given = dict(zip(parameters_.names, positional, strict=False))
     if named:
-        if not named.keys() <= {name for name, _ in parameters_} - given.keys():
+        places = parameters_.places
+        if not (named.keys() <= places.keys() and given.keys().isdisjoint(named)):
             return None
         given |= named
-    for name, default in parameters_:
-        if default is None and name not in given:
-            return None
-    return given
+        given = {name: given[name] for name in sorted(given, key=places.__getitem__)}
+    return given if given.keys() >= parameters_.required else None
 
 
 def written(name: str, parameters_: Parameters, given: Mapping[str, Value]) -> list[Value]:
-    """Write required arguments by position, and the others by name where they differ from the default."""
-    dimensions = int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
+    """Write required arguments, which are given in order, by position; others by name if they are not the default."""
+    defaults = parameters_.defaults
     parts: list[Value] = []
-    for parameter, default in parameters_:
-        if parameter not in given:
-            continue
-        value = given[parameter]
-        if parameter in SPATIAL:
-            value = _as_number(value, dimensions)
-        if default is None:
+    for parameter, argument in given.items():
+        value = _as_number(argument, _dimensions(name)) if parameter in SPATIAL else argument
+        if parameter not in defaults:
             parts.append(value)
-        elif value != default and not _is_usual_stride(name, parameter, value, given, dimensions):
-            parts += [f"{parameter}=", value]
+        elif value != defaults[parameter] and not (parameter == "stride" and _is_usual_stride(name, value, given)):
+            parts += (f"{parameter}=", value)
     return parts
+
+
+def _dimensions(name: str) -> int:
+    return int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
 
 
 def _as_number(value: Value, dimensions: int) -> Value:
@@ -63,8 +62,6 @@ def _as_number(value: Value, dimensions: int) -> Value:
     return elements[0] if is_same and not isinstance(elements[0], Node) else value
 
 
-def _is_usual_stride(name: str, parameter: str, value: Value, given: Mapping[str, Value], dimensions: int) -> bool:
+def _is_usual_stride(name: str, value: Value, given: Mapping[str, Value]) -> bool:
     """Say whether a pooling's stride equals its kernel size, which is what an omitted stride means."""
-    if parameter != "stride" or "pool" not in name.lower():
-        return False
-    return value == _as_number(given["kernel_size"], dimensions)
+    return "pool" in name.lower() and value == _as_number(given["kernel_size"], _dimensions(name))

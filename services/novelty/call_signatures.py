@@ -5,7 +5,7 @@
 
 import builtins
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +20,28 @@ class Parameter(NamedTuple):
     default: str | int | None = None
 
 
-Parameters = Sequence[Parameter]
-LAYERS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["layers"].items()}
-FUNCTIONS: Mapping[str, Parameters] = {n: tuple(Parameter(*p) for p in of) for n, of in _TABLE["functions"].items()}
+class Parameters:
+    """All parameters of a layer or a function, in order; `places` are their positions by name."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self._parameters = tuple(parameters)
+        self.names = tuple(parameter.name for parameter in self)
+        self.places = {name: place for place, name in enumerate(self.names)}
+        self.defaults = {name: default for name, default in self if default is not None}
+        self.required = frozenset(self.names) - self.defaults.keys()
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+
+def _table(section: str) -> Mapping[str, Parameters]:
+    return {name: Parameters(Parameter(*p) for p in of) for name, of in _TABLE[section].items()}
+
+
+LAYERS, FUNCTIONS = _table("layers"), _table("functions")
 METHODS = frozenset(_TABLE["methods"])
 ATTRIBUTES = frozenset(_TABLE["attributes"])
 """What tensors and layers have."""

@@ -46,9 +46,9 @@ class Calls(TorchCalls):
         return self.external(canonical(self.program.imports.get(callee.id, callee.id)), node)
 
     def _call_of_attribute(self, node: ast.Call, callee: ast.Attribute) -> Value:
-        dotted = self.dotted(callee)
-        if dotted is not None:
-            return self.external(canonical(dotted), node)
+        imported = self.imported(callee)
+        if imported is not None:
+            return self.external(imported, node)
         base = self.value(callee.value)
         if is_move(node, callee.attr):
             return base

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from services.novelty.assignments import Execution
-from services.novelty.frames import Frame, assigned_within, captured, stored_names
+from services.novelty.frames import Frame, assigned_within, captured, declared
 from services.novelty.module_level import is_harmless
 from services.novelty.names import SELF, Value
 from services.novelty.program import RECIPE, Function, defined_names, parameters, self_name
@@ -25,7 +25,7 @@ class Definitions(Statements):
         self.frame.lasting = captured(node.body, parameters(node)) if self.facts.nested else frozenset()
         if walrus:
             self.frame.lasting |= assigned_within(node.body)
-        self.frame.declared = {name for s in node.body for name in stored_names(s, walrus=walrus)} - self.facts.shared
+        self.frame.declared = declared(node.body, walrus=walrus) - self.facts.shared
         self.parameters_of(node, prefix)
         is_static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
         if fields is not None and not is_static:

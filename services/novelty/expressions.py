@@ -19,7 +19,7 @@ class Expressions(Names):
 
     def _constant(self, node: ast.Constant) -> Value:
         written = constant(node.value)
-        return written if isinstance(written, str | int) else self.pure(*written)
+        return self.pure(*written) if type(written) is list else written  # type: ignore[return-value]
 
     def _list(self, node: ast.List) -> Value:
         return self.display("[", [self.value(element) for element in node.elts], "]")

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ _SPECIAL = frozenset(
     {"__name__", "__qualname__", "__doc__", "__annotations__", "__code__", "__closure__", "__globals__"}
     | {"__mro__", "__bases__", "__subclasses__", "_get_name"}
 )
+_TELLING = _TABLES | _SPECIAL | WHOLE
 _QUIET = frozenset({"__init__", "__call__", "__repr__", "__str__", "__len__", "__del__"})
 _IN_PLACE = frozenset({"iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imatmul"})
 
@@ -83,18 +84,16 @@ class Facts:
         is_read_elsewhere = name in self.foreign or name in self.on_classes
         return self.stores[name] == 1 and not is_read_elsewhere and not self.is_spelt_out(name)
 
+    def read(self, names: Sequence[str]) -> None:
+        """Record the names that some code reads or assigns."""
+        self.names.update(names)
+        self.reflective = self.reflective or not _REFLECTIVE.isdisjoint(names)
+        self.dynamic = self.dynamic or not {"attrgetter", "methodcaller"}.isdisjoint(names)
+
     def settle(self) -> None:
         """Draw the conclusions that need all nodes to have been seen."""
-        if any(self.names[name] > self.called[name] for name in _BY_NAME):
+        if any(self.names[name] > self.called[name] for name in _BY_NAME & self.names.keys()):
             self.dynamic = True
-
-
-def _name(found: Facts, node: ast.Name) -> None:
-    found.names[node.id] += 1
-    if node.id in _REFLECTIVE:
-        found.reflective = True
-    elif node.id in ("attrgetter", "methodcaller"):
-        found.dynamic = True
 
 
 def _attribute(found: Facts, node: ast.Attribute) -> None:
@@ -109,6 +108,8 @@ def _attribute(found: Facts, node: ast.Attribute) -> None:
         found.on_classes.add(name)
     elif of not in found.instances:
         found.foreign.add(name)
+    if name not in _TELLING:
+        return
     if name in _TABLES:
         found.dynamic = True
     elif name in _SPECIAL or (name == "modules" and of == "sys"):
@@ -177,35 +178,35 @@ def _call(found: Facts, node: ast.Call) -> None:
         found.called[called] += 1
     if called in NAMING or called in _BY_NAME:
         _by_name(found, node, called)
-    elif (
-        (called.endswith("_") and called[0] != "_" and not _is_initialiser(callee))
+    elif not found.ordered and (
+        (called[-1:] == "_" and called[0] != "_" and not _is_initialiser(callee))
         or called in _IN_PLACE
-        or any(getattr(argument, "value", None) is True for argument in node.args)
+        or any(type(argument) is ast.Constant and argument.value is True for argument in node.args)
     ):
         found.ordered = True
     if called in _ALIKE and type(callee) is ast.Attribute:
         found.loops.add(id(callee))
-    match node:
-        case ast.Call(func=ast.Name(id="sum"), args=[ast.GeneratorExp(generators=[ast.comprehension(iter=of)])]):
-            found.loops.add(id(getattr(of, "func", None)))
+    elif called == "sum":
+        match node.args:
+            case [ast.GeneratorExp(generators=[ast.comprehension(iter=of)])] if type(callee) is ast.Name:
+                found.loops.add(id(getattr(of, "func", None)))
     if called in MUTATING and type(callee) is ast.Attribute:
         found.mutated.add(root(callee))
         found.indexed = found.indexed or called in CHANGING
-    _keywords(found, node, called)
+    if node.keywords:
+        _keywords(found, node, called)
 
 
 def _keywords(found: Facts, node: ast.Call, called: str) -> None:
-    if not node.keywords:
-        return
-    of = root(node.func)
-    is_named_own = type(node.func) is ast.Name and called in found.defined
-    is_elsewhere = of in found.imports and called != "partial"
+    is_own = type(node.func) is ast.Name and called in found.defined
+    is_known = is_own or (called != "partial" and root(node.func) in found.imports)
     for keyword in node.keywords:
-        if keyword.arg is None:
+        name = keyword.arg
+        if name is None:
             found.open = True
-        elif not is_elsewhere and not is_named_own:
-            found.keywords.add(keyword.arg)
-        if keyword.arg == "out" or (keyword.arg == "inplace" and getattr(keyword.value, "value", True)):
+        elif not is_known:
+            found.keywords.add(name)
+        if name == "out" or (name == "inplace" and getattr(keyword.value, "value", True)):
             found.ordered = True
 
 
@@ -231,7 +232,6 @@ def _by_name(found: Facts, node: ast.Call, called: str) -> None:
 
 
 SEEN: Mapping[type, Callable[[Facts, Any], None]] = {
-    ast.Name: _name,
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,
     ast.Constant: _constant,

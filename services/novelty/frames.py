@@ -66,6 +66,9 @@ class Frame:
 
     def _is_temporary(self, name: str) -> bool:
         """Say whether a variable is used only in the block of its first assignment, and assigned only right there."""
+        if name in self.values:
+            # It was assigned before the block.
+            return False
         if self._places is None:
             self._places = _places(self.body)
         found = self._places.get(name, [])
@@ -90,6 +93,21 @@ def stored_names(statement: ast.AST, *, walrus: bool = True) -> Iterator[str]:
             yield name
         if kind not in _SCOPES:
             stack += below(node)[::-1]
+
+
+def declared(body: Iterable[ast.stmt], *, walrus: bool) -> set[str]:
+    """Return the names that statements assign to."""
+    found = set[str]()
+    for statement in body:
+        if type(statement) is ast.Assign and not walrus:
+            for target in statement.targets:
+                if type(target) is ast.Name:
+                    found.add(target.id)
+                elif type(target) is not ast.Attribute:
+                    found.update(stored_names(target, walrus=False))
+        else:
+            found.update(stored_names(statement, walrus=walrus))
+    return found
 
 
 def captured(body: Iterable[ast.stmt], given: Iterable[str] = ()) -> frozenset[str]:

@@ -66,26 +66,29 @@ class Stream:
         stack = [root]
         while stack:
             node = stack[-1]
-            missing = [p for p in node.parts if type(p) is Node and p.at < 0 and p.home is self]
-            if missing and node.at < 0:
-                # What is called comes after what it is called with: a layer stands where it is applied.
-                stack += [missing[0], *missing[:0:-1]] if missing[0] is node.parts[0] else missing[::-1]
-                continue
-            stack.pop()
             if node.at < 0:
-                self.mark(*node.parts)
+                if not self.mark(*node.parts):
+                    missing = [p for p in node.parts if type(p) is Node and p.at < 0 and p.home is self]
+                    # What is called comes after what it is called with: a layer stands where it is applied.
+                    stack += [missing[0], *missing[:0:-1]] if missing[0] is node.parts[0] else missing[::-1]
+                    continue
                 node.at = self.count
                 self.count += 1
+            stack.pop()
 
-    def mark(self, *parts: "str | int | Node") -> None:
-        """Write tokens; steps must have been written before."""
-        here, tokens = self.count, self.tokens
+    def mark(self, *parts: "str | int | Node") -> bool:
+        """Write tokens; return False, and write nothing, if a step among them is not written yet."""
+        here, tokens = self.count, list[str | Node]()
         for part in parts:
             if type(part) is str:
                 tokens.append(part)
             elif type(part) is int:
                 tokens.append(self._spelt(part))
-            elif part.home is self:  # type: ignore[union-attr]
-                tokens.append(f"^{here - part.at}")  # type: ignore[union-attr]
-            else:
+            elif part.home is not self:  # type: ignore[union-attr]
                 tokens += ("^^", part)  # type: ignore[arg-type]
+            elif part.at < 0:  # type: ignore[union-attr]
+                return False
+            else:
+                tokens.append(f"^{here - part.at}")  # type: ignore[union-attr]
+        self.tokens += tokens
+        return True

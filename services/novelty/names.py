@@ -48,12 +48,14 @@ class Names:
 
     def value(self, node: ast.AST) -> Value:
         """Read an expression; return what it computes."""
-        return self.READINGS.get(type(node), Names._any)(self, node)
+        reading = self.READINGS.get(type(node))
+        return self._any(node) if reading is None else reading(self, node)
 
     def step(self, *parts: Value) -> Node:
         """Make a step that is written when it is needed, at the latest before the next that changes something."""
-        node = Node(parts, self.stream)
-        self.stream.add(node)
+        stream = self.stream
+        node = Node(parts, stream)
+        stream.add(node)
         return node
 
     def stable(self, *parts: Value) -> Node:
@@ -73,7 +75,7 @@ class Names:
 
     def _node(self, parts: Sequence[Value]) -> Node:
         node = Node(parts, self.stream)
-        node.portable = self._is_portable(parts)
+        node.portable = self.frame.portable and self._is_portable(parts)
         return node
 
     def _is_portable(self, parts: Sequence[Value]) -> bool:
@@ -97,7 +99,7 @@ class Names:
 
     def put(self, value: Value) -> Value:
         """Write the value's step if it is not written yet; return the value."""
-        if type(value) is Node and value.home is self.stream:
+        if type(value) is Node and value.at < 0 and value.home is self.stream:
             self.stream.write(value)
         return value
 
@@ -182,22 +184,27 @@ class Names:
         finally:
             self.frame = frame
 
-    def dotted(self, node: ast.expr) -> str | None:
-        """Return the full name of what is imported, like `torch.nn.Conv2d`; None for anything else."""
-        names: list[str] = []
-        while type(node) is ast.Attribute:
-            names.append(node.attr)
-            node = node.value
-        if type(node) is not ast.Name or self.frame.find(node.id) is not None or node.id in self.frame.declared:
+    def imported(self, node: ast.Attribute) -> str | None:
+        """Return the canonical name of what is imported, like `Conv2d` for `nn.Conv2d`; None for anything else."""
+        names = [node.attr]
+        inner = node.value
+        while type(inner) is ast.Attribute:
+            names.append(inner.attr)
+            inner = inner.value
+        if type(inner) is not ast.Name:
             return None
-        if node.id in self.program.units or node.id in self.program.constants or not names:
+        name, frame, program = inner.id, self.frame, self.program
+        if name in frame.values or name in frame.declared or name in program.units or name in program.constants:
             return None
-        return ".".join([self.program.imports.get(node.id, node.id), *reversed(names)])
+        if frame.find(name) is not None:
+            return None
+        names.append(program.imports.get(name, name))
+        return canonical(".".join(names[::-1]))
 
     def _attribute(self, node: ast.Attribute) -> Value:
-        dotted = self.dotted(node)
-        if dotted is not None:
-            return canonical(dotted)
+        imported = self.imported(node)
+        if imported is not None:
+            return imported
         base = self.value(node.value)
         if base == SELF:
             return self._own_attribute(node.attr)

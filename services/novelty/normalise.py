@@ -40,13 +40,28 @@ def as_written(tree: ast.AST) -> tuple[str, ...]:
     stack = [tree]
     while stack:
         node = stack.pop()
-        below = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr_context)]
-        fields = [value for _, value in ast.iter_fields(node) if not isinstance(value, ast.AST)]
-        bare = [repr(value) for value in fields if not isinstance(value, list)]
-        bare += [repr(v) for values in fields if isinstance(values, list) for v in values if not isinstance(v, ast.AST)]
-        found += [type(node).__name__, *bare, str(len(below))]
+        below: list[ast.AST] = []
+        listed: list[str] = []
+        found.append(type(node).__name__)
+        for name in node._fields:
+            value = getattr(node, name, _MISSING)
+            if type(value) is list:
+                for part in value:
+                    if isinstance(part, ast.AST):
+                        below.append(part)
+                    else:
+                        listed.append(repr(part))
+            elif not isinstance(value, ast.AST):
+                found.append(repr(value))
+            elif not isinstance(value, ast.expr_context):
+                below.append(value)
+        found += listed
+        found.append(str(len(below)))
         stack += reversed(below)
     return tuple(found)
+
+
+_MISSING = ast.Load()  # stands for a field that is not there, and counts no more than a context
 
 
 class _Writer(Definitions):

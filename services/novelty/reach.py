@@ -2,6 +2,8 @@
 
 import ast
 from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import Any
 
 from services.novelty.call_signatures import MEMBERS
 from services.novelty.effects import does_more, root
@@ -110,8 +112,7 @@ class _Reach:
         """Reach the training recipe if it builds the network: if it sets what the rest reads, or calls what does."""
         for name in [name for name in self._unmentioned if name in RECIPE]:
             for _, member in self._unmentioned[name]:
-                made = {n.attr for n in nodes(member) if type(n) is ast.Attribute and type(n.ctx) is not ast.Load}
-                called = {n.func.attr for n in nodes(member) if type(n) is ast.Call and type(n.func) is ast.Attribute}
+                made, called = _made_and_called(member)
                 makes = any(
                     _sets_attributes(m) for n in called for _, m in self._unmentioned.get(n, ()) if n not in RECIPE
                 )
@@ -120,26 +121,36 @@ class _Reach:
                     break
 
     def _run(self) -> None:
-        facts, defined, mentioned = self.facts, self._definitions.of, self._mentioned
+        names: list[str] = []
         while self._queue:
             root = self._queue.popleft()
             is_later = type(root) is ast.FunctionDef and root.name != "__init__" and id(root) in self._taken
-            for node in walk(root):
-                kind = type(node)
-                seen = SEEN.get(kind)
-                if seen is not None:
-                    seen(facts, node)
-                if kind is ast.Name:
-                    if node.id in defined:  # type: ignore[attr-defined]
-                        self._reach(node.id)  # type: ignore[attr-defined]
-                elif kind is ast.Attribute:
-                    if node.attr not in mentioned:  # type: ignore[attr-defined]
-                        self._mention(node.attr)  # type: ignore[attr-defined]
-                    if is_later and type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
-                        # Calls of this method may see what other calls left behind.
-                        facts.ordered = True
-                elif kind is ast.Constant and type(node.value) is str:  # type: ignore[attr-defined]
-                    self._mention(node.value)  # type: ignore[attr-defined]
+            self._see(walk(root), names, is_later=is_later)
+        self.facts.read(names)
+
+    def _see(self, below: Sequence[Any], names: list[str], *, is_later: bool) -> None:
+        """Record facts about nodes, and reach what they mention; collect the names among them."""
+        facts, defined, mentioned, reached = self.facts, self._definitions.of, self._mentioned, self._units
+        for node in below:
+            kind = type(node)
+            if kind is ast.Name:
+                name = node.id
+                names.append(name)
+                if name in defined and name not in reached:
+                    self._reach(name)
+                continue
+            seen = SEEN.get(kind)
+            if seen is None:
+                continue
+            seen(facts, node)
+            if kind is ast.Attribute:
+                if node.attr not in mentioned:
+                    self._mention(node.attr)
+                if is_later and type(node.ctx) is not ast.Load:
+                    # Calls of this method may see what other calls left behind.
+                    facts.ordered = True
+            elif kind is ast.Constant and type(node.value) is str:
+                self._mention(node.value)
 
     def _effects(self) -> None:
         for place, statement in enumerate(self._definitions.effects):
@@ -198,6 +209,18 @@ class _Reach:
             self._taken.add(id(member))
             unit.members.append(member)
             self._queue.append(member)
+
+
+def _made_and_called(member: ast.stmt) -> tuple[set[str], set[str]]:
+    """Return the attributes that a member gives a value, and those that it calls."""
+    made, called = set[str](), set[str]()
+    for node in nodes(member):
+        if type(node) is ast.Attribute:
+            if type(node.ctx) is not ast.Load:
+                made.add(node.attr)
+        elif type(node) is ast.Call and type(node.func) is ast.Attribute:
+            called.add(node.func.attr)
+    return made, called
 
 
 def _sets_attributes(member: ast.stmt) -> bool:

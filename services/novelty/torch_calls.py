@@ -48,6 +48,8 @@ class TorchCalls(Expressions):
             else:
                 positional.append(self.step("*", starred))
                 is_open = True
+        if not node.keywords:
+            return Arguments(positional, {}, is_open)
         named = {keyword.arg or "**": self.value(keyword.value) for keyword in node.keywords}
         return Arguments(positional, named, is_open or "**" in named)
 
@@ -98,7 +100,9 @@ class TorchCalls(Expressions):
         given = bound(TORCH[name], arguments)
         if given is None:
             return self.step(name, *arguments.parts)
-        given = {key: self._as_tuple(value) if key in _SIZES else value for key, value in given.items()}
+        for key, value in given.items():
+            if type(value) is Node and key in _SIZES:
+                given[key] = self._as_tuple(value)
         if name == "flatten" and (averaged := _averaged(given)) is not None:
             self.stream.forget(given["input"])
             return self._function("mean", Arguments([averaged, self.display("(", [2, 3], ")")], {}))
@@ -134,9 +138,8 @@ class TorchCalls(Expressions):
         if name == "Identity":
             return value
         if name in APPLIED and isinstance(made, dict):
-            defaults = {p.name: p.default for p in LAYERS[name] if p.default is not None}
-            names = {p.name for p in TORCH[APPLIED[name]]}
-            given: dict[str, Value] = {n: v for n, v in (defaults | made).items() if n in names}
+            names = TORCH[APPLIED[name]].places
+            given: dict[str, Value] = {n: v for n, v in (LAYERS[name].defaults | made).items() if n in names}
             if "training" in names:
                 given["training"] = f"{SELF}.training"
             return self._function(APPLIED[name], Arguments([value], given))
@@ -189,6 +192,8 @@ def _label_of(pair: ast.expr) -> str:
 
 def is_move(node: ast.Call, name: str) -> bool:
     """Say whether a call only moves something to a device."""
+    if name != "to" and name not in _MOVES:
+        return False
     match node:
         case ast.Call(args=[], keywords=[]):
             return name in _MOVES

@@ -30,6 +30,12 @@ _KINDS = [kind for kind in vars(ast).values() if isinstance(kind, type) and issu
 _READERS = {kind: _reader(_fields(kind)) for kind in _KINDS}
 _TARGETS_OF = {kind: _reader([name for name in _fields(kind) if name in _TARGETS]) for kind in _KINDS}
 _TARGETS_OF[ast.Starred] = _READERS[ast.Starred]
+# Of all lists these two may have gaps.
+_READERS[ast.Dict] = lambda node: ([key for key in node.keys if key is not None], node.values)
+_READERS[ast.arguments] = lambda node: (
+    *(node.posonlyargs, node.args, node.vararg, node.kwonlyargs),
+    *([default for default in node.kw_defaults if default is not None], node.kwarg, node.defaults),
+)
 _BLOCKS_OF: dict[type[ast.AST], tuple[str, ...]] = {
     kind: tuple(name for name in _BLOCKS if name in kind._fields)
     for kind in _KINDS
@@ -39,15 +45,15 @@ _BLOCKS_OF: dict[type[ast.AST], tuple[str, ...]] = {
 
 def walk(root: ast.AST) -> list[ast.AST]:
     """List the node and all below it, breadth first."""
-    queue = [root]
+    queue, readers = [root], _READERS
     for node in queue:
-        reader = _READERS[type(node)]
+        reader = readers[type(node)]
         if reader is not None:
             parts = reader(node)
             # As in `_read`, which is not called for each node: this is where reading a source spends its time.
             for part in parts if type(parts) is tuple else (parts,):
                 if type(part) is list:
-                    queue += part if None not in part else [one for one in part if one is not None]
+                    queue += part
                 elif part is not None:
                     queue.append(part)
     return queue
@@ -85,8 +91,7 @@ def _read(reader: _Reader | None, node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     for part in parts if type(parts) is tuple else (parts,):
         if type(part) is list:
-            # Keys and defaults may be missing.
-            found += part if None not in part else [one for one in part if one is not None]
+            found += part
         elif part is not None:
             found.append(part)
     return found
