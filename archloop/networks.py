@@ -22,7 +22,7 @@ _ACTIVATED = re.compile(rf"\.({'|'.join((*_ACTIVATIONS, *_SATURATING, *_FUNCTION
 _WIDTHS = re.compile(
     r"\b(?:Conv2d|(?!Linear|GroupNorm|\w*Pool)[A-Z]\w{0,40})\(\s{0,20}[\w.\[\]]{1,40}\s{0,20},\s{0,20}(\d{1,4})\b"
 )
-_LISTS = re.compile(r"[\[(]([\d, ]{3,100})[\])]")
+_LISTS = re.compile(r"\[([\d, ]{3,100})\]")
 _SETTINGS = (
     ("nesterov", re.compile(r"\bnesterov\s{0,9}=\s{0,9}True\b")),
     ("lr*{}", re.compile(rf"\blr\s{{0,9}}=\s{{0,9}}prm\[['\"]lr['\"]\]\s{{0,9}}\*\s{{0,9}}{_NUMBER}")),

@@ -6,7 +6,7 @@ import unicodedata
 _LIKE = str.maketrans({"[": "(", "{": "(", "]": ")", "}": ")", '"': "'", "`": "'", "\\": "/"})
 _NOT_QUOTABLE = re.compile(r"[^A-Za-z0-9 ._,:;()'=+*/%-]+")
 _RULES = re.compile(r"([^A-Za-z0-9_ ()])\1+|(__)_+")  # what sets blocks of text apart when it is repeated
-_ROLES = re.compile(r"\b(system|assistant|user|human|developer|tool|instructions?|response)\s*:", re.IGNORECASE)
+_ROLES = re.compile(r"\b(system|assistant|user|human|developer|tool|instructions?|response)\s*:[\s:]*", re.IGNORECASE)
 _KEPT = ("\n", "\t")
 _BYTES = range(0xDC80, 0xDD00)  # how Python carries bytes that are no UTF-8
 
@@ -29,7 +29,7 @@ def quotable(text: str, most: int = 120) -> str:
     of a language model is left whole.
     """
     line = _NOT_QUOTABLE.sub(" ", text[: 8 * most].translate(_LIKE))
-    line = _ROLES.sub(r"\1", _RULES.sub(r"\1\2", line))
+    line = _ROLES.sub(r"\1 ", _RULES.sub(r"\1\2", line))
     return " ".join(line.split())[:most].rstrip()
 
 
