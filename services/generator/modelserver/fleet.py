@@ -9,7 +9,7 @@ from threading import Thread
 import torch
 
 from archloop.errors import Conflict, NotFound
-from services.generator.modelserver.decoder import Decoder
+from services.generator.modelserver.decoder import Decoder, TransformersDecoder
 from services.generator.modelserver.engine import Engine
 from services.generator.modelserver.models import Base
 from services.generator.modelserver.sequence import Sequence
@@ -39,9 +39,10 @@ class Fleet:
         return self._worker.is_alive()
 
     def start(self) -> None:
-        """Begin stepping; peft's slow import happens meanwhile, not when the first adapter arrives."""
+        """Begin stepping; peft's slow import, where it is needed, does not wait for the first adapter."""
         self._worker.start()
-        Thread(target=__import__, args=("peft",), name="peft", daemon=True).start()
+        if isinstance(self.base.decoder, TransformersDecoder):
+            Thread(target=__import__, args=("peft",), name="peft", daemon=True).start()
 
     def close(self) -> None:
         """Stop stepping after the current step."""

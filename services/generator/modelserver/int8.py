@@ -11,7 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_LIMIT, _FINER, _TINY = 127.0, 254.0, 1e-12
+# a power of two, so that adding a finer number is rounded once whether or not the machine does it in one operation
+_FINER = 128
+_LIMIT, _TINY = 127.0, 1e-12
 _multiply = torch.ops.onednn.qlinear_pointwise.default
 
 
@@ -39,17 +41,17 @@ class Int8Linear:
             factors: One for each row of the outputs, (M, 1), by which it is multiplied.
 
         """
-        scales = _scales(inputs)
+        rows, scales = len(inputs), _scales(inputs)
         exact = inputs / scales
         coarse = exact.round()
-        fine = exact.sub_(coarse).mul_(_FINER).round_()
-        codes = torch.cat((coarse, fine)).to(torch.int8)
+        codes = inputs.new_empty(2 * rows, inputs.shape[1], dtype=torch.int8)
+        codes[:rows] = coarse
+        codes[rows:] = exact.sub_(coarse).mul_(_FINER).round_()
         products = _multiply(
             codes, 1.0, 0, self._packed, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        outputs, rest = products.chunk(2)
-        whole: Tensor = outputs.add_(rest.div_(_FINER)).mul_(scales if factors is None else scales.mul_(factors))
-        return whole
+        whole: Tensor = products[:rows].add_(products[rows:], alpha=1 / _FINER)
+        return whole.mul_(scales if factors is None else scales.mul_(factors))
 
 
 def quantised(rows: Tensor) -> Rows:
@@ -59,8 +61,7 @@ def quantised(rows: Tensor) -> Rows:
 
 
 def _scales(rows: Tensor) -> Tensor:
-    largest: Tensor = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True)
-    return largest.clamp_(min=_TINY).div_(_LIMIT)
+    return rows.abs().amax(-1, keepdim=True).clamp_(min=_TINY).div_(_LIMIT)
 
 
 def fast() -> bool:

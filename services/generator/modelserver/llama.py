@@ -5,7 +5,7 @@ on what is batched beside it: products are sums of integers, and everything else
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from archloop.errors import InvalidInput
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.int8 import Int8Linear, quantised
+from services.generator.modelserver.memory import give_back
 from services.generator.modelserver.merging import Delta, deltas
+from services.generator.modelserver.prefixes import BLOCK, Prefixes
 from services.generator.modelserver.sampling import Logits
 from services.generator.modelserver.slots import SlotCache, States
 
@@ -33,6 +35,7 @@ _PRODUCTS = {
 }
 _NORMS = {"qkv": "input_layernorm", "gate_up": "post_attention_layernorm"}
 _KEPT = torch.bfloat16
+_PASS = 8 * BLOCK
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Int8Llama(Decoder):
     head: Int8Linear
     turns: tuple[Tensor, Tensor]
     width: int = 8
+    prefixes: Prefixes = field(default_factory=Prefixes)
 
     @override
     def cache(self, slots: int, capacity: int) -> SlotCache:
@@ -63,16 +67,35 @@ class Int8Llama(Decoder):
 
     @override
     def prefill(self, prompt: Sequence[int]) -> tuple[Logits, Iterable[States]]:
-        states: list[States] = []
+        config = self.config
+        sizes = (config.num_hidden_layers, config.num_key_value_heads, len(prompt), config.head_dim)
+        states = torch.empty(2, *sizes, dtype=_KEPT)
+        known = self.prefixes.fill(states, prompt)
+        for begin in range(known, len(prompt), _PASS):
+            last = self._read(prompt[begin : begin + _PASS], begin, states)[-1:]
+        self.prefixes.keep(states, prompt)
+        return self._logits(last)[0], [States(keys[None], values[None]) for keys, values in zip(*states, strict=True)]
 
-        def attend(_: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            q, k, v = (part.transpose(0, 1)[None].to(_KEPT) for part in (queries, keys, values))
-            states.append(States(k, v))
-            seen = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            return seen[0].transpose(0, 1)
+    def _read(self, tokens: Sequence[int], begin: int, states: Tensor) -> Tensor:
+        """Return what the head reads of these tokens of a prompt, and write their keys and values.
 
-        last = self._run(torch.tensor(prompt), torch.arange(len(prompt)), attend)[-1:]
-        return self._logits(last)[0], states
+        Attention is in blocks at fixed places, so that it comes to the same wherever the reading begins.
+        """
+        end = begin + len(tokens)
+        ends = [min(at + BLOCK, end) for at in range(begin, end, BLOCK)]
+        masks = [torch.ones(at - (at - 1) // BLOCK * BLOCK, at, dtype=torch.bool) for at in ends]
+        masks = [mask.tril_(mask.shape[1] - mask.shape[0]) for mask in masks]
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            own = states[:, layer]
+            own[0, :, begin:end], own[1, :, begin:end] = keys.transpose(0, 1), values.transpose(0, 1)
+            outputs = [
+                scaled_dot_product_attention(q[None], *own[:, None, :, : mask.shape[1]], mask, enable_gqa=True)
+                for q, mask in zip(torch.split(queries.transpose(0, 1), BLOCK, 1), masks, strict=True)
+            ]
+            return torch.cat(outputs, 2)[0].transpose(0, 1)
+
+        return self._run(torch.tensor(tokens), torch.arange(begin, end), attend)
 
     @override
     def step(self, fed: Mapping[int, Sequence[int]], cache: SlotCache) -> Mapping[int, NDArray[np.float32]]:
@@ -86,9 +109,9 @@ class Int8Llama(Decoder):
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             states = cache.layers[layer]
-            states.keys[rows, :, positions] = keys.to(_KEPT)
-            states.values[rows, :, positions] = values.to(_KEPT)
-            return _attended(queries.to(_KEPT), states, seen)
+            states.keys[rows, :, positions] = keys
+            states.values[rows, :, positions] = values
+            return _attended(queries, states, seen)
 
         tokens = torch.tensor([token for each in fed.values() for token in each])
         logits = self._logits(self._run(tokens, positions, attend))
@@ -104,7 +127,8 @@ class Int8Llama(Decoder):
             layers = [self._adapted(number, layer, added) for number, layer in enumerate(self.layers)]
         except ValueError as error:
             raise InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})") from error
-        return replace(self, layers=layers)
+        give_back()
+        return replace(self, layers=layers, prefixes=Prefixes())
 
     def _adapted(self, number: int, layer: Layer, added: Mapping[str, Delta]) -> Layer:
         changed: dict[str, Any] = {
@@ -123,11 +147,12 @@ class Int8Llama(Decoder):
         for number, layer in enumerate(self.layers):
             mixed = layer.qkv(hidden, self._unit(hidden)).view(len(tokens), heads + 2 * kept, -1)
             turned = mixed[:, : heads + kept]
-            turned = turned * cos + _half_turned(turned) * sin
-            attended = attend(number, turned[:, :heads], turned[:, heads:], mixed[:, heads + kept :])
-            hidden = hidden + layer.attended(attended.flatten(1).float())
+            across = turned.roll(turned.shape[-1] // 2, -1).mul_(sin)
+            turned.mul_(cos).add_(across)
+            queries, keys, values = torch.split(mixed.to(_KEPT), (heads, kept, kept), 1)
+            hidden += layer.attended(attend(number, queries, keys, values).flatten(1).float())
             gate, up = layer.gate_up(hidden, self._unit(hidden)).chunk(2, 1)
-            hidden = hidden + layer.down(silu(gate).mul_(up))
+            hidden += layer.down(silu(gate).mul_(up))
         return hidden
 
     def _unit(self, hidden: Tensor) -> Tensor:
@@ -144,14 +169,12 @@ def load(config: Any, checkpoint: Checkpoint, max_length: int) -> Int8Llama:
     """Read a model and round its weights, one after another. Raises KeyError for a weight that is missing."""
     embeddings = checkpoint.weight("model.embed_tokens.weight")
     head = embeddings if config.tie_word_embeddings else checkpoint.weight("lm_head.weight")
-    return Int8Llama(
-        config,
-        checkpoint,
-        [_layer(checkpoint, number) for number in range(config.num_hidden_layers)],
-        quantised(embeddings),
-        Int8Linear(head * checkpoint.weight("model.norm.weight")),
-        _turns(config, max_length),
-    )
+    codes = quantised(embeddings)
+    output = Int8Linear(head * checkpoint.weight("model.norm.weight"))
+    del embeddings, head
+    layers = [_layer(checkpoint, number) for number in range(config.num_hidden_layers)]
+    give_back()
+    return Int8Llama(config, checkpoint, layers, codes, output, _turns(config, max_length))
 
 
 def unfit(config: Any) -> str | None:
@@ -190,16 +213,11 @@ def _module(number: int, name: str) -> str:
 
 
 def _turns(config: Any, max_length: int) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines (max_length, head size) of the rotary position embedding."""
+    """Return cosines, and sines with the sign of what they turn, (max_length, head size) each: rotary embedding."""
     steps = torch.arange(0, config.head_dim, 2).float() / config.head_dim
     angles = torch.outer(torch.arange(max_length).float(), 1.0 / config.rope_parameters["rope_theta"] ** steps)
-    both = torch.cat((angles, angles), 1)
-    return both.cos(), both.sin()
-
-
-def _half_turned(heads: Tensor) -> Tensor:
-    first, second = heads.chunk(2, -1)
-    return torch.cat((-second, first), -1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat((cos, cos), 1), torch.cat((-sin, sin), 1)
 
 
 def _attended(queries: Tensor, states: States, rows: Sequence[tuple[int, int]]) -> Tensor:

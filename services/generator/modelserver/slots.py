@@ -14,7 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "archloop_slots"
-_PIECE = 256
+_PIECE = 64
 
 
 class States(NamedTuple):

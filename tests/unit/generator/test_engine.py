@@ -33,7 +33,7 @@ ARCHITECTURES = {
     "gpt-neox": (GPTNeoXForCausalLM, GPTNeoXConfig(**SIZES, num_attention_heads=4, initializer_range=0.2)),
 }
 CAPACITY = 160
-PROMPT = [random.Random(9).randrange(300) for _ in range(37)]
+PROMPT = random.Random(9).choices(range(300), k=37)
 SAMPLED = Sampling(temperature=0.9, top_p=0.98, top_k=100)
 
 
