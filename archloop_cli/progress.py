@@ -35,7 +35,7 @@ def _row(cycle: CycleSummary) -> tuple[str, ...]:
     low, high = cycle.valid_rate_low, cycle.valid_rate_high
     return (
         str(cycle.cycle),
-        f"{cycle.valid}/{cycle.generated}",
+        f"{cycle.valid + cycle.stopped}/{cycle.generated}",
         _tight(cycle.valid_rate),
         "–" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}",
         _tight(cycle.mean_accuracy, 1),
@@ -115,8 +115,10 @@ def _outcomes(cycle: CycleSummary) -> RenderableType:
 
 
 def _line(cycle: CycleSummary) -> str:
+    stopped = f", {cycle.stopped} of them stopped early" if cycle.stopped else ""
     return (
-        f"cycle {cycle.cycle}: valid {cycle.valid}/{cycle.generated} ({percent(cycle.valid_rate)}), "
+        f"cycle {cycle.cycle}: valid {cycle.valid + cycle.stopped}/{cycle.generated} ({percent(cycle.valid_rate)})"
+        f"{stopped}, "
         f"mean accuracy {percent(cycle.mean_accuracy, 1)}, best {percent(cycle.best_accuracy, 1)}, "
         f"novel {cycle.novel}, admitted {cycle.admitted}, unique {cycle.unique_total}"
     )

@@ -90,6 +90,16 @@ class Normalisation(_Strict):
     std: tuple[Annotated[float, Field(ge=1e-6, le=1000), NUMBER], ...]
 
 
+class Ladder(_Strict):
+    """Training by steps, as in successive halving: on this `share` of the training images first.
+
+    Only candidates whose accuracy then reaches the `quantile` of what the run has seen there are trained on all.
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.25
+    quantile: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.5
+
+
 class Protocol(_Strict):
     """One way to score a network, by one-epoch training. Images are (C, H, W) float32, normalised.
 
@@ -98,6 +108,7 @@ class Protocol(_Strict):
     `resize` brings each to a square of this side, as torchvision's Resize does; `normalise` is by these figures
     instead of the training images' own. `suspect_margin` is how far accuracies on the validation and the test split
     may lie apart beyond noise before the outcome is `suspect`: more than .03 where the splits are of different sources.
+    With a `ladder` a candidate of a run is first trained on a part of the images, and on all only if that is promising.
     """
 
     name: Name
@@ -116,6 +127,7 @@ class Protocol(_Strict):
     seed: Seed = 0
     below_chance_factor: Annotated[float, Field(ge=1, le=1_000_000), NUMBER] = 1.2
     suspect_margin: Share | None = None
+    ladder: Ladder | None = None
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -132,6 +144,11 @@ class Protocol(_Strict):
         """(C, H, W) of the images that networks are given."""
         channels, height, width = self.dataset.shape
         return (channels, self.resize or height, self.resize or width)
+
+    @property
+    def chance_line(self) -> float:
+        """The accuracy that a valid network exceeds."""
+        return self.below_chance_factor / self.dataset.classes
 
     @property
     def sha256(self) -> str:

@@ -74,6 +74,11 @@ def contrast(key: str, these: Group, those: Group) -> Contrast:
     return Contrast(key, these.numbers.measure(key), those.numbers.measure(key), interval)
 
 
+def comparable(key: str, these: Group, those: Group) -> bool:
+    """Return whether the measure is of the same kind in both: where some were stopped early, accuracies are not."""
+    return key not in ACCURACIES or not (these.numbers.stopped or those.numbers.stopped)
+
+
 def _counts(key: str, numbers: AnalysedCycle) -> tuple[int, int]:
     """Return how many of how many; 0 of 0 where the share is unknown."""
     share, whole = numbers.measure(key), int(numbers.measure(SHARES[key]) or 0)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
-SERIES = tuple(f"#0400{number:02x}" for number in range(13))
+SERIES = tuple(f"#0400{number:02x}" for number in range(14))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line"} | {c: f"--c{n}" for n, c in enumerate(SERIES)}
 _STYLE: Any = {
     "axes.edgecolor": LINE,

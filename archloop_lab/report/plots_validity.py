@@ -18,6 +18,7 @@ OUTCOMES = (
     "suspect",
     "crashed",
     "forbidden",
+    "stopped",
 )
 _ACCURACY = "validation accuracy, one epoch"
 
@@ -68,5 +69,5 @@ def outcomes(run: Run) -> str:
     """Draw how every candidate ended."""
     tallies = [cycle.outcomes for cycle in run.cycles]
     shown = [name for name in OUTCOMES if any(tally.get(name) for tally in tallies)]
-    colours = dict(zip(OUTCOMES, (SERIES[2], *SERIES[3:], *SERIES[:2]), strict=False))
+    colours = dict(zip(OUTCOMES, (*SERIES[2:13], *SERIES[:2], SERIES[13]), strict=True))
     return stacked("outcomes", run, tallies, shown, colours, "candidates")

@@ -3,23 +3,23 @@
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import structlog
 
 from archloop import sources
-from archloop.contracts.values import Evaluation, Outcome, sha256_of
-from archloop.protocols.model import DatasetSpec, Limits, Protocol
-from services.evaluator import second_chance
+from archloop.contracts.values import Evaluation, Outcome, Rung, sha256_of
+from archloop.protocols.model import DatasetSpec, Protocol
+from services.evaluator import ladder, second_chance
 from services.evaluator.datasets import Dataset
 from services.evaluator.harness import frames
-from services.evaluator.harness.task import Task
 from services.evaluator.reading import STAGES, Reading, read, stage_seconds
 from services.evaluator.sandbox.port import Job, JobResult, Sandbox
 from services.evaluator.sandbox.shared import SharedArray
 from services.evaluator.scoring import MARGIN, Permutation, Score, differ, score
 from services.evaluator.secret import Secret
+from services.evaluator.training import Training, whole
 from services.evaluator.views import shown
 
 log = structlog.get_logger(__name__)
@@ -61,8 +61,10 @@ class Evaluator:
     _materials: dict[str, _Material] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def evaluate(self, code: str, protocol: Protocol) -> Evaluation:
+    async def evaluate(self, code: str, protocol: Protocol, bar: float | None = None) -> Evaluation:
         """Evaluate code under a protocol; whatever the candidate does is part of the evaluation.
+
+        Where the protocol has a ladder, who is below the `bar` at its rung is stopped there.
 
         Raises Unavailable when the sandbox failed, NotFound or InvalidInput for the protocol's data set.
         """
@@ -70,13 +72,9 @@ class Evaluator:
         flaw = unreadable(code)
         if flaw is not None:
             return self._evaluation(flaw, protocol, code_sha256)
-        first = await self._attempt(code, protocol, code_sha256, protocol.batch, protocol.limits)
-        left = second_chance.allowance(protocol, first)
-        if left is None:
-            return first
-        log.info("out of memory: once more at half the batch", batch=protocol.batch // 2)
-        second = await self._attempt(code, protocol, code_sha256, protocol.batch // 2, left)
-        return second_chance.together(first, second)
+        if protocol.ladder is None:
+            return await self._trained(code, code_sha256, whole(protocol))
+        return await self._climbed(code, code_sha256, whole(protocol), protocol.ladder.share, bar)
 
     async def close(self) -> None:
         """Free the shared arrays."""
@@ -91,19 +89,43 @@ class Evaluator:
         """Return the evaluation of an answer without code to run, or of a file that is no text."""
         return self._evaluation(Reading(outcome, STAGES[0], problem), protocol, code_sha256)
 
-    async def _attempt(self, code: str, protocol: Protocol, code_sha256: str, batch: int, limits: Limits) -> Evaluation:
+    async def _climbed(
+        self, code: str, code_sha256: str, training: Training, share: float, bar: float | None
+    ) -> Evaluation:
+        """Train on a share of the images, then anew on all if the accuracy reaches the bar; within one's limits."""
+        part = await self._trained(code, code_sha256, replace(training, images=math.ceil(share * training.images)))
+        rung = Rung(share=share, accuracy=part.accuracy, bar=bar)
+        if not rung.passed:
+            return ladder.stopped(part, rung)
+        left = second_chance.left(training.limits, part)
+        if left is None:
+            return ladder.out_of_time(part, rung)
+        return ladder.together(part, await self._trained(code, code_sha256, replace(training, limits=left)), rung)
+
+    async def _trained(self, code: str, code_sha256: str, training: Training) -> Evaluation:
+        first = await self._attempt(code, code_sha256, training)
+        left = second_chance.allowance(training.protocol, training.limits, first)
+        if left is None:
+            return first
+        half = replace(training, batch=training.batch // 2, limits=left)
+        log.info("out of memory: once more at half the batch", batch=half.batch)
+        return second_chance.together(first, await self._attempt(code, code_sha256, half))
+
+    async def _attempt(self, code: str, code_sha256: str, training: Training) -> Evaluation:
+        protocol = training.protocol
         material = await self._material(protocol.dataset)
         heldout = await asyncio.to_thread(self._heldout, material.dataset, protocol, code_sha256)
         try:
-            result = await self.sandbox.run(self._job(code, protocol, material, heldout, batch, limits))
+            result = await self.sandbox.run(self._job(code, material, heldout, training))
         finally:
             heldout.images.close()
-        reading = _wished(read(result, limits, count=len(heldout.order), classes=protocol.dataset.classes), protocol)
+        reading = read(result, training.limits, count=len(heldout.order), classes=protocol.dataset.classes)
+        reading = _wished(reading, protocol)
         evaluation = self._measured(reading, result, protocol, heldout, code_sha256)
         per_step = None
         if evaluation.stage == STAGES[-1] and "train" in evaluation.stage_seconds:
-            per_step = evaluation.stage_seconds["train"] / steps(protocol, batch)
-        return evaluation.model_copy(update={"batch": batch, "seconds_per_step": per_step})
+            per_step = evaluation.stage_seconds["train"] / training.steps
+        return evaluation.model_copy(update={"batch": training.batch, "seconds_per_step": per_step})
 
     def _heldout(self, dataset: Dataset, protocol: Protocol, code_sha256: str) -> _Heldout:
         """Shuffle the held-out images for one job and, if they are public, change each slightly.
@@ -124,16 +146,12 @@ class Evaluator:
                 self._materials[key] = _Material.of(await asyncio.to_thread(self.load, spec))
             return self._materials[key]
 
-    def _job(
-        self, code: str, protocol: Protocol, material: _Material, heldout: _Heldout, batch: int, limits: Limits
-    ) -> Job:
+    def _job(self, code: str, material: _Material, heldout: _Heldout, training: Training) -> Job:
         return Job(
             source=sources.encoded(code),
-            task=_task(
-                protocol, material.dataset, batch=batch, threads=self.threads, memory_fraction=self.memory_fraction
-            ),
+            task=training.task(material.dataset, self.threads, self.memory_fraction),
             arrays=(*material.train, heldout.images),
-            limits=limits,
+            limits=training.limits,
             result_bytes=4 * len(heldout.order) + 2 * frames.OUTCOME_LIMIT,
         )
 
@@ -173,11 +191,6 @@ class Evaluator:
         )
 
 
-def steps(protocol: Protocol, batch: int) -> int:
-    """Return the number of batches that the protocol trains on."""
-    return protocol.epochs * math.ceil(protocol.dataset.train / batch)
-
-
 def _wished(reading: Reading, protocol: Protocol) -> Reading:
     """Check that the reading claims only a precision and memory format that the child can have used.
 
@@ -196,7 +209,7 @@ def _scored(reading: Reading, found: Score, protocol: Protocol) -> Reading:
     if differ(found, dataset.validation, dataset.test, MARGIN if margin is None else margin):
         detail = f"accuracy {found.validation:.3f} on the validation split, {found.test:.3f} on the test split"
         return reading._replace(outcome=Outcome.SUSPECT, detail=detail)
-    if found.validation <= protocol.below_chance_factor / dataset.classes:
+    if found.validation <= protocol.chance_line:
         detail = f"accuracy {found.validation:.3f}, chance is {1 / dataset.classes:.3f}"
         return reading._replace(outcome=Outcome.BELOW_CHANCE, detail=detail)
     return reading
@@ -212,21 +225,3 @@ def unreadable(code: str) -> Reading | None:
     if (size := len(sources.encoded(code))) > SOURCE_LIMIT:
         return Reading(Outcome.CONTRACT_ERROR, stage, f"{size} bytes of source, at most {SOURCE_LIMIT} are allowed")
     return None
-
-
-def _task(protocol: Protocol, dataset: Dataset, **machine: Any) -> Task:
-    given = protocol.normalise
-    return Task(
-        shape=protocol.input_shape,
-        classes=protocol.dataset.classes,
-        epochs=protocol.epochs,
-        seed=protocol.seed,
-        flip=protocol.flip,
-        mean=given.mean if given is not None else tuple(dataset.mean.tolist()),
-        std=given.std if given is not None else tuple(dataset.std.tolist()),
-        hyperparameters=protocol.hyperparameters.model_dump(),
-        resize=protocol.resize,
-        bfloat16=protocol.precision == "bfloat16",
-        channels_last=protocol.memory_format == "channels_last",
-        **machine,
-    )

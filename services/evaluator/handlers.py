@@ -18,6 +18,7 @@ from archloop.contracts.messages import (
 from archloop.contracts.values import Evaluation
 from archloop.metrics import OUTCOMES
 from archloop.protocols.model import Protocol
+from services.evaluator import ladder
 from services.evaluator.evaluator import Evaluator
 
 
@@ -42,11 +43,16 @@ class EvaluatorHandler:
         Raises NotFound for an unknown protocol, IntegrityError for code that does not match its hash.
         """
         protocol = protocols.load(message.protocol)
-        evaluation = await self.results.evaluation(message.code.sha256, protocol.sha256)
-        if evaluation is None or evaluation.heldout_id != self.evaluator.secret.id:
-            evaluation = await self._evaluated(message, protocol)
+        evaluation = await self._known(message, protocol) or await self._evaluated(message, protocol)
         kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed
         return [kind(**message.about(), code=message.code, novelty=message.novelty, evaluation=evaluation)]
+
+    async def _known(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation | None:
+        """Return the earlier result as the message's bar has it, if it is one on the same held-out images."""
+        known = await self.results.evaluation(message.code.sha256, protocol.sha256)
+        if known is None or known.heldout_id != self.evaluator.secret.id:
+            return None
+        return ladder.under(known, _bar(message), protocol.chance_line)
 
     async def _evaluated(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
         code = await programs.text_of(message.code, self.blobs)
@@ -54,9 +60,13 @@ class EvaluatorHandler:
         if problem and not code.strip():
             evaluation = self.evaluator.rejected(problem, protocol, message.code.sha256)
         else:
-            evaluation = await self.evaluator.evaluate(code, protocol)
+            evaluation = await self.evaluator.evaluate(code, protocol, _bar(message))
         OUTCOMES.labels(evaluation.outcome).inc()
         return evaluation.model_copy(update={"code_sha256": message.code.sha256})
+
+
+def _bar(message: CandidateGenerated | CandidateSubmitted) -> float | None:
+    return message.bar if isinstance(message, CandidateGenerated) else None
 
 
 def rejected(message: CandidateGenerated | CandidateSubmitted, reason: str) -> EvaluationRejected:

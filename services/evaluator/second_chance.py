@@ -1,17 +1,23 @@
 """A second attempt at half the batch after running out of memory, within the limits of one attempt."""
 
+from typing import Any
+
 from archloop.contracts.values import Evaluation, Outcome
 from archloop.protocols.model import Limits, Protocol
 
 
-def allowance(protocol: Protocol, first: Evaluation) -> Limits | None:
+def allowance(protocol: Protocol, limits: Limits, first: Evaluation) -> Limits | None:
     """Return the limits of the second attempt; None where there is none.
 
     A candidate can claim to have run out of memory when it likes, so both attempts together get no more time than one.
     """
     if protocol.on_out_of_memory != "half_batch" or protocol.batch == 1 or not _starved(first):
         return None
-    limits = protocol.limits
+    return left(limits, first)
+
+
+def left(limits: Limits, first: Evaluation) -> Limits | None:
+    """Return the limits without the time that an attempt took; None where there is none left."""
     cpu, wall = limits.cpu_seconds - first.cpu_seconds, limits.wall_seconds - first.seconds
     if min(cpu, wall) <= 0:
         return None
@@ -20,15 +26,19 @@ def allowance(protocol: Protocol, first: Evaluation) -> Limits | None:
 
 def together(first: Evaluation, second: Evaluation) -> Evaluation:
     """Return the second attempt's evaluation with the costs of both."""
-    stages = {**first.stage_seconds, **second.stage_seconds}
     after = f", which a batch of {first.batch} had left" if second.outcome is Outcome.TIMEOUT else ""
-    costs = {
+    return second.model_copy(update={"detail": second.detail + after, **costs(first, second)})
+
+
+def costs(first: Evaluation, second: Evaluation) -> dict[str, Any]:
+    """Return the costs of two attempts."""
+    stages = {**first.stage_seconds, **second.stage_seconds}
+    return {
         "seconds": first.seconds + second.seconds,
         "cpu_seconds": first.cpu_seconds + second.cpu_seconds,
         "peak_memory_bytes": max(first.peak_memory_bytes or 0, second.peak_memory_bytes or 0),
         "stage_seconds": {s: first.stage_seconds.get(s, 0) + second.stage_seconds.get(s, 0) for s in stages},
     }
-    return second.model_copy(update={"detail": second.detail + after, **costs})
 
 
 def _starved(evaluation: Evaluation) -> bool:

@@ -6,6 +6,7 @@ A new level, or another implementation of the port, is added to `sandbox` and ha
 import asyncio
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -17,12 +18,17 @@ from services.evaluator.harness import frames
 from services.evaluator.sandbox import client
 from services.evaluator.sandbox.client import ForkServerSandbox
 from services.evaluator.sandbox.port import STDOUT_TAIL
+from services.evaluator.training import whole
 from tests.escape.arena import skip_or_fail
 from tests.support import slots
 from tests.unit.evaluator.support import GOOD, HELDOUT, LIMITS, TINY, good, quadrants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
+COUNTED = """
+        raise ValueError(f"{sum(len(labels) for _, labels in train_data)} images")
+        for inputs, labels in train_data:
+""".strip("\n")
 SHORT = LIMITS.model_copy(update={"cpu_seconds": 1.0, "wall_seconds": 2.0})
 
 _ELSEWHERE = {
@@ -69,7 +75,7 @@ async def run(sandbox):
 
     async def one(code: str, limits=LIMITS):
         protocol = TINY.model_copy(update={"limits": limits})
-        return await sandbox.run(evaluator._job(code, protocol, material, heldout, 16, limits))
+        return await sandbox.run(evaluator._job(code, material, heldout, whole(protocol)))
 
     yield one
     heldout.images.close()
@@ -81,6 +87,19 @@ async def test_an_honest_network_ends_with_predictions_an_outcome_and_its_graph(
     kinds = [frame.kind for frame in frames.unpack(told.frames)]
     assert (told.exit, told.signal, told.killed_by) == (0, None, None)
     assert kinds == [frames.STAGE] * 6 + [frames.PREDICTIONS, frames.OUTCOME, frames.GRAPH]
+
+
+@pytest.mark.parametrize(("first", "seen"), [(None, 256), (256, 256), (200, 200), (17, 17), (1, 1)])
+async def test_a_rung_of_a_ladder_shows_the_first_images_only(sandbox, first, seen):
+    counted = GOOD.replace("        for inputs, labels in train_data:", COUNTED)
+    evaluator = Evaluator(sandbox, quadrants, HELDOUT)
+    material = await evaluator._material(TINY.dataset)
+    heldout = evaluator._heldout(material.dataset, TINY, "0" * 64)
+    training = replace(whole(TINY), images=first or TINY.dataset.train)
+    told = await sandbox.run(evaluator._job(counted, material, heldout, training))
+    heldout.images.close()
+    await evaluator.close()
+    assert f"{seen} images".encode() in told.frames
 
 
 async def test_the_parent_measures_time_and_memory(run):

@@ -38,7 +38,8 @@ class Stages:
     def __init__(self, task: Task, source: bytes, arrays: list[Array], result: int) -> None:
         self._task, self._result = task, result
         self._source = source.decode("utf-8-sig")
-        self._images, self._labels, self._heldout = (torch.from_numpy(array) for array in arrays)
+        images, labels, self._heldout = (torch.from_numpy(array) for array in arrays)
+        self._images, self._labels = images[: task.first], labels[: task.first]
         self._stage = "parse"
         self._parameters: int | None = None
         self._cost = Cost()

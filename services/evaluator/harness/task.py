@@ -13,7 +13,7 @@ class Task:
     `shape` is (C, H, W), after `resize`, which is the side in pixels of the square that images are resized to, if they
     are. `mean` and `std` are per channel, in [0, 1]. `device` is `cpu` or `cuda`, the only GPU that the child sees;
     `memory_fraction` is the share of its memory that the child may use. With `graph_only` the child ends after the
-    network's graph, without training.
+    network's graph, without training. `first` is how many of the training images to use, in their order; None is all.
     """
 
     shape: tuple[int, ...]
@@ -32,6 +32,7 @@ class Task:
     channels_last: bool = False
     resize: int | None = None
     graph_only: bool = False
+    first: int | None = None
 
     def encode(self) -> str:
         """Write the task as JSON."""

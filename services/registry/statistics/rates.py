@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
 from archloop.contracts.values import Family, Outcome, Verdict
 from services.registry.control.budget import Spent
 from services.registry.records import Candidate
@@ -17,6 +17,10 @@ class Rates(Frozen):
     """How many were written, how many are valid, how accurate those are, what all of it took. Null where undefined.
 
     `…_low` and `…_high` are 95 % intervals. Rates of verdicts are of the valid.
+
+    Under a ladder `stopped` ones were above chance after a part of their training: they count in the valid rate, but
+    not as `valid`, and have no accuracy that could stand beside others; `mean_rung_accuracy` is of all that came so
+    far, whether they went on or not.
     """
 
     generated: int
@@ -56,10 +60,15 @@ class Rates(Frozen):
     cost: float = 0.0
     evaluator_seconds: float = 0.0
     evaluator_seconds_per_admitted: float | None = None
+    stopped: Annotated[int, absent(0)] = 0
+    mean_rung_accuracy: Annotated[float | None, absent(None)] = None
 
 
 class Observation(NamedTuple):
-    """What is counted of one candidate: `accuracy` and `verdict` of a valid one only, `family` of an admitted one."""
+    """What is counted of one candidate: `accuracy` and `verdict` of a valid one only, `family` of an admitted one.
+
+    `rung` is its accuracy on the rung of a ladder.
+    """
 
     outcome: Outcome | None
     accuracy: float | None
@@ -68,6 +77,7 @@ class Observation(NamedTuple):
     admitted: bool
     lost: bool
     spent: Spent
+    rung: float | None = None
 
 
 def observations(candidates: Iterable[Candidate]) -> list[Observation]:
@@ -81,6 +91,7 @@ def observations(candidates: Iterable[Candidate]) -> list[Observation]:
             admitted=c.admitted,
             lost=c.lost is not None,
             spent=Spent.on([c]),
+            rung=c.evaluation.rung.accuracy if c.evaluation and c.evaluation.rung else None,
         )
         for c in candidates
         if c.code_sha256 is not None or c.lost is not None
@@ -91,12 +102,13 @@ def rates(given: Sequence[Observation], threshold: float) -> Rates:
     """Compute the rates pooled over all observations; `threshold` is the accuracy that counts as good."""
     accuracies = [o.accuracy for o in given if o.accuracy is not None]
     passed, valid = sum(accuracy >= threshold for accuracy in accuracies), len(accuracies)
+    stopped, rungs = sum(o.outcome is Outcome.STOPPED for o in given), [o.rung for o in given if o.rung is not None]
     mean_low, mean_high = intervals.mean_interval(accuracies) or (None, None)
     return Rates(
         generated=len(given),
         valid=valid,
         lost=sum(o.lost for o in given),
-        **_share("valid_rate", valid, len(given)),
+        **_share("valid_rate", valid + stopped, len(given)),
         mean_accuracy=fmean(accuracies) if accuracies else None,
         mean_accuracy_low=mean_low,
         mean_accuracy_high=mean_high,
@@ -107,6 +119,8 @@ def rates(given: Sequence[Observation], threshold: float) -> Rates:
         **_verdicts(given, valid),
         outcomes=dict(Counter(o.outcome.value for o in given if o.outcome).most_common()),
         **_spent(given),
+        stopped=stopped,
+        mean_rung_accuracy=fmean(rungs) if rungs else None,
     )
 
 

@@ -10,7 +10,7 @@ from services.registry.records import Candidate, Judgement, Loss, utc_now
 from services.registry.statistics.rates import Observation, Rates, observations, rates
 
 NOVEL = Judgement(verdict=Verdict.NOVEL, similarity=0.1, threshold=0.85, family=Family.DENSE)
-NONE = {"outcome": None, "accuracy": None, "verdict": None, "family": None, "admitted": False, "lost": False}
+NONE = dict.fromkeys(("outcome", "accuracy", "verdict", "family", "rung")) | {"admitted": False, "lost": False}
 
 
 def evaluation(outcome: Outcome, accuracy: float | None) -> Evaluation:

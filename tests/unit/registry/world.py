@@ -67,6 +67,7 @@ class Generator:
                 prompt=f"write #{message.index}",
                 protocol=message.protocol,
                 adapter=message.adapter.adapter if message.adapter else None,
+                bar=message.bar,
                 usage=Usage(prompt_tokens=4, completion_tokens=6, seconds=0.5, cost=0.1),
             )
         ]
