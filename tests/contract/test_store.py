@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from archloop import remembering
+from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.messages import (
     BOOTSTRAP,
@@ -36,6 +38,7 @@ from archloop.contracts.values import (
     Verdict,
 )
 from archloop.errors import Conflict, InvalidInput, NotFound
+from services.registry.control.memory.recollection import recollection
 from services.registry.records import CandidateQuery, Recorded
 from services.registry.stores.mongo import MongoStore
 from services.registry.stores.port import Store
@@ -466,3 +469,18 @@ async def test_a_request_of_ours_is_an_event_and_nothing_else(store: Store) -> N
 
 async def test_ping_returns_while_the_database_answers(store: Store) -> None:
     await store.ping()
+
+
+async def test_what_is_remembered_of_closed_cycles_is_the_same_from_either_store(store, tmp_path):
+    run, blobs = await store.run(RUN), DirectoryBlobs(tmp_path / "blobs")
+    asked = run.model_copy(update={"spec": run.spec.model_copy(update={"generation": GenerationSpec(memory="all")})})
+    code = "nn.Conv2d(3, 16, 3), nn.GELU()"
+    await record(store, generated(0, code), evaluated(0, code, 0.75), judged(0, family=Family.RESIDUAL))
+    await record(store, generated(1, "slow"), evaluated(1, "slow", None))
+    await store.close_cycle(RUN, 0, [], AT)
+    found = await recollection(store, blobs, asked, 1, {})
+    assert remembering.lines([*found.best, *found.worst, *found.failures]) == [
+        "accuracy 0.75: residual, 16 channels, 1 Conv2d, GELU, no norm",
+        "failed once, timeout in train",
+    ]
+    assert not any(await recollection(store, blobs, run, 1, {}))

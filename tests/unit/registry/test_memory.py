@@ -18,9 +18,9 @@ from archloop.contracts.messages import (
     GenerationRequested,
     TrainingRequested,
 )
-from archloop.contracts.values import Evaluation, Family, Outcome, SourceCode
+from archloop.contracts.values import Evaluation, Family, Outcome, Remembered, SourceCode
 from archloop.training_pairs import decoded
-from services.generator import tasks
+from services.generator import prompts, tasks
 from services.registry.control.memory import choice, failures, recollection, scores
 from services.registry.control.memory.choice import Recollection
 from services.registry.control.scored import Scored
@@ -68,11 +68,13 @@ class Measuring:
         return [CandidateEvaluatedOk(**message.about(), code=message.code, evaluation=well)]
 
 
-async def lived(folder, measuring: Measuring | None = None, **generation: object) -> tuple[World, Writer]:
-    """A world after a run of three cycles."""
+async def lived(
+    folder, measuring: Measuring | None = None, cycles: int = 3, **generation: object
+) -> tuple[World, Writer]:
+    """A world after a run."""
     world, writer = World(folder), Writer()
     world.services |= {"generator": writer, "evaluator": measuring or Measuring()}
-    await world.request(spec(generation=generation))
+    await world.request(spec(cycles=cycles, generation=generation))
     await world.run_to_end()
     return world, writer
 
@@ -115,13 +117,16 @@ INJECTIONS = {
 }
 
 
+HARMLESS = Remembered(outcome="shape_error", stage="shape", text="RuntimeError: wrong", count=2)
+
+
 @pytest.mark.parametrize("name", INJECTIONS)
 async def test_an_error_is_one_short_quoted_line_of_the_prompt_whatever_it_says(name, tmp_path):
-    _, harmless = await lived(tmp_path / "a", Measuring("RuntimeError: wrong"), memory="failures", template="brief")
-    _, hostile = await lived(tmp_path / "b", Measuring(INJECTIONS[name]), memory="failures", template="brief")
-    for one, other in zip(in_cycle(harmless, 1), in_cycle(hostile, 1), strict=True):
-        lines, changed = (tasks.of(message, None).prompt.split("\n") for message in (one, other))
-        assert changed[changed.index(HEADING) + 1 :][:1] != lines[lines.index(HEADING) + 1 :][:1]
+    _, writer = await lived(tmp_path, Measuring(INJECTIONS[name]), cycles=2, memory="failures")
+    assert len(in_cycle(writer, 1)) == 6
+    for message in in_cycle(writer, 1):
+        usual = message.model_copy(update={"memory": (HARMLESS,)})
+        lines, changed = (tasks.of(each, None).prompt.split("\n") for each in (usual, message))
         line = changed.pop(changed.index(HEADING) + 1)
         lines.pop(lines.index(HEADING) + 1)
         assert changed == lines
@@ -251,8 +256,8 @@ FOUND = Recollection(
     failures.recent_by_kind(
         [failures.tally([failed(word) for word in "abcdefgh" for _ in range(ord("i") - ord(word))])]
     ),
-    tuple(failures.Remembered(outcome="ok", text=f"best {n}", accuracy=0.9 - n / 100) for n in range(12)),
-    tuple(failures.Remembered(outcome="ok", text=f"worst {n}", accuracy=0.1 + n / 100) for n in range(4)),
+    tuple(Remembered(outcome="ok", text=f"best {n}", accuracy=0.9 - n / 100) for n in range(12)),
+    tuple(Remembered(outcome="ok", text=f"worst {n}", accuracy=0.1 + n / 100) for n in range(4)),
 )
 
 
@@ -374,3 +379,20 @@ async def test_a_network_whose_code_is_gone_is_passed_over(tmp_path):
     assert whole.best
     assert not bare.best
     assert whole.failures == bare.failures
+
+
+@pytest.mark.parametrize("mode", ["whole", "edit", "mixed"])
+async def test_a_memory_stands_in_the_prompts_of_whole_networks_and_of_edits(mode, tmp_path):
+    _, writer = await lived(tmp_path, memory="all", mode=mode)
+    asked = [*in_cycle(writer, 1), *in_cycle(writer, 2)]
+    assert {message.parent is not None for message in asked} <= {
+        "whole": {False},
+        "edit": {True},
+        "mixed": {True, False},
+    }[mode]
+    for message in asked:
+        original = prompts.Original(message.parent.code.text, 0.5) if message.parent else None
+        prompt = tasks.of(message, original).prompt
+        memory, _, rest = prompt.partition(HEADING)[2].partition("\n\n")
+        assert memory.strip().split("\n") == [f"- {line}" for line in said(message)]
+        assert ("Its accuracy is 0.500" in rest) is (original is not None)
