@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from archloop_lab.report import findings, paper, sheet, tables, view
+from archloop_lab.remembered import Line
+from archloop_lab.report import edits, findings, paper, sheet, tables, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import Control, Json, Training
@@ -27,12 +28,14 @@ def write(
     control: Control | None = None,
     trainings: Mapping[int, Training] = MappingProxyType({}),
     memorized: Mapping[str, float] = _NOTHING,
+    memory: Sequence[Line] = (),
 ) -> None:
     """Write one HTML file, whole or not at all, and cycles.csv, candidates.csv and architectures.csv beside it.
 
     `manifest` is in the JSON form of the run's directory, `codes` holds the sources of `showcase(candidates)` by
     candidate id, `control` is a frozen run to show beside it, `trainings` tells by cycle how its adapters came about,
-    and `memorized` is the similarity of candidates to the nearest training example.
+    `memorized` is the similarity of candidates to the nearest training example, and `memory` what prompts said of the
+    cycles before theirs.
     """
     run = Run(summary, candidates, control, trainings)
     page = sheet.template("report.html.j2").render(
@@ -44,7 +47,9 @@ def write(
         **_answers(run),
         cycles=summary.begun,
         best=view.best(summary, candidates, codes),
+        edits=edits.rows(summary.begun),
         lineage=view.lineage(summary, trainings),
+        memory=memory,
         control=control,
         frozen=summary.spec.frozen,
         threshold=summary.spec.selection.threshold,
@@ -60,6 +65,8 @@ def _answers(run: Run) -> dict[str, Any]:
     last, lines = findings.against_control(run)
     return {
         "progress": findings.progress(run),
+        "confirmed": findings.confirmed(run),
+        "confirmation": run.summary.confirmation,
         "compared": lines,
         "compared_cycle": last,
         "unlike": findings.unlike(run),

@@ -31,8 +31,8 @@ _PLACE = ("candidate_id", "cycle", "index", "adapter", "code_sha256")
 _EVALUATION = ("outcome", "accuracy", "test_accuracy", "parameters", "flops", "seconds", "peak_memory_bytes")
 _JUDGEMENT = ("verdict", "similarity", "nearest", "family")
 _TOKENS = ("prompt_tokens", "completion_tokens")
-CANDIDATES = (*_PLACE, *_TOKENS, *_EVALUATION, *_JUDGEMENT, "memorization", "admitted", "lost")
-ARCHITECTURES = ("rank", *_PLACE, *_EVALUATION[1:], *_JUDGEMENT[1:], "memorization")
+CANDIDATES = (*_PLACE, *_TOKENS, *_EVALUATION, *_JUDGEMENT, "memorization", "admitted", "lost", "parent")
+ARCHITECTURES = ("rank", *_PLACE, *_EVALUATION[1:], *_JUDGEMENT[1:], "memorization", "parent")
 
 
 def write(
@@ -60,4 +60,5 @@ def _candidate(candidate: Candidate, memorized: Mapping[str, float]) -> dict[str
         **{name: row[part][name] for part, names in parts if row[part] for name in names},
         "memorization": memorized.get(candidate.candidate_id),
         "lost": candidate.lost and candidate.lost.step,
+        "parent": candidate.parent,
     }

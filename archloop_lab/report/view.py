@@ -55,6 +55,7 @@ class Best(NamedTuple):
     nearest: str
     adapter: str
     parent: str
+    edits: str
     code: str
 
 
@@ -100,6 +101,7 @@ def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: J
         "protocol": " ".join([spec.protocol, *(f"({digest[:12]})" for digest in hashes)]),
         "language model": f"{spec.base_model} {str(model.get('sha256', ''))[:12]}".strip(),
         "tuning": "none: frozen control" if spec.frozen else "LoRA after every cycle",
+        "stopped early": _stopped(summary.totals.stopped),
         "sandbox": ", ".join(levels),
         "machine": ", ".join(str(machine[k]) for k in ("system", "processor") if machine.get(k)),
         "cores": machine.get("cores"),
@@ -107,6 +109,10 @@ def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: J
         "archloop": manifest.get("archloop"),
     }
     return [(label, str(value)) for label, value in found.items() if value not in (None, "", {})]
+
+
+def _stopped(many: int) -> str:
+    return f"{count(many)}, after a part of the training; accuracies are of the others" if many else ""
 
 
 def _on_gpus(manifest: Json) -> str:
@@ -133,7 +139,8 @@ def tiles(summary: AnalysedSummary, control: Control | None) -> list[Tile]:
         ("diversity of the valid", "diversity_valid", lambda value: number(value, 2), None),
         ("memorization, median", "memorization_median", lambda value: number(value, 2), None),
     ]
-    return [_tile(label, key, form, direction, cycles, other) for label, key, form, direction in shown]
+    floors = {"best_accuracy": summary.confirmation.floor or 0.0 if summary.confirmation else 0.0}
+    return [_tile(label, key, form, way, cycles, other, floors.get(key, 0.0)) for label, key, form, way in shown]
 
 
 def _tile(
@@ -143,11 +150,13 @@ def _tile(
     direction: bool | None,
     cycles: Sequence[AnalysedCycle],
     other: Sequence[AnalysedCycle],
+    floor: float,
 ) -> Tile:
     first, last = cycles[0].measure(key), cycles[-1].measure(key)
-    change = None if first is None or last is None else last - first
+    unlike = key == "mean_accuracy" and bool(cycles[0].stopped or cycles[-1].stopped)
+    change = None if first is None or last is None or unlike else last - first
     sign = "" if change is None else f"{'+' if change >= 0 else '−'}{form(abs(change))}"
-    better = None if direction is None or not change else (change > 0) == direction
+    better = None if direction is None or not change or abs(change) <= floor else (change > 0) == direction
     ended = other[-1].measure(key) if other else None
     return Tile(
         label, form(first), form(last), sign.replace(" %", " points"), better, "" if ended is None else form(ended)
@@ -204,6 +213,7 @@ def _best(
         nearest=places.get(nearest, "another run") if nearest else "none before it",
         adapter=c.adapter or "the base model",
         parent=parents.get(c.adapter, "the base model") if c.adapter else "",
+        edits=places.get(c.parent, "a network of another run") if c.parent else "",
         code=codes.get(c.candidate_id, ""),
     )
 

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
+from typing import Annotated
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Family
 from archloop.errors import NotFound
 from services.registry.records import Adapter, Candidate, Cycle, Status
 from services.registry.statistics import intervals
+from services.registry.statistics.lineage import Edited, Edits, Lineage, edits
 from services.registry.statistics.rates import Observation, Rates, observations, rates
 from services.registry.stores.paging import pages, scope_of
 from services.registry.stores.port import Store
@@ -28,7 +30,11 @@ class Seconds(Frozen):
 
 
 class CycleSummary(Rates):
-    """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it."""
+    """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it.
+
+    `cells` and `qd_score` are those of an archive of all valid networks up to this cycle, whether the run keeps one or
+    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each.
+    """
 
     cycle: int
     closed: bool
@@ -41,6 +47,9 @@ class CycleSummary(Rates):
     median_similarity: float | None
     pairs: int | None
     loss_curve: tuple[float, ...]
+    cells: int = 0
+    qd_score: float = 0.0
+    edits: Annotated[Edits | None, absent(None)] = None
     seconds: Seconds
 
 
@@ -68,8 +77,9 @@ async def summarise(store: Store, run_id: str) -> Summary:
     threshold = run.spec.selection.threshold
     cycles: list[CycleSummary] = []
     counted: list[Observation] = []
+    lineage = Lineage()
     for cycle in await store.cycles(run_id):
-        seen, asked = _Seen(), await store.asked(run.uid, scope_of(cycle))
+        seen, asked = _Seen(lineage), await store.asked(run.uid, scope_of(cycle))
         async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
             seen.add(page)
         before = cycles[-1].unique_total if cycles else 0
@@ -90,7 +100,9 @@ async def summarise(store: Store, run_id: str) -> Summary:
 class _Seen:
     """What is kept of a cycle's candidates: not all, for a run may be long and is looked at every second."""
 
+    lineage: Lineage
     observations: list[Observation] = field(default_factory=list)
+    edited: list[Edited] = field(default_factory=list)
     evaluated: int = 0
     judged: int = 0
     unique: int = 0
@@ -102,6 +114,7 @@ class _Seen:
         """Count some more candidates."""
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
         self.observations += observations(candidates)
+        self.edited += self.lineage.add(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
         self.judged += sum(c.judgement is not None for c in candidates)
         self.unique += sum(c.admitted and c.novel for c in candidates)
@@ -127,6 +140,9 @@ def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, befor
         median_similarity=median(seen.similarities) if seen.similarities else None,
         pairs=trained.pair_count if trained else None,
         loss_curve=trained.loss_curve if trained else (),
+        cells=seen.lineage.archive.coverage,
+        qd_score=seen.lineage.archive.qd_score,
+        edits=edits(seen.edited),
         seconds=_seconds(cycle, seen.times, trained),
     )
 
