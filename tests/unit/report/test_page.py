@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from archloop.contracts.values import Outcome
+from archloop_lab.remembered import Line
 from archloop_lab.report import plots_validity, view
 from archloop_lab.report.page import write
 from archloop_lab.report.primitives import Run
@@ -226,3 +227,13 @@ def test_code_with_lone_surrogates_is_written(run, read, page):
     summary, candidates = run(cycles=2, size=16)
     codes = {view.showcase(read(summary, candidates)[1])[0]: "x = '\udcff'"}
     assert "\\xff" in page(summary, candidates, codes=codes).text
+
+
+def test_what_prompts_were_told_is_a_table_in_which_nothing_is_markup(page, run):
+    line = Line(1, 'failed 2 times, build_error in build: "<script>alert(1)</script>"', 5, 6)
+    told = page(*run(), memory=[line])
+    assert "What was it told of earlier cycles?" in told.text
+    assert line.text in told.text
+    assert "5 of 6" in told.text
+    assert not told.count("script")
+    assert "What was it told" not in page(*run()).text
