@@ -10,7 +10,7 @@ import typer
 
 from archloop import __version__, presets
 from archloop.contracts.spec import RunSpec
-from archloop_cli import data, doctor, environment, lemur, model, parked, terminal
+from archloop_cli import confirming, data, doctor, environment, lemur, model, parked, terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name, without_effect
 from archloop_lab import files
@@ -170,6 +170,9 @@ def proxy(
     with bars() as advance:
         page = proxies.proxy(directory, epochs, seeds, sample, advance)
     terminal.put(page)
+
+
+app.command()(confirming.confirm)
 
 
 @app.command()

@@ -67,12 +67,16 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
     prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
     yield "evaluation", f"{protocol.name}: {protocol.dataset.name}, {protocol.epochs} epoch, batch {protocol.batch}"
+    if (rung := protocol.ladder) is not None:
+        yield "ladder", f"{rung.share:g} of the images first, all only from the run's quantile {rung.quantile:g} on"
     yield "novelty", f"Jaccard below {spec.novelty.threshold}"
     yield "selection", f"{s.rule} {s.threshold}, down to {s.fallback_threshold} until there are {s.minimum}"
     if spec.frozen:
         yield "training", "none: the frozen control"
     else:
         yield "training", f"LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs"
+    if (asked := spec.confirm) is not None:
+        yield "confirmation", f"the best {asked.count} once more, on {asked.seeds} other seeds"
 
 
 def _costs(protocol: Protocol, found: Estimate) -> Iterator[tuple[str, str]]:

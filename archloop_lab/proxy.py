@@ -32,7 +32,7 @@ def proxy(run: Path, epochs: Sequence[int], seeds: Sequence[int], sample: int, a
     """
     spec = RunDirectory(run).manifest().spec
     base = protocols.load(spec.protocol)
-    changed = [longer(base, count) for count in epochs] + [_reseeded(base, seed) for seed in seeds]
+    changed = [longer(base, count) for count in epochs] + [rescoring.reseeded(base, seed) for seed in seeds]
     with lock.held(run):
         return _proxy(run, base, changed, sample, advance)
 
@@ -59,10 +59,6 @@ def longer(base: Protocol, epochs: int) -> Protocol:
     seconds = {key: getattr(base.limits, key) * max(1.0, more) for key in ("cpu_seconds", "wall_seconds")}
     limits = base.limits.model_copy(update=seconds)
     return base.model_copy(update={"name": f"{base.name}, {epochs} epochs", "epochs": epochs, "limits": limits})
-
-
-def _reseeded(base: Protocol, seed: int) -> Protocol:
-    return base.model_copy(update={"name": f"{base.name}, seed {seed}", "seed": seed})
 
 
 def _ranking(chosen: Sequence[Network], scores: Scores, base: Protocol, other: Protocol) -> Ranking:

@@ -28,6 +28,11 @@ class Network(NamedTuple):
     accuracy: float
     code: str
 
+    @property
+    def cycle(self) -> int:
+        """The cycle that it was written in."""
+        return int(self.place.partition("/")[0])
+
 
 async def networks(directory: Path, *, admitted: bool) -> list[Network]:
     """List the valid candidates of a run, or its architectures only, best first. Raises NotFound for none."""
@@ -42,9 +47,15 @@ async def networks(directory: Path, *, admitted: bool) -> list[Network]:
     return sorted(result, key=lambda network: -network.accuracy)
 
 
-async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: Path, advance: Advance) -> Scores:
+async def score(
+    chosen: Sequence[Network],
+    protocols: Sequence[Protocol],
+    log: Path,
+    advance: Advance,
+    settings: EvaluatorSettings | None = None,
+) -> Scores:
     """Score each under each, on all slots, but for what the log has already. Raises Unavailable, NotFound."""
-    async with opened_evaluator(EvaluatorSettings.load()) as evaluator:
+    async with opened_evaluator(settings or EvaluatorSettings.load()) as evaluator:
         known = _logged(log, evaluator.secret.id)
         for protocol in protocols:
             missing = [n for n in chosen if (sha256_of(n.code), protocol.sha256) not in known]
@@ -55,6 +66,11 @@ async def score(chosen: Sequence[Network], protocols: Sequence[Protocol], log: P
                 _append(log, evaluation)
                 advance(protocol.name, len(chosen) - len(missing) + done, len(chosen))
     return {(n.name, p.name): known[sha256_of(n.code), p.sha256] for n in chosen for p in protocols}
+
+
+def reseeded(base: Protocol, seed: int) -> Protocol:
+    """Return the protocol with another training seed."""
+    return base.model_copy(update={"name": f"{base.name}, seed {seed}", "seed": seed})
 
 
 def accuracies(chosen: Sequence[Network], scores: Mapping[tuple[str, str], Evaluation], protocol: str) -> list[float]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.errors import IntegrityError, NotFound
 from archloop_lab import files, manifests
+from archloop_lab.confirmation import Confirmation
 from archloop_lab.manifests import Manifest
 from archloop_lab.report.view import Control
 from archloop_lab.summary import AnalysedSummary
@@ -46,6 +47,11 @@ class RunDirectory:
         return self.path / "candidates.json"
 
     @property
+    def confirmation_file(self) -> Path:
+        """What the best came to on other seeds, where they were trained on any."""
+        return self.path / "confirmation.json"
+
+    @property
     def registry_file(self) -> Path:
         """The registry's database."""
         return self.path / "registry.sqlite"
@@ -79,6 +85,11 @@ class RunDirectory:
     def summary(self) -> AnalysedSummary:
         """Read the summary. Raises NotFound, IntegrityError."""
         return files.read_model(self.summary_file, AnalysedSummary)
+
+    def confirmation(self) -> Confirmation | None:
+        """Read what was confirmed, if anything was. Raises IntegrityError."""
+        path = self.confirmation_file
+        return files.read_model(path, Confirmation) if path.is_file() else None
 
     def store(self) -> SqliteStore:
         """Open the registry's database; whoever does closes it. Raises IntegrityError, Unavailable."""

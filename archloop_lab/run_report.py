@@ -9,7 +9,7 @@ from archloop import __version__
 from archloop.blobs import programs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
-from archloop_lab import analysis, files
+from archloop_lab import analysis, files, remembered
 from archloop_lab.remote_registry import RemoteRegistry
 from archloop_lab.report import page, view
 from archloop_lab.report.view import Training
@@ -32,8 +32,9 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         codes = await _codes(records, view.showcase(candidates))
         trainings = await _trainings(records, run_id)
         analysed = await analysis.of_run(records.store, records.blobs, run_id)
+        memory = await remembered.of_run(records.store, records.blobs, run_id)
     beside = await control.control() if control else None
-    told = AnalysedSummary.of(summary, analysed.cycles)
+    told = AnalysedSummary.of(summary, analysed.cycles, directory.confirmation())
     files.write_json(directory.summary_file, told.model_dump(mode="json"))
     page.write(
         told,
@@ -44,6 +45,7 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         control=beside,
         trainings=trainings,
         memorized=analysed.nearest,
+        memory=memory,
     )
     return summary
 

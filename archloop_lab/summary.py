@@ -1,9 +1,10 @@
 """What a run came to, as its directory tells it: the registry's summary, with what analysis adds to each cycle."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Annotated, Self
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
+from archloop_lab.confirmation import Confirmation
 from services.registry.statistics.summary import CycleSummary, Summary
 
 
@@ -32,14 +33,17 @@ class AnalysedSummary(Summary):
     """A whole run with the analysis of its cycles."""
 
     cycles: tuple[AnalysedCycle, ...]
+    confirmation: Annotated[Confirmation | None, absent(None)] = None
 
     @classmethod
-    def of(cls, summary: Summary, analyses: Mapping[int, CycleAnalysis]) -> Self:
-        """Add to each cycle its analysis, if there is one."""
+    def of(
+        cls, summary: Summary, analyses: Mapping[int, CycleAnalysis], confirmation: Confirmation | None = None
+    ) -> Self:
+        """Add to each cycle its analysis, if there is one, and what was confirmed of the whole."""
         cycles = [
             AnalysedCycle(**dict(cycle), **dict(analyses.get(cycle.cycle, CycleAnalysis()))) for cycle in summary.cycles
         ]
-        return cls(**{**dict(summary), "cycles": tuple(cycles)})
+        return cls(**{**dict(summary), "cycles": tuple(cycles), "confirmation": confirmation})
 
     @property
     def begun(self) -> list[AnalysedCycle]:

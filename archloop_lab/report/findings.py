@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, contrast, groups
+from archloop_lab import confirmation
+from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, comparable, contrast, groups
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import UNKNOWN, count, duration, number, percent
 from services.registry.records import Candidate
@@ -50,7 +51,8 @@ def progress(run: Run) -> list[str]:
         return []
     first, last = min(found), max(found)
     threshold = run.summary.spec.selection.threshold
-    changes = [contrast(key, found[last], found[first]) for key in _MEASURES]
+    measures = [key for key in _MEASURES if comparable(key, found[last], found[first])]
+    changes = [contrast(key, found[last], found[first]) for key in measures]
     return [_sentence(label(c.key, threshold), c, first, last) for c in changes if c.difference is not None]
 
 
@@ -62,6 +64,20 @@ def _sentence(name: str, change: Contrast, first: int, last: int) -> str:
     return f"The {name} {verb} {went}: {change.words}."
 
 
+def confirmed(run: Run) -> list[str]:
+    """Say what the best came to on other seeds, beside the control's where that was confirmed too; or nothing."""
+    found = run.summary.confirmation
+    if found is None:
+        return []
+    lines = confirmation.sentences(found)
+    if run.control is not None and (other := run.control.summary.confirmation) is not None:
+        floors = [each.floor for each in (found, other)]
+        floor = None if None in floors else max(each for each in floors if each is not None)
+        value = found.best.mean - other.best.mean
+        lines.append(f"The control's best reaches {other.best.mean:.3f}: {confirmation.difference(value, floor)}.")
+    return lines
+
+
 def against_control(run: Run) -> tuple[int, list[Line]]:
     """Compare the last closed cycle that both have; 0 and nothing where there is no such cycle."""
     if run.control is None:
@@ -70,7 +86,8 @@ def against_control(run: Run) -> tuple[int, list[Line]]:
     if not (shared := these.keys() & those.keys()):
         return 0, []
     last, threshold = max(shared), run.summary.spec.selection.threshold
-    contrasts = [contrast(key, these[last], those[last]) for key in _COMPARED]
+    compared = [key for key in _COMPARED if comparable(key, these[last], those[last])]
+    contrasts = [contrast(key, these[last], those[last]) for key in compared]
     return last, [_line(label(c.key, threshold), c) for c in contrasts]
 
 

@@ -71,11 +71,16 @@ def _tokens(summary: AnalysedSummary) -> float | None:
     return share(summary.totals.tokens, summary.unique_total)
 
 
+def _confirmed(summary: AnalysedSummary) -> float | None:
+    return summary.confirmation.best.mean if summary.confirmation else None
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("valid_rate", "valid rate, last cycle", _last("valid_rate")),
     Metric("mean_accuracy", "mean accuracy, last cycle", _last("mean_accuracy")),
     Metric("share_generated", "share ≥ threshold of generated, last cycle", _last("share_ge_threshold_generated")),
     Metric("best_accuracy", "best accuracy, whole run", lambda summary: summary.totals.best_accuracy),
+    Metric("confirmed_best", "best accuracy on other seeds", _confirmed),
     Metric("unique", "unique architectures, whole run", lambda summary: summary.unique_total, share=False),
     Metric("duplicates", "copies among the valid, whole run", _duplicates, better=False),
     Metric("entropy", "family entropy of the last cycle, bits", _last("family_entropy_bits"), share=False),

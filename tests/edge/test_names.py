@@ -19,6 +19,7 @@ MISSING = {
     "transfer": ["transfer", "{}", "--protocols", "shapes"],
     "transfer under": ["transfer", "exp", "--protocols", "{}"],
     "proxy": ["proxy", "{}"],
+    "confirm": ["confirm", "{}"],
     "study": ["study", "{}"],
     "preset": ["run", "--preset", "{}", "--plan"],
     "preset file": ["run", "--preset", "{}.yaml"],

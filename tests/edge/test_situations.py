@@ -1,5 +1,6 @@
 """Every command in every situation that a machine may have for it: a line, the right exit code, nothing half done."""
 
+import json
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ COMMANDS = {
     "report": ["report", "exp"],
     "transfer": ["transfer", "exp", "--protocols", "shapes"],
     "proxy": ["proxy", "exp"],
+    "confirm": ["confirm", "exp"],
     "study": ["study", "study.yaml", "--out", "study"],
     "evaluate": ["evaluate", "nets/a.py", "nets/b.py", "--json"],
     "novelty": ["novelty", "nets"],
@@ -35,14 +37,17 @@ COMMANDS = {
     "data list": ["data", "list", "--root", "data"],
     "lemur import": ["lemur", "import", "lemur", "--out", "made.corpus"],
     "lemur curate": ["lemur", "curate", "lemur.corpus"],
+    "lemur pairs": ["lemur", "pairs", "lemur.corpus", "made.jsonl"],
     "lemur export": ["lemur", "export", "exp", "exported"],
+    "data prepare": ["data", "prepare", "mine", "--from", "images", "--root", "data"],
+    "env again": ["env", "old.env", "--force"],
 }
-SILENT = {"run with pairs", "study", "env", "data list"}  # on standard output
+SILENT = {"run with pairs", "confirm", "study", "env", "env again", "data list"}  # on standard output
 WRITING = {
-    *("run", "run with pairs", "resume", "report", "transfer", "proxy", "study", "env", "parked replay"),
-    *("model pairs", "lemur import", "lemur curate", "lemur export"),
+    *("run", "run with pairs", "resume", "report", "transfer", "proxy", "confirm", "study", "env", "parked replay"),
+    *("model pairs", "lemur import", "lemur curate", "lemur pairs", "lemur export", "data prepare", "env again"),
 }
-LOCKED = {"resume", "report", "transfer", "proxy", "study", "parked replay"}
+LOCKED = {"resume", "report", "transfer", "proxy", "confirm", "study", "parked replay"}
 READING = set(COMMANDS) - {"version", "help", "doctor", "env", "model pairs", "data list"}
 PRINTING = set(COMMANDS) - SILENT
 ALL = set(COMMANDS)
@@ -102,11 +107,23 @@ SITUATIONS = {
     ),
     "folder is read-only": Situation(
         (("mode", [".", 0o555]), ("mode", ["exp", 0o555]), ("mode", ["study", 0o555]), ("unprivileged", [])),
-        fails={"run", "run with pairs", "env", "model pairs", "lemur import", "lemur export"},
+        fails={
+            *("run", "run with pairs", "env", "env again", "model pairs", "lemur import", "lemur pairs"),
+            *("lemur export", "data prepare"),
+        },
         may=ALL,
     ),
     "umask 777": Situation((("umask", [0o777]), ("unprivileged", [])), fails={"run", "run with pairs"}, may=WRITING),
     "held by another": Situation((("locked", ["exp", "study"]),), fails=LOCKED),
+    **{f"files of {size} bytes": Situation((("limit", ["RLIMIT_FSIZE", size]),), may=ALL) for size in (1, 200, 9000)},
+    **{
+        f"{number.name} after {after} s": Situation(
+            (("signalled", [after, number]),), code=128 + number if number != signal.SIGKILL else -number, may=ALL
+        )
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+        for after in (0.01, 0.04, 0.1, 0.3)
+    },
+    "told to end twice": Situation((("signalled", [0.03, signal.SIGTERM, signal.SIGINT]),), code=143, may=ALL),
 }
 
 
@@ -121,7 +138,11 @@ def test_every_command_says_a_line_and_leaves_nothing_half_done(case, server, wo
         if ended.code != 0 and folder.exists():
             for each in (folder, folder / "exp", folder / "study", *folder.rglob("new")):
                 each.chmod(0o755)
-            wrong += [f"{name}: left {path}" for path in _drafts(folder)]
+            wrong += [f"{name}: left {path}" for path in _drafts(folder) if ended.code != -signal.SIGKILL]
+            wrong += [f"{name}: {path} is half of something" for path in folder.rglob("made.jsonl") if not _whole(path)]
+            wrong += [
+                f"{name}: lost the old file" for path in folder.glob("old.env") if "=kept\n" not in path.read_text()
+            ]
             again = server.run(args, folder)
             if again.code != 0 and not (name == "env" and "is there" in again.err) and not _done(name, again):
                 wrong.append(f"{name}: after that it ends with {again.code}: {again.err[-600:]}")
@@ -150,6 +171,12 @@ def _drafts(folder: Path):
             path.name.startswith(".") and path.name != ".lock" and path.is_file()
         ):
             yield path
+
+
+def _whole(path: Path) -> bool:
+    """Whether there are as many pairs as the command writes, each of them whole."""
+    lines = path.read_text().splitlines()
+    return all(json.loads(line) for line in lines) and len(lines) >= 2
 
 
 def _done(name: str, again) -> bool:
