@@ -78,6 +78,13 @@ async def test_the_same_request_asks_the_same_and_another_index_another_prompt(h
     assert other.prompt != first.prompt
 
 
+@pytest.mark.parametrize("bar", [None, 0.0, 0.1, 0.625, 1.0])
+async def test_the_bar_of_a_ladder_is_handed_on_to_the_evaluator(bar, handler):
+    generated = await only(handler, request(bar=bar))
+    assert generated.bar == bar
+    assert ("bar" in generated.data()) is (bar is not None)
+
+
 async def test_an_answer_without_code_is_a_candidate_without_code(handler, backend):
     backend.text = "I cannot do that."
     generated = await only(handler, request())

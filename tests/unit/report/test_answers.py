@@ -46,6 +46,17 @@ def test_a_change_within_its_interval_is_called_chance(run, read):
     assert all("which may be chance" in sentence for sentence in told)
 
 
+@pytest.mark.parametrize("stopped", [{0}, {5}, {0, 5}])
+def test_where_some_were_stopped_early_accuracies_are_no_progress_and_no_difference(run, read, beside, stopped):
+    summary, candidates = run()
+    for cycle in stopped:
+        summary["cycles"][cycle]["stopped"] = 3
+    told = findings.progress(Run(*read(summary, candidates)))
+    assert [words.split(" rose")[0] for words in told] == ["The valid rate", "The share ≥ 40 % of generated"]
+    _, lines = findings.against_control(beside(lambda control: control["cycles"][-1].update(stopped=1)))
+    assert [line.label for line in lines if "accuracy" in line.label] == []
+
+
 def test_one_cycle_is_no_progress(run, read):
     assert findings.progress(Run(*read(*run(cycles=2, size=8)))) != []
     summary, candidates = run(cycles=2, size=8)
