@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 
 import torch
@@ -11,10 +11,12 @@ import torch
 from archloop.errors import Conflict, NotFound
 from services.generator.modelserver.decoder import Decoder, TransformersDecoder
 from services.generator.modelserver.engine import Engine
+from services.generator.modelserver.memory import give_back
 from services.generator.modelserver.models import Base
 from services.generator.modelserver.sequence import Sequence
 
 _LONE_STEPS = 6
+_REST_S = 1.0
 
 
 class Fleet:
@@ -84,11 +86,19 @@ class Fleet:
     def _receive(self, busy: set[Engine]) -> bool:
         """Add the engines that were given work, waiting for one if there is none; False at the end."""
         while not (busy and self._inbox.empty()):
-            engine = self._inbox.get()
+            engine = self._next()
             if engine is None:
                 return False
             busy.add(engine)
         return True
+
+    def _next(self) -> Engine | None:
+        """Wait for work; after a second without any, what memory the last took is given back."""
+        try:
+            return self._inbox.get(timeout=_REST_S)
+        except Empty:
+            give_back()
+            return self._inbox.get()
 
 
 def _advance(busy: set[Engine]) -> None:

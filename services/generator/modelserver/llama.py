@@ -89,10 +89,10 @@ class Int8Llama(Decoder):
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             own = states[:, layer]
             own[0, :, begin:end], own[1, :, begin:end] = keys.transpose(0, 1), values.transpose(0, 1)
-            outputs = [
-                scaled_dot_product_attention(q[None], *own[:, None, :, : mask.shape[1]], mask, enable_gqa=True)
-                for q, mask in zip(torch.split(queries.transpose(0, 1), BLOCK, 1), masks, strict=True)
-            ]
+            outputs = []
+            for q, mask in zip(torch.split(queries.transpose(0, 1), BLOCK, 1), masks, strict=True):
+                k, v = own[:, None, :, : mask.shape[1]]
+                outputs.append(scaled_dot_product_attention(q[None], k, v, mask, enable_gqa=True))
             return torch.cat(outputs, 2)[0].transpose(0, 1)
 
         return self._run(torch.tensor(tokens), torch.arange(begin, end), attend)
@@ -149,7 +149,7 @@ class Int8Llama(Decoder):
             turned = mixed[:, : heads + kept]
             across = turned.roll(turned.shape[-1] // 2, -1).mul_(sin)
             turned.mul_(cos).add_(across)
-            queries, keys, values = torch.split(mixed.to(_KEPT), (heads, kept, kept), 1)
+            queries, keys, values = torch.split(mixed.to(_KEPT), [heads, kept, kept], 1)
             hidden += layer.attended(attend(number, queries, keys, values).flatten(1).float())
             gate, up = layer.gate_up(hidden, self._unit(hidden)).chunk(2, 1)
             hidden += layer.down(silu(gate).mul_(up))

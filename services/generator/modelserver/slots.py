@@ -51,8 +51,10 @@ class SlotCache:
         self.lengths[row] = length
 
     def release(self, row: int) -> None:
-        """Make the slot free."""
+        """Make the slot free; when all are, their memory is too."""
         self.lengths[row] = 0
+        if not any(self.lengths):
+            self.layers = []
 
     def grow(self, fed: Mapping[int, Sequence[int]]) -> None:
         """Make room for more tokens in these slots."""
@@ -82,17 +84,19 @@ class SlotCache:
         there = self.layers[0].keys.shape[2] if self.layers else 0
         if length > there:
             room = min(self._capacity, -(-length // _PIECE) * _PIECE)
-            self.layers = [States(*(_longer(content, room) for content in states)) for states in self.layers]
+            rows = [row for row, used in enumerate(self.lengths) if used]
+            self.layers = [States(*(_longer(content, room, rows) for content in states)) for states in self.layers]
 
     def _empty(self, like: Tensor) -> Tensor:
         _, heads, _, size = like.shape
         return like.new_empty(len(self.lengths), heads, 0, size)
 
 
-def _longer(content: Tensor, room: int) -> Tensor:
+def _longer(content: Tensor, room: int, rows: Sequence[int]) -> Tensor:
     slots, heads, length, size = content.shape
     longer = content.new_empty(slots, heads, room, size)
-    longer[:, :, :length] = content
+    for row in rows:
+        longer[row, :, :length] = content[row]
     return longer
 
 
