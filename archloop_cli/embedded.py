@@ -71,7 +71,7 @@ async def composed(directory: Path, layout: Layout) -> AsyncIterator[Loop]:
             await backend.start()
         seen = {role: in_turn(bus, turns, role) for role in Role}
         services = (
-            trainer.running(layout.trainer, bus=seen[Role.TRAIN], blobs=blobs),
+            trainer.running(layout.trainer, bus=seen[Role.TRAIN], blobs=blobs, early=layout.trains),
             novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
             evaluator.running(layout.evaluator, bus=seen[Role.EVALUATE], blobs=blobs, results=store),
             generator.running(layout.generator, bus=seen[Role.SERVE], blobs=blobs, backend=backend),

@@ -100,6 +100,11 @@ class Layout:
             own |= {"gpus": 1, "visible": seat.gpu.visible, "gpu_memory_gb": seat.gb}
         return TrainerSettings(**own)
 
+    @property
+    def trains(self) -> bool:
+        """Whether the run tunes its LLM at all, as far as the spec says: before its first cycle or between two."""
+        return self.spec.bootstrap is not None or (self.spec.cycles > 1 and not self.spec.frozen)
+
     @cached_property
     def backend(self) -> Backend:
         """Model server's client; the server itself runs once it is asked, or is started."""

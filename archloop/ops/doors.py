@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archloop.addresses import is_address, is_loopback
-from archloop.ops.problems import problem
 
 MIB = 2**20
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,6 +78,8 @@ class Guarded:
         try:
             self._admit(scope["method"], Headers(scope=scope))
         except HTTPException as error:
+            from archloop.ops.problems import problem  # FastAPI, which a command that only reads settings need not load
+
             await problem(HTTPStatus(error.status_code), error.detail)(scope, receive, send)
             return
         body = _Counted(receive, self)

@@ -7,11 +7,12 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, Self
 
 from archloop.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FILE = "heldout.secret"
 SHORTEST = 32
@@ -54,11 +55,13 @@ class Secret:
         """Public name of the secret, which goes with results and tells nothing else about it."""
         return self._key("id").hex()[:16]
 
-    def generator(self, purpose: Purpose, subject: str) -> np.random.Generator:
+    def generator(self, purpose: Purpose, subject: str) -> "np.random.Generator":
         """Return a generator of random numbers that are the same for the same purpose and subject anywhere.
 
         It is a keyed generator: what a candidate sees of the numbers does not lead back to the key.
         """
+        import numpy as np  # commands that only need to know of a secret do without
+
         key = int.from_bytes(self._key(f"{purpose}/{subject}")[:16])
         return np.random.Generator(np.random.Philox(key=key))
 

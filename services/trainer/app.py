@@ -28,11 +28,13 @@ class TrainerApp:
 
 
 @asynccontextmanager
-async def running(settings: TrainerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[TrainerApp]:
-    """Warm up and consume; at the end give the job in hand `grace_s`, then stop it, to be retried."""
+async def running(
+    settings: TrainerSettings, *, bus: Bus, blobs: Blobs, early: bool = True
+) -> AsyncIterator[TrainerApp]:
+    """Warm up, if `early`, and consume; at the end give the job in hand `grace_s`, then stop it, to be retried."""
     if settings.work_dir is not None:
         made(settings.work_dir, settings.variable("work_dir"))
-    async with ProcessTuner(settings) as tuner:
+    async with ProcessTuner(settings, early=early) as tuner:
         handler = TrainerHandler(blobs, tuner, settings.work_dir)
         over = (await EndedRuns.followed(bus)).over
         consumer = Consumer(bus, TRAINER, RejectingHandler(handler, rejected), "trainer", over=over)

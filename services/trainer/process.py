@@ -39,15 +39,16 @@ class ProcessTuner(Tuner):
     On the CPU it is kept warm. On GPUs, and where a job is spread, every job gets processes of its own.
     """
 
-    def __init__(self, settings: TrainerSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: TrainerSettings, *, early: bool = True) -> None:
+        """`early`: start the process before there is a job."""
+        self._settings, self._early = settings, early
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
         """Start to warm up, so that the first job waits less; not where the base model may be on GPUs."""
-        if distributed.processes(self._settings) == 1 and not self._settings.gpus:
+        if self._early and distributed.processes(self._settings) == 1 and not self._settings.gpus:
             await self._running()
         return self
 

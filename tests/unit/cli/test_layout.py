@@ -14,6 +14,7 @@ from archloop_lab.placement import Placement, Role, Seat
 from archloop_lab.report import view
 from services.generator.backends.on_demand import OnDemand
 
+BOOTSTRAP = {"pairs": {"key": "pairs/a", "sha256": "a" * 64, "bytes": 1}, "count": 1}
 ONE, TWO = Gpu(0, "G", 24, 24, "GPU-aaaa"), Gpu(1, "G", 24, 24, "MIG-bbbb")
 
 
@@ -51,6 +52,20 @@ def test_the_trainer_gets_its_gpu_and_what_it_was_promised(tmp_path: Path, train
     told = (settings.gpus, settings.visible, settings.gpu_memory_gb)
     assert told == ((1, train.visible, 6.5) if train else (0, "", 0.0))
     assert settings.work_dir == tmp_path / "training"
+
+
+@pytest.mark.parametrize(
+    ("spec", "trains"),
+    [
+        ({"cycles": 2}, True),
+        ({"cycles": 1}, False),
+        ({"cycles": 6, "frozen": True}, False),
+        ({"cycles": 1, "bootstrap": BOOTSTRAP}, True),
+        ({"cycles": 6, "frozen": True, "bootstrap": BOOTSTRAP}, True),
+    ],
+)
+def test_the_trainer_warms_up_where_something_will_be_tuned(tmp_path: Path, spec: dict, trains: bool) -> None:
+    assert made(tmp_path, **spec).trains is trains
 
 
 @pytest.mark.parametrize(

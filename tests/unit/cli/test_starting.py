@@ -13,11 +13,27 @@ STARTED = "commands, embedded, runs, remote, scoring"
 ANALYSED = "planning, reproduction, run_directory"
 
 
-def test_what_starts_a_run_does_not_wait_for_what_trains_or_draws() -> None:
-    program = (
-        f"import sys; from archloop_lab import {ANALYSED}; from archloop_cli import {STARTED}; print(*sys.modules)"
-    )
+def loaded_by(statements: str) -> set[str]:
+    program = f"import sys; {statements}; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(told.stdout.split())
+    return set(told.stdout.split())
+
+
+def test_what_starts_a_run_does_not_wait_for_what_trains_or_draws() -> None:
+    loaded = loaded_by(f"from archloop_lab import {ANALYSED}; from archloop_cli import {STARTED}")
     assert "services.trainer.process" in loaded
     assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
+
+
+def test_a_command_is_understood_before_arrays_or_servers_are_loaded() -> None:
+    loaded = loaded_by("from archloop_cli import commands")
+    assert "archloop_cli.doctor" in loaded
+    assert loaded.isdisjoint({*HEAVY, "fastapi", "numpy"}), loaded & {"fastapi", "numpy"}
+
+
+def test_digits_are_read_without_the_package_that_brings_them() -> None:
+    given = "protocols.load('digits').dataset, Secret.of(PUBLISHED)"
+    imports = "from archloop import protocols; from services.evaluator.secret import PUBLISHED, Secret"
+    loaded = loaded_by(f"{imports}; from services.evaluator.datasets.bundled import digits; digits({given})")
+    assert "services.evaluator.datasets.bundled" in loaded
+    assert "sklearn" not in loaded

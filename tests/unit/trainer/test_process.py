@@ -110,6 +110,11 @@ async def test_a_job_over_its_deadline_is_refused(base_model, endless):
             await tuner.tune(endless)
 
 
+async def test_nothing_is_started_early_where_no_job_may_come(base_model):
+    async with ProcessTuner(TrainerSettings(base_model=base_model), early=False) as tuner:
+        assert tuner._process is None
+
+
 async def test_a_closed_tuner_takes_no_job(base_model, job):
     tuner = ProcessTuner(TrainerSettings(base_model=base_model))
     await tuner.close()
