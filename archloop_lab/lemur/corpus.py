@@ -14,6 +14,8 @@ from archloop_lab.lemur.rules import TASK, nn_prefix
 
 _SCHEMA = Path(__file__).with_name("corpus.sql")
 _APPLICATION_ID, _VERSION = 0x4C454D55, 1
+# At once, or who is killed meanwhile leaves what is no corpus.
+_MADE = "BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {application}; PRAGMA user_version = {version}; COMMIT;"
 _PREFERRED = """
 SELECT name, sha256, code FROM architectures LEFT JOIN (SELECT nn, max(accuracy) AS best FROM records GROUP BY nn)
 ON nn = name ORDER BY best IS NULL, best DESC, length(code) DESC, name
@@ -70,8 +72,8 @@ class Corpus:
         with self._errors():
             self._db = sqlite3.connect(path, isolation_level=None)
             self._check()
-            self._db.executescript(_SCHEMA.read_text())
-            self._db.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};")
+            schema = _SCHEMA.read_text("utf-8")
+            self._db.executescript(_MADE.format(schema=schema, application=_APPLICATION_ID, version=_VERSION))
 
     @classmethod
     def existing(cls, path: Path) -> "Corpus":

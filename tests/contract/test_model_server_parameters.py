@@ -120,6 +120,94 @@ async def test_chat_refuses_what_it_would_ignore(http, stream, name, value):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("max_new_tokens", True), ("max_new_tokens", "3"), ("max_new_tokens", 3.0), ("seed", "7"), ("seed", 7.5)],
+        *[("top_k", True), ("top_k", "5"), ("temperature", "0.5"), ("temperature", True), ("top_p", "0.5")],
+        *[("do_sample", "yes"), ("do_sample", 1), ("details", "true"), ("return_full_text", 0), ("stop", "e")],
+        *[("stop", [1]), ("stop", {"a": 1}), ("adapter_id", 7), ("max_new_tokens", [3])],
+    ],
+)
+async def test_a_value_of_another_type_is_refused_by_name_as_tgi_does(http, name, value):
+    response = await generate(http, **{name: value})
+    assert response.status_code == 422
+    assert response.json()["error"].startswith(f"Input validation error: `parameters.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_tokens", "3"), ("seed", True), ("stream", "yes"), ("logprobs", 1), ("top_p", "1"), ("temperature", "0")],
+)
+async def test_so_does_a_chat(http, name, value):
+    response = await chat(http, **{name: value})
+    assert response.status_code == 422
+    assert response.json()["error"].startswith(f"Input validation error: `{name}`: ")
+
+
+def _said(content, **more):
+    return {"messages": [{"role": "user", "content": content, **more}]}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        _said([{"type": "text", "text": "Write a network."}]),
+        _said([{"type": "text", "text": "Write "}, {"type": "text", "text": "a network."}]),
+        _said([{"type": "text", "text": ""}, {"type": "text", "text": "Write a network."}]),
+        _said("Write a network.", name=None, tool_calls=None),
+        _said("Write a network.", tool_calls=[], annotations=[], refusal=None),
+    ],
+)
+async def test_a_message_may_be_of_parts_that_are_text(http, parameters):
+    response, plain = await chat(http, **parameters), await chat(http)
+    assert response.status_code == 200, response.text
+    assert response.json()["choices"] == plain.json()["choices"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        _said(None),
+        _said(7),
+        _said([]),
+        _said({"type": "text", "text": "x"}),
+        _said(["x"]),
+        _said([{"type": "text"}]),
+        _said([{"type": "text", "text": 7}]),
+        _said([{"type": "text", "text": "x", "cache_control": {}}]),
+        _said([{"type": "image_url", "image_url": {"url": "http://nowhere.example/a.png"}}]),
+        _said([{"type": "text", "text": "x"}, {"type": "input_audio", "input_audio": {}}]),
+        _said("x", name="me"),
+        _said("x", tool_calls=[{"id": "1"}]),
+        _said("x", cache_control={"type": "ephemeral"}),
+        {"messages": [{"role": "developer", "content": "x"}]},
+        {"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]},
+    ],
+)
+async def test_any_other_message_is_refused_in_one_line(http, parameters):
+    response = await chat(http, **parameters)
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("Input validation error: `messages.0")
+    assert "\n" not in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("route", "more"),
+    [
+        ("load_lora_adapter", {"load_inplace": True}),
+        ("load_lora_adapter", {"base_model_name": "x"}),
+        ("load_lora_adapter", {"is_3d_lora_weight": True}),
+        ("unload_lora_adapter", {"lora_int_id": 3}),
+        ("unload_lora_adapter", {"force": True}),
+    ],
+)
+async def test_adapters_are_not_asked_for_in_vain(http, route, more):
+    response = await http.post(f"/v1/{route}", json={"lora_name": "a", "lora_path": "/nowhere"} | more)
+    assert (response.status_code, response.json()["error_type"]) == (422, "validation")
+    assert "is not supported by this server" in response.json()["error"]
+
+
 async def test_one_stop_sequence_may_stand_alone_in_a_chat(http):
     alone, listed = await chat(http, stop="e", max_tokens=20), await chat(http, stop=["e"], max_tokens=20)
     assert alone.json()["choices"] == listed.json()["choices"]

@@ -20,12 +20,14 @@ from archloop import protocols
 from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Parked
 from archloop_lab import manifests, run_report
+from archloop_lab.lemur import curating
 from archloop_lab.lemur.corpus import Corpus
 from archloop_lab.lemur.importing import into
 from archloop_lab.lemur.sources import opened
 from archloop_lab.run_directory import RunDirectory
 from archloop_lab.study import plan
 from tests.support import SMALL, without_settings
+from tests.unit.evaluator import miniature as evaluator
 from tests.unit.lemur import miniature
 from tests.unit.registry.world import RUN, World, spec
 
@@ -113,7 +115,10 @@ def _world(tmp_path_factory):
     miniature.folder(folder / "lemur")
     corpus = Corpus(folder / "lemur.corpus")
     into(corpus, opened(folder / "lemur"), lambda *_: None)
+    corpus.curate(curating.curate(corpus.preferred(), 0.9, 5, "kept", lambda *_: None))
     corpus.close()
+    evaluator.image_folder(folder / "images", side=8)
+    (folder / "old.env").write_text("ARCHLOOP_HELDOUT_SECRET=kept\n")
     lot = ParkingLot(folder / "exp/parked")
     for number in range(2):
         lot.put(

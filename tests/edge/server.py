@@ -25,7 +25,7 @@ PRELOADED = (
     *(f"archloop_cli.{name}" for name in ("commands", "runs", "remote", "scoring", "mishaps")),
     *(f"archloop_lab.{name}" for name in ("reproduction", "study.studies", "transfer", "proxy", "run_report")),
     *(f"archloop_lab.lemur.{name}" for name in ("importing", "exporting", "curating", "pairs", "tally")),
-    "services.generator.model_build.corpus",
+    *("services.generator.model_build.corpus", "services.evaluator.datasets.preparing", "PIL.Image"),
 )
 _CAPABILITIES = 0x20080522
 

@@ -140,9 +140,7 @@ def test_every_command_says_a_line_and_leaves_nothing_half_done(case, server, wo
                 each.chmod(0o755)
             wrong += [f"{name}: left {path}" for path in _drafts(folder) if ended.code != -signal.SIGKILL]
             wrong += [f"{name}: {path} is half of something" for path in folder.rglob("made.jsonl") if not _whole(path)]
-            wrong += [
-                f"{name}: lost the old file" for path in folder.glob("old.env") if "=kept\n" not in path.read_text()
-            ]
+            wrong += [f"{name}: {path} is lost" for path in [folder / "old.env"] if "=kept\n" not in path.read_text()]
             again = server.run(args, folder)
             if again.code != 0 and not (name == "env" and "is there" in again.err) and not _done(name, again):
                 wrong.append(f"{name}: after that it ends with {again.code}: {again.err[-600:]}")
@@ -167,9 +165,8 @@ def _problems(name, situation, ended):
 def _drafts(folder: Path):
     """Half of something."""
     for path in folder.rglob("*"):
-        if path.suffix in {".partial", ".tmp"} or (
-            path.name.startswith(".") and path.name != ".lock" and path.is_file()
-        ):
+        is_named_so = path.suffix in {".partial", ".tmp"} or (path.name.startswith(".") and path.name != ".lock")
+        if is_named_so and path.is_file():  # what a data set goes on from is a folder
             yield path
 
 

@@ -1,6 +1,7 @@
 """Sources of prepared data sets: torchvision's readers, and folders. The service itself never imports them."""
 
 import hashlib
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -117,6 +118,8 @@ def _fingerprint(origin: str, files: Path, splits: Mapping[str, folders.Folder])
     for split in SPLITS:
         for path, _ in splits[split].samples:
             found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+                raise InvalidInput("image", str(path), "a file")
             digest.update(f"{path.relative_to(files)} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -38,7 +38,7 @@ def routes(generations: Generations) -> APIRouter:
 
 def _ask(body: ChatRequest, texts: Texts) -> Ask:
     return Ask(
-        prompt=texts.encode_chat([message.model_dump() for message in body.messages]),
+        prompt=texts.encode_chat([message.model_dump(include={"role", "content"}) for message in body.messages]),
         sampling=body.sampling,
         seed=body.seed,
         max_new_tokens=body.most_tokens,

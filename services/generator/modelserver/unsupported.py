@@ -46,6 +46,11 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
     "typical_p": (1,),
     "use_beam_search": (False,),
 }
+# Of one message of a conversation.
+MESSAGE: Mapping[str, tuple[Any, ...]] = {"tool_calls": ([],), "annotations": ([],)}
+# vLLM's, of adapters that are loaded and unloaded; the number of an adapter is its own affair.
+LOAD: Mapping[str, tuple[Any, ...]] = {"load_inplace": (False,), "is_3d_lora_weight": (False,)}
+UNLOAD: Mapping[str, tuple[Any, ...]] = {"lora_int_id": ()}
 # What tells a server who asks, or how to account for it, and nothing of the answer.
 SILENT = frozenset({"metadata", "prompt_cache_key", "request_id", "safety_identifier", "service_tier", "store", "user"})
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.generator.modelserver import unsupported
@@ -25,11 +25,24 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Seed = Annotated[int, Field(ge=0, lt=2**64)]
+def _is_text(part: Any) -> bool:
+    known = isinstance(part, dict) and part.keys() == {"type", "text"}
+    return known and part["type"] == "text" and isinstance(part["text"], str)
+
+
+def _joined(value: Any) -> Any:
+    """Join the parts of a content that are text, as TGI does; what has other parts stays as it is, and is refused."""
+    if isinstance(value, list) and value and all(map(_is_text, value)):
+        return "".join(part["text"] for part in value)
+    return value
+
+
+# Of JSON's own type: neither "7", 7.0 nor true is a whole number, as in TGI.
+Seed = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
 Stops = Annotated[tuple[str, ...], Field(max_length=MAX_STOP_SEQUENCES)]
-Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_float32)]
-TopK = Annotated[int, Field(gt=0)]
-Tokens = Annotated[int, Field(ge=1)]
+Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(_float32)]
+TopK = Annotated[int, Field(gt=0, strict=True)]
+Tokens = Annotated[int, Field(ge=1, strict=True)]
 
 
 class _Known(BaseModel):
@@ -60,15 +73,15 @@ class Parameters(_Parameters):
     unsupported = unsupported.NATIVE
 
     adapter_id: str | None = None
-    do_sample: bool = False
+    do_sample: StrictBool = False
     temperature: Annotated[Temperature, Field(gt=0)] | None = None
     top_k: TopK | None = None
-    top_p: Annotated[float, Field(gt=0, lt=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
     max_new_tokens: Tokens | None = None
     seed: Seed | None = None
     stop: Stops = ()
-    details: bool = False
-    return_full_text: bool | None = None
+    details: StrictBool = False
+    return_full_text: StrictBool | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -88,14 +101,16 @@ class GenerateRequest(_Known):
 class CompatRequest(GenerateRequest):
     """Body of `/`."""
 
-    stream: bool = False
+    stream: StrictBool = False
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(_Known):
     """One turn of a conversation."""
 
+    unsupported = unsupported.MESSAGE
+
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Annotated[str, BeforeValidator(_joined)]
 
 
 class ChatRequest(_Parameters):
@@ -105,11 +120,11 @@ class ChatRequest(_Parameters):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: str = "tgi"
-    stream: bool = False
+    stream: StrictBool = False
     temperature: Temperature | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
     top_k: TopK | None = None
-    logprobs: bool = False
+    logprobs: StrictBool = False
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = None
     seed: Seed | None = None
@@ -128,15 +143,19 @@ class ChatRequest(_Parameters):
         return Sampling(self.temperature, self.top_k, None if self.top_p == 1 else self.top_p, do_sample=True)
 
 
-class LoadRequest(BaseModel):
+class LoadRequest(_Known):
     """Body of `/v1/load_lora_adapter`, with vLLM's names; the path is the server's own."""
+
+    unsupported = unsupported.LOAD
 
     lora_name: Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9])*$", max_length=63)]
     lora_path: str
 
 
-class UnloadRequest(BaseModel):
+class UnloadRequest(_Known):
     """Body of `/v1/unload_lora_adapter`."""
+
+    unsupported = unsupported.UNLOAD
 
     lora_name: str
 

@@ -1,6 +1,7 @@
 """Image folders are read with Pillow alone, to the byte as torchvision reads them."""
 
 import builtins
+import os
 import struct
 import sys
 import zlib
@@ -200,6 +201,24 @@ def test_what_is_no_whole_image_is_refused_by_name_in_one_line(tmp_path, content
     with pytest.raises(InvalidInput, match=r"image: .*0\.png") as raised:
         folders.folder(files, "train", None)[0]
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (os.mkfifo, InvalidInput),
+        (lambda path: path.symlink_to("/dev/zero"), InvalidInput),
+        (lambda path: path.symlink_to("nowhere"), OSError),
+        (lambda path: path.symlink_to(path), OSError),
+        (lambda path: path.write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X"), InvalidInput),
+    ],
+    ids=["pipe", "device", "link to nothing", "link to itself", "resource fork"],
+)
+def test_what_is_named_as_an_image_and_is_none_is_refused_by_name(tmp_path, make, error):
+    files = saved(tmp_path / "files", {"a/1.png": noise((2, 2))})
+    make(files / "train" / "a" / "._1.png")
+    with pytest.raises(error, match=r"\._1\.png"):
+        preparing.prepare(tmp_path, "mine", lambda: sources.source("mine", files, download=False), lambda *_: None)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "tiff", "bmp", "webp", "ppm"])
