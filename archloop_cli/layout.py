@@ -160,5 +160,6 @@ class Layout:
     @property
     def _tokens(self) -> int:
         """Prompt and answer together, as far as the model goes."""
-        wished = max(_OURS_TOKENS, _PROMPT_TOKENS + self.spec.generation.max_new_tokens)
+        asked = self.spec.generation
+        wished = max(_OURS_TOKENS, _PROMPT_TOKENS + asked.remembered_tokens + asked.max_new_tokens)
         return min(wished, estimate.positions(self.spec.base_model) or wished)

@@ -53,7 +53,7 @@ def of(spec: RunSpec, protocol: Protocol, bootstrap: int) -> Estimate:
     answer = min(ANSWER_TOKENS, spec.generation.max_new_tokens)
     weights = weights_gb(parameters(spec.base_model))
     return Estimate(
-        tokens=candidates * (PROMPT_TOKENS + answer),
+        tokens=candidates * (PROMPT_TOKENS + spec.generation.remembered_tokens + answer),
         generate_hours=candidates * answer / WRITTEN_PER_S / 3600,
         evaluate_hours=candidates * (START_S + VALID * epoch_seconds(protocol)) / 3600,
         train_hours=_trained_tokens(spec, bootstrap, answer) / TRAINED_PER_S / 3600,
@@ -164,4 +164,4 @@ def pair_passes(spec: RunSpec, bootstrap: int) -> float:
 
 
 def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:
-    return pair_passes(spec, bootstrap) * (PROMPT_TOKENS + answer)
+    return pair_passes(spec, bootstrap) * (PROMPT_TOKENS + spec.generation.remembered_tokens + answer)

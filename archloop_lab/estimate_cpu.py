@@ -45,15 +45,16 @@ class CpuEstimate(NamedTuple):
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> CpuEstimate:
     """Estimate a run that begins with so many pairs and evaluates so many candidates at a time."""
     model = MODELS.get(spec.base_model, MODELS["smollm2"])
+    prompt = model.prompt + spec.generation.remembered_tokens
     answer = min(model.answer, spec.generation.max_new_tokens)
     candidates = spec.cycles * spec.candidates
     asked = candidates + (spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0)
     steady = min(slots, spec.candidates)  # no cycle begins before the one before it has ended
     return CpuEstimate(
-        tokens=asked * (model.prompt + answer),
+        tokens=asked * (prompt + answer),
         generate_s=asked * answer * model.written_s,
         evaluate_s=candidates * (START_S + VALID * epoch_seconds(protocol)) / steady,
-        train_s=estimate.pair_passes(spec, bootstrap) * (model.prompt + answer) * model.trained_s,
+        train_s=estimate.pair_passes(spec, bootstrap) * (prompt + answer) * model.trained_s,
     )
 
 

@@ -51,6 +51,11 @@ class GenerationSpec(_Strict):
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
 
+    @property
+    def remembered_tokens(self) -> int:
+        """The most tokens of a prompt that its memory takes."""
+        return 0 if self.memory == "none" else self.memory_tokens
+
 
 class NoveltySpec(_Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from archloop import presets, protocols
+from archloop.contracts.spec import GenerationSpec
 from archloop_cli import runs
 from archloop_lab import estimate, estimate_cpu, planning
 
@@ -87,6 +88,17 @@ def test_time_grows_with_cycles_and_candidates(more: dict[str, int], factor: flo
     assert reckoned(**more).evaluate_s == pytest.approx(factor * reckoned().evaluate_s)
     assert reckoned(**more).generate_s == pytest.approx(factor * reckoned().generate_s)
     assert reckoned(**more).tokens == factor * reckoned().tokens
+
+
+@pytest.mark.parametrize(("memory", "tokens"), [("none", 0), ("failures", 64), ("scores", 100), ("all", 256)])
+def test_a_memory_is_reckoned_with_and_told(memory: str, tokens: int) -> None:
+    generation = {"memory": memory, "memory_tokens": tokens or 999}
+    assert reckoned(generation=generation).tokens == reckoned().tokens + 6 * 64 * tokens
+    steps = dict(
+        planning.plan(presets.load("demo").model_copy(update={"generation": GenerationSpec(**generation)}), None).steps
+    )
+    told = f"{memory} of earlier cycles, in at most {tokens} tokens of each prompt"
+    assert steps.get("memory") == (told if tokens else None)
 
 
 def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:
