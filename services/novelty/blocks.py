@@ -105,10 +105,9 @@ def size_of(of: Shingles) -> int:
 
 def block_of(rows: Sequence[Row]) -> Block:
     """Make a block of these entries."""
-    tail = Tail(len(rows), len(rows[0].sketch))
-    for row in rows:
-        tail.add(row)
-    return tail.block
+    kinds = np.uint32, np.uint32, np.uint64, np.uint8, np.uint64, np.uint64
+    columns = zip(zip(*rows, strict=True), kinds, strict=True)
+    return Block(*(np.array(column, dtype=kind) for column, kind in columns)).in_order()
 
 
 def joined(blocks: Sequence[Block]) -> Block:

@@ -39,14 +39,14 @@ class NearestSearch:
         threshold = self._query.threshold
         few = sum(block.length for block in self._blocks) <= _FEW
         least, most = self._sizes(0 if few else threshold)
-        scans = self._scans(least, most)
-        self._compare(ranked([scan.likely() for scan in scans], self._query)[:_COMPARED])
+        scan = self._scan((least, most))
+        self._compare(ranked(scan.likely(), self._query)[:_COMPARED])
         if self._similarity < threshold:
-            self._compare_until_near(ranked([scan.possible() for scan in scans], self._query))
-        if self._similarity < threshold:
+            self._compare_until_near(ranked(scan.possible(), self._query))
+        if self._similarity < threshold and not few:
             smallest, largest = self._sizes(self._similarity)
-            scans = [*self._scans(smallest, least), *self._scans(most, largest)]
-            self._compare(ranked([scan.likely() for scan in scans], self._query)[:_COMPARED])
+            scan = self._scan((smallest, least), (most, largest))
+            self._compare(ranked(scan.likely(), self._query)[:_COMPARED])
         return self._best
 
     @property
@@ -58,9 +58,8 @@ class NearestSearch:
         size = self._query.like.size
         return int(size * similarity), int(min(size / similarity + 2, LARGEST)) if similarity else LARGEST
 
-    def _scans(self, least: int, most: int) -> list[Scan]:
-        stretches = [block.between(least, most) for block in self._blocks]
-        return [Scan(stretch, self._query) for stretch in stretches if stretch.length]
+    def _scan(self, *sizes: tuple[int, int]) -> Scan:
+        return Scan([block.between(*some) for some in sizes for block in self._blocks], self._query)
 
     def _compare_until_near(self, places: Sequence[int]) -> None:
         for start in range(0, len(places), _AT_ONCE):

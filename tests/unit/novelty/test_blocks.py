@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.novelty import index as module
+from services.novelty import search
 from services.novelty.blocks import Row, block_of, joined, unpacked
 from services.novelty.index import NoveltyIndex, _row
-from services.novelty.search import Query, Scan
+from services.novelty.search import Query, Scan, ranked
 from services.novelty.shingles import jaccard, parities_of
 from services.novelty.sqlite import SqliteSignatures
 from tests.unit.novelty.crowds import PERMUTATIONS, crowd, entry
@@ -87,8 +88,10 @@ def test_nothing_that_reaches_the_threshold_is_excluded(threshold, run, size):
     *others, asked = crowd(120, seed=size, size=size, runs=2)
     like = _row(asked, 120)
     number = None if run is None else _row(entry("x", asked.shingles, run), 0).run
-    scan = Scan(block_of([_row(one, place) for place, one in enumerate(others)]), Query(like, number, threshold))
-    places = set(scan.possible().places.tolist())
+    rows = [_row(one, place) for place, one in enumerate(others)]
+    scan = Scan([block_of(rows[:40]), block_of(rows[40:])], Query(like, number, threshold))
+    possible = scan.possible()
+    places = set() if possible is None else set(possible.places.tolist())
     reach = {
         place
         for place, one in enumerate(others)
@@ -97,3 +100,39 @@ def test_nothing_that_reaches_the_threshold_is_excluded(threshold, run, size):
     assert reach <= places
     if threshold > 0.8 and size in (40, 700):
         assert len(places) <= len(reach) + 12
+
+
+@pytest.mark.parametrize("ends", [[0, 400], [0, 1, 400], [0, 64, 128, 400], [0, 399, 400], [0, 100, 100, 400]])
+@pytest.mark.parametrize("run", [None, "run-1"])
+def test_the_same_entries_are_possible_in_one_block_as_in_several(ends, run):
+    *others, asked = crowd(401, seed=len(ends), runs=2)
+    every, like = [_row(one, place) for place, one in enumerate(others)], _row(asked, 400)
+    number = None if run is None else _row(entry("x", asked.shingles, run), 0).run
+    query = Query(like, number, 0.6)
+    blocks = [block_of(every[low:high]) for low, high in pairwise(ends) if low < high]
+    whole, parts = Scan([block_of(every)], query), Scan([*blocks, blocks[0].of(slice(0))], query)
+    possible = ranked(whole.possible(), query)
+    assert len(possible) > 5
+    assert ranked(parts.possible(), query) == possible
+    assert all(run in (None, others[place].run_id) for place in ranked(parts.likely(), query))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_many_few_are_likely_and_one_that_is_about_as_similar_as_any(seed, monkeypatch):
+    *others, asked = crowd(1000, seed, size=300)
+    query = Query(_row(asked, 999), None, 0.85)
+    every = [_row(one, place) for place, one in enumerate(others)]
+    for name, value in {"_FEW": 100, "_SAMPLED": 100, "_FEWEST": 60}.items():
+        monkeypatch.setattr(search, name, value)
+    likely = ranked(Scan([block_of(every[:700]), block_of(every[700:])], query).likely(), query)
+    similarities = [jaccard(other.shingles, asked.shingles) for other in others]
+    assert max(similarities[place] for place in likely) >= max(similarities) - 0.05
+    assert 20 <= len(likely) <= 60
+
+
+@pytest.mark.parametrize("blocks", [[], [0], [0, 0]])
+def test_where_nothing_is_in_scope_nothing_is_likely_or_possible(blocks):
+    (asked,) = crowd(1, seed=1)
+    query = Query(_row(asked, 0), None, 0.0)
+    scan = Scan([block_of([_row(asked, 0)]).of(slice(count)) for count in blocks], query)
+    assert ranked(scan.likely(), query) == ranked(scan.possible(), query) == []

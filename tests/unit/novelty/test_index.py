@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.novelty import index as module
-from services.novelty import nearest
+from services.novelty import nearest, search
 from services.novelty.entries import Entry, ListedEntries
 from services.novelty.features import features
 from services.novelty.index import NoveltyIndex, layout
@@ -25,6 +25,8 @@ def small(monkeypatch):
     for name, value in {"TAIL": 64, "FULL": 256}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(nearest, "_FEW", 100)
+    for name, value in {"_FEW": 100, "_SAMPLED": 60}.items():
+        monkeypatch.setattr(search, name, value)
 
 
 class Filled:
