@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archloop.errors import InvalidInput
@@ -29,8 +29,9 @@ def refuse_shared(path: Path) -> None:
 def begun(path: Path, *, unless: str) -> Iterator[Path]:
     """Make a folder for the block, and remove it if the block fails before the file `unless` is there.
 
-    A folder that was there before stays as it was.
+    So are those above it that were made for it. A folder that was there before stays as it was.
     """
+    above = [parent for parent in path.parents if not parent.exists()]
     folder(path.parent)
     try:
         path.mkdir()  # of two processes one makes it
@@ -42,4 +43,7 @@ def begun(path: Path, *, unless: str) -> Iterator[Path]:
     except BaseException:
         if new and not (path / unless).exists():
             shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):  # by now others may be in it
+                for parent in above:
+                    parent.rmdir()
         raise

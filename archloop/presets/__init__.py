@@ -5,6 +5,7 @@ from pathlib import Path
 
 from archloop import catalogue, validation
 from archloop.contracts.spec import RunSpec
+from archloop.errors import InvalidInput
 from archloop.validation import parsed
 
 _FOLDER = Path(__file__).parent
@@ -24,4 +25,7 @@ def load(name: str) -> RunSpec:
 
 def checked(content: object, *, source: str) -> RunSpec:
     """Make a RunSpec of loose values. Raises InvalidInput that names the source, the field and the value."""
-    return validation.checked(RunSpec, content, source)
+    spec = validation.checked(RunSpec, content, source)
+    if not spec.base_model.strip() or not spec.base_model.isprintable():
+        raise InvalidInput(f"{source}: base_model", spec.base_model, "a model that ships, a folder or a hub id")
+    return spec

@@ -73,6 +73,13 @@ def test_a_protocol_keeps_its_hash_when_fields_are_added_that_it_does_not_use() 
     assert protocols.load("shapes").model_copy(update={"resize": 32}).sha256 != expected
 
 
+@pytest.mark.parametrize("name", ["", " ", "\t", "no\nline", "a\0b", "\x1b[31mtiny", "ti\u202eny", "ti\u200bny"])
+def test_a_model_without_a_name_that_can_be_read_is_refused(name: str) -> None:
+    content = presets.load("demo").model_dump() | {"base_model": name}
+    with pytest.raises(InvalidInput, match="here: base_model: "):
+        presets.checked(content, source="here")
+
+
 @pytest.mark.parametrize("name", protocols.names())
 def test_every_shipped_protocol_loads_and_has_its_own_name(name: str) -> None:
     assert protocols.load(name).name == name
