@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 # Training images: as few as all five networks learn from in one epoch.
 TRAIN = {
     "cifar10": 1280,
+    "cifar10-mini": 1600,
     "cifar100": 1920,
     "digits": 1200,
     "mnist5k": 1280,
