@@ -3,6 +3,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Hundreds of processes are started: what one has compiled, the others need not.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run up down check test thorough gpu lint types docs clean
 

@@ -34,7 +34,7 @@ def slots(config: pytest.Config, count: int) -> list[Device]:
     return [Device.cpu() if gpu is None else Device.of_gpu(gpu)] * count
 
 
-def sampled(members: Iterable[str], every: int) -> list[Any]:
+def sampled(members: Iterable[object], every: int) -> list[Any]:
     """Parameters: every so many of a kind's members, from the first on; the others are for `make thorough`."""
     return [
         member if place % every == 0 else pytest.param(member, marks=pytest.mark.thorough)

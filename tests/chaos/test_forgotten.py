@@ -9,6 +9,7 @@ import pytest
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.spec import RunSpec
+from services.registry.control import controller
 from tests.chaos.forgetful import Forgetful
 from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
@@ -17,6 +18,12 @@ from tests.unit.registry.world import RUN, spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ASKED = spec(cycles=2, candidates=6)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evaluator here answers at once: what is lost need not be waited for as long as the protocol gives it."""
+    monkeypatch.setattr(controller, "_longest_evaluation_s", lambda _: 5.0)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from archloop.contracts.base import candidate_id
 from tests.support import Recorded, archloop, command, recorded, small_preset
 
-CYCLES, CANDIDATES = 3, 10
+CYCLES, CANDIDATES = 2, 8
 
 
 def children_gone(parent: psutil.Process, family: list[psutil.Process]) -> bool:
