@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 
-from archloop import answers
+from archloop.answers import edits
 from archloop.blobs.port import Blobs
 from archloop.contracts.base import type_of
 from archloop.contracts.messages import TrainingRequested
@@ -50,4 +50,4 @@ async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blob
 
 
 def _codes(training: TrainingRequested, content: bytes) -> list[str]:
-    return [answers.extract(pair.completion).code for pair in decoded(content, training.pairs.key)]
+    return [edits.taught(pair.prompt, pair.completion) for pair in decoded(content, training.pairs.key)]

@@ -16,6 +16,7 @@ LONGEST = 32_768
 """So many characters may a parent have."""
 
 _MOST_LINES = 2_000
+_PARENT = re.compile(r"^(?P<fence>`{3,})python\n(?P<code>.*)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 _SHOWN = 60
 # What a tokenizer could take for the end of a turn, though it stands in the parent.
 _TURN = re.compile(r"<\||<｜|</?s>|<(?:eos|bos|pad)>|<(?:start|end)_of_turn>|\[/?INST\]", re.IGNORECASE)
@@ -75,6 +76,14 @@ def render(parent: str, child: str) -> str:
     if before == after:
         raise InvalidInput("child", f"{child[:_SHOWN]}…", "other code than the parent's")
     return "".join(map(patches.written, differences.between(before, after)))
+
+
+def taught(prompt: str, completion: str) -> str:
+    """Return the network that a training pair teaches: the code of its completion, or what its edit makes."""
+    if not completion.startswith(patches.SEARCH):
+        return answers.extract(completion).code
+    shown = _PARENT.search(prompt)
+    return apply(shown["code"], completion).code if shown else ""
 
 
 def _applied(parent: str, changes: tuple[Change, ...]) -> answers.Extracted:
