@@ -8,17 +8,26 @@ from types import FrameType
 from archloop_cli.streams import Streams
 
 _DEBUG = "--debug"
+_INTERRUPTED = 128 + signal.SIGINT
 _READER_GONE = 141  # what a shell says of a process that ended by SIGPIPE
 
 
 def main() -> None:
     """Run a command, and exit."""
+    try:
+        code = _ended()
+    except KeyboardInterrupt:  # before the first step, after the last, or while the end is told
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _ended() -> int:
     streams, ending = Streams(), _Ending()
     if _DEBUG not in sys.argv:
         sys.unraisablehook = _passed_over
     code = _code_of(_command, streams, ending) or _code_of(streams.flush, streams, ending)
     streams.close()
-    sys.exit(code)
+    return code
 
 
 class _Ending:
