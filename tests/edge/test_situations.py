@@ -123,7 +123,7 @@ MOMENTS = {
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
         for after in (0.01, 0.04, 0.1, 0.3)
     },
-    "told to end twice": Situation((("signalled", [0.03, signal.SIGTERM, signal.SIGINT]),), code=143, may=ALL),
+    "interrupted twice": Situation((("signalled", [0.03, signal.SIGINT, signal.SIGINT]),), code=130, may=ALL),
 }
 
 
