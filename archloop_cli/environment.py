@@ -80,7 +80,7 @@ def main() -> int:
     try:
         write(parser.parse_args().file)
     except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")
+        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")  # noqa: TID251
         return 1
     return 0
 

@@ -25,12 +25,12 @@ def main() -> None:
     with socket.create_server((options.host, options.port), backlog=1024) as listener:
         # accepted sockets inherit it; without it every small answer waits for the client's delayed ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")  # noqa: TID251
         sys.stdout.flush()
         try:
             _serve(options, listener)
         except ArchloopError as error:
-            sys.stderr.write(f"error [{error.code}] {plain(' '.join(str(error).split()))}\n")
+            sys.stderr.write(f"error [{error.code}] {plain(' '.join(str(error).split()))}\n")  # noqa: TID251
             sys.exit(1)
 
 
