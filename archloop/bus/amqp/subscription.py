@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 Renew = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
 _RENEWED_AFTER = DELIVERY_LIMIT // 2
 _REMEMBERED = 1024
+_CANCELLED, _CANCELLED_S = 4, 0.5
 
 
 class AmqpSubscription(Subscription):
@@ -90,13 +91,16 @@ class AmqpSubscription(Subscription):
             with suppress(*AWAY):
                 await channel.close()
 
+    @override
     async def abandon(self) -> None:
-        """Stop at once; what is in hand goes back to the broker."""
-        await self._stop_watching()
         self._channel = None
-        for task in self._in_hand:
-            task.cancel()
-        await asyncio.gather(*self._in_hand, return_exceptions=True)
+        self._ending.set()
+        await self._stop_watching()
+        for _ in range(_CANCELLED):  # now and then the client turns a cancellation into an error of its own
+            for task in self._in_hand:
+                task.cancel()
+            if self._in_hand:
+                await asyncio.wait(self._in_hand, timeout=_CANCELLED_S)
 
     async def _stop_watching(self) -> None:
         watch, self._watch = self._watch, None
