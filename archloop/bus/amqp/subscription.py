@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 Renew = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
 _RENEWED_AFTER = DELIVERY_LIMIT // 2
 _REMEMBERED = 1024
-_CANCELLED, _CANCELLED_S = 4, 0.5
+_CANCELLED = 4  # times, so that an end is not held up by who does not heed it
 
 
 class AmqpSubscription(Subscription):
@@ -96,11 +96,7 @@ class AmqpSubscription(Subscription):
         self._channel = None
         self._ending.set()
         await self._stop_watching()
-        for _ in range(_CANCELLED):  # now and then the client turns a cancellation into an error of its own
-            for task in self._in_hand:
-                task.cancel()
-            if self._in_hand:
-                await asyncio.wait(self._in_hand, timeout=_CANCELLED_S)
+        await cancelled(*self._in_hand, times=_CANCELLED)
 
     async def _stop_watching(self) -> None:
         watch, self._watch = self._watch, None

@@ -85,9 +85,13 @@ class Active:
 
     async def abandon(self) -> None:
         """Stop consuming at once; what is in hand is delivered again."""
-        subscription, self._subscription, self.speaker = self._subscription, None, None
-        if subscription is not None:
+        if (subscription := self._let_go()) is not None:
             await subscription.abandon()
+
+    def _let_go(self) -> Subscription | None:
+        """Return the subscription, which is nobody's from now on."""
+        subscription, self._subscription, self.speaker = self._subscription, None, None
+        return subscription
 
     async def _begin(self) -> None:
         self._controller.forget()
@@ -103,7 +107,6 @@ class Active:
             self._handled += 1
 
     async def _end(self) -> None:
-        subscription, self._subscription, self.speaker = self._subscription, None, None
-        if subscription is not None:
+        if (subscription := self._let_go()) is not None:
             log.info("this registry consumes no more")
             await subscription.drain()
