@@ -43,10 +43,10 @@ class Method(NamedTuple):
 METHODS = {
     "plain, float32": Method("plain", "float32", "peft as in its own examples: padded batches, all logits"),
     "plain, bfloat16": Method("plain", "bfloat16", "the same, the base model in bfloat16"),
-    "TRL": Method("trl", "float32", "`method: trl`"),
+    "TRL": Method("trl", "float32", "`engine: trl`"),
     "lean, padded": Method("padded", "float32", "the lean loop as it is for small models, and was for large ones"),
     "lean, float32": Method("lean", "float32", "packed, answers' logits alone, adapter and layer as one"),
-    "lean": Method("lean", "bfloat16", "the same in bfloat16: `method: lean`"),
+    "lean": Method("lean", "bfloat16", "the same in bfloat16: `engine: lean`"),
     "lean, single": Method("lean", "bfloat16", "the same, one pair at a time instead of packed", 1),
 }
 

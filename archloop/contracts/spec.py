@@ -1,11 +1,11 @@
 """What a run is asked to be. The field names are those of the preset files."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from archloop.contracts.adapter import Rank
+from archloop.contracts.adapter import Method, Rank
 from archloop.contracts.base import Frozen, absent
 from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
 from archloop.contracts.texts import Name
@@ -17,6 +17,7 @@ Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Mode = Literal["whole", "edit", "mixed"]
 Parents = Literal["best", "novel", "families", "archive"]
 Memory = Literal["none", "failures", "scores", "all"]
+Engine = Literal["lean", "trl"]
 Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
@@ -31,7 +32,8 @@ class _Strict(Frozen):
 class GenerationSpec(_Strict):
     """How the LLM is asked: prompt template and decoding.
 
-    Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
+    Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same. So many
+    `answers` in a row, by the candidates' index, are to one prompt: to the same parent and memory too.
     `mode` is what is asked for: `whole` networks, each an `edit` of an earlier candidate, or a `mixed` cycle with edits
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
     of the better half, the best of the `families` in rotation, or those of the `archive` of cells. While there is none,
@@ -41,6 +43,7 @@ class GenerationSpec(_Strict):
 
     template: Name = "brief"
     prompts: Count | None = None
+    answers: Annotated[Few, absent(1)] = 1
     temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
     top_k: Count | None = None
@@ -50,6 +53,15 @@ class GenerationSpec(_Strict):
     parents: Annotated[Parents, absent("best")] = "best"
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
+
+    def slot(self, index: int) -> int:
+        """Return which of the cycle's prompts a candidate answers, counted from 0."""
+        return index // self.answers
+
+    def prompt(self, index: int) -> int:
+        """Return the same, with fixed prompts that of the prompt among them."""
+        slot = self.slot(index)
+        return slot if self.prompts is None else slot % self.prompts
 
     @property
     def remembered_tokens(self) -> int:
@@ -121,9 +133,16 @@ class TrainingSpec(_Strict):
     Few pairs are gone through more often than `epochs`, until `minimum_steps` are made. A step sees `batch_size` x
     `accumulation` pairs, on however many GPUs. `warmup_steps` null is a tenth of the steps. `quantization: nf4` is
     QLoRA: the base model in 4 bits, doubly quantised, and AdamW in 8 bits; the adapter is served on the base as it is.
+
+    `engine` is the loop that trains. `method` says what is learnt from: chosen answers (`sft`), chosen over rejected
+    answers to the same prompt by direct preference optimisation with this `beta` (`dpo`), or, as its control, chosen
+    answers and rejected ones behind a prompt that says that a bad answer follows (`negatives`). An `engine` under its
+    earlier name, `method`, is still read.
     """
 
-    method: Literal["lean", "trl"] = "lean"
+    engine: Engine = "lean"
+    method: Annotated[Method, absent("sft")] = "sft"
+    beta: Annotated[float, Field(gt=0, le=100), NUMBER, absent(0.1)] = 0.1
     quantization: Literal["none", "nf4"] = "none"
     r: Rank = 16
     alpha: Few = 32
@@ -155,10 +174,17 @@ class TrainingSpec(_Strict):
         """Return over how many steps the learning rate rises: by default a tenth, none in very short trainings."""
         return self.steps(pairs) // 10 if self.warmup_steps is None else self.warmup_steps
 
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_by_its_earlier_name(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("method") in get_args(Engine) and "engine" not in given:
+            return {("engine" if name == "method" else name): value for name, value in given.items()}
+        return given
+
     @model_validator(mode="after")
     def _lean_is_plain(self) -> Self:
-        if self.method == "lean" and (self.quantization != "none" or self.gradient_checkpointing):
-            raise ValueError("quantization and gradient_checkpointing need method: trl")
+        if self.engine == "lean" and (self.quantization != "none" or self.gradient_checkpointing):
+            raise ValueError("quantization and gradient_checkpointing need engine: trl")
         return self
 
 
@@ -229,4 +255,15 @@ class RunSpec(_Strict):
             raise ValueError(f"the adapter was tuned on {self.adapter.base_model!r}, not on {self.base_model!r}")
         if self.adapter is not None and self.bootstrap is not None:
             raise ValueError("a run begins with an adapter or with bootstrap pairs, not with both")
+        return self
+
+    @model_validator(mode="after")
+    def _preferences_are_between_answers_to_one_prompt(self) -> Self:
+        prompts, answers = self.generation.prompts, self.generation.answers
+        shared = answers > 1 or (prompts is not None and prompts < self.cycles * self.candidates)
+        if self.training.method != "sft" and not shared:
+            raise ValueError(
+                f"training.method {self.training.method} needs candidates that answer one prompt; "
+                "set generation.answers to 2 or more, or fewer generation.prompts"
+            )
         return self

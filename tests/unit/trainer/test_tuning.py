@@ -37,9 +37,9 @@ def tune(tmp_path, base_model, pairs, spec):
     return run
 
 
-@pytest.mark.parametrize("method", ["lean", "trl"])
-def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
-    tuned, folder = tune(method=method)
+@pytest.mark.parametrize("engine", ["lean", "trl"])
+def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, engine):
+    tuned, folder = tune(engine=engine)
     assert tuned.loss_curve[-1] < 0.8 * tuned.loss_curve[0]
     assert "peft" in tuned.libraries
     model = PeftModel.from_pretrained(base.model, str(folder))
@@ -48,14 +48,14 @@ def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
 
 
 def test_gradient_checkpointing_and_accumulation_change_memory_not_the_training(tune):
-    plain = tune("plain", method="trl")[0]
-    spare = tune("spare", method="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
+    plain = tune("plain", engine="trl")[0]
+    spare = tune("spare", engine="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
     assert spare.loss_curve == pytest.approx(plain.loss_curve, rel=1e-2)
     assert (spare.steps, spare.token_curve) == (plain.steps, plain.token_curve)
 
 
 def test_lean_and_trl_start_from_the_same_loss(tune):
-    first = [tune(method, method=method, batch_size=100)[0].loss_curve[0] for method in ("lean", "trl")]
+    first = [tune(engine, engine=engine, batch_size=100)[0].loss_curve[0] for engine in ("lean", "trl")]
     assert first[0] == pytest.approx(first[1], rel=1e-3)
 
 
