@@ -12,7 +12,7 @@ from archloop.adapters import ADAPTER_FILES, WEIGHTS_FILE
 from archloop.errors import InvalidInput
 from archloop.training_pairs import TrainingPair
 from services.trainer import lean, lora, packed, preference, tuning
-from services.trainer.job import Job
+from services.trainer.job import Job, Progress
 from services.trainer.pairs import BAD, IGNORED, encode
 from services.trainer.plan import CPU, dpo_arguments
 from services.trainer.shares import among
@@ -31,10 +31,10 @@ def tune(tmp_path, base_model, preferences, spec):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(pair.line() + "\n" for pair in preferences))
 
-    def run(name="adapter", parent=None, **training):
+    def run(name="adapter", kept=None, report=lambda _: None, parent=None, **training):
         learnt = spec.model_copy(update={"method": "dpo", "batch_size": 100} | training)
         job = Job(base_model=base_model, pairs=path, parent=parent, out=tmp_path / name, training=learnt, seed=7)
-        return tuning.tune(job, tuning.load(base_model), lambda _: None), job.out
+        return tuning.tune(job.model_copy(update=kept or {}), tuning.load(base_model), report), job.out
 
     return run
 
@@ -141,6 +141,28 @@ def test_a_smaller_batch_changes_memory_not_the_training(tune):
 def test_the_same_job_leaves_the_same_bytes(tune):
     one, two = (tune(name, batch_size=2, epochs=1)[1] for name in ("one", "two"))
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in ADAPTER_FILES)
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tune, tmp_path):
+    def die(progress: Progress) -> None:
+        if progress.step == 5:
+            raise Killed
+
+    asked = {"engine": "trl", "batch_size": 4, "epochs": 4}
+    kept = {"checkpoints": tmp_path / "checkpoints", "checkpoint_steps": 2}
+    with pytest.raises(Killed):
+        tune("killed", kept, die, **asked)
+    resumed, out = tune("resumed", kept, **asked)
+    whole, all_at_once = tune("whole", **asked)
+    assert (resumed.resumed, resumed.steps, whole.resumed) == (4, 8, 0)
+    assert resumed.loss_curve == pytest.approx(whole.loss_curve, rel=1e-4)
+    assert resumed.token_curve == whole.token_curve
+    for one, other in zip(*(load_file(f / WEIGHTS_FILE).values() for f in (out, all_at_once)), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_pairs_without_a_rejected_answer_are_dropped_and_counted(base, pairs, preferences):
