@@ -6,11 +6,11 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import ValidationError
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
 from archloop.contracts.texts import Said
 from archloop.errors import InvalidInput
 from archloop.validation import expected
@@ -28,7 +28,7 @@ class TrainingPair(Frozen):
 
     prompt: Said
     completion: Said
-    rejected: Said | None = None
+    rejected: Annotated[Said | None, absent(None)] = None
 
     def line(self, *, compact: bool = False) -> str:
         """Write the pair as one JSON object, without the line feed.
@@ -36,7 +36,7 @@ class TrainingPair(Frozen):
         Runs record the hash of these bytes. What they choose themselves is written with spaces, and what a run on this
         machine begins with without them.
         """
-        content = self.model_dump(exclude_none=True)
+        content = self.model_dump()
         return json.dumps(content, ensure_ascii=False, separators=_COMPACT if compact else _SPACED)
 
 
