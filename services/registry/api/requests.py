@@ -53,7 +53,7 @@ class SubmissionRequest(_Body):
 
 
 class Pair(TrainingPair):
-    """A prompt, and the completion that the LLM is to learn for it; `rejected` is a worse one, which `sft` leaves out."""
+    """A prompt, the completion that the LLM is to learn for it, and a worse one, which `sft` leaves out."""
 
     model_config = ConfigDict(extra="forbid")
 
