@@ -127,4 +127,4 @@ def test_candidates_that_answer_one_prompt_are_asked_the_same(sharing, alike, of
 
     groups = [{prompt(index) for index in group} for group in alike]
     assert [len(group) for group in groups] == [1] * len(alike)
-    assert len(set.union(*groups)) == len(alike)
+    assert of_one or len(set.union(*groups)) == len(alike), "edits may ask for the same change by chance"
