@@ -9,8 +9,7 @@ from archloop.contracts.values import Outcome, Remembered
 from archloop.errors import IntegrityError, NotFound
 from services.registry.control import pairs
 from services.registry.control.memory import failures, scores
-from services.registry.control.memory.choice import NOTHING, Recollection
-from services.registry.control.memory.lessons import Lesson, Lessons
+from services.registry.control.memory.choice import NOTHING, Lesson, Lessons, Recollection
 from services.registry.control.scored import Scored
 from services.registry.records import Candidate, Run
 from services.registry.stores.paging import pages
