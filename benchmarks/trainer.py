@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.training_pairs import encoded
 from services.generator.model_build import corpus
 from services.trainer.plan import Precision

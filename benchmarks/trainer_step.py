@@ -21,7 +21,7 @@ from typing import Any
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from benchmarks.trainer import pairs
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import Job

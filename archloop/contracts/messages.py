@@ -6,8 +6,9 @@ from pydantic import Field
 
 from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
-from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
+from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.texts import LongText, Name, Remark
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import (
     AdapterRef,
     BlobRef,

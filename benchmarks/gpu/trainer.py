@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.training_pairs import encoded
 from benchmarks.gpu.given import ROOT, Figures, Given
 from benchmarks.gpu.models import base_model

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 from archloop.contracts.adapter import BatchShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer.job import TrainingRefused
 
 Dtype = Literal["float32", "bfloat16", "float16"]

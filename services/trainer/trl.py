@@ -62,11 +62,11 @@ class _Ordered:
         return self.order
 
 
-class _FineTuning(_Ordered, SFTTrainer):  # type: ignore[misc]
+class _OnExamples(_Ordered, SFTTrainer):  # type: ignore[misc]
     """TRL's trainer of chosen answers."""
 
 
-class _Preferring(_Ordered, DPOTrainer):  # type: ignore[misc]
+class _OnPreferences(_Ordered, DPOTrainer):  # type: ignore[misc]
     """TRL's trainer of preferences; its reference is a copy of the adapter as it is before the first step."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
@@ -85,7 +85,7 @@ def train(
 ) -> list[Point]:
     """Train in place; return every step's loss. Pairs come with their labels, so TRL tokenizes nothing."""
     disable_progress_bars()
-    kind = _Preferring if job.training.method == "dpo" else _FineTuning
+    kind = _OnPreferences if job.training.method == "dpo" else _OnExamples
     with tempfile.TemporaryDirectory() as scratch:
         trainer = kind(
             model=model,

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from archloop import training_pairs
-from archloop.contracts.spec import Engine, TrainingSpec
+from archloop.contracts.training import Engine, TrainingSpec
 from archloop.errors import Unavailable
 from archloop.models import locate
 from archloop.training_pairs import TrainingPair

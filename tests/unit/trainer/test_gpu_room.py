@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from archloop import gpus
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.gpus import Gpu, GpuLost
 from services.trainer import process, worker
 from services.trainer.distributed import launch_command

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from archloop.adapters import WEIGHTS_FILE
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer import checkpoints, distributed, tuning
 from services.trainer.child import attempt
 from services.trainer.handlers import TrainerHandler

@@ -8,7 +8,7 @@ from trl import SFTConfig
 
 from archloop import presets
 from archloop.contracts.adapter import BatchShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer import backoff, metrics, plan, shares
 from services.trainer.distributed import has_own_processes, launch_command, processes, warm_command
 from services.trainer.job import Failed, Job, Progress, TrainingRefused
