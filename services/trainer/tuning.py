@@ -137,7 +137,7 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
     steps, names = trained.points, _LIBRARIES + (("trl",) if job.training.engine == "trl" else ())
     if job.training.quantization != "none" or trained.model.get_base_model().dtype != getattr(torch, machine.dtype):
         _unquantise(job, trained, machine)
-    prompts = (pair.prompt for pair in trained.read)
+    questions = probe.questions(trained.read)
     large = not machine.gpus and trained.model.get_base_model().num_parameters() >= plan.LARGE
     return Tuned(
         pair_count=len(trained.encoded.examples),
@@ -148,7 +148,7 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
         resumed=trained.resumed,
         shape=job.batches,
         lora=shape,
-        probe=probe.take(trained.model, trained.tokenizer, prompts, machine._replace(large=large)),
+        probe=probe.take(trained.model, trained.tokenizer, questions, machine._replace(large=large)),
         libraries={name: version(name) for name in names},
         seconds=trained.seconds + time.monotonic() - started,
         tokens_per_second=_tokens(steps, trained.resumed) / trained.seconds,
