@@ -135,6 +135,7 @@ async def test_the_same_run_asks_for_the_same_bytes(tmp_path):
 async def test_negatives_are_what_sft_learns_and_what_is_rejected(tmp_path):
     plain = await _trained(tmp_path / "sft", {"prompts": 3}, "sft", cycles=2)
     both = await _trained(tmp_path / "negatives", {"prompts": 3}, "negatives", cycles=2)
+    assert plain
     for chosen, pairs in zip(plain, both, strict=True):
         assert {(pair.prompt, pair.completion) for pair in pairs} == {(pair.prompt, pair.completion) for pair in chosen}
         assert any(pair.rejected for pair in pairs)
