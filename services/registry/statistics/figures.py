@@ -161,7 +161,7 @@ LOSS = Lines(
     "loss",
     "Training loss",
     "The LLM's own, on the answers, one training after the other.",
-    "training loss, nats per token",
+    "training loss, nats",
     (),
     shares=False,
 )
