@@ -18,7 +18,7 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
 from archloop.contracts.topology import Queue
 from archloop.contracts.trace import trace_id
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import InvalidInput, NotFound, Unavailable
 
 WORK = Queue("work", ("candidate.lost",), prefetch=3)
 EVERYTHING = Queue("everything", ("#",), prefetch=10)
@@ -64,6 +64,12 @@ async def parked_in(bus: Bus) -> list[Parked]:
         while not (parked := await bus.parked()):
             await asyncio.sleep(0.01)
     return parked
+
+
+async def until_parked(bus: Bus, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(await bus.parked()) < count:
+            await asyncio.sleep(0.01)
 
 
 class Recording:
@@ -240,6 +246,22 @@ async def test_a_replayed_message_is_handled_as_on_its_first_attempt(bus: Bus) -
     await bus.replay(parked.id)
     await until(lambda: len(handler.seen) == 2)
     assert await bus.parked() == []
+
+
+async def test_a_dropped_message_is_parked_no_more_and_never_handled(bus: Bus) -> None:
+    handler = Recording(InvalidInput("x", 1, "2"))
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    await bus.publish(envelope(1))
+    await bus.publish(envelope(2))
+    await until(lambda: len(handler.seen) == 2)
+    await until_parked(bus, 2)
+    first, second = await bus.parked()
+    await bus.drop(first.id)
+    assert [each.id for each in await bus.parked()] == [second.id]
+    with pytest.raises(NotFound, match=first.id):
+        await bus.drop(first.id)
+    await bus.drop(second.id)
+    assert (await bus.parked(), len(handler.seen)) == ([], 2)
 
 
 async def test_when_the_bus_cannot_take_the_results_the_message_is_delivered_again(bus: Bus) -> None:
