@@ -3,32 +3,26 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from archloop.contracts.acts import ActSpec, FamilyChoice
 from archloop.contracts.adapter import Rank
-from archloop.contracts.base import Frozen, absent
-from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
+from archloop.contracts.base import Strict, absent
+from archloop.contracts.budget import BudgetSpec
+from archloop.contracts.numbers import NUMBER, Candidates, Count, Few, Seed, Share, Temperature, Whole
 from archloop.contracts.texts import Name
 from archloop.contracts.values import AdapterRef, BlobRef
 
 Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
 Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
-Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Mode = Literal["whole", "edit", "mixed"]
 Parents = Literal["best", "novel", "families", "archive"]
 Memory = Literal["none", "failures", "scores", "all"]
-Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
 
 
-class _Strict(Frozen):
-    """Written by people, so a misspelt field is an error rather than ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GenerationSpec(_Strict):
+class GenerationSpec(Strict):
     """How the LLM is asked: prompt template and decoding.
 
     Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
@@ -36,12 +30,13 @@ class GenerationSpec(_Strict):
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
     of the better half, the best of the `families` in rotation, or those of the `archive` of cells. While there is none,
     a whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
-    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
+    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`. Prompts ask for `families` in
+    rotation, and for all where none is named.
     """
 
     template: Name = "brief"
     prompts: Count | None = None
-    temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
+    temperature: Temperature = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
     top_k: Count | None = None
     max_new_tokens: Tokens = 512
@@ -50,6 +45,7 @@ class GenerationSpec(_Strict):
     parents: Annotated[Parents, absent("best")] = "best"
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
+    families: Annotated[FamilyChoice, absent(())] = ()
 
     @property
     def remembered_tokens(self) -> int:
@@ -62,14 +58,14 @@ class GenerationSpec(_Strict):
         return {"whole": 0.0, "edit": 1.0, "mixed": self.edit_share}[self.mode]
 
 
-class NoveltySpec(_Strict):
+class NoveltySpec(Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""
 
     threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.85
     scope: Literal["run", "global"] = "run"
 
 
-class SelectionSpec(_Strict):
+class SelectionSpec(Strict):
     """Which candidates are admitted, and which of those become training pairs (paper section 3; facts: fallback rule).
 
     Considered are the novel ones; without `novel_only` near-copies too (an ablation). By `rule` there are admitted
@@ -103,7 +99,7 @@ class SelectionSpec(_Strict):
         return self
 
 
-class BootstrapSpec(_Strict):
+class BootstrapSpec(Strict):
     """What the LLM is tuned on before it writes the first cycle: pairs as JSON lines in the object store.
 
     A preset that leaves out `pairs` says that they are to be given with the run. With `replay` every later tuning goes
@@ -115,7 +111,7 @@ class BootstrapSpec(_Strict):
     replay: bool = False
 
 
-class TrainingSpec(_Strict):
+class TrainingSpec(Strict):
     """LoRA hyper-parameters (peft names) and the optimisation around them.
 
     Few pairs are gone through more often than `epochs`, until `minimum_steps` are made. A step sees `batch_size` x
@@ -162,25 +158,7 @@ class TrainingSpec(_Strict):
         return self
 
 
-class BudgetSpec(_Strict):
-    """What a run may spend; null is without limit. It ends at the first limit reached.
-
-    `tokens` are read and written ones, `cost` is by the generator's prices, `evaluator_seconds` are those in which
-    candidates ran, `wall_seconds` count from the request. What is under way then is still settled and counted.
-    """
-
-    candidates: Amount | None = None
-    tokens: Amount | None = None
-    cost: Positive | None = None
-    evaluator_seconds: Positive | None = None
-    wall_seconds: Seconds | None = None
-
-    def limits(self) -> dict[str, float]:
-        """Return the limits that are set, by name."""
-        return self.model_dump(exclude_none=True)
-
-
-class GateSpec(_Strict):
+class GateSpec(Strict):
     """Champion and challenger: a new adapter writes the next cycle only if it is no worse than the one that it follows.
 
     Both write `candidates` networks to the same prompts and seeds, which are the same for the whole run; the new one's
@@ -191,19 +169,20 @@ class GateSpec(_Strict):
     margin: Share = 0.0
 
 
-class ConfirmSpec(_Strict):
+class ConfirmSpec(Strict):
     """The end of a run: its best `count` networks are trained anew, on as many new `seeds`."""
 
     count: Few = 5
     seeds: Annotated[int, Field(ge=3, le=1000), NUMBER] = 3
 
 
-class RunSpec(_Strict):
+class RunSpec(Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
     The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
     there are any; a frozen run's cycles all are. With `confirm` the best are trained anew at its end, which is outside
-    of its cycles and its budget.
+    of its cycles and its budget. `steering` are acts that are known before it begins, such as those of a run that is
+    done again: each is taken up when its cycle opens.
     """
 
     preset: PresetName = "custom"
@@ -222,6 +201,7 @@ class RunSpec(_Strict):
     gate: GateSpec | None = None
     budget: BudgetSpec = BudgetSpec()
     confirm: Annotated[ConfirmSpec | None, absent(None)] = None
+    steering: Annotated[tuple[ActSpec, ...], Field(max_length=1000), absent(())] = ()
 
     @model_validator(mode="after")
     def _begins_with_one_thing(self) -> Self:

@@ -27,7 +27,7 @@ router = APIRouter(
     dependencies=[Depends(authorized)],
     responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
 )
-_CODE_LIMIT = 2**20
+CODE_LIMIT = 2**20
 
 
 class _Body(Frozen):
@@ -46,7 +46,7 @@ class SubmissionRequest(_Body):
 
     batch: RunId
     submission: Annotated[str, Field(min_length=1, max_length=200)]
-    code: Annotated[str, Field(max_length=_CODE_LIMIT)]
+    code: Annotated[str, Field(max_length=CODE_LIMIT)]
     protocol: Name
     novelty: NoveltySpec = NoveltySpec(scope="global")
     submitter: Annotated[str, Field(max_length=200)] = ""
@@ -57,8 +57,8 @@ class Pair(TrainingPair):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: Annotated[Said, Field(max_length=_CODE_LIMIT)]
-    completion: Annotated[Said, Field(max_length=_CODE_LIMIT)]
+    prompt: Annotated[Said, Field(max_length=CODE_LIMIT)]
+    completion: Annotated[Said, Field(max_length=CODE_LIMIT)]
 
 
 class PairsRequest(_Body):
@@ -84,8 +84,8 @@ async def request_run(
     await _check_bootstrap(ports, body.spec)
     message = RunRequested(run_id=body.run_id, spec=body.spec)
     await ports.store.record(message, utc_now())
-    await _publish(ports, message, traceparent)
-    return _accepted(response, message.id, f"/runs/{body.run_id}")
+    await publish(ports, message, traceparent)
+    return accepted(response, message.id, f"/runs/{body.run_id}")
 
 
 @router.post("/pairs", status_code=201)
@@ -114,8 +114,8 @@ async def submit_candidate(
     )
     await ports.store.record(message, utc_now())
     _require_same_code(body, await ports.store.candidate(name), digest)
-    await _publish(ports, message, traceparent)
-    return _accepted(response, message.id, f"/candidates/{name}")
+    await publish(ports, message, traceparent)
+    return accepted(response, message.id, f"/candidates/{name}")
 
 
 def _require_same_code(body: SubmissionRequest, known: Candidate | None, sha256: str) -> None:
@@ -138,10 +138,12 @@ async def _check_bootstrap(ports: Ports, spec: RunSpec) -> None:
         raise InvalidInput("spec.bootstrap.pairs", found, "what POST /pairs answered")
 
 
-async def _publish(ports: Ports, message: Message, traceparent: str | None) -> None:
+async def publish(ports: Ports, message: Message, traceparent: str | None) -> None:
+    """Put the message on the bus."""
     await ports.publish(Envelope.of(message, source="registry", traceparent=traceparent))
 
 
-def _accepted(response: Response, message_id: str, location: str) -> Accepted:
+def accepted(response: Response, message_id: str, location: str) -> Accepted:
+    """Answer that the request is on its way, and say where its effect will be seen."""
     response.headers["Location"] = location
     return Accepted(message_id=message_id, location=location)

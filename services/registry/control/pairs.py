@@ -39,11 +39,11 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
 
     There are none where nothing was admitted to learn from.
     """
-    admitted = (await store.architectures(run.run_id)).items
+    admitted = [a for a in (await store.architectures(run.run_id)).items if a.candidate_id not in run.exemplars.banned]
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     by_id = {a.candidate_id: a for a in admitted}
-    chosen = selection.training(current, earlier, run.spec.selection)
+    chosen = selection.training(current, earlier, run.spec.selection, run.exemplars.pinned)
     found = [await _pair(store, blobs, by_id[s.candidate_id]) for s in chosen]
     own = [pair.line() for pair in found if pair is not None]
     return [*own, *await _bootstrap(blobs, run)] if own else []
@@ -64,7 +64,7 @@ async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Iterable[str]) -> Bl
 async def _pair(store: Store, blobs: Blobs, architecture: Architecture) -> TrainingPair | None:
     """Return None where nothing was asked, or half a character stands in it, for which a trainer refuses all."""
     source = await store.source(architecture.candidate_id)
-    if source is None or source.prompt is None:
+    if source is None or not source.prompt:
         return None
     prompt = briefs.truthful(source.prompt, architecture.parameters)
     try:

@@ -11,11 +11,12 @@ from archloop.contracts.base import Frozen, absent
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Family
 from archloop.errors import NotFound
+from services.registry.acts import ActSummary, listed
 from services.registry.records import Adapter, Candidate, Cycle, Status
 from services.registry.statistics import intervals
 from services.registry.statistics.lineage import Edited, Edits, Lineage, edits
 from services.registry.statistics.rates import Observation, Rates, observations, rates
-from services.registry.stores.paging import pages, scope_of
+from services.registry.stores.paging import pages
 from services.registry.stores.port import Store
 
 
@@ -33,7 +34,8 @@ class CycleSummary(Rates):
     """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it.
 
     `cells` and `qd_score` are those of an archive of all valid networks up to this cycle, whether the run keeps one or
-    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each.
+    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each. `submitted`
+    are the networks that people gave the run, which nothing else here counts but those two.
     """
 
     cycle: int
@@ -50,6 +52,7 @@ class CycleSummary(Rates):
     cells: int = 0
     qd_score: float = 0.0
     edits: Annotated[Edits | None, absent(None)] = None
+    submitted: Annotated[int, absent(0)] = 0
     seconds: Seconds
 
 
@@ -65,11 +68,15 @@ class Summary(Frozen):
     totals: Rates
     unique_total: int
     seconds: float | None
+    acts: Annotated[tuple[ActSummary, ...], absent(())] = ()
     cycles: tuple[CycleSummary, ...]
 
 
 async def summarise(store: Store, run_id: str) -> Summary:
-    """Summarise a run in any state. Raises NotFound."""
+    """Summarise a run in any state. Raises NotFound.
+
+    Of one that was cancelled only what was settled counts, and in no run what people submitted.
+    """
     run = await store.run(run_id)
     if run is None:
         raise NotFound("run", run_id)
@@ -78,10 +85,11 @@ async def summarise(store: Store, run_id: str) -> Summary:
     cycles: list[CycleSummary] = []
     counted: list[Observation] = []
     lineage = Lineage()
-    for cycle in await store.cycles(run_id):
-        seen, asked = _Seen(lineage), await store.asked(run.uid, scope_of(cycle))
-        async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
-            seen.add(page)
+    known = await store.cycles(run_id)
+    for cycle in known:
+        seen = _Seen(lineage)
+        async for page in pages(store, run_id, cycle.cycle):
+            seen.add(page if run.status != "cancelled" else [each for each in page if each.awaits is None])
         before = cycles[-1].unique_total if cycles else 0
         cycles.append(_cycle(cycle, seen, rates(seen.observations, threshold), trained.get(cycle.cycle), before))
         counted += seen.observations
@@ -92,6 +100,7 @@ async def summarise(store: Store, run_id: str) -> Summary:
         totals=rates(counted, threshold),
         unique_total=cycles[-1].unique_total if cycles else 0,
         seconds=_span([run.created], [run.finished]),
+        acts=tuple(listed(run.acts, [(c.cycle, c.steered.acts) for c in known if c.steered])),
         cycles=tuple(cycles),
     )
 
@@ -106,15 +115,18 @@ class _Seen:
     evaluated: int = 0
     judged: int = 0
     unique: int = 0
+    submitted: int = 0
     families: Counter[Family] = field(default_factory=Counter)
     similarities: list[float] = field(default_factory=list)
     times: dict[str, list[datetime]] = field(default_factory=dict)
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        """Count some more candidates."""
+        """Count some more candidates; those that people submitted are counted apart."""
+        self.edited += self.lineage.add(candidates)
+        self.submitted += sum(bool(c.submitter) for c in candidates)
+        candidates = [c for c in candidates if not c.submitter]
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
         self.observations += observations(candidates)
-        self.edited += self.lineage.add(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
         self.judged += sum(c.judgement is not None for c in candidates)
         self.unique += sum(c.admitted and c.novel for c in candidates)
@@ -143,6 +155,7 @@ def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, befor
         cells=seen.lineage.archive.coverage,
         qd_score=seen.lineage.archive.qd_score,
         edits=edits(seen.edited),
+        submitted=seen.submitted,
         seconds=_seconds(cycle, seen.times, trained),
     )
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from archloop.contracts.spec import BudgetSpec, NoveltySpec, RunSpec, SelectionSpec, TrainingSpec
+from archloop.contracts.budget import BudgetSpec
+from archloop.contracts.spec import NoveltySpec, RunSpec, SelectionSpec, TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 
 BLOB = BlobRef(key="k", sha256="0" * 64, bytes=1)
