@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from archloop.contracts.base import Frozen, Strict, absent
 from archloop.contracts.budget import BudgetSpec
@@ -20,7 +20,7 @@ def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
     return families
 
 
-FamilyChoice = Annotated[tuple[Family, ...], AfterValidator(_each_once)]
+FamilyChoice = Annotated[tuple[Family, ...], Field(max_length=len(Family)), AfterValidator(_each_once)]
 
 
 class GenerationChanges(Strict):

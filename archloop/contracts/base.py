@@ -33,7 +33,7 @@ class Frozen(BaseModel):
 
 
 class Strict(Frozen):
-    """A value that people write: a misspelt field is an error rather than ignored."""
+    """Written by people, so a misspelt field is an error rather than ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -173,11 +173,12 @@ class CandidateRequests:
 
     def _generation(self, known: OpenCycle, index: int) -> GenerationRequested | CandidateGenerated:
         """Ask for a candidate, or say what somebody submitted for it, in the same words whenever it is asked for."""
-        written = self._look.run.spec.candidates
-        if known.cycle.steered is not None and index >= written:
+        spec = self._look.run.spec
+        if known.cycle.steered is not None and index >= spec.candidates:
             return requests.submitted(self._look.run, known.cycle, index, known.bar)
-        parent = parents.drawn(known.parents, self._look.run.spec, known.cycle.cycle, index)
-        memory = choice.drawn(known.recollection, self._look.run.spec, known.cycle.cycle, index)
+        slot = spec.generation.slot(index)
+        parent = parents.drawn(known.parents, spec, known.cycle.cycle, slot)
+        memory = choice.drawn(known.recollection, spec, known.cycle.cycle, slot)
         return requests.generation(self._look.run, known.cycle, index, known.bar, parent, memory)
 
     def _due(self, known: OpenCycle, each: Owed) -> bool:

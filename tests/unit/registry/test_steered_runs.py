@@ -11,6 +11,7 @@ from archloop.contracts.values import SourceCode
 from archloop.errors import Conflict, InvalidInput, NotFound
 from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import summarise
+from services.registry.stores import paging
 from tests.unit.registry.world import RUN, World, spec
 
 CODE = SourceCode.inline("a network of one's own")
@@ -147,12 +148,15 @@ async def test_a_change_is_taken_up_by_the_next_cycle_and_not_before(world: Worl
     assert told.reason == "completed"
 
 
-async def test_more_candidates_than_before_are_asked_for_recorded_and_closed(world: World) -> None:
+async def test_more_candidates_than_before_are_asked_for_recorded_and_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "PAGE", 5)
     await until_cycle(world, 1)
-    await world.act("change", changes={"candidates": 600})
+    await world.act("change", changes={"candidates": 20})
     await world.run_to_end()
-    assert [c.settled for c in await world.store.cycles(RUN)] == [6, 6, 600]
-    assert [c.generated for c in (await summarise(world.store, RUN)).cycles] == [6, 6, 600]
+    assert [c.settled for c in await world.store.cycles(RUN)] == [6, 6, 20]
+    assert [c.generated for c in (await summarise(world.store, RUN)).cycles] == [6, 6, 20]
 
 
 async def test_a_selection_that_was_changed_admits_by_the_changed_rule(world: World) -> None:
