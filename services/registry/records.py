@@ -257,6 +257,7 @@ class CandidateQuery(Frozen):
     verdict: Verdict | None = None
     family: str | None = None
     min_accuracy: float | None = None
+    parent: str | None = None
     first: int | None = None
     below: int | None = None
     sort: Sort = "index"

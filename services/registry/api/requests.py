@@ -85,7 +85,7 @@ async def request_run(
     await _check_bootstrap(ports, body.spec)
     message = RunRequested(run_id=body.run_id, spec=body.spec)
     await ports.store.record(message, utc_now())
-    await publish(ports, message, traceparent)
+    await _publish(ports, message, traceparent)
     return accepted(response, message.id, f"/runs/{body.run_id}")
 
 
@@ -115,7 +115,7 @@ async def submit_candidate(
     )
     await ports.store.record(message, utc_now())
     _require_same_code(body, await ports.store.candidate(name), digest)
-    await publish(ports, message, traceparent)
+    await _publish(ports, message, traceparent)
     return accepted(response, message.id, f"/candidates/{name}")
 
 
@@ -139,8 +139,7 @@ async def _check_bootstrap(ports: Ports, spec: RunSpec) -> None:
         raise InvalidInput("spec.bootstrap.pairs", found, "what POST /pairs answered")
 
 
-async def publish(ports: Ports, message: Message, traceparent: str | None) -> None:
-    """Put the message on the bus."""
+async def _publish(ports: Ports, message: Message, traceparent: str | None) -> None:
     await ports.publish(Envelope.of(message, source="registry", traceparent=traceparent))
 
 

@@ -1,6 +1,5 @@
 """Steering a run: each act is on record once it is answered, and becomes a message like any other request."""
 
-import uuid
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -10,15 +9,13 @@ from pydantic import Field
 from archloop.blobs import programs
 from archloop.contracts.acts import Act, Changes
 from archloop.contracts.base import Strict
-from archloop.contracts.messages import RunSteered
 from archloop.contracts.texts import Remark, Said
 from archloop.ops.problems import NOT_FOUND, responses
 from services.registry import acting
 from services.registry.acts import ActSummary, listed
 from services.registry.api.ports import CandidatePath, PortsDep, RunPath, StoreDep, Traceparent, authorized, role
-from services.registry.api.requests import CODE_LIMIT, Accepted, accepted, publish
+from services.registry.api.requests import CODE_LIMIT, Accepted, accepted
 from services.registry.api.runs import existing_run
-from services.registry.records import utc_now
 
 acts = APIRouter(tags=["acts"])
 router = APIRouter(
@@ -52,14 +49,10 @@ class Steering:
         self._response, self._traceparent = response, traceparent
 
     async def do(self, act: Act) -> Accepted:
-        """Put the act on record and on its way; one that changes nothing is neither. Raises Conflict, InvalidInput."""
-        act = act.model_copy(update={"who": self._who})
-        run = await existing_run(self._ports.store, self._run_id)
-        message = RunSteered(run_id=run.run_id, run_uid=run.uid, act_id=uuid.uuid4().hex, act=act)
-        if await acting.changes_something(self._ports.store, run, act):
-            await self._ports.store.record(message, utc_now())
-            await publish(self._ports, message, self._traceparent)
-        return accepted(self._response, message.id, f"/runs/{run.run_id}/acts")
+        """Put the act on record and on its way, as this caller's. Raises NotFound, Conflict, InvalidInput."""
+        ports, own = self._ports, act.model_copy(update={"who": self._who})
+        message = await acting.steer(ports.store, ports.publish, self._run_id, own, self._traceparent)
+        return accepted(self._response, message.id, f"/runs/{self._run_id}/acts")
 
 
 SteeringDep = Annotated[Steering, Depends()]

@@ -163,8 +163,12 @@ class MongoStore(MongoControl, Store):
         return Evaluation.model_validate(found[0]["evaluation"]) if found else None
 
     @override
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
         where: dict[str, Any] = {"_id": {"$gt": after}}
+        if types:
+            where["type"] = {"$in": list(types)}
         if run_id is not None:
             where["run_id"] = run_id
         return list(map(rows.event, await self._all("events", where, [("_id", 1)], limit=limit)))

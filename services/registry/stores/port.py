@@ -74,8 +74,10 @@ class Store(Control, Protocol):
     async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
         """Return the first evaluation recorded of this code under this protocol."""
 
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        """Return events with a greater `seq`, in order."""
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
+        """Return events with a greater `seq`, in order; without `types`, those of every type."""
 
     async def last_event(self) -> int:
         """Return the greatest `seq`; 0 where there are no events."""

@@ -1,5 +1,6 @@
 """The store on SQLite: one file, write-ahead log, one connection on the event loop's thread."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -52,8 +53,9 @@ SELECT 1 FROM cycles JOIN runs USING (run_id)
 WHERE run_id = ? AND cycle = ? AND closed IS NULL
     AND settled >= coalesce(steered ->> 'wanted', spec ->> 'candidates')
 """
-_EVENTS = "SELECT * FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"
-_RUN_EVENTS = "SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq LIMIT :limit"
+_EVENTS = "SELECT * FROM events WHERE seq > :after{more} ORDER BY seq LIMIT :limit"
+_OF_RUN = " AND run_id = :run_id"
+_OF_TYPES = " AND type IN (SELECT value FROM json_each(:types))"
 _ADAPTERS = """
 SELECT a.data, a.trained, c.adapter FROM adapters a LEFT JOIN cycles c USING (run_id, cycle)
 WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
@@ -157,9 +159,12 @@ class SqliteStore(SqliteControl, Store):
         return Evaluation.model_validate_json(found[0]["evaluation"]) if found else None
 
     @override
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        sql = _EVENTS if run_id is None else _RUN_EVENTS
-        return list(map(rows.event, self._rows(sql, {"after": after, "run_id": run_id, "limit": limit})))
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
+        sql = _EVENTS.format(more=("" if run_id is None else _OF_RUN) + (_OF_TYPES if types else ""))
+        values = {"after": after, "run_id": run_id, "types": json.dumps(list(types)), "limit": limit}
+        return list(map(rows.event, self._rows(sql, values)))
 
     @override
     async def last_event(self) -> int:

@@ -21,7 +21,7 @@ from services.registry.records import (
     Source,
 )
 
-_WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family")} | {
+_WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family", "parent")} | {
     "min_accuracy": "accuracy >= :min_accuracy",
     "first": "idx >= :first",
     "below": "idx < :below",
