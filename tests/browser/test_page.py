@@ -24,25 +24,31 @@ VIEWS = {
     "parked": "/page/parked",
     "system": "/page/system",
     "start": "/page/start",
+    "steer": f"{HOME}/steer",
 }
 _END_MS = 240_000
 
 pytestmark = pytest.mark.timeout(360)
 
 
+def filled_in(page: Page, run: str) -> None:
+    """Fill in the form for a small run."""
+    page.goto("/page/start")
+    for name, value in (("name", run), ("cycles", "2"), ("candidates", "6"), ("seed", "5")):
+        page.fill(f"input[name={name}]", value)
+    page.select_option("select[name=protocol]", "digits")
+    page.get_by_text("Selection").click()
+    page.fill("input[name='selection.threshold']", "0.15")
+    page.fill("input[name='selection.fallback_threshold']", "0.12")
+
+
 @pytest.fixture(scope="module")
 def ended(browser: Browser, running: Running) -> list[str]:
     """A run that was asked for with the form, and watched to its end: what its progress was said to be, in order."""
     with window(browser, running.url, DESK) as page:
-        page.goto("/page/start")
-        for name, value in (("name", RUN), ("cycles", "2"), ("candidates", "6"), ("seed", "5")):
-            page.fill(f"input[name={name}]", value)
-        page.select_option("select[name=protocol]", "digits")
-        page.get_by_text("Selection").click()
-        page.fill("input[name='selection.threshold']", "0.15")
-        page.fill("input[name='selection.fallback_threshold']", "0.12")
+        filled_in(page, RUN)
         page.get_by_role("button", name="What it will come to").click()
-        expect(page.get_by_role("status")).to_contain_text("At most 12 candidates and 1 trainings")
+        expect(page.get_by_role("status")).to_contain_text("At most 12 candidates and 1 training.")
         assert page.input_value("input[name='selection.threshold']") == "0.15"
         page.get_by_role("button", name="Start").click()
         expect(page).to_have_url(re.compile(f"{HOME}$"))
@@ -131,8 +137,38 @@ def test_the_keyboard_is_enough(ended: list[str], browser: Browser, running: Run
         expect(page.get_by_text("To the content")).to_be_focused()
         page.keyboard.press("Enter")
         page.keyboard.press("Tab")
+        expect(page.get_by_role("region", name="runs")).to_be_focused()
+        page.keyboard.press("Tab")
         expect(page.get_by_role("checkbox").first).to_be_focused()
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=RUN)).to_be_focused()
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile(HOME))
+
+
+def test_a_run_is_paused_changed_given_a_network_and_cancelled_mid_cycle(
+    ended: list[str], browser: Browser, running: Running
+) -> None:
+    assert ended
+    with window(browser, running.url, DESK) as page:
+        filled_in(page, "steered")
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("link", name="Steer").click()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator(".state")).to_have_text("paused")
+        page.fill("input[name='generation.temperature']", "0.5")
+        page.get_by_label("residual").check()
+        page.get_by_role("button", name="Change").click()
+        page.fill("textarea[name=code]", "class Net: ...")
+        page.get_by_role("button", name="Submit").click()
+        acts = page.get_by_role("region", name="what was done").locator("tbody tr")
+        expect(acts).to_have_count(3)
+        keep(page, "steering", DESK)
+        assert flaws(page) == []
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator(".state")).to_have_text("running")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Cancel the run").click()
+        expect(acts).to_have_count(5)
+        page.get_by_role("link", name="Overview").click()
+        expect(page.locator(".state").first).to_have_text("cancelled")

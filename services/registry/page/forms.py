@@ -18,7 +18,7 @@ class Field(NamedTuple):
     label: str
     kind: Kind
     value: str
-    choices: Sequence[str] = ()
+    choices: Sequence[str | int] = ()
     optional: bool = False
 
 
@@ -62,7 +62,9 @@ def _sent(field: Field, form: Mapping[str, str]) -> Any:
     if field.kind == "checkbox":
         return field.name in form
     value = form.get(field.name, "").strip()
-    return None if field.optional and not value else value
+    if field.optional and not value:
+        return None
+    return next((choice for choice in field.choices if str(choice) == value), value)
 
 
 def _choices(base_models: Collection[str]) -> dict[str, Sequence[str]]:
@@ -106,7 +108,7 @@ def _field(
     form: Kind | None = "select" if known else _KINDS.get(kind.get("type", ""))
     if form is None or others:
         return None
-    return Field(name, _label(key), form, _text(value), [str(each) for each in known or ()], optional)
+    return Field(name, _label(key), form, _text(value), known or (), optional)
 
 
 _KINDS: Mapping[str, Kind] = {"integer": "number", "number": "number", "boolean": "checkbox", "string": "text"}
