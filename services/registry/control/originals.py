@@ -22,7 +22,9 @@ async def pool(store: Store, blobs: Blobs, run: Run, cycle: int) -> parents.Pool
     rows = [each async for each in candidates(store, run, range(cycle)) if each.judged and each.evaluation]
     possible = [parents.possible(candidate, pairs.scored(candidate)) for candidate in rows]
     found = [each for each in possible if each is not None]
-    groups = [await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents)]
+    groups = [
+        await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents, run.exemplars)
+    ]
     return (sum(groups, ()),) if generation.parents == "archive" else tuple(groups)
 
 

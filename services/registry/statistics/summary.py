@@ -12,12 +12,13 @@ from archloop.contracts.base import Frozen, absent
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Family
 from archloop.errors import NotFound
+from services.registry.acts import ActSummary, listed
 from services.registry.control.archive import Quality
 from services.registry.records import Adapter, Candidate, Cycle, Run, Status
 from services.registry.statistics import intervals
 from services.registry.statistics.lineage import Edited, Edits, Lineage, edits
 from services.registry.statistics.rates import Observation, Rates, observations, rates
-from services.registry.stores.paging import pages, scope_of
+from services.registry.stores.paging import pages
 from services.registry.stores.port import Store
 
 
@@ -35,7 +36,8 @@ class CycleSummary(Rates):
     """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it.
 
     `cells` and `qd_score` are those of an archive of all valid networks up to this cycle, whether the run keeps one or
-    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each.
+    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each. `submitted`
+    are the networks that people gave the run, which nothing else here counts but those two.
     """
 
     cycle: int
@@ -52,6 +54,7 @@ class CycleSummary(Rates):
     cells: int = 0
     qd_score: float = 0.0
     edits: Annotated[Edits | None, absent(None)] = None
+    submitted: Annotated[int, absent(0)] = 0
     seconds: Seconds
 
 
@@ -67,11 +70,15 @@ class Summary(Frozen):
     totals: Rates
     unique_total: int
     seconds: float | None
+    acts: Annotated[tuple[ActSummary, ...], absent(())] = ()
     cycles: tuple[CycleSummary, ...]
 
 
 async def summarise(store: Store, run_id: str) -> Summary:
-    """Summarise a run in any state. Raises NotFound."""
+    """Summarise a run in any state. Raises NotFound.
+
+    Of one that was cancelled only what was settled counts, and in no run what people submitted.
+    """
     return (await Reading(store, run_id).read()).summary
 
 
@@ -99,7 +106,8 @@ class Reading:
         cycles: list[CycleSummary] = []
         counted: list[Observation] = []
         accuracies: dict[int, list[float]] = {}
-        for cycle in await self._store.cycles(self._run_id):
+        known = await self._store.cycles(self._run_id)
+        for cycle in known:
             seen = await self._seen(run, cycle)
             own = rates(seen.observations, threshold)
             cycles.append(_cycle(cycle, seen, own, trained.get(cycle.cycle), unique))
@@ -113,6 +121,7 @@ class Reading:
             totals=rates(counted, threshold),
             unique_total=unique,
             seconds=_span([run.created], [run.finished]),
+            acts=tuple(listed(run.acts, [(c.cycle, c.steered.acts) for c in known if c.steered])),
             cycles=tuple(cycles),
         )
         return Read(summary, accuracies)
@@ -122,10 +131,10 @@ class Reading:
         if cycle.cycle in self._closed:
             return self._closed[cycle.cycle]
         lineage, seen = self._lineage.copy(), _Seen()
-        asked = await self._store.asked(run.uid, scope_of(cycle))
-        async for page in pages(self._store, self._run_id, cycle.cycle, asked or run.spec.candidates):
-            seen.add(page)
-            seen.edited += lineage.add(page)
+        async for page in pages(self._store, self._run_id, cycle.cycle):
+            counted = page if run.status != "cancelled" else [each for each in page if each.awaits is None]
+            seen.add(counted)
+            seen.edited += lineage.add(counted)
         seen.archive = lineage.archive
         if cycle.closed is not None:
             self._closed[cycle.cycle], self._lineage = seen, lineage
@@ -141,13 +150,16 @@ class _Seen:
     evaluated: int = 0
     judged: int = 0
     unique: int = 0
+    submitted: int = 0
     families: Counter[Family] = field(default_factory=Counter)
     similarities: list[float] = field(default_factory=list)
     times: dict[str, list[datetime]] = field(default_factory=dict)
     archive: Quality = field(default_factory=partial(Quality, 0, 0.0))
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        """Count some more candidates."""
+        """Count some more candidates; those that people submitted are counted apart."""
+        self.submitted += sum(bool(c.submitter) for c in candidates)
+        candidates = [c for c in candidates if not c.submitter]
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
         self.observations += observations(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
@@ -178,6 +190,7 @@ def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, befor
         cells=seen.archive.coverage,
         qd_score=seen.archive.qd_score,
         edits=edits(seen.edited),
+        submitted=seen.submitted,
         seconds=_seconds(cycle, seen.times, trained),
     )
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.acts import Steered
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -36,8 +37,10 @@ class Store(Control, Protocol):
         under a name that another spec has.
         """
 
-    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        """Begin a cycle, whose candidates this adapter writes."""
+    async def open_cycle(
+        self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime, steered: Steered | None = None
+    ) -> None:
+        """Begin a cycle, whose candidates this adapter writes, and which takes up so much of what people did."""
 
     async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
         """End a cycle and make these candidates of it architectures, all at once."""
