@@ -50,6 +50,7 @@ def write(
         best=view.best(summary, candidates, codes),
         edits=edits.rows(summary.begun),
         lineage=view.lineage(summary, trainings),
+        method="sft" if summary.spec.frozen else summary.spec.training.method,
         memory=memory,
         control=control,
         frozen=summary.spec.frozen,

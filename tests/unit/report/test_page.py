@@ -160,6 +160,25 @@ def test_lineage_tells_the_pairs_that_each_version_was_tuned_on(run, read):
     assert (second["adapter"], second["pairs"]) == ("demo-s0-c0", str(summary["cycles"][0]["pairs"]))
 
 
+LEARNT = [
+    ("sft", "tuned on pairs", "LoRA after every cycle"),
+    ("dpo", "tuned on preferences", "by preferences (DPO)"),
+    ("negatives", "tuned on examples", "with rejected answers as bad ones"),
+]
+
+
+@pytest.mark.parametrize(("method", "column", "fact"), LEARNT)
+def test_what_was_rejected_is_told_where_it_was_learnt_from(run, page, method, column, fact):
+    summary, candidates = run(cycles=3, size=8)
+    summary["spec"] |= {"training": {"method": method}, "generation": {"answers": 4}}
+    if method != "sft":
+        summary["cycles"][0] |= {"chosen": 1234, "rejected": 5678}
+    shown = page(summary, candidates).text
+    assert column in shown
+    assert fact in shown
+    assert ["1 234" in shown, "5 678" in shown, "chosen rejected" in shown] == [method != "sft"] * 3
+
+
 def test_lineage_tells_how_long_each_version_was_trained(run, read, page, trainings):
     summary, candidates = run(cycles=3)
     first, second, _ = view.lineage(read(summary)[0], trainings(summary))
