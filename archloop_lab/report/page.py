@@ -51,6 +51,7 @@ def write(
         edits=edits.rows(summary.begun),
         lineage=view.lineage(summary, trainings),
         memory=memory,
+        acts=view.acts(summary),
         control=control,
         frozen=summary.spec.frozen,
         threshold=summary.spec.selection.threshold,
