@@ -91,8 +91,8 @@ def run(
         reproduction.require_elsewhere(spec)
         remote.drive(server, run_id, spec, directory, pairs)
     else:
-        networks = manifest.parent / "blobs" if manifest else None
-        runs.start(spec, directory, pairs, wanted, networks=networks, shown=shown)
+        before = RunDirectory(manifest.parent) if manifest else None
+        runs.start(spec, directory, pairs, wanted, before=before, shown=shown)
     _conclude(directory, as_json)
     if manifest and not server:
         _compare(manifest.parent, directory)

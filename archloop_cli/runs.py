@@ -76,12 +76,12 @@ def start(
     pairs: Path | None = None,
     wanted: Wanted = ANY,
     *,
-    networks: Path | None = None,
+    before: RunDirectory | None = None,
     shown: bool = True,
 ) -> Summary:
     """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there.
 
-    `networks` are the blobs of the run that is done again, with those that people gave it.
+    `before` is the run that is done again, with the networks that people gave it.
     What can be wrong, or does not fit this machine, is looked at before anything is written.
     """
     found = bootstrap_pairs.read(pairs) if pairs is not None else None
@@ -99,8 +99,8 @@ def start(
         Guard(directory).check_disk(begun=False)
         if found is not None:
             spec = bootstrap_pairs.stored(spec, found, run.blobs)
-        if networks is not None:
-            asyncio.run(steered.bring(spec, networks, run.blobs))
+        if before is not None:
+            asyncio.run(steered.bring(spec, before, run.blobs))
         content = manifests.content_of(default_run_id(spec), spec) | layout.recorded(placement, wanted)
         manifests.write(run.manifest_file, content)
         return _go_on(directory, shown=shown)

@@ -1,11 +1,9 @@
 """What people did to a run: kept in its manifest, and done again with it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from archloop.blobs import programs
-from archloop.blobs.directory import DirectoryBlobs
 from archloop.blobs.port import Blobs
 from archloop.contracts.acts import Act, ActSpec
 from archloop.contracts.spec import RunSpec
@@ -46,11 +44,11 @@ def ends_in(spec: RunSpec) -> int | None:
     return min((each.cycle for each in spec.steering if each.act.verb == "cancel"), default=None)
 
 
-async def bring(spec: RunSpec, source: Path, blobs: Blobs) -> None:
-    """Copy the networks that people gave the run from another run's blobs. Raises NotFound, IntegrityError."""
+async def bring(spec: RunSpec, source: RunDirectory, blobs: Blobs) -> None:
+    """Copy the networks that people gave the run from where it was done before. Raises NotFound, IntegrityError."""
     for each in spec.steering:
         if each.act.code is not None:
-            await programs.referred(blobs, await programs.text_of(each.act.code, DirectoryBlobs(source)))
+            await programs.referred(blobs, await programs.text_of(each.act.code, source.blobs))
 
 
 def _taken_up(run: Run, cycles: Sequence[Cycle]) -> list[int | None]:

@@ -64,7 +64,7 @@ async def exemplar(world: World, said: dict[str, Any]) -> str:
 
 
 async def done_again(before: Path, after: Path, asked: RunSpec) -> None:
-    await steered.bring(asked, before / "blobs", RunDirectory(after).blobs)
+    await steered.bring(asked, RunDirectory(before), RunDirectory(after).blobs)
     await driven(after, asked, {})
 
 
@@ -124,7 +124,7 @@ def test_a_network_that_is_not_there_any_more_is_named(tmp_path: Path) -> None:
     asyncio.run(driven(tmp_path / "then", SPEC, STEERED["given a network"]))
     asked = reproduction.recorded(tmp_path / "then/manifest.json").spec
     with pytest.raises(NotFound):
-        asyncio.run(steered.bring(asked, tmp_path / "nowhere", RunDirectory(tmp_path / "again").blobs))
+        asyncio.run(steered.bring(asked, RunDirectory(tmp_path / "nowhere"), RunDirectory(tmp_path / "again").blobs))
     with pytest.raises(InvalidInput, match="on this machine only"):
         reproduction.require_elsewhere(asked)
     reproduction.require_elsewhere(SPEC)
