@@ -66,6 +66,12 @@ def candidates(
     verdict: Annotated[str | None, typer.Option(help="With this verdict only: novel, …")] = None,
     family: Annotated[str | None, typer.Option(help="Of this family only.")] = None,
     min_accuracy: Annotated[float | None, typer.Option(min=0.0, max=1.0, callback=finite)] = None,
+    code: Annotated[
+        str | None, typer.Option(help="With each of these words in its code, or one that begins so.")
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(help="With each of these words in its error, or one that begins so.")
+    ] = None,
     sort: Annotated[str, typer.Option(help="index, accuracy or similarity; -accuracy is the best first.")] = "index",
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="So many at most.")] = 100,
     as_json: Json = False,
@@ -75,7 +81,14 @@ def candidates(
     from archloop_lab.walks import place
     from services.registry.records import CandidateQuery
 
-    asked = {"cycle": cycle, "outcome": outcome, "verdict": verdict, "family": family, "min_accuracy": min_accuracy}
+    asked: dict[str, object] = {
+        "cycle": cycle,
+        "outcome": outcome,
+        "verdict": verdict,
+        "family": family,
+        "min_accuracy": min_accuracy,
+    }
+    asked |= {"code": code, "error": error}
     query = checked(CandidateQuery, asked | {"sort": sort, "limit": limit}, "candidates")
 
     async def read() -> list[Any]:

@@ -80,6 +80,7 @@ VIEWS: list[tuple[str, tuple[str, ...]]] = [
     ("candidates", ()),
     ("candidates", ("--outcome", "ok", "--sort", "-accuracy", "--limit", "2")),
     ("candidates", ("--cycle", "0", "--min-accuracy", "0.3")),
+    ("candidates", ("--code", "code")),
     ("show", ("{valid}",)),
     ("show", ("{failed}",)),
     ("diff", ("{valid}", "{failed}")),
