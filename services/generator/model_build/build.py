@@ -49,7 +49,7 @@ def build(
         tokens_per_prompt=sum(len(prompt) for prompt, _ in sequences) / files,
         tokens_per_file=sum(len(completion) for _, completion in sequences) / files,
     )
-    (out / "README.md").write_text(card.write(report, examples, measure(out)))
+    (out / "README.md").write_text(card.write(report, measure(out)))
     return report
 
 

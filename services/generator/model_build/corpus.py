@@ -21,18 +21,17 @@ class Example(NamedTuple):
 def write(
     seed: int,
     files: int,
-    mix: seeds.Mix | None = None,
     *,
     template: str = "brief",
     among: Sequence[str] = _PROTOCOLS,
 ) -> list[Example]:
     """Write so many examples, families in rotation, each from its own stream of the seed, for one `among` protocols."""
     streams = (random.Random(f"corpus {seed} {index}") for index in range(files))  # noqa: S311
-    return [_example(rng, index, mix or seeds.Mix(), template, among) for index, rng in enumerate(streams)]
+    return [_example(rng, index, template, among) for index, rng in enumerate(streams)]
 
 
-def _example(rng: random.Random, index: int, mix: seeds.Mix, template: str, among: Sequence[str]) -> Example:
+def _example(rng: random.Random, index: int, template: str, among: Sequence[str]) -> Example:
     protocol = protocols.load(rng.choice(among))
     prompt = prompts.render(template, protocol=protocol, rng=rng, index=index)
-    seed = seeds.write(rng, prompt.family, prompt.brief, mix)
+    seed = seeds.write(rng, prompt.family, prompt.brief)
     return Example(TrainingPair(prompt=prompt.text, completion=answers.render(seed.code)), seed)

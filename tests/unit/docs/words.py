@@ -82,7 +82,7 @@ PLAIN = {
         "side",
     ),
     *("download", "prefix", "top", "at_once", "everything", "parked_id", "all_", "sizes", "split", "quota", "epochs"),
-    *("base_model", "sample", "sloppy", "flawed"),
+    *("base_model", "sample"),
 }
 
 

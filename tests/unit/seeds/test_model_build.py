@@ -40,11 +40,11 @@ def test_the_same_seed_builds_the_same_weights(built: tuple[Path, BuildReport], 
     assert _weights(tmp_path) == _weights(built[0])
 
 
-def test_the_card_tells_how_it_was_built_what_is_wrong_on_purpose_and_what_was_measured(
+def test_the_card_tells_how_it_was_built_and_what_was_measured(
     built: tuple[Path, BuildReport],
 ) -> None:
     card = (built[0] / "README.md").read_text()
-    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |", "defect", "weak choice"):
+    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |"):
         assert part in card
 
 
