@@ -1,16 +1,18 @@
 """Building a folder that transformers and peft load from nothing: corpus, tokenizer, network, model card."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from archloop import remembering
 from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
 from services.generator.model_build.card import BuildReport
 
-SEED, STEPS, FILES = 0, 4000, 12_000
+SEED, STEPS, FILES = 0, 6000, 24_000
+KINDS = corpus.Kinds(edits=0.4, memory=0.4)
 _VOCABULARY = 1536
 _THREADS = 1
 Measure = Callable[[Path], Mapping[float, float]]
@@ -31,10 +33,9 @@ def build(
     """
     _check(steps, files)
     torch.set_num_threads(_THREADS)
-    examples = corpus.write(seed, files)
-    texts = [e.pair.prompt for e in examples], [e.pair.completion for e in examples]
-    words = tokenizer.train(*texts, _VOCABULARY)
-    sequences = tokenizer.encode(words, *texts)
+    examples = corpus.write(seed, files, kinds=KINDS)
+    words = tokenizer.train([e.words for e in examples], [*_written(examples)], _VOCABULARY)
+    sequences = tokenizer.encode(words, [e.pair.prompt for e in examples], [e.pair.completion for e in examples])
     model = training.untrained(words, seed)
     loss = training.fit(model, sequences, steps=steps, seed=seed, progress=progress)
     _save(out, model, words)
@@ -51,6 +52,13 @@ def build(
     )
     (out / "README.md").write_text(card.write(report, measure(out)))
     return report
+
+
+def _written(examples: Sequence[corpus.Example]) -> Iterator[str]:
+    """Yield what the tokenizer learns from: answers, and what is remembered."""
+    for example in examples:
+        yield example.pair.completion
+        yield from map(remembering.line, example.memory)
 
 
 def _save(out: Path, model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:

@@ -14,8 +14,8 @@ _PARAGRAPH = r"(?:.+\n)+\n*"
 _PHRASE = 10
 
 
-def train(prompts: Sequence[str], completions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Learn `vocabulary` tokens from the completions, and add one for each fixed phrase of the prompts."""
+def train(prompts: Sequence[str], written: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Learn `vocabulary` tokens from what is written, and add one for each fixed phrase of the prompts."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -25,7 +25,7 @@ def train(prompts: Sequence[str], completions: Sequence[str], vocabulary: int) -
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(completions, _trainer(vocabulary))
+    bpe.train_from_iterator(written, _trainer(vocabulary))
     bpe.add_tokens([AddedToken(phrase, normalized=False) for phrase in _phrases(prompts)])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,

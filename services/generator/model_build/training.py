@@ -25,8 +25,8 @@ def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=4,
+        intermediate_size=384,
+        num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=1024,

@@ -16,6 +16,11 @@ WIDTHS: Mapping[int, tuple[int, int]] = MappingProxyType({30_000: (8, 16), 100_0
 _STEP = 8
 _NORMS = ("BatchNorm2d", "GroupNorm", "")
 _ORDERS = ("conv norm act", "conv act norm")
+_RATES = (0.1, 0.25, 0.5, 1, 2, 4)
+_DECAYS = (0.0, 1e-4, 5e-4, 5e-3)
+_LIMITS = (0.0, 0.5, 1.0, 3.0)
+_DROPOUTS = (0.0, 0.1, 0.3, 0.5)
+_BLOCK = "the block"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def draw(rng: random.Random, family: Family, brief: BriefParameters) -> Design:
         stem_halves=rng.random() < 0.9,
         halved=(*(rng.random() < 0.5 for _ in range(stages - 1)), False),
         hidden=rng.choice((32, 64)) if brief.head == "one hidden layer" else 0,
-        dropout=rng.choice((0.1, 0.3, 0.5)) if "dropout" in brief.tricks else 0.0,
+        dropout=rng.choice(_DROPOUTS[1:]) if "dropout" in brief.tricks else 0.0,
         training=_training(rng, brief.tricks),
     )
 
@@ -100,19 +105,28 @@ def _depth(rng: random.Random, budget: int) -> int:
 
 def _training(rng: random.Random, tricks: Sequence[str]) -> Training:
     return Training(
-        rate=rng.choice((0.1, 0.25, 0.5, 1, 2, 4)),
+        rate=rng.choice(_RATES),
         decay=rng.random() < 0.3,
         nesterov="Nesterov momentum" in tricks,
-        weight_decay=rng.choice((1e-4, 5e-4, 5e-3)) if "weight decay" in tricks else 0.0,
+        weight_decay=rng.choice(_DECAYS[1:]) if "weight decay" in tricks else 0.0,
         smoothing=0.1 if "label smoothing" in tricks else 0.0,
-        clipping=rng.choice((0.5, 1.0, 3.0)) if "gradient clipping" in tricks else 0.0,
+        clipping=rng.choice(_LIMITS[1:]) if "gradient clipping" in tricks else 0.0,
     )
 
 
-def mutate(rng: random.Random, design: Design) -> Design:
-    """Return the design with one decision drawn anew, to something else."""
+def mutate(rng: random.Random, design: Design, focus: str | None = None, family: Family | None = None) -> Design:
+    """Return the design with one decision drawn anew, to something else.
+
+    Args:
+        rng: Where the decision comes from.
+        design: What is changed.
+        focus: One of `prompts.FOCUSES` that the decision is about; any if there is none.
+        family: Of the new block, where that is the focus; any if there is none.
+
+    """
     while True:
-        mutated = rng.choice(_MUTATIONS)(rng, design)
+        about = focus or rng.choice(prompts.FOCUSES)
+        mutated = _block(rng, design, family) if about == _BLOCK else rng.choice(_MUTATIONS[about])(rng, design)
         if mutated != design:
             return mutated
 
@@ -120,69 +134,61 @@ def mutate(rng: random.Random, design: Design) -> Design:
 Mutation = Callable[[random.Random, Design], Design]
 
 
-def _again(**choices: Sequence[Any]) -> Mutation:
+def _one(name: str, values: Sequence[Any]) -> Mutation:
     """Return the mutation that draws one field of the design from these values."""
-    ((name, values),) = choices.items()
     return lambda rng, design: replace(design, **{name: rng.choice(values)})
 
 
-def _style_again(**choices: Sequence[Any]) -> Mutation:
-    ((name, values),) = choices.items()
+def _style_of(name: str, values: Sequence[Any]) -> Mutation:
     return lambda rng, design: replace(design, style=replace(design.style, **{name: rng.choice(values)}))
 
 
-def _training_again(**choices: Sequence[Any]) -> Mutation:
-    ((name, values),) = choices.items()
+def _training_of(name: str, values: Sequence[Any]) -> Mutation:
     return lambda rng, design: replace(design, training=replace(design.training, **{name: rng.choice(values)}))
 
 
-def _another_body(rng: random.Random, design: Design) -> Design:
-    family = rng.choice(list(Family))
+def _block(rng: random.Random, design: Design, family: Family | None) -> Design:
+    family = family or rng.choice(list(Family))
     return replace(design, family=family, block=rng.randrange(len(BODIES[family])))
 
 
-def _another_block(rng: random.Random, design: Design) -> Design:
-    return replace(design, block=rng.randrange(len(BODIES[design.family])))
-
-
-def _another_width(rng: random.Random, design: Design) -> Design:
-    widths = list(design.widths)
+def _width(rng: random.Random, design: Design) -> Design:
+    widths, most = list(design.widths), WIDTHS[max(WIDTHS)][1]
     place = rng.randrange(len(widths))
-    widths[place] = max(_STEP, min(WIDTHS[max(WIDTHS)][1], widths[place] + rng.choice((-2, -1, 1, 2)) * _STEP))
+    widths[place] = max(_STEP, min(most, widths[place] + rng.choice((-2, -1, 1, 2)) * _STEP))
     return replace(design, widths=tuple(widths))
 
 
-def _another_halving(rng: random.Random, design: Design) -> Design:
+def _halving(rng: random.Random, design: Design) -> Design:
     place = rng.randrange(len(design.halved) - 1)
     halved = tuple(flag != (place == index) for index, flag in enumerate(design.halved))
     return replace(design, halved=halved)
 
 
-def _another_head(rng: random.Random, design: Design) -> Design:
+def _head(rng: random.Random, design: Design) -> Design:
     head = rng.choice(prompts.HEADS)
     return replace(design, head=head, hidden=rng.choice((32, 64)) if head == "one hidden layer" else 0)
 
 
-_MUTATIONS: tuple[Mutation, ...] = (
-    _another_body,
-    _another_block,
-    _another_width,
-    _another_width,
-    _another_halving,
-    _another_head,
-    _again(downsampling=prompts.DOWNSAMPLING),
-    _again(depth=(1, 2)),
-    _again(stem_kernel=(3, 5)),
-    _again(stem_halves=(False, True)),
-    _again(dropout=(0.0, 0.1, 0.3, 0.5)),
-    _style_again(activation=prompts.ACTIVATIONS),
-    _style_again(norm=_NORMS),
-    _style_again(order=_ORDERS),
-    _style_again(kernel=(3, 5)),
-    _training_again(rate=(0.1, 0.25, 0.5, 1, 2, 4)),
-    _training_again(decay=(False, True)),
-    _training_again(nesterov=(False, True)),
-    _training_again(weight_decay=(0.0, 1e-4, 5e-4, 5e-3)),
-    _training_again(smoothing=(0.0, 0.1)),
-    _training_again(clipping=(0.0, 0.5, 1.0, 3.0)),
+_MUTATIONS: Mapping[str, tuple[Mutation, ...]] = MappingProxyType(
+    {
+        "the widths": (_width,),
+        "the depth": (_one("depth", (1, 2, 3)),),
+        "the kernels": (_style_of("kernel", (3, 5)),),
+        "the order of the layers": (_style_of("order", _ORDERS),),
+        "the activation": (_style_of("activation", prompts.ACTIVATIONS),),
+        "the normalisation": (_style_of("norm", _NORMS),),
+        "the downsampling": (_halving, _one("downsampling", prompts.DOWNSAMPLING)),
+        "the stem": (_one("stem_kernel", (3, 5)), _one("stem_halves", (False, True))),
+        "the head": (_head, _one("dropout", _DROPOUTS)),
+        "the optimizer and its rates": (
+            _training_of("rate", _RATES),
+            _training_of("rate", _RATES),
+            _training_of("decay", (False, True)),
+            _training_of("nesterov", (False, True)),
+            _training_of("weight_decay", _DECAYS),
+            _training_of("smoothing", (0.0, 0.1)),
+            _training_of("clipping", _LIMITS),
+        ),
+    }
 )
