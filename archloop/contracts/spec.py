@@ -22,6 +22,10 @@ Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
 
 
+SEED_PROGRAM = "seed-program"
+"""The base model of a run that no LLM writes: networks are drawn at random, and mutated."""
+
+
 class _Strict(Frozen):
     """Written by people, so a misspelt field is an error rather than ignored."""
 
@@ -217,6 +221,12 @@ class RunSpec(_Strict):
     gate: GateSpec | None = None
     budget: BudgetSpec = BudgetSpec()
     confirm: Annotated[ConfirmSpec | None, absent(None)] = None
+
+    @model_validator(mode="after")
+    def _what_has_no_weights_is_frozen(self) -> Self:
+        if self.base_model == SEED_PROGRAM and not (self.frozen and self.bootstrap is None and self.adapter is None):
+            raise ValueError("the seed program learns nothing: `frozen: true`, without `bootstrap` and `adapter`")
+        return self
 
     @model_validator(mode="after")
     def _begins_with_one_thing(self) -> Self:

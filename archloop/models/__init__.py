@@ -6,9 +6,6 @@ from typing import NamedTuple
 from archloop.contracts.values import sha256_of
 from archloop.errors import NotFound
 
-SEED_PROGRAM = "seed-program"
-"""The base model of a run that no LLM writes: networks are drawn at random, and mutated."""
-
 _FOLDER = Path(__file__).parent
 
 

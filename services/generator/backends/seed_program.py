@@ -1,6 +1,6 @@
 """The seed program in a model server's place: a rival without an LLM, for random search and for evolution.
 
-A whole network is drawn at random; an edit is a mutation of the parent's design, which stands in the parent's first line.
+A whole network is drawn at random; an edit is a mutation of the parent's design, which stands in its first line.
 """
 
 import random
@@ -8,14 +8,15 @@ import re
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import override
 
 from archloop import answers
 from archloop.answers import edits
+from archloop.contracts.spec import SEED_PROGRAM
 from archloop.contracts.values import Family, Usage, sha256_of
 from archloop.errors import InvalidInput
-from archloop.models import SEED_PROGRAM
 from services.generator import prompts, seeds
-from services.generator.backends.port import Answer, Decoding, ServedModel
+from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 
 _DESIGN = TypeAdapter(seeds.Design)
 _LINE = re.compile(r"^# design (\{[^\n]{1,4000}\})$", re.MULTILINE)
@@ -24,37 +25,40 @@ _BUDGET = re.compile(r"[Aa]t most (\d[\d,]{0,12}) ?(?:parameters|\.)")
 _FOCUS = re.compile(rf"\bChange ({'|'.join(prompts.FOCUSES)})\b")
 
 
-class SeedProgram:
+class SeedProgram(Backend):
     """Writes by the seed program what an LLM is asked to write; it has no weights, so it takes no adapters."""
 
+    @override
     async def ready(self) -> bool:
-        """Return whether it answers, which it always does."""
         return True
 
+    @override
     async def base(self) -> ServedModel:
-        """Return what stands for its weights: nothing but the name."""
         return ServedModel(SEED_PROGRAM, sha256_of(SEED_PROGRAM))
 
+    @override
     async def adapters(self) -> frozenset[str]:
-        """Return none."""
         return frozenset()
 
+    @override
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        """Answer a prompt by drawing or mutating a design, the same for the same seed."""
         rng = random.Random(f"seed program {seed}")  # noqa: S311 - reproducible on purpose
         parent = _parent(prompt)
         return Answer(_mutated(rng, prompt, parent) if parent else _drawn(rng, prompt), Usage(), "stop", None, 0.0)
 
+    @override
     async def load(self, name: str, path: Path) -> None:
-        """Refuse an adapter."""
         raise InvalidInput("adapter", name, "none: the seed program learns nothing")
 
+    @override
     async def adopt(self, name: str) -> None:
         """Do nothing: there are no adapters."""
 
+    @override
     async def unload(self, name: str) -> None:
         """Do nothing: there are no adapters."""
 
+    @override
     async def close(self) -> None:
         """Do nothing: there is no connection."""
 

@@ -27,6 +27,9 @@ class Kinds(NamedTuple):
     memory: float = 0.0
 
 
+PLAIN = Kinds()
+
+
 class Example(NamedTuple):
     """Text that the LM reads, text that it is to write, and the seed network that comes of it.
 
@@ -60,7 +63,7 @@ def write(
     *,
     template: str = "brief",
     among: Sequence[str] = VARIED,
-    kinds: Kinds = Kinds(),
+    kinds: Kinds = PLAIN,
 ) -> list[Example]:
     """Write so many examples, families in rotation, each from its own stream of the seed, for one `among` protocols."""
     streams = (random.Random(f"corpus {seed} {index}") for index in range(files))  # noqa: S311
@@ -75,9 +78,9 @@ def _example(rng: random.Random, index: int, template: str, among: Sequence[str]
 def _task(rng: random.Random, index: int, template: str, among: Sequence[str], kinds: Kinds) -> _Task:
     protocol, family = _protocol(rng, among), list(Family)[index % len(Family)]
     brief = prompts.draw_brief(rng, prompts.budgets(template))
-    taste, memory = Taste(rng), ()
-    if rng.random() < kinds.memory:
-        memory = remembered(rng, taste, partial(_any, rng, brief), rng.randint(*_REMEMBERED))
+    taste = Taste(rng)
+    count = rng.randint(*_REMEMBERED) if rng.random() < kinds.memory else 0
+    memory = remembered(rng, taste, partial(_any, rng, brief), count)
     return _Task(rng, protocol, family, brief, taste, memory)
 
 

@@ -1,7 +1,7 @@
 """A taste: a random preference over designs, of which a few scored networks give a glimpse.
 
-From many tastes, each shown by what was remembered and answered by what that taste likes best, the small model learns to
-read a memory. It learns nothing of what a real protocol prefers: every taste is drawn anew.
+From many tastes, each shown by what was remembered and answered by what that taste likes best, the small model learns
+to read a memory. It learns nothing of what a real protocol prefers: every taste is drawn anew.
 """
 
 import math

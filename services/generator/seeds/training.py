@@ -25,7 +25,7 @@ def _optimizer(training: Training) -> str:
 
 
 def _rate(training: Training) -> str:
-    return "prm['lr']" if training.rate == 1 else f"prm['lr'] * {training.rate}"
+    return "prm['lr']" if training.rate == 1 else f"prm['lr'] * {training.rate:g}"
 
 
 def _loop(training: Training) -> list[str]:
