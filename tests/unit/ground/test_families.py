@@ -9,7 +9,6 @@ from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.values import Family
 from archloop_lab.report import plots_novelty
 from services.generator import prompts
-
 from services.generator.seeds.families import BODIES, HELPERS
 from services.novelty.families import PRECEDENCE
 
