@@ -15,7 +15,7 @@ Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
 Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
 Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Mode = Literal["whole", "edit", "mixed"]
-Parents = Literal["best", "novel", "families", "archive"]
+Parents = Literal["best", "novel", "families", "archive", "aging"]
 Memory = Literal["none", "failures", "scores", "all"]
 Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
@@ -38,8 +38,9 @@ class GenerationSpec(_Strict):
     Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
     `mode` is what is asked for: `whole` networks, each an `edit` of an earlier candidate, or a `mixed` cycle with edits
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
-    of the better half, the best of the `families` in rotation, or those of the `archive` of cells. While there is none,
-    a whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
+    of the better half, the best of the `families` in rotation, those of the `archive` of cells, or by
+    `aging` the winners of small tournaments among the youngest, as in regularised evolution. While there is none, a
+    whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
     why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
     """
 

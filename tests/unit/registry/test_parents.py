@@ -41,13 +41,14 @@ def names(group: parents.Group) -> list[str]:
         ("novel", ["1 2 0"]),
         ("families", ["0 1 2", "", "4 3", "", "", "", "", "5"]),
         ("archive", ["4 3", "5", "0 1", "2"]),
+        ("aging", ["5 4 3 2 1 0"]),
     ],
 )
 def test_each_strategy_draws_from_its_groups(strategy, expected):
     assert [" ".join(names(group)) for group in groups(CANDIDATES, strategy)] == expected
 
 
-@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive"])
+@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive", "aging"])
 def test_of_no_candidates_nobody_is_drawn(strategy):
     assert [names(group) for group in groups([], strategy) if group.members] == []
     assert drawn(((),) * 8, SPEC, 1, 3) is None
@@ -55,6 +56,15 @@ def test_of_no_candidates_nobody_is_drawn(strategy):
 
 
 SPEC = spec(generation={"mode": "edit"})
+
+
+def test_by_age_the_winner_of_a_small_tournament_is_edited():
+    pool = (tuple(Parent(candidate=str(n), code=SourceCode.inline("x"), accuracy=n / 20) for n in range(20)),)
+    aging = spec(generation={"mode": "edit", "parents": "aging"})
+    found = [int(drawn(pool, aging, 1, index).candidate) for index in range(200)]
+    plain = [int(drawn(pool, SPEC, 1, index).candidate) for index in range(200)]
+    assert sum(found) / 200 > 14 > 11 > sum(plain) / 200
+    assert len({*found}) > 10
 
 
 def parent(name: str) -> Parent:
