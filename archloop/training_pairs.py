@@ -66,7 +66,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
         if not line:
             return
         if len(line) > _LONGEST:
-            raise InvalidInput(f"{name}:{number}", f"{line[:40]!r}…", f"a line of at most {_LONGEST} bytes")
+            raise InvalidInput(f"{name}:{number}", line[:200], f"a line of at most {_LONGEST} bytes")
         yield f"{name}:{number}", line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 

@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from archloop import __version__, presets
-from archloop.contracts.spec import RunSpec
 from archloop_cli import confirming, data, doctor, environment, lemur, model, parked, terminal
 from archloop_cli.bars import bars
-from archloop_cli.options import LARGEST_SEED, MOST, finite, run_name, without_effect
+from archloop_cli.options import LARGEST_SEED, MOST, check_run, finite, run_name, without_effect
 from archloop_lab import files
 from archloop_lab.run_directory import RunDirectory
 
@@ -68,10 +67,10 @@ def run(
     from archloop_cli import remote, runs
     from archloop_lab import planning, reproduction
 
-    _check_effects(context, plan=plan, manifest=manifest)
+    check_run(context, plan=plan, manifest=manifest)
     wanted = runs.wanted(devices, backend, server)
     spec = runs.spec_of(
-        _recorded(manifest) if manifest else presets.load(preset),
+        runs.recorded(manifest) if manifest else presets.load(preset),
         cycles=cycles,
         candidates=candidates,
         seed=seed,
@@ -105,14 +104,6 @@ def _compare(before: Path, again: Path) -> None:
         if not found.differing:
             terminal.say(str(found))
         raise typer.Exit(int(bool(found.differing)))
-
-
-def _check_effects(context: typer.Context, *, plan: bool, manifest: Path | None) -> None:
-    """Refuse the options that have no effect beside --plan or --from-manifest."""
-    if plan:
-        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
-    if manifest:
-        without_effect(context, "with --from-manifest, which has its own", "preset")
 
 
 @app.command()
@@ -250,15 +241,3 @@ def _conclude(directory: Path, as_json: bool) -> None:
     if as_json:
         terminal.put_json(files.read_json(RunDirectory(directory).summary_file))
     terminal.say(f"report: {directory / 'report.html'}")
-
-
-def _recorded(path: Path) -> RunSpec:
-    """Read the spec of a manifest's run, and say what is otherwise here."""
-    from archloop_cli import runs
-    from archloop_lab import reproduction
-
-    found = reproduction.recorded(path)
-    for line in found.unlike:
-        terminal.say(line, mark="unlike then", style="yellow")
-    runs.tell_heldout(found.other_images)
-    return found.spec

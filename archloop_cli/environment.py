@@ -70,7 +70,8 @@ def _kept(old: Path) -> str:
         before = old.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput("FILE", str(old), "UTF-8, for the secret of the held-out images is read from it") from None
-    return (_VALUE.findall(before) or [""])[-1]
+    given: list[str] = _VALUE.findall(before)
+    return given[-1] if given else ""
 
 
 def main() -> int:
@@ -80,7 +81,7 @@ def main() -> int:
     try:
         write(parser.parse_args().file)
     except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")
+        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")  # noqa: TID251
         return 1
     return 0
 

@@ -161,5 +161,6 @@ class Layout:
     def _tokens(self) -> int:
         """Prompt and answer together, as far as the model goes."""
         asked = self.spec.generation
-        wished = max(_OURS_TOKENS, _PROMPT_TOKENS + asked.remembered_tokens + asked.max_new_tokens)
+        shown = self.spec.training.max_length if asked.edited else 0
+        wished = max(_OURS_TOKENS, _PROMPT_TOKENS + asked.remembered_tokens + shown + asked.max_new_tokens)
         return min(wished, estimate.positions(self.spec.base_model) or wished)

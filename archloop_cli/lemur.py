@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from archloop import protocols, templates
+from archloop.errors import NotFound
 from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
@@ -94,12 +96,16 @@ def pairs(
     """Write what was kept as pairs to tune on: a full example and an infill example for each network."""
     from archloop_lab.lemur import pairs as writing
 
+    templates.known(template)
+    protocols.load(protocol)
     with _open(corpus) as opened:
         usable = writing.usable(opened.kept())
     for why, left_out in sorted(usable.left_out.items()):
         terminal.say(f"{left_out} left out: {why}")
     found = writing.written(usable.networks, split, seed=seed, template=template, protocol=protocol)
     lines = [pair.line() for pair in islice(found, count)]
+    if not lines:
+        raise NotFound("network to learn from", f"{corpus} ({split})")
     files.write_named(out, encoded(lines))
     terminal.say(f"{len(lines)} pairs")
     terminal.put(out)

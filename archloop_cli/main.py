@@ -8,17 +8,29 @@ from types import FrameType
 from archloop_cli.streams import Streams
 
 _DEBUG = "--debug"
+_SIGNALLED = 128  # and the number of the signal, as shells count
 _READER_GONE = 141  # what a shell says of a process that ended by SIGPIPE
 
 
 def main() -> None:
     """Run a command, and exit."""
-    streams, ending = Streams(), _Ending()
+    ending = None
+    try:
+        ending = _Ending()
+        code = _ended(ending)
+    except KeyboardInterrupt:  # before the first step, after the last, or while the end is told
+        code = _SIGNALLED + (ending.number if ending else signal.SIGINT)
+    sys.exit(code)
+
+
+def _ended(ending: "_Ending") -> int:
+    ending.listen()
+    streams = Streams()
     if _DEBUG not in sys.argv:
         sys.unraisablehook = _passed_over
     code = _code_of(_command, streams, ending) or _code_of(streams.flush, streams, ending)
     streams.close()
-    sys.exit(code)
+    return code
 
 
 class _Ending:
@@ -26,6 +38,9 @@ class _Ending:
 
     def __init__(self) -> None:
         self.number = signal.SIGINT
+
+    def listen(self) -> None:
+        """Begin to end the command by them."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
                 signal.signal(number, self._end)

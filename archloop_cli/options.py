@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -47,6 +48,14 @@ def without_effect(context: typer.Context, reason: str, *names: str) -> None:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             raise InvalidInput(parameter.opts[0], str(context.params[parameter.name]), f"none {reason}")
+
+
+def check_run(context: typer.Context, *, plan: bool, manifest: Path | None) -> None:
+    """Refuse the options of a run that have no effect beside --plan or --from-manifest. Raises InvalidInput."""
+    if plan:
+        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
+    if manifest:
+        without_effect(context, "with --from-manifest, which has its own", "preset")
 
 
 def finite(value: float) -> float:

@@ -22,15 +22,12 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def cycle_table(summary: Summary, title: str = "") -> Table:
-    """Draw one row per cycle, within 80 columns: what the paper's tables show, and how many edits beat their parent."""
+    """Draw one row per cycle, within 80 columns: what the paper's tables show."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("cycle", "valid", "rate", "95 %", "mean", "best", "≥ thr.", "novel", "admitted", "unique", "s"):
         table.add_column(name, justify="right", no_wrap=True)
-    editing = any(cycle.edits for cycle in summary.cycles)
-    if editing:
-        table.add_column("gains", justify="right", no_wrap=True)
     for cycle in summary.cycles:
-        table.add_row(*_row(cycle), *([_gains(cycle)] if editing else []))
+        table.add_row(*_row(cycle))
     return table
 
 
@@ -47,10 +44,6 @@ def _row(cycle: CycleSummary) -> tuple[str, ...]:
         *map(str, (cycle.novel, cycle.admitted, cycle.unique_total)),
         "–" if cycle.seconds.total is None else f"{cycle.seconds.total:.0f}",
     )
-
-
-def _gains(cycle: CycleSummary) -> str:
-    return "–" if cycle.edits is None else f"{cycle.edits.better}/{cycle.edits.asked}"
 
 
 def _tight(value: float | None, digits: int = 0) -> str:

@@ -139,6 +139,17 @@ def show_plan(made: Plan) -> int:
     return int(bool(made.missing))
 
 
+def recorded(path: Path) -> RunSpec:
+    """Read the spec of a manifest's run, and say what is otherwise here. Raises NotFound, IntegrityError."""
+    from archloop_lab import reproduction
+
+    found = reproduction.recorded(path)
+    for line in found.unlike:
+        terminal.say(line, mark="unlike then", style="yellow")
+    tell_heldout(found.other_images)
+    return found.spec
+
+
 def tell_heldout(line: str | None) -> None:
     """Say so where a manifest's run was scored on other images than are held out here."""
     if line is not None:

@@ -47,13 +47,18 @@ class Estimate(NamedTuple):
         return self.generate_hours + self.evaluate_hours + self.train_hours
 
 
+def prompt_tokens(spec: RunSpec, template: int = PROMPT_TOKENS, network: int = ANSWER_TOKENS) -> float:
+    """Estimate a prompt: its template, what it remembers, and the network that it shows where it asks for an edit."""
+    return template + spec.generation.remembered_tokens + spec.generation.edited * network
+
+
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int) -> Estimate:
     """Estimate a run that begins with so many pairs."""
     candidates = spec.cycles * spec.candidates
     answer = min(ANSWER_TOKENS, spec.generation.max_new_tokens)
     weights = weights_gb(parameters(spec.base_model))
     return Estimate(
-        tokens=candidates * (PROMPT_TOKENS + spec.generation.remembered_tokens + answer),
+        tokens=round(candidates * (prompt_tokens(spec) + answer)),
         generate_hours=candidates * answer / WRITTEN_PER_S / 3600,
         evaluate_hours=candidates * (START_S + VALID * epoch_seconds(protocol)) / 3600,
         train_hours=_trained_tokens(spec, bootstrap, answer) / TRAINED_PER_S / 3600,
@@ -164,4 +169,4 @@ def pair_passes(spec: RunSpec, bootstrap: int) -> float:
 
 
 def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:
-    return pair_passes(spec, bootstrap) * (PROMPT_TOKENS + spec.generation.remembered_tokens + answer)
+    return pair_passes(spec, bootstrap) * (prompt_tokens(spec) + answer)

@@ -49,7 +49,7 @@ class CpuEstimate(NamedTuple):
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> CpuEstimate:
     """Estimate a run that begins with so many pairs and evaluates so many candidates at a time."""
     model = MODELS.get(spec.base_model, MODELS["smollm2"])
-    prompt = model.prompt + spec.generation.remembered_tokens
+    prompt = round(estimate.prompt_tokens(spec, model.prompt, model.answer))
     answer = min(model.answer, spec.generation.max_new_tokens)
     candidates = spec.cycles * spec.candidates
     asked = candidates + (spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0)

@@ -37,7 +37,7 @@ def write_named(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     else:
         target = path.resolve()
-        _replace(target, target.with_name(f".{os.getpid()}.partial"), content)
+        _replace(target, target.with_name(f".{os.getpid()}.partial"), content, named=path)
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
@@ -53,7 +53,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
     write_text(path, text.getvalue())
 
 
-def _replace(path: Path, partial: Path, content: bytes) -> None:
+def _replace(path: Path, partial: Path, content: bytes, *, named: Path | None = None) -> None:
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -61,7 +61,7 @@ def _replace(path: Path, partial: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror, str(named or path)) from error
     finally:
         with suppress(OSError):  # it has the file's own name by now, unless something went wrong
             partial.unlink(missing_ok=True)

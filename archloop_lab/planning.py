@@ -66,6 +66,8 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
         yield "bootstrap", f"tunes on {first_pairs} pairs first{again}"
     prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
+    if g.edited:
+        yield "edits", f"{g.edited:.0%} of the candidates edit an earlier one, drawn from: {g.parents}"
     if g.memory != "none":
         yield "memory", f"{g.memory} of earlier cycles, in at most {g.memory_tokens} tokens of each prompt"
     yield "evaluation", f"{protocol.name}: {protocol.dataset.name}, {protocol.epochs} epoch, batch {protocol.batch}"

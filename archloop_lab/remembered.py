@@ -6,7 +6,7 @@ from typing import NamedTuple
 from archloop import remembering
 from archloop.blobs.port import Blobs
 from services.registry.control.memory import choice
-from services.registry.control.memory.lessons import Lessons
+from services.registry.control.memory.choice import Lessons
 from services.registry.control.memory.recollection import recollection
 from services.registry.records import Run
 from services.registry.stores.paging import scope_of

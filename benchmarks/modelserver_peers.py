@@ -1,7 +1,7 @@
-"""Peers of benchmarks/modelserver.py: `transformers` and `llama`, each a loop over lines of prompts.
+"""Peers of benchmarks/modelserver.py: `transformers` and `llama`, each a loop over lines of prompts and tokens wanted.
 
-    python benchmarks/modelserver_peers.py transformers FOLDER THREADS TOKENS
-    python benchmarks/modelserver_peers.py llama FILE.gguf THREADS TOKENS
+    python benchmarks/modelserver_peers.py transformers FOLDER THREADS
+    python benchmarks/modelserver_peers.py llama FILE.gguf THREADS
 
 Nothing of the project is imported, since llama.cpp has an environment of its own.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def transformers(where: str, threads: int, tokens: int) -> Callable[[list[str]], int]:
+def transformers(where: str, threads: int) -> Callable[[list[str], int], int]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,7 +20,7 @@ def transformers(where: str, threads: int, tokens: int) -> Callable[[list[str]],
     tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32).eval()
 
-    def answer(prompts: list[str]) -> int:
+    def answer(prompts: list[str], tokens: int) -> int:
         batch = tokenizer(prompts, return_tensors="pt", padding=True)
         with torch.inference_mode():
             out = model.generate(**batch, min_new_tokens=tokens, max_new_tokens=tokens, do_sample=False)
@@ -29,7 +29,7 @@ def transformers(where: str, threads: int, tokens: int) -> Callable[[list[str]],
     return answer
 
 
-def llama(where: str, threads: int, tokens: int) -> Callable[[list[str]], int]:
+def llama(where: str, threads: int) -> Callable[[list[str], int], int]:
     import ctypes
 
     import llama_cpp as c
@@ -67,7 +67,7 @@ def llama(where: str, threads: int, tokens: int) -> Callable[[list[str]], int]:
         logits = ctypes.cast(c.llama_get_logits_ith(ctx, at), ctypes.POINTER(ctypes.c_float * size)).contents
         return int(np.frombuffer(logits, dtype=np.float32).argmax())
 
-    def answer(prompts: list[str]) -> int:
+    def answer(prompts: list[str], tokens: int) -> int:
         ctx, ids = context(len(prompts)), [tokenized(prompt) for prompt in prompts]
         last = []
         for sequence, own in enumerate(ids):
@@ -83,11 +83,11 @@ def llama(where: str, threads: int, tokens: int) -> Callable[[list[str]], int]:
 
 
 def main() -> None:
-    program, where, threads, tokens = sys.argv[1:]
-    answer = {"transformers": transformers, "llama": llama}[program](where, int(threads), int(tokens))
+    program, where, threads = sys.argv[1:]
+    answer = {"transformers": transformers, "llama": llama}[program](where, int(threads))
     print("ready", flush=True)
     for line in sys.stdin:
-        print(answer(json.loads(line)), flush=True)
+        print(answer(*json.loads(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ rank. Chosen was what seeds agree on most for its cost.
   protocol can say.
 """
 REFERENCE = """**The reference** is {name}: the same part of CIFAR-10 at the same size for ten epochs, as ten of the
-whole at 32 x 32 were too much for two shared cores. {compared} of the networks, drawn at random, went
-through it, one seed each, at {longer:.0f} CPU seconds a network, {ratio:.0f} times as much. So it says
-what nine epochs more change, and nothing about more images or more pixels. Agreement with it is bounded
-by the reference's own seed noise, which was not measured."""
+whole at 32 x 32 were too much for two shared cores. {compared} of the networks, in random order as far
+as time allowed, went through it, one seed each, at {longer:.0f} CPU seconds a network, {ratio:.0f}
+times as much. So it says what nine epochs more change, and nothing about more images or more pixels.
+Agreement with it is bounded by the reference's own seed noise, which was not measured."""
 Accuracies = NDArray[np.float64]
 
 

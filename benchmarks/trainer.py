@@ -1,14 +1,16 @@
 """Tokens a second of LoRA on a CPU: the lean loop, plain peft loops and TRL's SFTTrainer on the same pairs.
 
-    python benchmarks/trainer.py --repeats 5
+    python benchmarks/trainer.py
 
 Every method has a process of its own, with model and threads alike, and they take turns within a round, so that
 whatever else the machine does meets all of them. A turn is a training of a few steps, of which the first, that warms
-up, does not count. Tokens are those of the pairs, padding left out. Writes benchmarks/results/trainer.json and
-docs/results/trainer.md. What a step of the service costs around its training: benchmarks/trainer_step.py.
+up, does not count. Tokens are those of the pairs, padding left out. Adds its rounds to those of the same settings in
+benchmarks/results/trainer.json, and makes docs/results/trainer.md of all: a machine that is idle for some minutes at a
+time is enough. What a step of the service costs around its training: benchmarks/trainer_step.py.
 """
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -45,9 +47,9 @@ METHODS = {
     "plain, bfloat16": Method("plain", "bfloat16", "the same, the base model in bfloat16"),
     "TRL": Method("trl", "float32", "`method: trl`"),
     "lean, padded": Method("padded", "float32", "the lean loop as it is for small models, and was for large ones"),
-    "lean, float32": Method("lean", "float32", "packed, answers' logits alone, adapter and layer as one"),
-    "lean": Method("lean", "bfloat16", "the same in bfloat16: `method: lean`"),
-    "lean, single": Method("lean", "bfloat16", "the same, one pair at a time instead of packed", 1),
+    "lean, float32": Method("lean", "float32", "as `lean`, in float32"),
+    "lean": Method("lean", "bfloat16", "`method: lean`: packed, answers' logits alone, adapter and layer as one"),
+    "lean, single": Method("lean", "bfloat16", "as `lean`, one pair at a time instead of packed", 1),
 }
 
 
@@ -92,7 +94,7 @@ def trainings(options: argparse.Namespace) -> Iterator[float]:
     import torch
 
     from archloop.training_pairs import read
-    from services.trainer import lean, lora, packed, plan, tuning
+    from services.trainer import lora, packed, plan, tuning
     from services.trainer.job import Job
     from services.trainer.pairs import encode
 
@@ -109,7 +111,7 @@ def trainings(options: argparse.Namespace) -> Iterator[float]:
         path = Path(folder, "pairs.jsonl")
         path.write_bytes(pairs(options.batch_size * steps, options.template))
         examples = encode(read(path), base.tokenizer, spec.max_length).examples
-        loop = _trl() if method.loop == "trl" else lean.train
+        loop = importlib.import_module(f"services.trainer.{'trl' if method.loop == 'trl' else 'lean'}").train
         job = Job(base_model=options.base_model, pairs=path, out=Path(folder, "out"), training=spec, seed=0)
         model = lora.attach(base.model, spec, None)
         while True:
@@ -123,12 +125,6 @@ def trainings(options: argparse.Namespace) -> Iterator[float]:
             else:
                 loop(model, examples, job, machine, tokenizer=base.tokenizer, report=report)
             yield (marks[-1].tokens - marks[0].tokens) / (marks[-1].at - marks[0].at)
-
-
-def _trl() -> Callable[..., Any]:
-    from services.trainer import trl
-
-    return trl.train
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -176,13 +172,17 @@ def _answer(answers: IO[str]) -> dict[str, float]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    load, names = os.getloadavg()[0], options.methods or list(METHODS)
-    rounds = []
-    for number in range(options.repeats):
-        rounds.append({name: alone(name, options) for name in names})
-        print(f"round {number + 1}:", {n: round(row["tokens_s"]) for n, row in rounds[-1].items()}, flush=True)
+    names = options.methods or list(METHODS)
     asked = {name: getattr(options, name) for name in ("base_model", "template", "batch_size", "steps", "threads")}
-    return {**asked, "cores": os.cpu_count(), "cpu": platform.processor(), "load before": load, "rounds": rounds}
+    asked |= {"cores": os.cpu_count(), "cpu": platform.processor(), "methods": names}
+    before = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    same = all(before.get(name) == value for name, value in asked.items())
+    rounds, loads = (before["rounds"], before["loads before"]) if same else ([], [])
+    for _ in range(options.repeats):
+        loads.append(os.getloadavg()[0])
+        rounds.append({name: alone(name, options) for name in names})
+        print(f"round {len(rounds)}:", {n: round(row["tokens_s"]) for n, row in rounds[-1].items()}, flush=True)
+    return {**asked, "loads before": loads, "rounds": rounds}
 
 
 def row(result: dict[str, Any], name: str) -> str:
@@ -204,15 +204,17 @@ def page(result: dict[str, Any]) -> str:
     head = ["method", "what it is", "tokens/s", *others, "peak MiB"]
     lines = [f"| {' | '.join(head)} |", "|---|---|" + "--:|" * (len(head) - 2)]
     lines += [row(result, name) for name in result["rounds"][0]]
-    return TEXT.format(table="\n".join(lines), count=len(result["rounds"]), **result)
+    load = statistics.median(result["loads before"])
+    return TEXT.format(table="\n".join(lines), count=len(result["rounds"]), load=load, **result)
 
 
 TEXT = """# Tuning on a CPU
 
 By `benchmarks/trainer.py`: LoRA (r 16, all linear layers) of `{base_model}` on pairs of the seed networks (template
-`{template}`), {batch_size} a step. Medians of {count} rounds of {steps} steps, the lowest and highest in brackets; in a
-round every method has its turn, and ratios are taken within one. {threads} threads on {cores} cores. Tokens are those
-of the pairs, without padding. Numbers in [JSON](../../benchmarks/results/trainer.json).
+`{template}`), {batch_size} a step. Medians of {count} round(s), the lowest and highest in brackets; in a round every
+method has its turn of {steps} step(s) after one to warm up, and ratios are taken within one. {threads} threads on
+{cores} cores; {load:.1f} other programs computed or waited to before a round began, so take the ratios where that is
+not 0. Tokens are those of the pairs, without padding. Numbers in [JSON](../../benchmarks/results/trainer.json).
 
 {table}
 
@@ -226,9 +228,9 @@ def main() -> None:
     parser.add_argument("--base-model", default="smollm2")
     parser.add_argument("--template", default="short")
     parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=2, help="of a turn, besides the first")
+    parser.add_argument("--steps", type=int, default=1, help="of a turn, besides the first")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1, help="rounds to add")
     parser.add_argument("--methods", nargs="*", choices=METHODS)
     parser.add_argument("--dry", action="store_true", help="write nothing")
     parser.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)

@@ -5,10 +5,10 @@ import gc
 import pytest
 
 from services.evaluator.secret import PUBLISHED
-from tests.servers import broker_url, mongo_url, mortal_broker, s3
+from tests.servers import _broker, broker_url, mongo_url, mortal_broker, s3
 from tests.support import HELDOUT_SETTING
 
-__all__ = ["broker_url", "mongo_url", "mortal_broker", "s3"]
+__all__ = ["_broker", "broker_url", "mongo_url", "mortal_broker", "s3"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--broker-kills", type=int, default=1, help="of the broker, in the chaos test of the services")
     parser.addoption("--store-kills", type=int, default=1, help="of the stores, likewise")
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
-    parser.addoption("--candidates", type=int, default=16, help="per cycle, likewise")
+    parser.addoption("--candidates", type=int, default=8, help="per cycle, likewise")
     parser.addoption("--gpu", help="index or UUID of a GPU, whose slots the tests of the sandbox then take")
     parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
 

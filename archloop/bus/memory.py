@@ -64,7 +64,7 @@ class MemorySubscription(Subscription):
 
     def __init__(self, channel: _Channel, callback: Callback, prefetch: int) -> None:
         self._channel, self._callback, self.prefetch = channel, callback, prefetch
-        self.in_hand: set[asyncio.Task[None]] = set()
+        self.in_hand: dict[asyncio.Task[None], bytes] = {}
 
     @property
     @override
@@ -75,22 +75,35 @@ class MemorySubscription(Subscription):
     def deliver(self, body: bytes) -> None:
         """Start to handle one message."""
         task = asyncio.ensure_future(self._callback(MemoryDelivery(body, self._channel)))
-        self.in_hand.add(task)
+        self.in_hand[task] = body
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self.in_hand.discard(task)
+        self.in_hand.pop(task, None)
         if not task.cancelled():
             task.result()
         self._channel.pump()
 
     @override
     async def drain(self) -> None:
+        self._end()
+        while self.in_hand:
+            await asyncio.wait(self.in_hand)
+
+    @override
+    async def abandon(self) -> None:
+        self._end()
+        given_back = dict(self.in_hand)
+        for task in given_back:
+            task.cancel()
+        await asyncio.gather(*given_back, return_exceptions=True)
+        self._channel.ready.extendleft(body for task, body in given_back.items() if task.cancelled())
+        self._channel.pump()
+
+    def _end(self) -> None:
         if self.alive:
             self._channel.subscribers.remove(self)
             self._channel.pump()
-        while self.in_hand:
-            await asyncio.wait(self.in_hand)
 
 
 class MemoryBus(Bus):

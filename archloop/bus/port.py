@@ -68,6 +68,9 @@ class Subscription(Protocol):
     async def drain(self) -> None:
         """Take no new message, and wait until those in hand are handled."""
 
+    async def abandon(self) -> None:
+        """Take no new message, and give those in hand back without waiting for who handles them."""
+
 
 class Bus(Protocol):
     """At-least-once delivery of envelopes over topic-bound queues."""

@@ -61,6 +61,11 @@ class GenerationSpec(_Strict):
         """The most tokens of a prompt that its memory takes."""
         return 0 if self.memory == "none" else self.memory_tokens
 
+    @property
+    def edited(self) -> float:
+        """The share of candidates that are to be edits, once there are parents."""
+        return {"whole": 0.0, "edit": 1.0, "mixed": self.edit_share}[self.mode]
+
 
 class NoveltySpec(_Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""

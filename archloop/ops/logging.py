@@ -43,7 +43,7 @@ class _StandardError:
     """Standard error as it is at each write: it may be another one, or closed, since logging was set up."""
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        return sys.stderr.write(text)  # noqa: TID251 - `_plain`, or JSON in ASCII
 
     def flush(self) -> None:
         sys.stderr.flush()

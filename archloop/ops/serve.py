@@ -63,7 +63,7 @@ def once(settings_class: type[S], job: Callable[[S], Coroutine[Any, Any, None]])
         with suppress(asyncio.CancelledError):
             asyncio.run(job(settings))
     except ArchloopError as error:
-        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")
+        sys.stderr.write(f"error [{error.code}] {plain(error)}\n")  # noqa: TID251
         return 1
     return 0
 

@@ -158,9 +158,8 @@ def _tile(
     sign = "" if change is None else f"{'+' if change >= 0 else '−'}{form(abs(change))}"
     better = None if direction is None or not change or abs(change) <= floor else (change > 0) == direction
     ended = other[-1].measure(key) if other else None
-    return Tile(
-        label, form(first), form(last), sign.replace(" %", " points"), better, "" if ended is None else form(ended)
-    )
+    told = "" if ended is None else form(ended)
+    return Tile(label, form(first), form(last), sign.replace(" %", " points"), better, told)
 
 
 def accuracies(candidates: Sequence[Candidate], cycle: int) -> list[float]:
@@ -222,16 +221,9 @@ def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = Mappin
     """List the versions of the LLM, oldest first: what each was tuned on, how long, and what its cycle came to."""
     versions, pairs, training = [], None, Training()
     for cycle in summary.begun:
-        versions.append(
-            {
-                "adapter": cycle.adapter or "base model",
-                "cycle": str(cycle.cycle),
-                "pairs": count(pairs),
-                **_training(training),
-                "valid": percent(cycle.valid_rate),
-                "accuracy": number(cycle.mean_accuracy),
-            }
-        )
+        before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle), "pairs": count(pairs)}
+        after = {"valid": percent(cycle.valid_rate), "accuracy": number(cycle.mean_accuracy)}
+        versions.append(before | _training(training) | after)
         pairs, training = cycle.pairs, trainings.get(cycle.cycle, Training())
     return versions
 

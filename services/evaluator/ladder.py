@@ -1,7 +1,7 @@
 """The rung of a protocol's ladder: who was stopped there, and what both parts of a training come to."""
 
 from archloop.contracts.values import Evaluation, Outcome, Rung
-from services.evaluator.second_chance import costs
+from services.evaluator import second_chance
 
 
 def stopped(part: Evaluation, rung: Rung) -> Evaluation:
@@ -27,9 +27,8 @@ def out_of_time(part: Evaluation, rung: Rung) -> Evaluation:
 
 def together(part: Evaluation, whole: Evaluation, rung: Rung) -> Evaluation:
     """Return the evaluation of the whole training with the costs of both."""
-    late = whole.outcome is Outcome.TIMEOUT
-    detail = whole.detail + (", which the first part of the training images had left" if late else "")
-    return whole.model_copy(update={"detail": detail, "rung": rung, **costs(part, whole)})
+    both = second_chance.together(part, whole, "the first part of the training images")
+    return both.model_copy(update={"rung": rung})
 
 
 def under(known: Evaluation, bar: float | None, chance_line: float) -> Evaluation | None:

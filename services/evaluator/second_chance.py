@@ -24,13 +24,26 @@ def left(limits: Limits, first: Evaluation) -> Limits | None:
     return limits.model_copy(update={"cpu_seconds": cpu, "wall_seconds": wall})
 
 
-def together(first: Evaluation, second: Evaluation) -> Evaluation:
-    """Return the second attempt's evaluation with the costs of both."""
-    after = f", which a batch of {first.batch} had left" if second.outcome is Outcome.TIMEOUT else ""
-    return second.model_copy(update={"detail": second.detail + after, **costs(first, second)})
+def together(first: Evaluation, second: Evaluation, taken_by: str = "") -> Evaluation:
+    """Return the second attempt's evaluation with the costs of both.
+
+    Args:
+        first: The attempt that was made before.
+        second: The attempt that counts; where it ran out of time, that is told to be what the first had left.
+        taken_by: What the first attempt was: by default its batch.
+
+    """
+    left_by = taken_by or f"a batch of {first.batch}"
+    after = f", which {left_by} had left" if second.outcome is Outcome.TIMEOUT else ""
+    return second.model_copy(update={"detail": second.detail + after, **_costs(first, second)})
 
 
-def costs(first: Evaluation, second: Evaluation) -> dict[str, Any]:
+def _starved(evaluation: Evaluation) -> bool:
+    """Return whether a smaller batch may help."""
+    return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")
+
+
+def _costs(first: Evaluation, second: Evaluation) -> dict[str, Any]:
     """Return the costs of two attempts."""
     stages = {**first.stage_seconds, **second.stage_seconds}
     return {
@@ -39,8 +52,3 @@ def costs(first: Evaluation, second: Evaluation) -> dict[str, Any]:
         "peak_memory_bytes": max(first.peak_memory_bytes or 0, second.peak_memory_bytes or 0),
         "stage_seconds": {s: first.stage_seconds.get(s, 0) + second.stage_seconds.get(s, 0) for s in stages},
     }
-
-
-def _starved(evaluation: Evaluation) -> bool:
-    """Return whether a smaller batch may help."""
-    return evaluation.outcome is Outcome.OUT_OF_MEMORY and evaluation.stage in ("train", "predict")

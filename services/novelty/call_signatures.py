@@ -49,12 +49,22 @@ ATTRIBUTES = frozenset(_TABLE["attributes"])
 MEMBERS = frozenset(_TABLE["members"])
 """What every `nn.Module` has: whoever overrides one of them changes what torch itself calls."""
 
-OPERATORS = {"add": "Add", "sub": "Sub", "mul": "Mult", "div": "Div", "matmul": "MatMult", "pow": "Pow"}
+ALIASES: Mapping[str, str] = _TABLE["aliases"]
+"""Names of functions that torch's documentation calls aliases of others."""
+
+OPERATORS = {"add": "Add", "sub": "Sub", "mul": "Mult", "div": "Div", "matmul": "MatMult", "torch.pow": "Pow"}
+OPERATORS |= {"neg": "USub"}
 VARIADIC = frozenset({"view", "reshape", "permute", "expand", "repeat", "flip", "tile"})
 """Methods that take their sizes one by one or as one tuple."""
 
 SPATIAL = frozenset({"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding", "size"})
 """Of these parameters one number means the same as a tuple of as many equal ones as there are dimensions."""
+
+SINGLE = frozenset({"dim", "normalized_shape"})
+"""Of these one number means the same as a list of it alone."""
+
+NUMPY = {"axis": "dim", "keepdims": "keepdim"}
+"""Names of NumPy's by which torch's functions take arguments too."""
 
 APPLIED = {
     name: name.lower()
@@ -112,6 +122,10 @@ def canonical(dotted: str) -> str:
     """Return one name for what torch offers in several places; `torch.max` keeps its module: `max` is Python's."""
     for home in _HOMES:
         if dotted.startswith(home):
-            name = dotted[len(home) :].rpartition("modules.")[2]
+            name = dotted[len(home) :]
+            last = name.rpartition(".")[2]
+            if home == "torch.nn.modules." and last in LAYERS:
+                return last
+            name = ALIASES.get(name, name) if home == "torch." else name
             return f"torch.{name}" if hasattr(builtins, name) or (home == "torch." and name in _DIFFERING) else name
     return dotted

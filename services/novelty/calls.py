@@ -7,10 +7,11 @@ from typing import ClassVar
 from services.novelty.binding import Arguments
 from services.novelty.call_signatures import canonical
 from services.novelty.constants import Sizes
+from services.novelty.forms import is_move
 from services.novelty.frames import Frame
 from services.novelty.names import SELF, Reading, Value
 from services.novelty.program import ALWAYS, FUNCTIONS, Function, Program, Unit, parameters
-from services.novelty.torch_calls import TorchCalls, is_move
+from services.novelty.torch_calls import TorchCalls
 from services.novelty.trees import nodes
 
 _INNER = frozenset({ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.NamedExpr})

@@ -24,8 +24,12 @@ class Expressions(Names):
     def _list(self, node: ast.List) -> Value:
         return self.display("[", [self.value(element) for element in node.elts], "]")
 
-    def _tuple(self, node: ast.Tuple) -> Value:
+    def _tuple(self, node: ast.Tuple | ast.List) -> Value:
         return self.display("(", [self.value(element) for element in node.elts], ")")
+
+    def iterated(self, node: ast.expr) -> Value:
+        """Read what a loop goes through: nothing else sees whether it is spelt out as a list or as a tuple."""
+        return self._tuple(node) if isinstance(node, ast.List) else self.value(node)
 
     def _set(self, node: ast.Set) -> Value:
         return self.display("{", [self.value(element) for element in node.elts], "}")
@@ -115,11 +119,11 @@ class Expressions(Names):
         made.append(node)
 
     def _comprehension_of(self, kind: str, generators: Sequence[ast.comprehension], *results: ast.expr) -> Value:
-        first = self.value(generators[0].iter)
+        first = self.iterated(generators[0].iter)
         with self.region(kind, "(", first, ")") as made:
             for place, generator in enumerate(generators):
                 if place:
-                    self.stream.mark("for", self.put(self.value(generator.iter)))
+                    self.stream.mark("for", self.put(self.iterated(generator.iter)))
                 self.bind(generator.target, self.put(self.stable("item")))
                 for condition in generator.ifs:
                     self.stream.mark("if", self.put(self.value(condition)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.novelty.effects import CHANGING, MUTATING, root
+from services.novelty.effects import CHANGING, MUTATING, dotted, root
 from services.novelty.trees import statements, walk
 
 NAMING = frozenset({"add_module", "register_module", "register_buffer", "register_parameter"})
@@ -14,7 +14,6 @@ NAMING = frozenset({"add_module", "register_module", "register_buffer", "registe
 
 WHOLE = frozenset({"parameters", "modules", "children", "buffers", "apply", "requires_grad_", "zero_grad"})
 """Methods of a module that go through all of its layers, in their order."""
-
 _ALIKE = frozenset({"apply", "requires_grad_", "zero_grad"})
 _FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef})
 _BY_NAME = frozenset({"getattr", "setattr", "hasattr", "delattr", "get_submodule", "get_parameter", "get_buffer"})
@@ -43,7 +42,7 @@ class Facts:
     `foreign`: attributes read from anything but `instances`, which is what methods call their own. `on_classes`: from
     classes of the file. `keywords`: names of arguments of calls that may be the file's own. `mutated`: names whose
     value is changed in place. `shared`: names that functions declare global. `naming`: texts that only name an
-    attribute. `loops`: where all layers of a module are gone through, each like any other.
+    attribute, and `modules` as torch's package. `loops`: where all layers are gone through, each like any other.
     """
 
     imports: Mapping[str, str]
@@ -103,6 +102,8 @@ def _attribute(found: Facts, node: ast.Attribute) -> None:
         found.stores[name] += 1
         found.stateful = found.stateful or of not in found.instances
         return
+    if type(owner) is ast.Attribute and owner.attr == "modules" and root(owner) in found.imports:
+        found.naming.add(id(owner))
     found.attributes[name] += 1
     if of in found.classes:
         found.on_classes.add(name)
@@ -114,7 +115,7 @@ def _attribute(found: Facts, node: ast.Attribute) -> None:
         found.dynamic = True
     elif name in _SPECIAL or (name == "modules" and of == "sys"):
         found.reflective = True
-    elif name in WHOLE:
+    elif id(node) not in found.naming:
         found.whole = True
         found.arranged = found.arranged or id(node) not in found.loops
 
@@ -198,8 +199,8 @@ def _call(found: Facts, node: ast.Call) -> None:
 
 
 def _keywords(found: Facts, node: ast.Call, called: str) -> None:
-    is_own = type(node.func) is ast.Name and called in found.defined
-    is_known = is_own or (called != "partial" and root(node.func) in found.imports)
+    is_known = type(node.func) is ast.Name and called in found.defined
+    is_known = is_known or (called != "partial" and root(node.func) in found.imports)
     for keyword in node.keywords:
         name = keyword.arg
         if name is None:
@@ -212,8 +213,7 @@ def _keywords(found: Facts, node: ast.Call, called: str) -> None:
 
 def _is_initialiser(callee: ast.expr) -> bool:
     """Say whether the callee is `nn.init.…_`, which changes parameters and no intermediate value."""
-    owner = getattr(callee, "value", None)
-    return getattr(owner, "attr", getattr(owner, "id", "")) == "init"
+    return dotted(callee)[-2:-1] == ["init"]
 
 
 def _by_name(found: Facts, node: ast.Call, called: str) -> None:

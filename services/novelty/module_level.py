@@ -28,7 +28,7 @@ class Definitions:
     def __init__(self, tree: ast.Module) -> None:
         self.of: dict[str, list[ast.stmt]] = defaultdict(list)
         self.effects: list[ast.stmt] = []
-        body = [*taken(tree.body, truths(tree))]
+        body = [part for statement in taken(tree.body, truths(tree)) for part in _apart(statement)]
         meanings = imported(body)
         self.imports = {name: of[0] for name, of in meanings.items()}
         changing: list[ast.stmt] = []
@@ -154,6 +154,17 @@ class Definitions:
     def _is_elsewhere(self, node: ast.expr) -> bool:
         """Say whether an expression is another name for something imported."""
         return isinstance(node, ast.Attribute | ast.Name) and root(node) in self.imports
+
+
+def _apart(statement: ast.stmt) -> list[ast.stmt]:
+    """Return an assignment of several constants to as many names as one for each; another statement as it is."""
+    match statement:
+        case ast.Assign(targets=[ast.Tuple(elts=targets) | ast.List(elts=targets)], value=ast.Tuple(elts=values)):
+            are_names = all(isinstance(target, ast.Name) for target in targets)
+            if are_names and len(targets) == len(values) and all(isinstance(v, ast.Constant) for v in values):
+                pairs = zip(targets, values, strict=True)
+                return [ast.Assign([target], value, lineno=statement.lineno) for target, value in pairs]
+    return [statement]
 
 
 def _last_names(statement: ast.stmt) -> list[str]:

@@ -16,7 +16,7 @@ from services.novelty.instructions import Node
 from services.novelty.program import FUNCTIONS, Program, Unit, defined_names
 from services.novelty.reach import read
 
-VERSION = 3
+VERSION = 4
 
 
 def normalise(source: str, sizes: Sizes = "kept") -> tuple[str, ...]:

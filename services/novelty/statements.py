@@ -38,11 +38,16 @@ class Statements(Assignments):
         for place, statement in enumerate(body):
             if type(statement) not in _NEVER_NOISE and self.is_noise(statement):
                 continue
-            if self.facts.whole and self.frame.building and _goes_through_all(statement):
+            if self.facts.whole and self.frame.building and self._goes_through_all(statement):
                 self._pin(body[place + 1 :])
             self.EXECUTIONS.get(type(statement), Statements._do_any)(self, statement)
             if self.facts.ordered:
                 self.stream.flush()
+
+    def _goes_through_all(self, statement: ast.stmt) -> bool:
+        """Say whether a statement iterates over all layers of a module."""
+        naming = self.facts.naming
+        return any(isinstance(n, ast.Attribute) and n.attr in WHOLE and id(n) not in naming for n in nodes(statement))
 
     def _pin(self, following: Sequence[ast.stmt]) -> None:
         """Write the layers made so far, which are iterated here; needless if no attribute is assigned afterwards."""
@@ -174,7 +179,7 @@ class Statements(Assignments):
 
     def _do_for(self, node: ast.For | ast.AsyncFor) -> None:
         self._cells(node)
-        iterated = self.put(self.value(node.iter))
+        iterated = self.put(self.iterated(node.iter))
         self.stream.flush()
         item = self.put(self.pure("each", iterated))
         self._branch("for", body=[Bound(node.target, item), *node.body])
@@ -233,11 +238,6 @@ class Statements(Assignments):
         ast.TryStar: _do_try,
         ast.Match: _do_match,
     }
-
-
-def _goes_through_all(statement: ast.stmt) -> bool:
-    """Say whether a statement iterates over all layers of a module."""
-    return any(isinstance(n, ast.Attribute) and n.attr in WHOLE for n in nodes(statement))
 
 
 def _is_of_base(node: ast.Call) -> bool:

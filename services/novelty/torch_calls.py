@@ -1,20 +1,19 @@
 """Reading calls of torch: spellings that mean the same become one, layers are written where they are applied."""
 
 import ast
-from collections.abc import Mapping
 
-from services.novelty.binding import Arguments, bound, written
-from services.novelty.call_signatures import APPLIED, LAYERS, METHODS, OPERATORS, VARIADIC
+from services.novelty.binding import Arguments, bound, of_numpy, written
+from services.novelty.call_signatures import ALIASES, APPLIED, LAYERS, METHODS, OPERATORS, SPATIAL, VARIADIC
 from services.novelty.call_signatures import FUNCTIONS as TORCH
 from services.novelty.constants import Sizes, of_constants
 from services.novelty.effects import MUTATING
 from services.novelty.expressions import Expressions
+from services.novelty.forms import averaged, is_flattening, is_of_torch, label_of
 from services.novelty.instructions import Node
 from services.novelty.names import SELF, Value
 from services.novelty.program import Program
 
-_MOVES = frozenset({"cuda", "cpu"})
-_SIZES = frozenset({"dim", "dims", "shape", "tensors", "size", "output_size", "pad", "normalized_shape"})
+_SIZES = SPATIAL | {"dim", "dims", "shape", "tensors", "pad", "normalized_shape"}
 _STABLE = frozenset(
     {"int", "float", "str", "bool", "len", "abs", "max", "min", "sum", "round", "range", "zip", "enumerate"}
     | {"tuple", "list", "dict", "set", "sorted", "reversed"}
@@ -70,17 +69,31 @@ class TorchCalls(Expressions):
             return self.one_after_the_other(arguments.positional)
         if name == "list" and not arguments.positional:
             return self.display("[", [], "]")
+        arguments = self._shortened(name, arguments)
         known = of_constants(name, arguments.positional) if not arguments.named else None
         if known is not None:
             return known
         is_stable = name in _STABLE or name.startswith("math.")
         return (self.stable if is_stable else self.step)(name, *arguments.parts)
 
+    def _shortened(self, name: str, arguments: Arguments) -> Arguments:
+        """Leave out what means nothing: where a range or a count begins if at zero, a list's brackets around layers."""
+        positional, named, _ = arguments
+        if name == "range" and positional[2:] == [1] and not named:
+            positional = positional[:2]
+        if name == "range" and len(positional) == 2 and positional[0] == 0 and not named:
+            return Arguments(positional[1:], {})
+        if name == "enumerate" and ((positional[1:] == [0] and not named) or named == {"start": 0}):
+            return Arguments(positional[:1], {})
+        if name == "ModuleList" and arguments.number == 1 and named.keys() <= {"modules"}:
+            return Arguments([self._listed(part, "[", "]") for part in (*positional, *named.values())], {})
+        return arguments._replace(positional=positional)
+
     def _labelled(self, node: ast.Call) -> Arguments | None:
         """Read `Sequential(OrderedDict([("name", layer), …]))` without its names; None if something reads them."""
         match node:
             case ast.Call(args=[ast.Call(args=[ast.List(elts=pairs)], keywords=[])], keywords=[]):
-                names = [_label_of(pair) for pair in pairs]
+                names = [label_of(pair) for pair in pairs]
                 facts = self.facts
                 is_only_label = all(facts.strings[n] == 1 and n not in facts.attributes for n in names)
                 if is_only_label and not facts.dynamic:
@@ -91,30 +104,42 @@ class TorchCalls(Expressions):
         given = bound(LAYERS[name], arguments)
         if given is None:
             return self.step(name, *arguments.parts)
+        self._sizes_as_tuples(given)
         fresh = ("new",) if self.frame.fresh and name not in APPLIED else ()
         node = self.pure(*fresh, name, "(", *written(name, LAYERS[name], given), ")")
         node.layer = (name, given)
         return node
 
     def _function(self, name: str, arguments: Arguments) -> Value:
-        given = bound(TORCH[name], arguments)
+        parameters = TORCH[name]
+        if arguments.named and not self.facts.guarded:
+            arguments = of_numpy(parameters, arguments)
+        given = bound(parameters, arguments)
         if given is None:
             return self.step(name, *arguments.parts)
+        self._sizes_as_tuples(given)
+        if name == "reshape" and is_flattening(given["input"], Arguments([given["shape"]], {})):
+            return self._function("flatten", Arguments([given["input"], 1], {}))
+        if name == "flatten" and (pooled := averaged(given)) is not None:
+            self.stream.forget(given["input"])
+            return self._function("mean", Arguments([pooled, self.display("(", [2, 3], ")")], {}))
+        parts = written(name, parameters, given)
+        if name in OPERATORS and len(parts) == len(parameters.required):
+            return self.stable(OPERATORS[name], "(", *parts, ")")
+        return self.step(name, "(", *parts, ")")
+
+    def _sizes_as_tuples(self, given: dict[str, Value]) -> None:
+        """Write sizes in a list as a tuple."""
         for key, value in given.items():
             if type(value) is Node and key in _SIZES:
-                given[key] = self._as_tuple(value)
-        if name == "flatten" and (averaged := _averaged(given)) is not None:
-            self.stream.forget(given["input"])
-            return self._function("mean", Arguments([averaged, self.display("(", [2, 3], ")")], {}))
-        if name in OPERATORS and given.keys() == {"input", "other"}:
-            return self.stable(OPERATORS[name], "(", given["input"], given["other"], ")")
-        return self.step(name, "(", *written(name, TORCH[name], given), ")")
+                given[key] = self._listed(value, "(", ")")
 
-    def _as_tuple(self, value: Value) -> Value:
-        """Write sizes in a list as a tuple."""
-        if type(value) is Node and value.layer is not None and value.parts[0] == "[":
-            return self.display("(", value.layer[1], ")")
-        return value
+    def _listed(self, value: Value, opening: str, closing: str) -> Value:
+        """Write elements that are spelt out in these brackets."""
+        layer = value.layer if type(value) is Node else None
+        if layer is None or layer[0] != "display" or value.parts[0] == opening:  # type: ignore[union-attr]
+            return value
+        return self.display(opening, layer[1], closing)
 
     def applied(self, callee: Value, arguments: Arguments) -> Value:
         """Read a call of a layer, or of anything else that was computed."""
@@ -150,21 +175,26 @@ class TorchCalls(Expressions):
     def _method(self, base: Value, name: str, arguments: Arguments) -> Value:
         if name in self.facts.methods or (name in self.facts.stores and name not in METHODS):
             return self.step(base, self.label(name), *arguments.parts)
-        if name in MUTATING:
+        if name in MUTATING and not (name in OPERATORS and is_of_torch(base)):
             return self._mutation(base, name, arguments)
-        if name in METHODS or (name == "view" and _is_flattening(base, arguments)):
+        if ALIASES.get(name, name) in METHODS or (name == "view" and is_flattening(base, arguments)):
             return self._function_of(base, name, arguments)
-        if name == "size" and len(arguments.parts) <= 3:
-            return self._size(base, *arguments.positional)
+        if (
+            name == "size"
+            and len(arguments.positional) + len(arguments.named) <= 1
+            and {"dim"} >= arguments.named.keys()
+        ):
+            return self._size(base, *arguments.positional, *arguments.named.values())
         arguments = _packed(self, name, arguments)
         return self.step(f".{name}", "(", base, *arguments.parts[1:])
 
     def _function_of(self, base: Value, name: str, arguments: Arguments) -> Value:
         """Read a method that torch has as a function too."""
-        if name in ("view", "reshape") and _is_flattening(base, arguments):
+        if name in ("view", "reshape") and is_flattening(base, arguments):
             return self._function("flatten", Arguments([base, 1], {}))
-        qualified = name if name in TORCH else f"torch.{name}"
         arguments = _packed(self, name, arguments)
+        name = ALIASES.get(name, name)
+        qualified = name if name in TORCH else f"torch.{name}"
         return self._function(qualified, Arguments([base, *arguments.positional], *arguments[1:]))
 
     def _size(self, base: Value, *dimension: Value) -> Value:
@@ -183,50 +213,8 @@ class TorchCalls(Expressions):
         return self.put(self.step(f".{name}", "(", base, *arguments.parts[1:]))
 
 
-def _label_of(pair: ast.expr) -> str:
-    match pair:
-        case ast.Tuple(elts=[ast.Constant(value=str(name)), _]):
-            return name
-    return ""
-
-
-def is_move(node: ast.Call, name: str) -> bool:
-    """Say whether a call only moves something to a device."""
-    if name != "to" and name not in _MOVES:
-        return False
-    match node:
-        case ast.Call(args=[], keywords=[]):
-            return name in _MOVES
-        case ast.Call(args=[ast.Attribute(attr=of) | ast.Name(id=of)], keywords=[]) if name in ("to", *_MOVES):
-            return "device" in of
-        case (
-            ast.Call(args=[ast.Constant(value=str(of))], keywords=[])
-            | ast.Call(args=[], keywords=[ast.keyword(arg="device", value=ast.Constant(value=str(of)))])
-        ) if name == "to":
-            return of.partition(":")[0] in _MOVES
-    return False
-
-
-def _is_flattening(base: Value, arguments: Arguments) -> bool:
-    """Match `x.view(x.size(0), -1)`, which flattens all dimensions but the batch."""
-    match arguments.positional:
-        case [Node(parts=(Node(parts=("shape", "(", of, ")")), "[", 0, "]")), -1]:
-            return of is base or (of == base and type(of) is str)
-        case [Node(layer=("display", [Node(parts=(Node(parts=("shape", "(", of, ")")), "[", 0, "]")), -1]))]:
-            return of is base or (of == base and type(of) is str)
-    return False
-
-
 def _packed(reader: Expressions, name: str, arguments: Arguments) -> Arguments:
     """Pack sizes that a method takes one by one into one tuple; leave a single size as it is."""
     if name not in VARIADIC or arguments.named or arguments.is_open or len(arguments.positional) < 2:
         return arguments
     return Arguments([reader.display("(", list(arguments.positional), ")")], {})
-
-
-def _averaged(given: Mapping[str, Value]) -> Value | None:
-    """Return what is pooled to one value per channel and then flattened, which is its mean over places; else None."""
-    match given:
-        case {"input": Node(parts=("adaptive_avg_pool2d", "(", pooled, 1, ")")), "start_dim": 1, **rest}:
-            return pooled if rest in ({}, {"end_dim": -1}) else None
-    return None

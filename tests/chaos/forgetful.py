@@ -90,9 +90,7 @@ class Forgetful:
     def __init__(self, folder: Path, broker: RabbitMQ | None, mongo_url: str, s3: S3) -> None:
         self.name, self.broker_url = f"forgetful-{uuid.uuid4().hex[:8]}", ""
         if broker is not None:
-            broker.control("add_vhost", self.name)
-            broker.control("set_permissions", "-p", self.name, "test", ".*", ".*", ".*")
-            self.broker_url = f"{broker.url}{self.name}"
+            self.broker_url = broker.room()
         self.mongo_url, self.s3, self.folder = mongo_url, s3, folder
         self.generator, self.evaluator = Told(Writer()), Told(Evaluator())
         self.blobs = MinioBlobs(Bucket(s3.endpoint, self.name, s3.access_key, s3.secret_key))

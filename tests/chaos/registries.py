@@ -50,9 +50,7 @@ class Registries:
 
     def __init__(self, folder: Path, broker: RabbitMQ, mongo_url: str, s3: S3, **settings: object) -> None:
         self.name = f"registries-{uuid.uuid4().hex[:8]}"
-        broker.control("add_vhost", self.name)
-        broker.control("set_permissions", "-p", self.name, "test", ".*", ".*", ".*")
-        self.broker_url = f"{broker.url}{self.name}"
+        self.broker_url = broker.room()
         own = {
             "BROKER_URL": self.broker_url,
             "S3_ENDPOINT": s3.endpoint,

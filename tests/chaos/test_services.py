@@ -20,7 +20,7 @@ import pytest
 from archloop.bus.amqp import AmqpBus
 from services.registry.stores.mongo import MongoStore
 from tests.servers.proxy import Proxy, proxied
-from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server
+from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import SeaweedFS, seaweedfs
 from tests.stack import SERVICES, Servers, Stack
 from tests.stack.stack import get
@@ -91,13 +91,12 @@ class End(NamedTuple):
 
 
 @contextmanager
-def started(mongo_url: str, folder: Path) -> Iterator[Mortals]:
-    """A broker and an object store for one run alone: what waits when a run has ended is none of the next one's."""
+def started(broker: RabbitMQ, mongo_url: str, folder: Path) -> Iterator[Mortals]:
+    """Queues and an object store for one run alone: what waits when a run has ended is none of the next one's."""
+    broker.enter()
     address = mongo_url.partition("@")[2].partition("/")[0]
-    for name in ("rabbitmq", "s3"):
-        (folder / name).mkdir(parents=True)
+    (folder / "s3").mkdir(parents=True)
     with (
-        rabbitmq_server(folder / "rabbitmq") as broker,
         seaweedfs(folder / "s3") as objects,
         proxied(int(address.partition(":")[2])) as database,
     ):
@@ -185,15 +184,15 @@ async def parked(servers: Servers) -> list[str]:
 
 
 def test_a_run_amid_dying_services_broker_and_stores_is_the_run_it_would_have_been(
-    mongo_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    mortal_broker: RabbitMQ, mongo_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     cycles, candidates = (request.config.getoption(f"--{name}") for name in ("cycles", "candidates"))
     preset = tmp_path / "chaos.yaml"
     preset.write_text(PRESET.format(cycles=cycles, candidates=candidates))
-    with started(mongo_url, tmp_path / "calm") as mortals:
+    with started(mortal_broker, mongo_url, tmp_path / "calm") as mortals:
         stack = Stack(tmp_path / "calm", mortals.servers("calm"))
         calm = end_of(stack, preset, tmp_path / "calm-out", lambda _: None)
-    with started(mongo_url, tmp_path / "storm") as mortals:
+    with started(mortal_broker, mongo_url, tmp_path / "storm") as mortals:
         stack = Stack(tmp_path / "storm", mortals.servers("storm"))
         storm = Storm(stack, mortals, request.config)
         end = end_of(stack, preset, tmp_path / "storm-out", storm)

@@ -308,6 +308,22 @@ async def test_draining_finishes_what_is_in_hand_and_leaves_the_rest(bus: Bus) -
             await asyncio.sleep(0.05)
 
 
+async def test_what_is_abandoned_is_handled_by_another_and_no_further_by_who_had_it(bus: Bus) -> None:
+    gate, first, second = asyncio.Event(), Recording(), Recording()
+    first.block = gate
+    subscription = await Consumer(bus, WORK, first, "test").start()
+    for index in range(3):
+        await bus.publish(envelope(index))
+    await until(lambda: first.started == 3)
+    await subscription.abandon()
+    gate.set()
+    if isinstance(bus, AmqpBus):  # the broker has them again once the connection is gone that they came by
+        await bus._in.close()
+    await Consumer(bus, WORK, second, "test").start()
+    await until(lambda: len(second.seen) == 3, 20)
+    assert (first.seen, subscription.alive) == ([], False)
+
+
 async def test_one_who_came_for_one_message_leaves_the_next_to_others(bus: Bus) -> None:
     queue, first, second = replace(WORK, prefetch=1), Recording(), Recording()
     once = OneMessage(Consumer(bus, queue, first, "job").on_delivery, within_s=5)

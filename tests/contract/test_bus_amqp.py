@@ -241,13 +241,14 @@ async def test_a_consumer_survives_the_broker_and_work_in_hand_is_done_once(mort
 
 
 STALLED = """
-P = whereis(binary_to_atom(<<"%2F_{queue}">>)), sys:suspend(P), spawn(fun() -> timer:sleep({ms}), sys:resume(P) end).
+P = whereis(binary_to_atom(<<"{vhost}_{queue}">>)), sys:suspend(P),
+spawn(fun() -> timer:sleep({ms}), sys:resume(P) end).
 """
 
 
 async def stalled(broker: RabbitMQ, queue: Queue, ms: int) -> None:
     """Let the queue's leader answer nothing for this long, as on a machine that is short of processor or disk."""
-    await asyncio.to_thread(broker.control, "eval", STALLED.format(queue=queue.name, ms=ms))
+    await asyncio.to_thread(broker.control, "eval", STALLED.format(vhost=broker.vhost, queue=queue.name, ms=ms))
 
 
 async def plainly_counted(bus: AmqpBus, queue: Queue) -> tuple[int, int]:

@@ -89,7 +89,7 @@ async def test_an_honest_network_ends_with_predictions_an_outcome_and_its_graph(
     assert kinds == [frames.STAGE] * 6 + [frames.PREDICTIONS, frames.OUTCOME, frames.GRAPH]
 
 
-@pytest.mark.parametrize(("first", "seen"), [(None, 256), (256, 256), (200, 200), (17, 17), (1, 1)])
+@pytest.mark.parametrize(("first", "seen"), [(None, 256), (256, 256), (200, 200), (24, 24), (17, 16), (2, 2)])
 async def test_a_rung_of_a_ladder_shows_the_first_images_only(sandbox, first, seen):
     counted = GOOD.replace("        for inputs, labels in train_data:", COUNTED)
     evaluator = Evaluator(sandbox, quadrants, HELDOUT)

@@ -1,4 +1,4 @@
-"""The how-to on runs, its small commands as they stand."""
+"""The how-to on runs, its small commands as they stand, on a preset that tunes in few steps."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archloop import presets
 from tests.support import archloop, shell_of, without_settings
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,13 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
-    result = subprocess.run(shell_of(HOW_TO), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    quick = presets.load("demo").model_dump(mode="json")
+    quick["training"] |= {"epochs": 1, "minimum_steps": 20}
+    (tmp_path / "demo.yaml").write_text(json.dumps(quick))  # JSON is YAML
+    *shell, page = shell_of(HOW_TO)
+    assert page.count("archloop run ") == 3
+    commands = page.replace("archloop run ", "archloop run --preset demo.yaml ")
+    result = subprocess.run([*shell, commands], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
     assert len(pairs) == 24

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 PRELOADED = (
-    *(f"archloop_cli.{name}" for name in ("commands", "runs", "remote", "scoring", "mishaps")),
+    *(f"archloop_cli.{name}" for name in ("commands", "main", "runs", "remote", "scoring", "mishaps")),
     *(f"archloop_lab.{name}" for name in ("reproduction", "study.studies", "transfer", "proxy", "run_report")),
     *(f"archloop_lab.lemur.{name}" for name in ("importing", "exporting", "curating", "pairs", "tally")),
     *("services.generator.model_build.corpus", "services.evaluator.datasets.preparing", "PIL.Image"),
@@ -79,16 +79,18 @@ def _child(request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["env"])
     tempfile.tempdir = None  # looked up anew
+    from archloop_cli.main import main
+
     for name, value in request["before"]:
         getattr(Before, name)(*value)
     _streams(request.get("encoding", "utf-8"))
     sys.argv = ["archloop", *(os.fsdecode(base64.b64decode(each)) for each in request["args"])]
-    from archloop_cli.main import main
-
     code = 120
     try:
+        Before.begin()
         main()
     except SystemExit as end:
+        Before.ignored(signal.SIGINT)  # what comes now is the interpreter's affair
         code = int(end.code or 0)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -185,7 +187,13 @@ class Before:
     def signalled(after: float, *numbers: int) -> None:
         """As by a user, or by whoever stops a service."""
         for place, number in enumerate(numbers, 1):
-            threading.Timer(after * place, os.kill, (os.getpid(), number)).start()
+            Before._timers.append(threading.Timer(after * place, os.kill, (os.getpid(), number)))
+
+    @staticmethod
+    def begin() -> None:
+        """All that is set up: time begins."""
+        for timer in Before._timers:
+            timer.start()
 
     @staticmethod
     def bug(what: str) -> None:
@@ -198,6 +206,7 @@ class Before:
         scoring.compare = broken  # type: ignore[assignment]
 
     _kept: ClassVar[list[Any]] = []
+    _timers: ClassVar[list[threading.Timer]] = []
 
 
 if __name__ == "__main__":

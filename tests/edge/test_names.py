@@ -5,7 +5,9 @@ import shutil
 import signal
 
 import pytest
+import yaml
 
+from archloop import protocols
 from tests.unit.cli.test_terminal import HOSTILE
 
 pytestmark = pytest.mark.timeout(240)
@@ -35,6 +37,25 @@ MISSING = {
     "lemur curate": ["lemur", "curate", "{}"],
     "lemur pairs": ["lemur", "pairs", "{}", "p"],
     "lemur export": ["lemur", "export", "{}", "o"],
+    "evaluate under": ["evaluate", "nets/a.py", "--protocol", "{}"],
+    "novelty under": ["novelty", "nets", "--graph", "--protocol", "{}"],
+    "report beside": ["report", "exp", "--control", "{}"],
+    "study out": ["study", "small.yaml", "--out", "{}"],
+    "devices": ["run", "--preset", "small.yaml", "--devices", "{}"],
+    "backend": ["run", "--preset", "small.yaml", "--backend", "{}"],
+    "server": ["run", "--preset", "small.yaml", "--server", "{}"],
+    "server's user": ["run", "--preset", "small.yaml", "--server", "ftp://{}@nowhere.example/"],
+    "run's name": ["run", "--preset", "small.yaml", "--server", "http://127.0.0.1:9", "--name", "../{}"],
+    "parked replay": ["parked", "replay", "{}", "--run", "exp"],
+    "parked elsewhere": ["parked", "replay", "--all", "--run", "{}"],
+    "pairs' protocol": ["model", "pairs", "made", "--protocol", "{}"],
+    "pairs' template": ["model", "pairs", "made", "--protocol", "digits", "--template", "{}"],
+    "images": ["data", "prepare", "mine", "--from", "{}"],
+    "root in a file": ["data", "prepare", "mine", "--from", "images", "--root", "small.yaml/{}"],
+    "networks' template": ["lemur", "pairs", "lemur.corpus", "made", "--template", "{}"],
+    "prefix": ["lemur", "export", "exp", "made", "--prefix", "_{}"],
+    "sizes": ["lemur", "curate", "lemur.corpus", "--sizes", "{}"],
+    "export of": ["lemur", "export", "{}", "made"],
     "command": ["{}"],
     "option": ["novelty", "--{}"],
     "choice": ["serve", "{}"],
@@ -46,6 +67,18 @@ OUTPUTS = {
     "model pairs": ["model", "pairs", "{}", "--count", "1", "--protocol", "digits"],
     "lemur import": ["lemur", "import", "lemur", "--out", "{}"],
     "lemur export": ["lemur", "export", "exp", "{}"],
+    "lemur pairs": ["lemur", "pairs", "lemur.corpus", "{}"],
+    "data prepare": ["data", "prepare", "mine", "--from", "images", "--root", "{}"],
+}
+OF_A_RUN = {
+    "report": ["report", "{}"],
+    "report beside": ["report", "exp", "--control", "{}"],
+    "resume": ["resume", "{}"],
+    "transfer": ["transfer", "{}", "--protocols", "shapes"],
+    "proxy": ["proxy", "{}"],
+    "parked": ["parked", "show", "0", "--run", "{}"],
+    "lemur export": ["lemur", "export", "{}", "exported"],
+    "held": ["report", "{}"],
 }
 
 
@@ -68,6 +101,29 @@ def test_what_is_made_has_any_name_and_is_told_as_it_is(args, server, world):
         assert ended.code == 0, (name, ended)
         assert os.path.lexists(world / name)
         assert _is_plain(ended), (name, ended)
+
+
+@pytest.mark.parametrize("case", OF_A_RUN)
+def test_a_run_may_lie_in_a_folder_of_any_name(case, server, world):
+    for name in NAMES:
+        if "/" in name:
+            continue
+        shutil.copytree(world / "exp", world / name)
+        before = [("locked", [name])] if case == "held" else []
+        ended = server.run([each.replace("{}", name) for each in OF_A_RUN[case]], world, before)
+        assert ended.code == int(case == "held"), (name, ended)
+        assert _is_plain(ended), (name, ended)
+
+
+def test_what_a_protocol_or_a_preset_says_is_text(server, world):
+    for name in NAMES:
+        content = {**protocols.load("digits").model_dump(mode="json"), "description": name}
+        (world / "mine.yaml").write_text(yaml.safe_dump(content | {"dataset": content["dataset"] | {"name": name}}))
+        (world / "own.yaml").write_text(yaml.safe_dump({"preset": name, "protocol": name, "base_model": name}))
+        for args in (["--protocol", "mine.yaml"], ["--preset", "own.yaml"]):
+            ended = server.run(["run", *args, "--plan"], world)
+            assert ended.code in {0, 1}, (name, ended)
+            assert _is_plain(ended), (name, ended)
 
 
 def test_files_of_a_folder_and_what_is_in_them(server, world):

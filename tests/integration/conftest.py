@@ -16,7 +16,7 @@ from tests.unit.evaluator.support import HELDOUT, quadrants
 
 @pytest.fixture(scope="module")
 def servers(mortal_broker: RabbitMQ, mongo_url: str, s3: S3) -> Servers:
-    """Queues are named alike everywhere, so a stack has a broker that no other module uses."""
+    """Queues are named alike everywhere, so a stack has a virtual host that no other module uses."""
     name = f"stack-{uuid.uuid4().hex[:8]}"
     return Servers(mortal_broker.url, mongo_url, s3, database=name, bucket=name)
 

@@ -35,9 +35,9 @@ class Case:
     off: Trouble
 
 
-def controlled(*arguments: str) -> Trouble:
+def controlled(command: str, *arguments: str) -> Trouble:
     async def do(broker: RabbitMQ, _: AmqpBus) -> None:
-        await asyncio.to_thread(broker.control, *arguments)
+        await asyncio.to_thread(broker.control, command, "-p", broker.vhost, *arguments)
 
     return do
 
@@ -56,7 +56,7 @@ async def without_exchange(_: RabbitMQ, bus: AmqpBus) -> None:
 
 async def full(broker: RabbitMQ, bus: AmqpBus) -> None:
     rule = ("full", f"^{RESULTS.name}$", '{"max-length":1}', "--apply-to", "queues")
-    await asyncio.to_thread(broker.control, "set_policy", *rule)
+    await asyncio.to_thread(broker.control, "set_policy", "-p", broker.vhost, *rule)
     with suppress(BusUnavailable):
         for number in range(100):
             await bus._publisher.send(publisher.of(envelope(number)), RESULTS.name)
@@ -64,7 +64,7 @@ async def full(broker: RabbitMQ, bus: AmqpBus) -> None:
 
 async def forbidden(broker: RabbitMQ, bus: AmqpBus) -> None:
     """The broker looks up a channel's rights once, so what was published on this one before could be still."""
-    await asyncio.to_thread(broker.control, "set_permissions", "test", ".*", "^$", ".*")
+    await asyncio.to_thread(broker.control, "set_permissions", "-p", broker.vhost, "test", ".*", "^$", ".*")
     if bus._publisher._channel is not None:
         await bus._publisher._channel.close()
 
@@ -72,7 +72,7 @@ async def forbidden(broker: RabbitMQ, bus: AmqpBus) -> None:
 async def emptied(broker: RabbitMQ, bus: AmqpBus) -> None:
     async with bus._aside.briefly() as channel:
         await (await channel.get_queue(RESULTS.name)).purge()
-    await asyncio.to_thread(broker.control, "clear_policy", "full")
+    await asyncio.to_thread(broker.control, "clear_policy", "-p", broker.vhost, "full")
 
 
 async def unbound(_: RabbitMQ, bus: AmqpBus) -> None:

@@ -57,7 +57,7 @@ def reduced(name: str, **changed: object) -> Protocol:
     protocol = protocols.load(name)
     heldout = {"validation": 128, "test": 64} if protocol.resize else {"validation": 256, "test": 128}
     dataset = protocol.dataset.model_copy(update={"train": TRAIN[name], **heldout})
-    return protocol.model_copy(update={"dataset": dataset, **changed})
+    return protocol.model_copy(update={"dataset": dataset} | changed)
 
 
 async def scored(evaluator: Evaluator, protocol: Protocol) -> dict[str, Evaluation]:
@@ -99,8 +99,8 @@ def test_every_protocol_that_ships_is_exercised():
     assert list(TRAIN) == protocols.names()
 
 
-# These have another of the class counts or data sets that the others have, and take a minute and a half.
-LONG = ("cifar100", "paper-cifar100", "paper-svhn")
+# These have another of the class counts, data sets or sizes that the others have, and take two and a half minutes.
+LONG = ("cifar100", "paper-cifar100", "paper-svhn", "shapes32", "svhn")
 SHIPPED = [pytest.param(name, marks=pytest.mark.thorough) if name in LONG else name for name in TRAIN]
 
 
@@ -110,7 +110,7 @@ async def test_known_good_networks_learn_as_it_ships_and_under_the_opposite_cond
     assert_same(await scored(evaluator, protocol), await scored(evaluator, reduced(name, **opposite(protocol))))
 
 
-@pytest.mark.parametrize("name", ["cifar10", "digits"])
+@pytest.mark.parametrize("name", [pytest.param("cifar10", marks=pytest.mark.thorough), "digits"])
 async def test_neither_precision_nor_memory_format_matters_alone(evaluator, name):
     precise = reduced(name, precision=None, memory_format="channels_last")
     coarse = reduced(name, precision="bfloat16", memory_format=None)
@@ -120,8 +120,12 @@ async def test_neither_precision_nor_memory_format_matters_alone(evaluator, name
 @pytest.mark.parametrize("name", ["cifar10", "digits"])
 @pytest.mark.parametrize("net", SOURCES)
 async def test_both_slots_tell_the_same_to_the_last_digit(evaluator, name, net):
-    told = await asyncio.gather(*(evaluator.evaluate(SOURCES[net], reduced(name)) for _ in range(2)))
-    assert told[0].outcome is Outcome.OK
+    """On fewer images than it takes to learn: there is nothing to be learnt here."""
+    whole = reduced(name)
+    few = reduced(name, dataset=whole.dataset.model_copy(update={"train": TRAIN[name] // 4}))
+    told = await asyncio.gather(*(evaluator.evaluate(SOURCES[net], few) for _ in range(2)))
+    assert told[0].outcome in {Outcome.OK, Outcome.BELOW_CHANCE}, told[0].detail
+    assert told[0].loss_curve
     assert unvarying(told[0]) == unvarying(told[1])
 
 

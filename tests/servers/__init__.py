@@ -15,24 +15,29 @@ from tests.servers.process import required
 from tests.servers.rabbitmq import RabbitMQ, rabbitmq_server
 from tests.servers.s3 import S3, seaweedfs
 
-__all__ = ["S3", "broker_url", "mongo_url", "mortal_broker", "s3"]
+__all__ = ["S3", "_broker", "broker_url", "mongo_url", "mortal_broker", "s3"]
 
 
 @pytest.fixture(scope="session")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a RabbitMQ broker that all tests of the session share."""
-    if given := os.environ.get("ARCHLOOP_TEST_AMQP_URL"):
-        yield given
-        return
+def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """Started once, as that takes longer than most tests do."""
     with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture(scope="session")
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a virtual host that all tests of the session share."""
+    given = os.environ.get("ARCHLOOP_TEST_AMQP_URL")
+    return given or str(request.getfixturevalue("_broker").shared_url)
 
 
 @pytest.fixture(scope="module")
-def mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A broker that tests may kill and start again."""
-    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
+def mortal_broker(_broker: RabbitMQ) -> RabbitMQ:
+    """A broker that tests may kill if they start it again, in a virtual host of the module's own."""
+    _broker.revive()
+    _broker.enter()
+    return _broker
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ cancelled (aio-pika #334, #231); a plain connection and one place that starts ov
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import repeat
 from typing import Any
 
 import aio_pika
@@ -40,11 +41,21 @@ _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllow
 AWAY = (AMQPError, OSError, RuntimeError)
 
 
-async def cancelled(task: "asyncio.Task[None]") -> None:
-    """Cancel the task until it has ended: now and then the client turns a cancellation into an error of its own."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait((task,), timeout=_CANCELLED_S)
+async def cancelled(*tasks: "asyncio.Task[None]", times: int | None = None) -> None:
+    """Cancel the tasks until they have ended: now and then the client turns a cancellation into an error of its own.
+
+    Args:
+        tasks: What is to end.
+        times: How often they are cancelled at most, and then left alone; by default as often as it takes.
+
+    """
+    for _ in repeat(None) if times is None else repeat(None, times):
+        left = [task for task in tasks if not task.done()]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCELLED_S)
 
 
 class BrokerRefused(ArchloopError):

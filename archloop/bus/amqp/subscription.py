@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 Renew = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
 _RENEWED_AFTER = DELIVERY_LIMIT // 2
 _REMEMBERED = 1024
+_CANCELLED = 4  # times, so that an end is not held up by who does not heed it
 
 
 class AmqpSubscription(Subscription):
@@ -90,13 +91,12 @@ class AmqpSubscription(Subscription):
             with suppress(*AWAY):
                 await channel.close()
 
+    @override
     async def abandon(self) -> None:
-        """Stop at once; what is in hand goes back to the broker."""
-        await self._stop_watching()
         self._channel = None
-        for task in self._in_hand:
-            task.cancel()
-        await asyncio.gather(*self._in_hand, return_exceptions=True)
+        self._ending.set()
+        await self._stop_watching()
+        await cancelled(*self._in_hand, times=_CANCELLED)
 
     async def _stop_watching(self) -> None:
         watch, self._watch = self._watch, None

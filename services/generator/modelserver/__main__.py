@@ -17,7 +17,7 @@ _WEIGHTS = "numbers of the weights; auto: bfloat16 on a GPU, int8 for large mode
 def main() -> None:
     """Serve until a signal ends it. The port is bound, and printed, before the model is read."""
     options = _options()
-    _with_huge_pages()
+    _with_settings()
     if options.parent:
         die_with_parent()
         if os.getppid() != options.parent:
@@ -25,21 +25,27 @@ def main() -> None:
     with socket.create_server((options.host, options.port), backlog=1024) as listener:
         # accepted sockets inherit it; without it every small answer waits for the client's delayed ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")  # noqa: TID251
         sys.stdout.flush()
         try:
             _serve(options, listener)
         except ArchloopError as error:
-            sys.stderr.write(f"error [{error.code}] {plain(' '.join(str(error).split()))}\n")
+            sys.stderr.write(f"error [{error.code}] {plain(' '.join(str(error).split()))}\n")  # noqa: TID251
             sys.exit(1)
 
 
-def _with_huge_pages() -> None:
-    """Begin again with memory in huge pages, where the C library can: reading the weights is then twice as fast."""
-    environment = os.environ  # noqa: TID251 - a setting of the C library's
-    given = environment.get(_TUNABLES, "")
-    if "hugetlb" not in given:
-        environment[_TUNABLES] = ":".join(filter(None, (given, "glibc.malloc.hugetlb=1")))
+def _with_settings() -> None:
+    """Begin again with settings that libraries read at their start, unless they are given.
+
+    Huge pages, where the C library has them: reading the weights is then twice as fast. And threads that wait for each
+    other asleep: where something else computes too, one that spins keeps the processor from the one that it waits for.
+    """
+    environment = os.environ  # noqa: TID251 - settings of libraries'
+    before, tunables = dict(environment), environment.get(_TUNABLES, "")
+    if "hugetlb" not in tunables:
+        environment[_TUNABLES] = ":".join(filter(None, (tunables, "glibc.malloc.hugetlb=1")))
+    environment.setdefault("OMP_WAIT_POLICY", "passive")
+    if environment != before:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program
 
 

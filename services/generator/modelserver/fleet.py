@@ -9,9 +9,9 @@ from threading import Thread
 import torch
 
 from archloop.errors import Conflict, NotFound
+from services.generator.modelserver.checkpoint import give_back
 from services.generator.modelserver.decoder import Decoder, TransformersDecoder
 from services.generator.modelserver.engine import Engine
-from services.generator.modelserver.memory import give_back
 from services.generator.modelserver.models import Base
 from services.generator.modelserver.sequence import Sequence
 

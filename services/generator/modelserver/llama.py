@@ -18,10 +18,9 @@ from torch.nn.functional import embedding, scaled_dot_product_attention, silu
 from typing_extensions import override
 
 from archloop.errors import InvalidInput
-from services.generator.modelserver.checkpoint import Checkpoint
+from services.generator.modelserver.checkpoint import Checkpoint, give_back
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.int8 import Int8Linear, quantised
-from services.generator.modelserver.memory import give_back
 from services.generator.modelserver.merging import Delta, deltas
 from services.generator.modelserver.prefixes import BLOCK, Prefixes
 from services.generator.modelserver.sampling import Logits

@@ -26,8 +26,10 @@ def _several(value: Any) -> Any:
 
 
 def _is_text(part: Any) -> bool:
-    known = isinstance(part, dict) and part.keys() == {"type", "text"}
-    return known and part["type"] == "text" and isinstance(part["text"], str)
+    match part:
+        case {"type": "text", "text": str(), **others}:
+            return not others
+    return False
 
 
 def _joined(value: Any) -> Any:

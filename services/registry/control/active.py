@@ -70,15 +70,28 @@ class Active:
 
     async def drain(self) -> None:
         """Stop leading: finish what is in hand, or give it back where that takes too long."""
+        subscription = self._subscription
         try:
             async with asyncio.timeout(_LAST_WORDS_S):
                 await self._end()
         except TimeoutError:
             log.warning("ended with messages in hand, which are delivered again")
+            if subscription is not None:  # nobody is to handle any of them once the store is closed
+                await subscription.abandon()
         try:
             await self.leadership.resign()
         except ArchloopError as error:
             log.warning("the lease runs out by itself", error=str(error))
+
+    async def abandon(self) -> None:
+        """Stop consuming at once; what is in hand is delivered again."""
+        if (subscription := self._let_go()) is not None:
+            await subscription.abandon()
+
+    def _let_go(self) -> Subscription | None:
+        """Return the subscription, which is nobody's from now on."""
+        subscription, self._subscription, self.speaker = self._subscription, None, None
+        return subscription
 
     async def _begin(self) -> None:
         self._controller.forget()
@@ -94,7 +107,6 @@ class Active:
             self._handled += 1
 
     async def _end(self) -> None:
-        subscription, self._subscription, self.speaker = self._subscription, None, None
-        if subscription is not None:
+        if (subscription := self._let_go()) is not None:
             log.info("this registry consumes no more")
             await subscription.drain()

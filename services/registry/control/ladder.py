@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from archloop import protocols
 from services.registry.records import Candidate, Run
-from services.registry.stores.paging import pages
+from services.registry.stores.paging import candidates
 from services.registry.stores.port import Store
 
 _FEW = 10  # of which a quantile says nothing
@@ -19,11 +19,8 @@ async def bar_of(store: Store, run: Run, cycle: int) -> float | None:
     rung = protocols.load(run.spec.protocol).ladder
     if rung is None:
         return None
-    seen: list[float] = []
-    for number in range(cycle):
-        async for page in pages(store, run.run_id, number, run.spec.candidates):
-            seen += [accuracy for candidate in page if (accuracy := _reached(candidate)) is not None]
-    return bar(seen, rung.quantile)
+    reached = [_reached(candidate) async for candidate in candidates(store, run, range(cycle))]
+    return bar([accuracy for accuracy in reached if accuracy is not None], rung.quantile)
 
 
 def bar(accuracies: Sequence[float], quantile: float) -> float | None:

@@ -1,14 +1,13 @@
 """Fetches the code of the candidates that a cycle's candidates are edits of."""
 
 from archloop.answers import edits
-from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.values import Parent
-from archloop.errors import IntegrityError, NotFound
 from services.registry.control import pairs, parents
+from services.registry.control.program import program
 from services.registry.control.scored import Scored
 from services.registry.records import Run
-from services.registry.stores.paging import pages
+from services.registry.stores.paging import candidates
 from services.registry.stores.port import Store
 
 _CHARACTERS = 3
@@ -20,12 +19,9 @@ async def pool(store: Store, blobs: Blobs, run: Run, cycle: int) -> parents.Pool
     generation = run.spec.generation
     if generation.mode == "whole":
         return ()
-    found: list[parents.Possible] = []
-    for number in range(cycle):
-        async for page in pages(store, run.run_id, number, run.spec.candidates):
-            judged = (candidate for candidate in page if candidate.judged and candidate.evaluation)
-            possible = (parents.possible(candidate, pairs.scored(candidate)) for candidate in judged)
-            found += [each for each in possible if each is not None]
+    rows = [each async for each in candidates(store, run, range(cycle)) if each.judged and each.evaluation]
+    possible = [parents.possible(candidate, pairs.scored(candidate)) for candidate in rows]
+    found = [each for each in possible if each is not None]
     groups = [await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents)]
     return (sum(groups, ()),) if generation.parents == "archive" else tuple(groups)
 
@@ -42,13 +38,7 @@ async def _taken(store: Store, blobs: Blobs, run: Run, group: parents.Group) -> 
 
 async def _parent(store: Store, blobs: Blobs, run: Run, member: Scored) -> Parent | None:
     """Return None where the code is gone, or cannot be shown and edited."""
-    source = await store.source(member.candidate_id)
-    if source is None:
+    known = await program(store, blobs, member.candidate_id)
+    if known is None or edits.unusable(known.text, _CHARACTERS * run.spec.training.max_length):
         return None
-    try:
-        text = await programs.text_of(source.code, blobs)
-    except (NotFound, IntegrityError):
-        return None
-    if edits.unusable(text, _CHARACTERS * run.spec.training.max_length):
-        return None
-    return Parent(candidate=member.candidate_id, code=source.code, accuracy=member.accuracy)
+    return Parent(candidate=member.candidate_id, code=known.code, accuracy=member.accuracy)

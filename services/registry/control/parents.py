@@ -48,9 +48,7 @@ def groups(candidates: Sequence[Possible], strategy: Parents) -> list[Group]:
 
 def is_edit(spec: GenerationSpec, seed: int, cycle: int, index: int) -> bool:
     """Return whether this candidate is to be an edit, if there is a parent."""
-    if spec.mode == "mixed":
-        return _stream("mode", seed, cycle, index).random() < spec.edit_share
-    return spec.mode == "edit"
+    return _stream("mode", seed, cycle, index).random() < spec.edited
 
 
 def drawn(pool: Pool, spec: RunSpec, cycle: int, index: int) -> Parent | None:

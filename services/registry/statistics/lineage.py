@@ -7,6 +7,7 @@ from typing import NamedTuple
 from archloop.contracts.base import Frozen
 from services.registry.control import archive, pairs, parents
 from services.registry.control.archive import Cell, Quality
+from services.registry.control.scored import Scored
 from services.registry.records import Candidate
 from services.registry.statistics import intervals
 
@@ -49,7 +50,7 @@ class Lineage:
 
     def __init__(self) -> None:
         self._reached: dict[str, _Reached] = {}
-        self._cells: dict[Cell, float] = {}
+        self._elites: dict[Cell, Scored] = {}
 
     def add(self, candidates: Iterable[Candidate]) -> list[Edited]:
         """Take in some more candidates, and return what the edits among them came to."""
@@ -64,7 +65,7 @@ class Lineage:
     @property
     def archive(self) -> Quality:
         """What an archive of all valid networks so far holds, copies left out."""
-        return Quality(len(self._cells), sum(self._cells.values()))
+        return archive.quality(self._elites.values())
 
     def _take_in(self, candidate: Candidate, parent: _Reached | None) -> tuple[float | None, int]:
         accuracy = candidate.evaluation.accuracy if candidate.evaluation else None
@@ -74,7 +75,8 @@ class Lineage:
         self._reached[candidate.candidate_id] = _Reached(accuracy, depth)
         if candidate.judgement and (possible := parents.possible(candidate, pairs.scored(candidate))):
             cell = archive.cell(possible.scored)
-            self._cells[cell] = max(accuracy, self._cells.get(cell, 0.0))
+            if cell not in self._elites or self._elites[cell].accuracy < accuracy:
+                self._elites[cell] = possible.scored
         return (accuracy - parent.accuracy if parent else None), depth
 
 

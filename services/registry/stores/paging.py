@@ -1,9 +1,9 @@
 """Reads a cycle's candidates page by page: however many there are, other tasks have their turn in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
-from services.registry.records import Candidate, CandidateQuery, Cycle
+from services.registry.records import Candidate, CandidateQuery, Cycle, Run
 from services.registry.stores.port import Store
 
 PAGE = 500
@@ -24,3 +24,11 @@ async def pages(
         if page.items:
             yield page.items
         await asyncio.sleep(0)
+
+
+async def candidates(store: Store, run: Run, cycles: Iterable[int]) -> AsyncIterator[Candidate]:
+    """Yield the candidates of these cycles of the run, in order."""
+    for cycle in cycles:
+        async for page in pages(store, run.run_id, cycle, run.spec.candidates):
+            for candidate in page:
+                yield candidate

@@ -117,6 +117,17 @@ FORBIDDEN = {
     "column": "from rich.progress import TextColumn\n\nTextColumn('x')\n",
     "status": "from rich.status import Status\n\nStatus('x')\n",
     "echo": "import typer\n\ntyper.echo('x')\n",
+    "coloured echo": "import typer\n\ntyper.secho('x')\n",
+    "question": "import typer\n\ntyper.confirm('x')\n",
+    "click": "import click\n\nclick.secho('x')\n",
+    "stream": "import sys\n\nsys.stdout.write('x')\n",
+    "stream of errors": "from sys import stderr\n\nstderr.write('x')\n",
+    "JSON": "from rich import print_json\n\nprint_json('x')\n",
+    "pretty": "from rich.pretty import pprint\n\npprint('x')\n",
+    "log": "from rich.logging import RichHandler\n\nRichHandler()\n",
+    "traceback": "from rich.traceback import install\n\ninstall()\n",
+    "prompt": "from rich.prompt import Prompt\n\nPrompt.ask('x')\n",
+    "Markdown": "import rich.markdown\n\nrich.markdown.Markdown('x')\n",
 }
 
 

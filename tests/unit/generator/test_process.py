@@ -113,13 +113,20 @@ async def test_whatever_the_child_does_instead_is_told(child, words, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
-    [(None, b"hugetlb=1"), ("glibc.malloc.arena_max=2", b"arena_max=2"), ("glibc.malloc.hugetlb=0", b"hugetlb=0")],
+    ("given", "kept", "waiting"),
+    [
+        (None, b"hugetlb=1", None),
+        ("glibc.malloc.arena_max=2", b"arena_max=2", "active"),
+        ("glibc.malloc.hugetlb=0", b"hugetlb=0", None),
+    ],
 )
-def test_a_server_asks_for_huge_pages_unless_it_is_told_otherwise(given, kept, monkeypatch):
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    if given is not None:
-        monkeypatch.setenv("GLIBC_TUNABLES", given)
+def test_a_server_has_huge_pages_and_threads_that_wait_asleep_unless_it_is_told_otherwise(
+    given, kept, waiting, monkeypatch
+):
+    for name, value in {"GLIBC_TUNABLES": given, "OMP_WAIT_POLICY": waiting}.items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
     command = [sys.executable, "-m", "services.generator.modelserver", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         # its port is told before the model is read, and after it began again; and the C library cuts the setting
@@ -129,3 +136,4 @@ def test_a_server_asks_for_huge_pages_unless_it_is_told_otherwise(given, kept, m
         server.kill()
     assert kept in environment
     assert (b"hugetlb=1" in environment) is (kept != b"hugetlb=0")
+    assert f"OMP_WAIT_POLICY={waiting or 'passive'}\0".encode() in environment

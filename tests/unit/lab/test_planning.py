@@ -101,6 +101,19 @@ def test_a_memory_is_reckoned_with_and_told(memory: str, tokens: int) -> None:
     assert steps.get("memory") == (told if tokens else None)
 
 
+@pytest.mark.parametrize(
+    ("mode", "share", "told"),
+    [("whole", 1.0, None), ("edit", 0.1, "100%"), ("mixed", 0.25, "25%"), ("mixed", 0.0, None)],
+)
+def test_edits_are_reckoned_with_the_network_that_they_show_and_told(mode: str, share: float, told: str | None) -> None:
+    generation = GenerationSpec(mode=mode, edit_share=share, parents="archive")
+    spec = presets.load("demo").model_copy(update={"generation": generation})
+    more = reckoned(generation={"mode": mode, "edit_share": share}).tokens - reckoned().tokens
+    assert more == 6 * 64 * round(generation.edited * estimate_cpu.MODELS["tiny"].answer)
+    said = dict(planning.plan(spec, None).steps).get("edits")
+    assert said == (f"{told} of the candidates edit an earlier one, drawn from: archive" if told else None)
+
+
 def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:
     assert reckoned(slots=8).evaluate_s == pytest.approx(reckoned(slots=2).evaluate_s / 4)
     assert reckoned(slots=64).evaluate_s == reckoned(slots=4096).evaluate_s

@@ -19,8 +19,11 @@ from services.novelty.normalise import normalise
 from services.novelty.shingles import Shingles, jaccard, shingles
 from tests.support import sampled
 from tests.unit.novelty import torch_signatures
-from tests.unit.novelty.respellings import OTHER, SAME, Respelling
+from tests.unit.novelty.respellings import OTHER, Respelling
+from tests.unit.novelty.respellings import SAME as PLAIN
+from tests.unit.novelty.respellings_of_torch import BY_TORCH
 
+SAME = (*PLAIN, *BY_TORCH)
 SEEDS, PARTS, DRAWS, K, THRESHOLD = 112, 8, 2, 7, 0.85
 
 

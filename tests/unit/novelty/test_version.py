@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.novelty.normalise import VERSION, normalise
+from tests.unit.novelty.test_aliases import DIFFERENT as UNLIKE
+from tests.unit.novelty.test_aliases import SAME
 from tests.unit.novelty.test_definition_time import NET, PAIRS, START
 from tests.unit.novelty.test_differences import BEGINNING, FOUND, pair
 from tests.unit.novelty.test_differences import PAIRS as DIFFERENT
@@ -23,6 +25,7 @@ def sources() -> Iterator[tuple[str, str]]:
     for kind, rows in DIFFERENT.items():
         yield from ((kind, source) for name in rows for source in pair(kind, name))
     yield from (("found", BEGINNING + source) for each in FOUND.values() for source in each)
+    yield from (("aliases", source) for of in (SAME, UNLIKE) for each in of.values() for source in each)
     yield from (("order", source) for source in SOURCES.values())
     net = START.format(docstring="") + NET.format(combined="")
     yield from (
@@ -44,6 +47,6 @@ def today() -> dict[str, str]:
     return hashes()
 
 
-@pytest.mark.parametrize("kind", [*DIFFERENT, "found", "order", "defined"])
+@pytest.mark.parametrize("kind", [*DIFFERENT, "found", "aliases", "order", "defined"])
 def test_tokens_are_those_of_the_version(today: dict[str, str], kind: str) -> None:
     assert KEPT[str(VERSION)][kind] == today[kind], "other tokens need another VERSION"

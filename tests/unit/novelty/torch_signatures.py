@@ -27,6 +27,9 @@ Parameter = Sequence[str | int]
 RECURRENT = ("RNN", "LSTM", "GRU")
 LEFT_OUT = ("out", "generator", "device", "_stacklevel")
 OVERLOADED = {"mean", "sum"}
+UNTOLD: dict[str, list[Parameter]] = {"pow": [["input"], ["exponent"]]}
+"""Of what neither `inspect` nor the first line of the documentation tells the parameters."""
+
 _REDUCTION: list[Parameter] = [["input"], ["dim", "None"], ["keepdim", "False"], ["dtype", "None"]]
 _FIRST = ("input", "self", "tensor")
 
@@ -37,9 +40,10 @@ def collected() -> dict[str, Any]:
     own = {name: list(of) for name, function in _functions(functional) if (of := _function(function)) is not None}
     top = {name: list(of) for name, function in _functions(torch) if (of := _function(function)) is not None}
     differing = sorted(name for name in own.keys() & top.keys() if not _alike(own[name], top[name]))
-    merged = {**top, **own, **{name: list(_REDUCTION) for name in OVERLOADED}}
+    merged = {**top, **own, **{name: list(_REDUCTION) for name in OVERLOADED}, **UNTOLD}
     methods = sorted(n for n, of in merged.items() if of[0][0] in _FIRST and _is_method(n))
     return {
+        "aliases": dict(_aliases()),
         "attributes": _attributes(),
         "differing": differing,
         "functions": {_called(name): of for name, of in sorted(merged.items())},
@@ -52,6 +56,14 @@ def collected() -> dict[str, Any]:
 def _is_method(name: str) -> bool:
     """Whether torch has it as a function and as a method of tensors, which then are the same."""
     return hasattr(torch, name) and hasattr(torch.Tensor, name)
+
+
+def _aliases() -> Iterator[tuple[str, str]]:
+    """Functions of torch of which the documentation says that they are others of torch's."""
+    for name, function in _functions(torch):
+        told = re.search(r"Alias (?:for|of) :func:`torch\.(\w+)`", inspect.getdoc(function) or "")
+        if told and told[1] != name:
+            yield name, told[1]
 
 
 def _attributes() -> list[str]:
@@ -154,7 +166,9 @@ def written() -> str:
     """The text of the file: one line for each layer and function."""
     lines = []
     for section, content in collected().items():
-        if isinstance(content, dict):
+        if section == "aliases":
+            lines.append(f" {json.dumps(section)}: {json.dumps(content)}")
+        elif isinstance(content, dict):
             body = ",\n".join(f"  {json.dumps(name)}: {json.dumps(of)}" for name, of in content.items())
             lines.append(f" {json.dumps(section)}: {{\n{body}\n }}")
         else:

@@ -14,6 +14,8 @@ class Consumer:
 
     async def drain(self) -> None: ...
 
+    async def abandon(self) -> None: ...
+
 
 class Server:
     up = True

@@ -10,7 +10,7 @@ import pytest
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateGenerated, GenerationRequested
 from archloop.errors import Unavailable
 from services.registry.control.controller import Controller
-from services.registry.control.conversation import PendingRequest
+from services.registry.control.pending import PendingRequest
 from services.registry.control.progress import NARROW, Front, Window
 from services.registry.handlers import RegistryHandler
 from services.registry.records import CandidateQuery

@@ -1,13 +1,15 @@
 """What one candidate's prompt says of what there is to say. Pure functions of the run's seed, cycle and index."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from archloop import remembering
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Remembered
+from services.registry.control.memory.failures import Tally
+from services.registry.control.memory.scores import Extremes
 from services.registry.control.requests import derived_seed
 
 CHARACTERS = 4
@@ -23,7 +25,16 @@ class Recollection(NamedTuple):
     worst: tuple[Remembered, ...] = ()
 
 
+class Lesson(NamedTuple):
+    """What one closed cycle taught: its failures by kind, its best and worst networks, whatever its size was."""
+
+    failures: Tally
+    scores: Extremes
+
+
 NOTHING = Recollection()
+Lessons = MutableMapping[int, Lesson]
+"""By cycle. Closed cycles do not change, so each is read once."""
 
 
 def drawn(found: Recollection, spec: RunSpec, cycle: int, index: int) -> tuple[Remembered, ...]:

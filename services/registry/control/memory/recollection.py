@@ -1,19 +1,18 @@
 """Reads the rows of closed cycles into what the prompts of the next one choose from."""
 
-from collections.abc import AsyncIterator, Iterable
+import math
+from collections.abc import Iterable
 
 from archloop import networks, protocols
-from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.values import Outcome, Remembered
-from archloop.errors import IntegrityError, NotFound
 from services.registry.control import pairs
 from services.registry.control.memory import failures, scores
-from services.registry.control.memory.choice import NOTHING, Recollection
-from services.registry.control.memory.lessons import Lesson, Lessons
+from services.registry.control.memory.choice import NOTHING, Lesson, Lessons, Recollection
+from services.registry.control.program import program
 from services.registry.control.scored import Scored
 from services.registry.records import Candidate, Run
-from services.registry.stores.paging import pages
+from services.registry.stores.paging import candidates
 from services.registry.stores.port import Store
 
 
@@ -38,20 +37,14 @@ async def recollection(store: Store, blobs: Blobs, run: Run, cycle: int, known: 
 
 
 async def _lesson(store: Store, run: Run, cycle: int) -> Lesson:
-    candidates = [each async for each in _candidates(store, run, cycle)]
-    return Lesson(failures.tally(candidates), scores.extremes(_scored(candidates)))
+    rows = [each async for each in candidates(store, run, [cycle])]
+    return Lesson(failures.tally(rows), scores.extremes(_scored(rows)))
 
 
-async def _candidates(store: Store, run: Run, cycle: int) -> AsyncIterator[Candidate]:
-    async for page in pages(store, run.run_id, cycle, run.spec.candidates):
-        for candidate in page:
-            yield candidate
-
-
-def _scored(candidates: Iterable[Candidate]) -> Iterable[Scored]:
+def _scored(rows: Iterable[Candidate]) -> Iterable[Scored]:
     """Return the networks that are told of: of those that compute the same, the first."""
     seen: set[str | None] = set()
-    for candidate in candidates:
+    for candidate in rows:
         if candidate.valid and candidate.judgement and not candidate.lost and candidate.code_sha256 not in seen:
             seen.add(candidate.code_sha256)
             yield pairs.scored(candidate)
@@ -68,14 +61,11 @@ async def _said(store: Store, blobs: Blobs, group: Iterable[Scored]) -> tuple[Re
 
 
 async def _described(store: Store, blobs: Blobs, scored: Scored) -> str | None:
-    source, candidate = await store.source(scored.candidate_id), await store.candidate(scored.candidate_id)
-    if source is None or candidate is None or candidate.evaluation is None:
+    known = await program(store, blobs, scored.candidate_id)
+    if known is None:
         return None
-    try:
-        code = await programs.text_of(source.code, blobs)
-    except (NotFound, IntegrityError):
-        return None
-    return networks.described(code, scored.family, candidate.evaluation.parameters)
+    parameters = int(scored.parameters) if math.isfinite(scored.parameters) else None
+    return networks.described(known.text, scored.family, parameters)
 
 
 def _images(run: Run) -> int:
