@@ -42,7 +42,7 @@ class Network(NamedTuple):
 
 
 def networks(count: int) -> list[Network]:
-    """The same for the same count: families in turn, by turns without, with half and with the usual weak choices."""
+    """The same for the same count: families in turn, as the seed program draws them."""
     return [_network(*divmod(index, len(Family))) for index in range(count)]
 
 

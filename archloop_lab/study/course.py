@@ -97,7 +97,7 @@ def _steps(
     evaluations, tokens, seconds = 0, 0, 0.0
     for cycle, leader in zip(cycles, leading, strict=True):
         evaluations, tokens = evaluations + cycle.generated, tokens + cycle.tokens
-        seconds += cycle.seconds.total
+        seconds += cycle.seconds.total or 0.0
         steps.append(
             Step(
                 cycle=cycle.cycle,

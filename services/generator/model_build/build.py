@@ -11,7 +11,7 @@ from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
 from services.generator.model_build.card import BuildReport
 
-SEED, STEPS, FILES = 0, 6000, 24_000
+SEED, STEPS, FILES = 0, 5000, 24_000
 KINDS = corpus.Kinds(edits=0.4, memory=0.4)
 _VOCABULARY = 1536
 _THREADS = 1
@@ -50,7 +50,7 @@ def build(
         tokens_per_prompt=sum(len(prompt) for prompt, _ in sequences) / files,
         tokens_per_file=sum(len(completion) for _, completion in sequences) / files,
     )
-    (out / "README.md").write_text(card.write(report, measure(out)))
+    (out / "README.md").write_text(card.write(report, KINDS, measure(out)))
     return report
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from archloop.contracts.values import Family
+from services.generator.model_build.corpus import Kinds
 from services.generator.model_build.training import BATCH
 
 _ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
@@ -28,11 +29,12 @@ class BuildReport(NamedTuple):
     tokens_per_file: float
 
 
-def write(report: BuildReport, measured: Mapping[float, float]) -> str:
+def write(report: BuildReport, kinds: Kinds, measured: Mapping[float, float]) -> str:
     """Return the card as Markdown with the metadata that the hub reads."""
     return _ENVIRONMENT.get_template("card.md.j2").render(
         report=report,
         batch=BATCH,
+        kinds=kinds,
         families=list(Family),
         measured=measured,
     )

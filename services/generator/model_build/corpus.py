@@ -12,12 +12,15 @@ from archloop.protocols import Protocol
 from archloop.training_pairs import TrainingPair
 from services.generator import prompts, seeds
 from services.generator.prompts import BriefParameters, Original
+from services.generator.seeds.failures import failed
 from services.generator.seeds.taste import Taste, remembered
 
 VARIED = ("shapes", "shapes", "digits", "mnist5k", "cifar10")
 _SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64))
 _CHOSEN_FROM = 6
-_REMEMBERED = (2, 6)
+_REMEMBERED = (1, 8)
+_FAILED = (0, 0, 1, 3)
+_MUTATED = (0, 0, 1, 2, 4)
 
 
 class Kinds(NamedTuple):
@@ -79,9 +82,13 @@ def _task(rng: random.Random, index: int, template: str, among: Sequence[str], k
     protocol, family = _protocol(rng, among), list(Family)[index % len(Family)]
     brief = prompts.draw_brief(rng, prompts.budgets(template))
     taste = Taste(rng)
-    count = rng.randint(*_REMEMBERED) if rng.random() < kinds.memory else 0
-    memory = remembered(rng, taste, partial(_any, rng, brief), count)
+    memory = _memory(rng, taste, brief) if rng.random() < kinds.memory else ()
     return _Task(rng, protocol, family, brief, taste, memory)
+
+
+def _memory(rng: random.Random, taste: Taste, brief: BriefParameters) -> tuple[Remembered, ...]:
+    networks = remembered(rng, taste, partial(_any, rng, brief), rng.randint(*_REMEMBERED))
+    return (*networks, *failed(rng, rng.choice(_FAILED)))
 
 
 def _protocol(rng: random.Random, among: Sequence[str]) -> Protocol:
@@ -110,7 +117,7 @@ def _whole(task: _Task, template: str) -> Example:
 
 
 def _edit(task: _Task) -> Example:
-    parent = _any(task.rng, task.brief)
+    parent = _parent(task.rng, task.brief)
     focus = task.rng.choice(prompts.FOCUSES)
     design = task.chosen([seeds.mutate(task.rng, parent, focus, task.family) for _ in range(_CHOSEN_FROM)])
     before, after = edits.prepared(seeds.render(parent)), seeds.render(design)
@@ -122,6 +129,14 @@ def _edit(task: _Task) -> Example:
     pair = TrainingPair(prompt=text, completion=edits.render(before, after))
     words = _words(partial(ask, original=Original("", accuracy)), task)
     return Example(pair, seeds.Seed(after, design.family, task.brief, design), words, task.memory)
+
+
+def _parent(rng: random.Random, brief: BriefParameters) -> seeds.Design:
+    """Return a design as edits of a run may have left it."""
+    design = _any(rng, brief)
+    for _ in range(rng.choice(_MUTATED)):
+        design = seeds.mutate(rng, design)
+    return design
 
 
 def _words(ask: Callable[..., prompts.Prompt], task: _Task) -> str:

@@ -4,9 +4,13 @@ import random
 from functools import partial
 from statistics import fmean
 
+import pytest
+
+from archloop import remembering
 from archloop.contracts.values import Family
 from services.generator import prompts, seeds
 from services.generator.model_build import corpus
+from services.generator.seeds.failures import failed
 from services.generator.seeds.taste import Taste, remembered
 
 
@@ -48,3 +52,21 @@ def test_the_corpus_has_edits_and_memories_in_the_shares_that_are_asked_for() ->
     assert 60 < sum(each.pair.completion.startswith("<<<<<<< SEARCH") for each in examples) < 140
     assert all(("Seen in earlier answers" in each.pair.prompt) == bool(each.memory) for each in examples)
     assert all("- accuracy" not in each.words for each in examples)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 10, 50])
+def test_failures_are_of_different_kinds_the_most_frequent_first_and_read_like_a_runs(count: int) -> None:
+    found = failed(random.Random(count), count)
+    assert len(found) == min(count, 10)
+    assert [each.count for each in found] == sorted((each.count for each in found), reverse=True)
+    assert len({(each.outcome, each.text) for each in found}) == len(found)
+    assert all(remembering.line(each).startswith("failed ") and "{" not in each.text for each in found)
+
+
+def test_some_memories_tell_of_failures_and_the_prompt_has_their_lines() -> None:
+    examples = corpus.write(1, 80, kinds=corpus.Kinds(memory=1.0), among=["shapes"])
+    telling = [each for each in examples if any(line.accuracy is None for line in each.memory)]
+    assert 20 < len(telling) < 60
+    for each in examples:
+        assert all(f"- {remembering.line(line)}\n" in each.pair.prompt for line in each.memory)
+        assert not any(remembering.line(line) in each.words for line in each.memory)
