@@ -22,8 +22,8 @@ many rather than too few. Single results: benchmarks/results/cifar10-mini.json.
 
 {networks} networks: the five of tests/known_good.py, and eight families in turn by the seed program as it was then,
 by turns without weak choices, with half and with all the usual ones. Each was trained with {seeds} seeds.
-Accuracies are on the validation split; p10 / p50 / p90 are {accuracy}. A network took {seconds:.1f} CPU seconds on average,
-90 % of them less than {longest:.1f}.
+Accuracies are on the validation split; p10 / p50 / p90 are {accuracy}. A network took {seconds:.1f} CPU seconds on
+average, 90 % of them less than {longest:.1f}.
 
 | | {heads} |
 |---|{rule}

@@ -33,10 +33,10 @@ class Group(NamedTuple):
     most: int
 
 
-def possible(candidate: Candidate, scored: Scored) -> Possible | None:
-    """Return the candidate where it may be a parent."""
+def possible(candidate: Candidate, scored: Scored, *, copies: bool = False) -> Possible | None:
+    """Return the candidate where it may be a parent; a copy, which may train itself otherwise, only with `copies`."""
     judged = candidate.judgement
-    if not candidate.valid or judged is None or judged.verdict is Verdict.EXACT_DUPLICATE:
+    if not candidate.valid or judged is None or (judged.verdict is Verdict.EXACT_DUPLICATE and not copies):
         return None
     return Possible(scored, candidate.novel, judged.similarity)
 
