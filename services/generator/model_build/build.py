@@ -11,7 +11,7 @@ from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
 from services.generator.model_build.card import BuildReport
 
-SEED, STEPS, FILES = 0, 5000, 24_000
+SEED, STEPS, FILES = 0, 2600, 16_000
 KINDS = corpus.Kinds(edits=0.4, memory=0.4)
 _VOCABULARY = 1536
 _THREADS = 1

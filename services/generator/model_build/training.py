@@ -27,7 +27,7 @@ def untrained(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=384,
-        num_hidden_layers=5,
+        num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=1024,
