@@ -6,25 +6,29 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import ValidationError
 
-from archloop.contracts.base import Frozen
+from archloop.contracts.base import Frozen, absent
 from archloop.contracts.texts import Said
 from archloop.errors import InvalidInput
 from archloop.validation import expected
 
 _LONGEST = 4 * 1024**2
-_FORM = '{"prompt": text, "completion": text}'
+_FORM = '{"prompt": text, "completion": text}, and "rejected": text if there is such an answer'
 _SPACED, _COMPACT = (", ", ": "), (",", ":")
 
 
 class TrainingPair(Frozen):
-    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.answers.render)."""
+    """A prompt as it was asked, and the completion as the LLM should have answered it (archloop.answers.render).
+
+    `rejected` is a worse answer to the same prompt, in the same form, for trainings that learn from both.
+    """
 
     prompt: Said
     completion: Said
+    rejected: Annotated[Said | None, absent(None)] = None
 
     def line(self, *, compact: bool = False) -> str:
         """Write the pair as one JSON object, without the line feed.
@@ -32,7 +36,7 @@ class TrainingPair(Frozen):
         Runs record the hash of these bytes. What they choose themselves is written with spaces, and what a run on this
         machine begins with without them.
         """
-        content = {"prompt": self.prompt, "completion": self.completion}
+        content = self.model_dump()
         return json.dumps(content, ensure_ascii=False, separators=_COMPACT if compact else _SPACED)
 
 

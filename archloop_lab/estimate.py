@@ -24,6 +24,7 @@ LORA_BYTES = 1 / 50  # of the base model's, at r = 32 on all linear layers
 CONTEXT_GB = 0.6  # of a process on a GPU, beside what torch allocates
 CANDIDATE_GB = 0.7  # weights, gradients and optimiser's state of a network of some 50 million parameters
 BYTES_PER_PIXEL = 3_000  # of a training batch, kept for the backward pass: about a DenseNet-121's, in float32
+_ANSWERS = {"sft": 1, "dpo": 4, "negatives": 3}  # gone through for each chosen one, at most
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([bm])\b", re.IGNORECASE)
 _UNITS = {"b": 1e9, "m": 1e6}
 _PARAMETERS = {"smollm2": 135e6}
@@ -156,7 +157,7 @@ def _parameters_in(file: Path) -> int:
 
 
 def pair_passes(spec: RunSpec, bootstrap: int) -> float:
-    """Count how often a pair is gone through, over all trainings."""
+    """Count how often an answer is gone through, over all trainings."""
     if spec.frozen:
         return 0.0
     again = bootstrap if spec.bootstrap is not None and spec.bootstrap.replay else 0
@@ -165,7 +166,7 @@ def pair_passes(spec: RunSpec, bootstrap: int) -> float:
     limit = spec.selection.replay
     pairs = [again + admitted + (count if limit is None else min(limit, count)) for count in earlier]
     sizes = [size for size in (bootstrap, *pairs) if size]
-    return sum(size * spec.training.passes(size) for size in sizes)
+    return _ANSWERS[spec.training.method] * sum(size * spec.training.passes(size) for size in sizes)
 
 
 def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:

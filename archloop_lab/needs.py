@@ -88,7 +88,7 @@ class Needs(NamedTuple):
     nf4_gb: float
     slot_gb: float
     trains: bool = True
-    method: str = "trl"
+    engine: str = "trl"
     quantised: bool = False
     long_epochs: bool = True
     chat: bool = True
@@ -107,7 +107,7 @@ class Needs(NamedTuple):
             nf4_gb=estimate.training_gb(weights, quantised=True),
             slot_gb=estimate.slot_gb(protocol),
             trains=not spec.frozen or spec.bootstrap is not None,
-            method=spec.training.method,
+            engine=spec.training.engine,
             quantised=quantised,
             long_epochs=estimate_cpu.core_seconds(protocol) >= _LONG_S,
             chat=has_chat_template(spec.base_model),

@@ -94,8 +94,8 @@ def _trainer(gpus: tuple[Gpu, ...], needs: Needs, wanted: Wanted, serve: Gpu | N
     """Choose another GPU than the server's, if there is one that is large enough. Raises InvalidInput."""
     if not gpus or not needs.trains:
         return None
-    if needs.method != "trl":
-        why.append(f"training.method {needs.method} trains on the CPU; trl is the one for GPUs")
+    if needs.engine != "trl":
+        why.append(f"training.engine {needs.engine} trains on the CPU; trl is the one for GPUs")
         return None
     fitting = [gpu for gpu in gpus if usable_gb(gpu) >= needs.training_gb]
     if fitting:

@@ -65,6 +65,7 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
         again = ", replayed in every cycle" if spec.bootstrap.replay else ""
         yield "bootstrap", f"tunes on {first_pairs} pairs first{again}"
     prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
+    prompts += f", {g.answers} answers to each prompt" if g.answers > 1 else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
     if g.edited:
         yield "edits", f"{g.edited:.0%} of the candidates edit an earlier one, drawn from: {g.parents}"
@@ -78,7 +79,11 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
     if spec.frozen:
         yield "training", "none: the frozen control"
     else:
-        yield "training", f"LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs"
+        method = "" if t.method == "sft" else f"{t.method}, "
+        yield (
+            "training",
+            f"{method}LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs",
+        )
     if (asked := spec.confirm) is not None:
         yield "confirmation", f"the best {asked.count} once more, on {asked.seeds} other seeds"
 

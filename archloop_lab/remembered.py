@@ -41,6 +41,6 @@ async def of_run(store: Store, blobs: Blobs, run_id: str) -> list[Line]:
 def _most_said(run: Run, found: choice.Recollection, cycle: int, asked: int) -> list[Line]:
     said: Counter[str] = Counter()
     for index in range(asked):
-        said.update(map(remembering.line, choice.drawn(found, run.spec, cycle, index)))
+        said.update(map(remembering.line, choice.drawn(found, run.spec, cycle, run.spec.generation.slot(index))))
     order = sorted(said, key=lambda text: (-said[text], text))
     return [Line(cycle, text, said[text], asked) for text in order[:SHOWN]]

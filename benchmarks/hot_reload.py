@@ -38,8 +38,9 @@ from archloop.contracts.messages import (
     GenerationRequested,
     TrainingRequested,
 )
-from archloop.contracts.spec import GenerationSpec, NoveltySpec, TrainingSpec
+from archloop.contracts.spec import GenerationSpec, NoveltySpec
 from archloop.contracts.topology import Queue
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef
 from archloop.ops import logging
 from archloop.training_pairs import encoded

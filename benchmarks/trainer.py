@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.training_pairs import encoded
 from services.generator.model_build import corpus
 from services.trainer.plan import Precision
@@ -45,10 +45,10 @@ class Method(NamedTuple):
 METHODS = {
     "plain, float32": Method("plain", "float32", "peft as in its own examples: padded batches, all logits"),
     "plain, bfloat16": Method("plain", "bfloat16", "the same, the base model in bfloat16"),
-    "TRL": Method("trl", "float32", "`method: trl`"),
+    "TRL": Method("trl", "float32", "`engine: trl`"),
     "lean, padded": Method("padded", "float32", "the lean loop as it is for small models, and was for large ones"),
     "lean, float32": Method("lean", "float32", "as `lean`, in float32"),
-    "lean": Method("lean", "bfloat16", "`method: lean`: packed, answers' logits alone, adapter and layer as one"),
+    "lean": Method("lean", "bfloat16", "`engine: lean`: packed, answers' logits alone, adapter and layer as one"),
     "lean, single": Method("lean", "bfloat16", "as `lean`, one pair at a time instead of packed", 1),
 }
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from benchmarks.trainer import pairs
 from services.trainer.handlers import TrainerHandler
 from services.trainer.job import Job
@@ -49,7 +49,7 @@ async def steps(options: argparse.Namespace) -> dict[str, list[float]]:
                         base_model=options.base_model,
                         pairs=ref,
                         pair_count=options.pairs,
-                        training=TrainingSpec(method=method),
+                        training=TrainingSpec(engine=method),
                         seed=0,
                     )
                     (trained,) = await handler.handle(message)
@@ -69,7 +69,7 @@ def parts(method: str, options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pairs.jsonl")
         path.write_bytes(pairs(options.pairs))
-        training = TrainingSpec(method=method)
+        training = TrainingSpec(engine=method)
         job = Job(base_model="tiny", pairs=path, out=Path(folder, "out"), training=training, seed=0)
         before, cpu = time.perf_counter(), time.process_time()
         tuned = tuning.tune(job, base, lambda _: marks.append(time.perf_counter()))

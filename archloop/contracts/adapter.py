@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archloop.contracts.base import Frozen, Sha256
+from archloop.contracts.base import Frozen, Sha256, absent
 from archloop.contracts.numbers import Amount, Count, Curve, Measure, Whole
 from archloop.contracts.texts import LongText, Name
 from archloop.contracts.values import BlobRef
 
 # vLLM has slots for these only, and TGI pads others with a wrong scale.
 Rank = Literal[8, 16, 32, 64]
+Method = Literal["sft", "dpo", "negatives"]
 
 
 class Probe(Frozen):
@@ -49,7 +50,7 @@ class BatchShape(Frozen):
 
 
 class AdapterManifest(Frozen):
-    """Everything needed to verify, serve and reproduce one adapter version.
+    """Everything needed to verify, serve and reproduce one adapter version; `method` says what was learnt from.
 
     `loss_curve` has a point for every few steps, `token_curve` the tokens trained on until then. `job_sha256` is of
     everything that was asked for: equal for the same training, and null where an earlier version wrote the manifest.
@@ -70,6 +71,7 @@ class AdapterManifest(Frozen):
     steps: Whole = 0
     token_curve: Annotated[tuple[Whole, ...], Field(max_length=100_000)] = ()
     quantization: Name = "none"
+    method: Annotated[Method, absent("sft")] = "sft"
     batch: BatchShape = BatchShape()
     libraries: Annotated[dict[Name, Name], Field(max_length=1000)] = Field(default_factory=dict)
     probe: Probe

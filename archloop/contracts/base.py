@@ -32,6 +32,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 
+class Strict(Frozen):
+    """Written by people, so a misspelt field is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Message(Frozen):
     """A command (imperative or `…requested`) or an event (past tense).
 

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
-from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
+from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.texts import LongText, Name, Remark
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import (
     AdapterRef,
     BlobRef,
@@ -55,7 +56,8 @@ class CycleClosed(Message):
 class GenerationRequested(CandidateMessage):
     """Command: write one candidate with this base model and adapter (null: the base model alone).
 
-    With a `parent` the LLM is to edit that candidate's code, and else to write a whole network.
+    With a `parent` the LLM is to edit that candidate's code, and else to write a whole network. What is free in the
+    prompt follows from `prompt_seed`, which candidates that answer one prompt share, or else from the own `seed`.
     `memory` is what the prompt says of earlier cycles, the most telling first; where it is too long its end is left
     out. `bar` is for the evaluator: the accuracy that the candidate has to reach on the first rung of the protocol's
     ladder.
@@ -63,6 +65,7 @@ class GenerationRequested(CandidateMessage):
 
     name = "generation.requested"
     seed: Seed
+    prompt_seed: Annotated[Seed | None, absent(None)] = None
     protocol: Name
     generation: GenerationSpec
     novelty: NoveltySpec
@@ -178,7 +181,9 @@ class JudgementRejected(CandidateMessage):
 
 
 class TrainingRequested(Message):
-    """Command: tune on these pairs (JSON lines of {"prompt", "completion"}), continuing the parent adapter.
+    """Command: tune on these pairs, JSON lines of {"prompt", "completion"}, continuing the parent adapter.
+
+    Lines may have a "rejected" answer to the same prompt. `dpo` learns from those alone that have one.
 
     `cycle` is the one after which that is, or -1 for the pairs that a run begins with.
     """

@@ -1,18 +1,15 @@
 """What a run is asked to be. The field names are those of the preset files."""
 
-import math
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from archloop.contracts.adapter import Rank
-from archloop.contracts.base import Frozen, absent
-from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Whole
+from archloop.contracts.base import Strict, absent
+from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Tokens, Whole
 from archloop.contracts.texts import Name
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 
-Tokens = Annotated[int, Field(ge=1, le=10_000_000), NUMBER]
-Steps = Annotated[int, Field(ge=0, le=100_000_000), NUMBER]
 Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Mode = Literal["whole", "edit", "mixed"]
 Parents = Literal["best", "novel", "families", "archive", "aging"]
@@ -26,16 +23,11 @@ SEED_PROGRAM = "seed-program"
 """The base model of a run that no LLM writes: networks are drawn at random, and mutated."""
 
 
-class _Strict(Frozen):
-    """Written by people, so a misspelt field is an error rather than ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GenerationSpec(_Strict):
+class GenerationSpec(Strict):
     """How the LLM is asked: prompt template and decoding.
 
-    Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same.
+    Each candidate has a prompt of its own, or one of so many fixed `prompts`, in every cycle and run the same. So many
+    `answers` in a row, by the candidates' index, are to one prompt: to the same parent and memory too.
     `mode` is what is asked for: `whole` networks, each an `edit` of an earlier candidate, or a `mixed` cycle with edits
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
     of the better half, the best of the `families` in rotation, those of the `archive` of cells, or by
@@ -46,6 +38,7 @@ class GenerationSpec(_Strict):
 
     template: Name = "brief"
     prompts: Count | None = None
+    answers: Annotated[Few, absent(1)] = 1
     temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
     top_k: Count | None = None
@@ -55,6 +48,15 @@ class GenerationSpec(_Strict):
     parents: Annotated[Parents, absent("best")] = "best"
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
+
+    def slot(self, index: int) -> int:
+        """Return which of the cycle's prompts a candidate answers, counted from 0."""
+        return index // self.answers
+
+    def prompt(self, index: int) -> int:
+        """Return the same, with fixed prompts that of the prompt among them."""
+        slot = self.slot(index)
+        return slot if self.prompts is None else slot % self.prompts
 
     @property
     def remembered_tokens(self) -> int:
@@ -67,14 +69,14 @@ class GenerationSpec(_Strict):
         return {"whole": 0.0, "edit": 1.0, "mixed": self.edit_share}[self.mode]
 
 
-class NoveltySpec(_Strict):
+class NoveltySpec(Strict):
     """When two architectures are the same: verified Jaccard similarity at or above `threshold`."""
 
     threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.85
     scope: Literal["run", "global"] = "run"
 
 
-class SelectionSpec(_Strict):
+class SelectionSpec(Strict):
     """Which candidates are admitted, and which of those become training pairs (paper section 3; facts: fallback rule).
 
     Considered are the novel ones; without `novel_only` near-copies too (an ablation). By `rule` there are admitted
@@ -108,7 +110,7 @@ class SelectionSpec(_Strict):
         return self
 
 
-class BootstrapSpec(_Strict):
+class BootstrapSpec(Strict):
     """What the LLM is tuned on before it writes the first cycle: pairs as JSON lines in the object store.
 
     A preset that leaves out `pairs` says that they are to be given with the run. With `replay` every later tuning goes
@@ -120,54 +122,7 @@ class BootstrapSpec(_Strict):
     replay: bool = False
 
 
-class TrainingSpec(_Strict):
-    """LoRA hyper-parameters (peft names) and the optimisation around them.
-
-    Few pairs are gone through more often than `epochs`, until `minimum_steps` are made. A step sees `batch_size` x
-    `accumulation` pairs, on however many GPUs. `warmup_steps` null is a tenth of the steps. `quantization: nf4` is
-    QLoRA: the base model in 4 bits, doubly quantised, and AdamW in 8 bits; the adapter is served on the base as it is.
-    """
-
-    method: Literal["lean", "trl"] = "lean"
-    quantization: Literal["none", "nf4"] = "none"
-    r: Rank = 16
-    alpha: Few = 32
-    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
-    learning_rate: Annotated[float, Field(gt=0, le=100), NUMBER] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0, le=100), NUMBER] = 0.0
-    warmup_steps: Steps | None = None
-    epochs: Few = 3
-    minimum_steps: Steps = 0
-    batch_size: Few = 8
-    accumulation: Few = 1
-    gradient_checkpointing: bool = False
-    max_length: Tokens = 1024
-
-    @property
-    def effective_batch(self) -> int:
-        """The number of pairs that one step sees."""
-        return self.batch_size * self.accumulation
-
-    def passes(self, pairs: int) -> int:
-        """Return how often so many pairs, at least one, are gone through."""
-        return max(self.epochs, math.ceil(self.minimum_steps / math.ceil(pairs / self.effective_batch)))
-
-    def steps(self, pairs: int) -> int:
-        """Return how many steps so many pairs make."""
-        return self.passes(pairs) * math.ceil(pairs / self.effective_batch)
-
-    def warm_up(self, pairs: int) -> int:
-        """Return over how many steps the learning rate rises: by default a tenth, none in very short trainings."""
-        return self.steps(pairs) // 10 if self.warmup_steps is None else self.warmup_steps
-
-    @model_validator(mode="after")
-    def _lean_is_plain(self) -> Self:
-        if self.method == "lean" and (self.quantization != "none" or self.gradient_checkpointing):
-            raise ValueError("quantization and gradient_checkpointing need method: trl")
-        return self
-
-
-class BudgetSpec(_Strict):
+class BudgetSpec(Strict):
     """What a run may spend; null is without limit. It ends at the first limit reached.
 
     `tokens` are read and written ones, `cost` is by the generator's prices, `evaluator_seconds` are those in which
@@ -185,7 +140,7 @@ class BudgetSpec(_Strict):
         return self.model_dump(exclude_none=True)
 
 
-class GateSpec(_Strict):
+class GateSpec(Strict):
     """Champion and challenger: a new adapter writes the next cycle only if it is no worse than the one that it follows.
 
     Both write `candidates` networks to the same prompts and seeds, which are the same for the whole run; the new one's
@@ -196,14 +151,14 @@ class GateSpec(_Strict):
     margin: Share = 0.0
 
 
-class ConfirmSpec(_Strict):
+class ConfirmSpec(Strict):
     """The end of a run: its best `count` networks are trained anew, on as many new `seeds`."""
 
     count: Few = 5
     seeds: Annotated[int, Field(ge=3, le=1000), NUMBER] = 3
 
 
-class RunSpec(_Strict):
+class RunSpec(Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
     The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
@@ -240,4 +195,15 @@ class RunSpec(_Strict):
             raise ValueError(f"the adapter was tuned on {self.adapter.base_model!r}, not on {self.base_model!r}")
         if self.adapter is not None and self.bootstrap is not None:
             raise ValueError("a run begins with an adapter or with bootstrap pairs, not with both")
+        return self
+
+    @model_validator(mode="after")
+    def _preferences_are_between_answers_to_one_prompt(self) -> Self:
+        prompts, answers = self.generation.prompts, self.generation.answers
+        shared = answers > 1 or (prompts is not None and prompts < self.cycles * self.candidates)
+        if self.training.method != "sft" and not shared:
+            raise ValueError(
+                f"training.method {self.training.method} needs candidates that answer one prompt; "
+                "set generation.answers to 2 or more, or fewer generation.prompts"
+            )
         return self

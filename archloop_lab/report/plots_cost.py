@@ -56,7 +56,7 @@ def loss(run: Run) -> str:
         d.axes.set_ylim(bottom=0)
         d.axes.set_xlabel("tokens trained on, all trainings" if by_tokens else "optimisation steps, all trainings")
         d.axes.xaxis.set_major_formatter(EngFormatter(sep="") if by_tokens else ScalarFormatter())
-        d.axes.set_ylabel("training loss, nats per token")
+        d.axes.set_ylabel("training loss, nats")
         return d.svg()
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.training_pairs import encoded
 from benchmarks.gpu.given import ROOT, Figures, Given
 from benchmarks.gpu.models import base_model
@@ -32,7 +32,7 @@ async def measure(given: Given) -> None:
     model = await asyncio.to_thread(base_model, given)
     count = given.few(8, 512)
     # Few steps at a low rate would change no answer, and such an adapter is refused: nobody could prove it served.
-    plain = TrainingSpec(method="trl", epochs=2, minimum_steps=given.few(40, 48), batch_size=given.few(4, 16))
+    plain = TrainingSpec(engine="trl", epochs=2, minimum_steps=given.few(40, 48), batch_size=given.few(4, 16))
     await given.step("LoRA, bfloat16", partial(_tuned, given, model, plain, count))
     quantised = plain.model_copy(update={"quantization": "nf4", "gradient_checkpointing": True})
     await given.step("QLoRA, 4 bits", partial(_quantised, given, model, quantised, count))

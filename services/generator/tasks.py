@@ -31,8 +31,9 @@ class Task(NamedTuple):
 def of(message: GenerationRequested, original: Original | None) -> Task:
     """Return what to ask: an edit where there is an original. Raises NotFound for an unknown template or protocol."""
     asked, fixed = message.generation, message.generation.prompts
-    index = message.index if fixed is None else message.index % fixed
-    rng = random.Random(message.seed if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
+    index = asked.prompt(message.index)
+    own = message.seed if message.prompt_seed is None else message.prompt_seed
+    rng = random.Random(own if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
     protocol = protocols.load(message.protocol)
     memory = memory_tokens.fitting(message.memory, asked.memory_tokens, message.base_model)
     if original is None:

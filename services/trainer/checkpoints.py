@@ -22,9 +22,9 @@ _READERS = ("torch", "transformers", "peft", "trl")
 def folder(work_dir: Path | None, message: TrainingRequested, job_sha256: str) -> Path | None:
     """Make the private folder of this job's checkpoints.
 
-    None where nothing outlives the process, or where the method leaves no checkpoints.
+    None where nothing outlives the process, or where the engine leaves no checkpoints.
     """
-    if work_dir is None or message.training.method != "trl":
+    if work_dir is None or message.training.engine != "trl":
         return None
     own = work_dir / "checkpoints" / message.adapter / _key(job_sha256)
     own.mkdir(parents=True, exist_ok=True, mode=0o700)

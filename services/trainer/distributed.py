@@ -12,7 +12,7 @@ _ENTRY = "services.trainer.worker"
 
 def has_own_processes(job: Job, settings: TrainerSettings) -> bool:
     """Return whether the job gets processes of its own; `lean` is for small models in the warm process."""
-    return job.training.method == "trl" and (settings.gpus > 0 or settings.processes > 1)
+    return job.training.engine == "trl" and (settings.gpus > 0 or settings.processes > 1)
 
 
 def processes(settings: TrainerSettings) -> int:

@@ -139,6 +139,7 @@ def _manifest(
         steps=tuned.steps,
         token_curve=tuned.token_curve,
         quantization=message.training.quantization,
+        method=message.training.method,
         batch=tuned.shape,
         libraries=tuned.libraries,
         probe=tuned.probe,

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from archloop.contracts.adapter import BatchShape, LoraShape, Probe
 from archloop.contracts.base import Frozen
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.errors import ArchloopError, Unavailable
 
 OUT_OF_MEMORY = "out_of_memory"

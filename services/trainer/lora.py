@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 
 from archloop.adapters import CONFIG_FILE, servable
 from archloop.contracts.adapter import LoraShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer import plan
 from services.trainer.job import TrainingRefused
 

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge
 
 from services.trainer.job import Progress
 
-LOSS = Gauge("archloop_trainer_loss", "Loss of the last step, in nats per completion token.")
+LOSS = Gauge("archloop_trainer_loss", "Loss of the last step, in nats per completion token, or per preference.")
 STEPS = Counter("archloop_trainer_steps_total", "Optimiser steps made.")
 TOKENS = Counter("archloop_trainer_tokens_total", "Tokens trained on, padding left out.")
 OUT_OF_MEMORY = Counter(

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,8 +12,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from services.trainer import adapted
-from services.trainer.pairs import IGNORED, Example
+from services.trainer.pairs import IGNORED, Example, Preference
 
+Item = TypeVar("Item", Example, Preference)
 _ATTENTION = "archloop_packed"
 _FULL = "full_attention"
 
@@ -38,14 +39,14 @@ def pack(batch: Sequence[Example]) -> Packed:
     return Packed(ids[None], positions[None], starts, places, following[places])
 
 
-def bins(group: Sequence[Example], at_once: int, tokens: int) -> Iterator[list[Example]]:
+def bins(group: Sequence[Item], at_once: int, tokens: int) -> Iterator[list[Item]]:
     """Divide a step's examples, in their order, into batches of at most so many, and so many tokens together.
 
     An example that is longer has a batch of its own.
     """
-    batch: list[Example] = []
+    batch: list[Item] = []
     for example in group:
-        full = sum(len(e.input_ids) for e in batch) + len(example.input_ids) > tokens
+        full = sum(e.tokens for e in batch) + example.tokens > tokens
         if batch and (full or len(batch) == at_once):
             yield batch
             batch = []
@@ -57,14 +58,26 @@ def bins(group: Sequence[Example], at_once: int, tokens: int) -> Iterator[list[E
 def loss(model: Any, batch: Sequence[Example]) -> torch.Tensor:
     """Return the sum of the answers' losses in nats. It needs `prepared`."""
     packed = pack(batch)
-    logits = model(
+    return cross_entropy(_logits(model, packed), packed.targets, reduction="sum")
+
+
+def log_probabilities(model: Any, batch: Sequence[Example]) -> torch.Tensor:
+    """Return the log-probability of each answer in nats. It needs `prepared`."""
+    packed = pack(batch)
+    each = cross_entropy(_logits(model, packed), packed.targets, reduction="none")
+    learnt = [len(example.labels) - example.labels.count(IGNORED) for example in batch]
+    return -torch.stack([answer.sum() for answer in torch.split(each, learnt)])
+
+
+def _logits(model: Any, packed: Packed) -> torch.Tensor:
+    logits: torch.Tensor = model(
         input_ids=packed.input_ids,
         position_ids=packed.position_ids,
         cu_seq_lens_q=packed.starts,
         logits_to_keep=packed.places,
         use_cache=False,
     ).logits[0]
-    return cross_entropy(logits.float(), packed.targets, reduction="sum")
+    return logits.float()
 
 
 def possible(model: Any) -> bool:

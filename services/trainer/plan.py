@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 from archloop.contracts.adapter import BatchShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer.job import TrainingRefused
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -69,7 +69,7 @@ def cpu(precision: Precision) -> Machine:
 
 def weights(spec: TrainingSpec, on: Machine, parameters: int) -> Dtype:
     """Return the type of the base model's weights. On a CPU it is half precision for the lean loop's large models."""
-    if on.gpus or spec.method == "trl" or parameters < LARGE:
+    if on.gpus or spec.engine == "trl" or parameters < LARGE:
         return on.dtype
     if on.precision == "auto":
         return "bfloat16" if on.bf16 else "float32"
@@ -157,6 +157,12 @@ def sft_arguments(spec: TrainingSpec, on: Machine, shape: BatchShape, *, pairs: 
         "disable_tqdm": True,
         **_computation(spec, on),
     }
+
+
+def dpo_arguments(spec: TrainingSpec, on: Machine, shape: BatchShape, *, pairs: int, seed: int) -> dict[str, Any]:
+    """Return arguments of TRL's DPOConfig, but for where it writes. Dropout is off, as by TRL's default."""
+    arguments = sft_arguments(spec, on, shape, pairs=pairs, seed=seed)
+    return {name: value for name, value in arguments.items() if name != "packing"} | {"beta": spec.beta}
 
 
 def saving(folder: str, every: int) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The probe by which a server proves that it serves this adapter, and not the base model or another scale."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 import torch
 
 from archloop.contracts.adapter import Probe
+from archloop.training_pairs import TrainingPair
 from services.trainer.job import TrainingRefused
 from services.trainer.pairs import prompt_ids
 from services.trainer.plan import CPU, Machine, tolerance
@@ -25,6 +26,13 @@ class Choice(NamedTuple):
     lead: float
 
 
+def questions(pairs: Sequence[TrainingPair]) -> Iterator[str]:
+    """Yield a few prompts of the pairs, then a few with half of the answer: where all begin alike the rest may tell."""
+    yield from islice(dict.fromkeys(pair.prompt for pair in pairs), _PROMPTS)
+    for pair in pairs[:_PROMPTS]:
+        yield pair.prompt + pair.completion[: len(pair.completion) // 2]
+
+
 def take(model: Any, tokenizer: Any, prompts: Iterable[str], machine: Machine = CPU) -> Probe:
     """Decode the first telling prompt greedily, with the adapter and without it.
 
@@ -35,7 +43,7 @@ def take(model: Any, tokenizer: Any, prompts: Iterable[str], machine: Machine = 
     """
     model.eval()
     ends = end_ids(model, tokenizer)
-    for prompt in islice(dict.fromkeys(prompts), _PROMPTS):
+    for prompt in prompts:
         ids = prompt_ids(prompt, tokenizer)
         with model.disable_adapter():
             base = greedy(model, ids, ends, MAX_NEW_TOKENS)

@@ -14,7 +14,7 @@ class TrainerSettings(S3Settings):
     """Settings of the trainer, which keeps `base_model` in memory; jobs on other base models load theirs.
 
     `gpus` is how many GPUs one job gets, each with a process of its own; 0 trains on the CPU, where `processes` share a
-    job. Both are for jobs with `method: trl`, and keep no base model in memory. Such a job leaves a checkpoint after
+    job. Both are for jobs with `engine: trl`, and keep no base model in memory. Such a job leaves a checkpoint after
     every `checkpoint_steps` steps (0: none) if there is a `work_dir`, which holds the files of running jobs: one that
     outlives the process lets a killed training go on.
 
@@ -22,7 +22,7 @@ class TrainerSettings(S3Settings):
     retry while the first of them has less than `gpu_memory_gb` (of 10^9 bytes) free, as others use it.
 
     `threads` null is all cores for models of 50 M parameters or more, and 2 for smaller ones. `precision` is that of
-    such a large model while `method: lean` trains it: `auto` is bfloat16 where the CPU has instructions for it.
+    such a large model while `engine: lean` trains it: `auto` is bfloat16 where the CPU has instructions for it.
 
     `timeout_s` bounds one job and must stay below the queue's consumer timeout; `grace_s` is what a running job is
     given at shutdown. With `once_within_s` the process ends after one message, or where none came in that time: for

@@ -4,7 +4,7 @@ What a step sees never changes by it, so that a training comes to the same on an
 """
 
 from archloop.contracts.adapter import BatchShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer.job import TrainingRefused
 
 

@@ -1,7 +1,7 @@
-"""The same training by TRL's SFTTrainer: slower to start, and meant for real LLMs."""
+"""The same trainings by TRL's SFTTrainer and DPOTrainer: slower to start, and meant for real LLMs."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,14 @@ import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from services.trainer import checkpoints
 from services.trainer.job import Job, Point, Progress
-from services.trainer.pairs import Example
-from services.trainer.plan import Machine, saving, sft_arguments
+from services.trainer.pairs import IGNORED, Example, Items, Preference
+from services.trainer.plan import Machine, dpo_arguments, saving, sft_arguments
+
+_REFERENCE = "ref"  # what TRL calls the copy of the adapter that it compares with
 
 
 class _EachStep(TrainerCallback):  # type: ignore[misc]
@@ -51,8 +53,8 @@ class _Grouped(torch.utils.data.Sampler[int]):
         return iter(get_length_grouped_indices(self._lengths, self._size, generator=order))
 
 
-class _Trainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, with the order of pairs given."""
+class _Ordered:
+    """A trainer with the order of pairs given."""
 
     order: _Grouped
 
@@ -60,9 +62,21 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         return self.order
 
 
+class _OnExamples(_Ordered, SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer of chosen answers."""
+
+
+class _OnPreferences(_Ordered, DPOTrainer):  # type: ignore[misc]
+    """TRL's trainer of preferences; its reference is a copy of the adapter as it is before the first step."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        """Return what is tokenised already: text would be split at other places than where answers begin."""
+        return dataset
+
+
 def train(
     model: Any,
-    examples: Sequence[Example],
+    examples: Items,
     job: Job,
     machine: Machine,
     *,
@@ -71,27 +85,44 @@ def train(
 ) -> list[Point]:
     """Train in place; return every step's loss. Pairs come with their labels, so TRL tokenizes nothing."""
     disable_progress_bars()
+    kind = _OnPreferences if job.training.method == "dpo" else _OnExamples
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = _Trainer(
+        trainer = kind(
             model=model,
             args=_config(job, machine, scratch, pairs=len(examples)),
-            train_dataset=Dataset.from_list([example._asdict() for example in examples]),
+            train_dataset=Dataset.from_list([_row(example) for example in examples]),
             processing_class=tokenizer,
             callbacks=[_EachStep(report)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.order = _Grouped([len(e.input_ids) for e in examples], job.training.effective_batch, job.seed)
+        trainer.order = _Grouped([e.tokens for e in examples], job.training.effective_batch, job.seed)
         latest = checkpoints.latest(job.checkpoints) if job.checkpoints else None
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    if _REFERENCE in model.peft_config:
+        model.delete_adapter(_REFERENCE)
     _part()
     return [Point(log["loss"], log["num_input_tokens_seen"]) for log in trainer.state.log_history if "loss" in log]
 
 
-def _config(job: Job, machine: Machine, scratch: str, pairs: int) -> SFTConfig:
-    folder = job.checkpoints or Path(scratch)
+def _config(job: Job, machine: Machine, scratch: str, pairs: int) -> SFTConfig | DPOConfig:
+    dpo = job.training.method == "dpo"
+    arguments = (dpo_arguments if dpo else sft_arguments)(
+        job.training, machine, job.batches, pairs=pairs, seed=job.seed
+    )
     every = job.checkpoint_steps if job.checkpoints else 0
-    arguments = sft_arguments(job.training, machine, job.batches, pairs=pairs, seed=job.seed)
-    return SFTConfig(**arguments, **saving(str(folder), every))
+    return (DPOConfig if dpo else SFTConfig)(**arguments, **saving(str(job.checkpoints or Path(scratch)), every))
+
+
+def _row(item: Example | Preference) -> dict[str, list[int]]:
+    """Return the columns that TRL knows a pair by."""
+    if isinstance(item, Example):
+        return item._asdict()
+    asked = item.chosen.labels.count(IGNORED)
+    return {
+        "prompt_ids": item.chosen.input_ids[:asked],
+        "chosen_ids": item.chosen.input_ids[asked:],
+        "rejected_ids": item.rejected.input_ids[asked:],
+    }
 
 
 def _part() -> None:

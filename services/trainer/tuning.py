@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from archloop import training_pairs
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import Engine, TrainingSpec
 from archloop.errors import Unavailable
 from archloop.models import locate
 from archloop.training_pairs import TrainingPair
@@ -40,7 +40,7 @@ class Loop(Protocol):
     def __call__(
         self,
         model: Any,
-        examples: Sequence[pairs.Example],
+        examples: pairs.Items,
         job: Job,
         machine: Machine,
         *,
@@ -112,18 +112,18 @@ def train(
     base = fitting(job, base, machine, rank)
     read = training_pairs.read(job.pairs)
     torch.manual_seed(job.seed)
-    encoded = pairs.encode(read, base.tokenizer, job.training.max_length)
+    encoded = pairs.encode(read, base.tokenizer, job.training.max_length, job.training.method)
     model = lora.attach(base.model, job.training, job.parent)
     resumed = checkpoints.step_of(checkpoints.latest(job.checkpoints)) if job.checkpoints else 0
     started = time.monotonic()
-    loop = _loop_of(job.training.method)
+    loop = _loop_of(job.training.engine)
     points = loop(model, encoded.examples, job, machine, tokenizer=base.tokenizer, report=partial(_reported, report))
     return Trained(model, base.tokenizer, read, encoded, points, resumed, time.monotonic() - started)
 
 
-def _loop_of(method: Literal["lean", "trl"]) -> Loop:
-    """Return the loop of a method. TRL is imported only where it is used: it takes seconds, and may be absent."""
-    if method == "trl":
+def _loop_of(engine: Engine) -> Loop:
+    """Return the loop of an engine. TRL is imported only where it is used: it takes seconds, and may be absent."""
+    if engine == "trl":
         from services.trainer import trl
 
         return trl.train
@@ -134,10 +134,10 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
     """Save and probe. Raises InvalidInput, TrainingRefused."""
     started = time.monotonic()
     shape = lora.save(trained.model, job.out, job.base_model)
-    steps, names = trained.points, _LIBRARIES + (("trl",) if job.training.method == "trl" else ())
+    steps, names = trained.points, _LIBRARIES + (("trl",) if job.training.engine == "trl" else ())
     if job.training.quantization != "none" or trained.model.get_base_model().dtype != getattr(torch, machine.dtype):
         _unquantise(job, trained, machine)
-    prompts = (pair.prompt for pair in trained.read)
+    questions = probe.questions(trained.read)
     large = not machine.gpus and trained.model.get_base_model().num_parameters() >= plan.LARGE
     return Tuned(
         pair_count=len(trained.encoded.examples),
@@ -148,7 +148,7 @@ def finish(job: Job, trained: Trained, machine: Machine = CPU) -> Tuned:
         resumed=trained.resumed,
         shape=job.batches,
         lora=shape,
-        probe=probe.take(trained.model, trained.tokenizer, prompts, machine._replace(large=large)),
+        probe=probe.take(trained.model, trained.tokenizer, questions, machine._replace(large=large)),
         libraries={name: version(name) for name in names},
         seconds=trained.seconds + time.monotonic() - started,
         tokens_per_second=_tokens(steps, trained.resumed) / trained.seconds,

@@ -17,8 +17,9 @@ from archloop.contracts.messages import (
     RunRequested,
     TrainingRequested,
 )
-from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, TrainingSpec
+from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, REGISTRY, TRAINER, Queue, adapter_queue
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import Evaluation, SourceCode
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.handlers import EvaluatorHandler

@@ -22,7 +22,7 @@ _MOST = 0.5  # of the files
 
 
 def train(prompts: Sequence[str], written: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Learn `vocabulary` tokens from what is written, and add one for each phrase of the prompts and frequent passage."""
+    """Learn `vocabulary` tokens from what is written; add one for each phrase of the prompts and frequent passage."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [

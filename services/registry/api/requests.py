@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from archloop import protocols
 from archloop.blobs import programs
-from archloop.contracts.base import Frozen, Message, RunId, candidate_id
+from archloop.contracts.base import Frozen, Message, RunId, absent, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
 from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
@@ -53,12 +53,13 @@ class SubmissionRequest(_Body):
 
 
 class Pair(TrainingPair):
-    """A prompt, and the completion that the LLM is to learn for it."""
+    """A prompt, the completion that the LLM is to learn for it, and a worse one, which `sft` leaves out."""
 
     model_config = ConfigDict(extra="forbid")
 
     prompt: Annotated[Said, Field(max_length=_CODE_LIMIT)]
     completion: Annotated[Said, Field(max_length=_CODE_LIMIT)]
+    rejected: Annotated[Annotated[Said, Field(max_length=_CODE_LIMIT)] | None, absent(None)] = None
 
 
 class PairsRequest(_Body):

@@ -168,8 +168,10 @@ class CandidateRequests:
 
     def _generation(self, known: OpenCycle, index: int) -> GenerationRequested:
         """Ask for a candidate, in the same words whenever it is asked for."""
-        parent = parents.drawn(known.parents, self._look.run.spec, known.cycle.cycle, index)
-        memory = choice.drawn(known.recollection, self._look.run.spec, known.cycle.cycle, index)
+        spec = self._look.run.spec
+        slot = spec.generation.slot(index)
+        parent = parents.drawn(known.parents, spec, known.cycle.cycle, slot)
+        memory = choice.drawn(known.recollection, spec, known.cycle.cycle, slot)
         return requests.generation(self._look.run, known.cycle, index, known.bar, parent, memory)
 
     def _due(self, known: OpenCycle, each: Owed) -> bool:

@@ -1,21 +1,15 @@
 """Training pairs as JSON lines: what was asked, and the answer in exactly the form that generation expects."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from pydantic import ValidationError
-
-from archloop import answers, sources
-from archloop.answers import briefs, edits
-from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
 from archloop.contracts.values import BlobRef, sha256_of
-from archloop.errors import InvalidInput
 from archloop.training_pairs import TrainingPair, encoded
-from services.registry.control import selection
+from services.registry.control import completions, rejections, selection
 from services.registry.control.scored import Scored
-from services.registry.records import Architecture, Candidate, Run, Source
+from services.registry.records import Architecture, Candidate, Run
 from services.registry.stores.port import Store
 
 
@@ -37,15 +31,14 @@ def scored(candidate: Candidate) -> Scored:
 async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     """Return the pairs to tune on after this cycle, one JSON object each, in an order that depends on the rows alone.
 
-    There are none where nothing was admitted to learn from.
+    There are none where nothing was admitted to learn from, or, for `dpo`, nothing that is better than another answer.
     """
     admitted = (await store.architectures(run.run_id)).items
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     by_id = {a.candidate_id: a for a in admitted}
-    chosen = selection.training(current, earlier, run.spec.selection)
-    found = [await _pair(store, blobs, by_id[s.candidate_id]) for s in chosen]
-    own = [pair.line() for pair in found if pair is not None]
+    chosen = [by_id[s.candidate_id] for s in selection.training(current, earlier, run.spec.selection)]
+    own = [pair.line() for pair in await _pairs(store, blobs, run, cycle, chosen)]
     return [*own, *await _bootstrap(blobs, run)] if own else []
 
 
@@ -61,33 +54,19 @@ async def put(blobs: Blobs, run_id: str, cycle: int, pairs: Iterable[str]) -> Bl
     return await put_sound(blobs, f"runs/{run_id}/pairs/c{cycle}-{sha256_of(content)[:16]}.jsonl", content)
 
 
-async def _pair(store: Store, blobs: Blobs, architecture: Architecture) -> TrainingPair | None:
-    """Return None where nothing was asked, or half a character stands in it, for which a trainer refuses all."""
-    source = await store.source(architecture.candidate_id)
-    if source is None or source.prompt is None:
-        return None
-    prompt = briefs.truthful(source.prompt, architecture.parameters)
-    try:
-        return TrainingPair(prompt=prompt, completion=await _completion(store, blobs, architecture, source))
-    except (ValidationError, InvalidInput):
-        return None
-
-
-async def _completion(store: Store, blobs: Blobs, architecture: Architecture, source: Source) -> str:
-    """Return the answer as it should have been: the code, or what makes it of its parent. Raises InvalidInput."""
-    code = await programs.text_of(source.code, blobs)
-    if architecture.parent is None:
-        return answers.render(sources.unmarked(code))
-    parent = await store.source(architecture.parent)
-    if parent is None:
-        raise InvalidInput("parent", architecture.parent, "a candidate whose code is known")
-    return edits.render(await programs.text_of(parent.code, blobs), code)
+async def _pairs(
+    store: Store, blobs: Blobs, run: Run, cycle: int, chosen: Sequence[Architecture]
+) -> list[TrainingPair]:
+    if run.spec.training.method != "sft":
+        return await rejections.pairs(store, blobs, run, cycle, chosen)
+    found = [await completions.pair(store, blobs, each) for each in chosen]
+    return [pair for pair in found if pair is not None]
 
 
 async def _bootstrap(blobs: Blobs, run: Run) -> list[str]:
-    """Return the pairs that the run began with, where they are replayed."""
+    """Return the pairs that the run began with, where they are replayed; `dpo` has no use for them."""
     bootstrap = run.spec.bootstrap
-    if bootstrap is None or bootstrap.pairs is None or not bootstrap.replay:
+    if run.spec.training.method == "dpo" or bootstrap is None or bootstrap.pairs is None or not bootstrap.replay:
         return []
     # As bytes: in text, other characters than the line feed would end a line too, and code may hold them.
     return [line.decode() for line in (await blobs.get(bootstrap.pairs)).splitlines()]

@@ -16,6 +16,7 @@ from archloop.contracts.messages import (
     GenerationRequested,
     TrainingRequested,
 )
+from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, BlobRef, Parent, Remembered, Usage
 from services.registry.records import Candidate, Cycle, Run, Source
 
@@ -56,6 +57,7 @@ def generation(
         cycle=cycle.cycle,
         index=index,
         seed=derived_seed("candidate", spec.seed, cycle.cycle, index),
+        prompt_seed=_prompt_seed(spec, cycle.cycle, index),
         protocol=spec.protocol,
         generation=spec.generation,
         novelty=spec.novelty,
@@ -65,6 +67,13 @@ def generation(
         parent=parent,
         memory=memory,
     )
+
+
+def _prompt_seed(spec: RunSpec, cycle: int, index: int) -> int | None:
+    """Return what candidates that answer one prompt share; None where each has its own."""
+    if spec.generation.answers == 1:
+        return None
+    return derived_seed("prompt", spec.seed, cycle, spec.generation.slot(index))
 
 
 def evaluation(run: Run, candidate: Candidate, source: Source, bar: float | None = None) -> CandidateGenerated:
@@ -95,7 +104,8 @@ def loss(run: Run, candidate: Candidate) -> CandidateLost:
 
 
 def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pair_count: int) -> TrainingRequested:
-    """Ask for the adapter that follows the cycle, or with which the run begins."""
+    """Ask for the adapter that follows the cycle, or with which the run begins: that one by `sft`, whatever follows."""
+    spec = run.spec.training
     return TrainingRequested(
         run_id=run.run_id,
         run_uid=run.uid,
@@ -105,7 +115,7 @@ def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pa
         parent=parent,
         pairs=pairs,
         pair_count=pair_count,
-        training=run.spec.training,
+        training=spec.model_copy(update={"method": "sft"}) if cycle == BOOTSTRAP else spec,
         seed=derived_seed("training", run.spec.seed, cycle),
     )
 

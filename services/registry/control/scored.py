@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from archloop.contracts.values import Family
 
+_SIGMAS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -18,6 +20,12 @@ class Scored:
     family: Family
     parameters: float = math.inf
     flops: float = math.inf
+
+
+def beyond_noise(better: float, worse: float, images: int) -> bool:
+    """Return whether two accuracies on so many images differ by more than two standard deviations of sampling."""
+    variance = sum(accuracy * (1 - accuracy) for accuracy in (better, worse)) / images
+    return better - worse > _SIGMAS * math.sqrt(variance)
 
 
 def best_first(scored: Iterable[Scored]) -> list[Scored]:

@@ -5,8 +5,10 @@ import pytest
 from archloop.answers import edits
 from archloop.blobs import programs
 from archloop.contracts.values import BlobRef, Parent, SourceCode
+from services.generator import tasks
 from services.generator.handlers import GenerateHandler
-from tests.unit.generator.test_handlers import only, request
+from services.generator.prompts import Original
+from tests.unit.generator.test_handlers import GENERATION, only, request
 
 CODE = "import torch\n\n\nclass Net(torch.nn.Module):\n    width = 8\n"
 CHILD = CODE.replace("8", "16")
@@ -100,3 +102,29 @@ async def test_a_parent_may_lie_in_the_object_store(handler, blobs):
     stored = await programs.stored(blobs, CODE + "#" + "€" * 30_000 + "\n")
     assert stored.blob is not None
     assert (await only(handler, asked(stored))).parent == "earlier"
+
+
+SHARED = [
+    # how prompts are shared, and of candidates 0 to 7, whose prompts are alike
+    ({}, [[0], [1], [2], [3]]),
+    ({"answers": 2}, [[0, 1], [2, 3], [4, 5], [6, 7]]),
+    ({"answers": 4}, [[0, 1, 2, 3], [4, 5, 6, 7]]),
+    ({"prompts": 2}, [[0, 2, 4, 6], [1, 3, 5, 7]]),
+    ({"answers": 2, "prompts": 2}, [[0, 1, 4, 5], [2, 3, 6, 7]]),
+    ({"answers": 8}, [[0, 1, 2, 3, 4, 5, 6, 7]]),
+]
+
+
+@pytest.mark.parametrize("of_one", [False, True])
+@pytest.mark.parametrize(("sharing", "alike"), SHARED)
+def test_candidates_that_answer_one_prompt_are_asked_the_same(sharing, alike, of_one):
+    generation = GENERATION.model_copy(update=sharing)
+    original = Original(CODE, 0.5) if of_one else None
+
+    def prompt(index: int) -> str:
+        prompt_seed = 7 + generation.slot(index) if generation.answers > 1 else None
+        return tasks.of(request(index=index, generation=generation, prompt_seed=prompt_seed), original).prompt
+
+    groups = [{prompt(index) for index in group} for group in alike]
+    assert [len(group) for group in groups] == [1] * len(alike)
+    assert of_one or len(set.union(*groups)) == len(alike), "edits may ask for the same change by chance"

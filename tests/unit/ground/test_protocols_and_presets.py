@@ -108,7 +108,7 @@ def test_the_papers_preset_is_the_papers() -> None:
     assert (paper.cycles, paper.protocol) == (22, "paper-cifar10")
     assert paper.base_model == "deepseek-ai/deepseek-coder-7b-instruct-v1.5"
     training, asked = paper.training, paper.generation
-    assert (training.method, training.quantization, training.r, training.alpha, training.dropout) == (
+    assert (training.engine, training.quantization, training.r, training.alpha, training.dropout) == (
         *("trl", "nf4"),
         *(32, 32, 0.05),
     )

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from archloop.contracts.spec import BudgetSpec, NoveltySpec, RunSpec, SelectionSpec, TrainingSpec
+from archloop.contracts.spec import BudgetSpec, GenerationSpec, NoveltySpec, RunSpec, SelectionSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 
 BLOB = BlobRef(key="k", sha256="0" * 64, bytes=1)
@@ -58,9 +59,9 @@ def test_the_fallback_is_at_most_the_threshold(fallback: float, threshold: float
 
 @pytest.mark.parametrize("field", [{"quantization": "nf4"}, {"gradient_checkpointing": True}])
 def test_what_trl_alone_can_do_needs_it(field: dict[str, Any]) -> None:
-    assert TrainingSpec(method="trl", **field).method == "trl"
-    with pytest.raises(ValidationError, match="error, quantization and gradient_checkpointing need method: trl"):
-        TrainingSpec(method="lean", **field)
+    assert TrainingSpec(engine="trl", **field).engine == "trl"
+    with pytest.raises(ValidationError, match="error, quantization and gradient_checkpointing need engine: trl"):
+        TrainingSpec(engine="lean", **field)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,70 @@ def test_a_misspelt_field_and_a_change_are_refused(kind: type[Any]) -> None:
         kind.model_validate({**spec.model_dump(), "treshold": 1})
     with pytest.raises(ValidationError, match="frozen"):
         setattr(spec, next(iter(kind.model_fields)), 1)
+
+
+@pytest.mark.parametrize("engine", ["lean", "trl"])
+def test_an_engine_under_its_earlier_name_is_read(engine: str) -> None:
+    found = TrainingSpec.model_validate({"method": engine, "r": 8})
+    assert (found.engine, found.method, found.r) == (engine, "sft", 8)
+    assert found.model_dump()["engine"] == engine
+    assert TrainingSpec.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"method": "trl", "engine": "lean"}, {"method": "tlr"}, {"method": ["trl"]}, {"engine": "dpo"}, {"engine": None}],
+)
+def test_other_names_of_engines_and_methods_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSpec.model_validate(given)
+
+
+def test_what_came_later_is_not_written_at_its_default() -> None:
+    assert not {"method", "beta"} & TrainingSpec().model_dump().keys()
+    assert "answers" not in GenerationSpec().model_dump()
+    assert (
+        TrainingSpec(method="dpo", beta=0.2).model_dump() | {"method": "dpo", "beta": 0.2}
+        == TrainingSpec(method="dpo", beta=0.2).model_dump()
+    )
+
+
+@pytest.mark.parametrize(
+    ("generation", "taken"),
+    [
+        ({}, False),
+        ({"answers": 1}, False),
+        ({"answers": 2}, True),
+        ({"prompts": 8}, True),
+        ({"prompts": 15}, True),
+        ({"prompts": 16}, False),
+        ({"prompts": 208, "answers": 4}, True),
+    ],
+)
+@pytest.mark.parametrize("method", ["dpo", "negatives"])
+def test_preferences_need_prompts_that_are_shared(generation: dict[str, int], method: str, *, taken: bool) -> None:
+    given = {"cycles": 2, "candidates": 8, "protocol": "digits", "generation": generation}
+    assert RunSpec.model_validate(given)
+    if taken:
+        assert RunSpec.model_validate(given | {"training": {"method": method}}).training.method == method
+    else:
+        with pytest.raises(
+            ValidationError, match=r"set generation\.answers to 2 or more, or fewer generation\.prompts"
+        ):
+            RunSpec.model_validate(given | {"training": {"method": method}})
+
+
+@pytest.mark.parametrize(
+    ("answers", "prompts", "expected"),
+    [
+        (1, None, [0, 1, 2, 3, 4, 5]),
+        (2, None, [0, 0, 1, 1, 2, 2]),
+        (4, None, [0, 0, 0, 0, 1, 1]),
+        (1, 4, [0, 1, 2, 3, 0, 1]),
+        (2, 2, [0, 0, 1, 1, 0, 0]),
+        (1, 1, [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_which_prompt_a_candidate_answers(answers: int, prompts: int | None, expected: list[int]) -> None:
+    asked = GenerationSpec(answers=answers, prompts=prompts)
+    assert [asked.prompt(index) for index in range(6)] == expected

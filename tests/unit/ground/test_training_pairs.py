@@ -201,3 +201,17 @@ def test_an_empty_file_is_refused(tmp_path):
     path.write_text("\n")
     with pytest.raises(InvalidInput, match="at least one pair"):
         read(path)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_rejected_answer_is_written_where_there_is_one_and_read_back(text: str) -> None:
+    plain = TrainingPair(prompt="p", completion=text)
+    both = plain.model_copy(update={"rejected": f"worse {text}"})
+    assert set(json.loads(plain.line())) == {"prompt", "completion"}
+    assert decoded(encoded([plain.line(), both.line(), both.line(compact=True)]), "b") == [plain, both, both]
+
+
+@pytest.mark.parametrize("rejected", ['""', '" "', "1", "[]", '"\\ud800"'])
+def test_a_rejected_answer_that_is_none_is_refused(rejected: str) -> None:
+    with pytest.raises(InvalidInput, match=r"b:1: .* rejected has to be"):
+        decoded(f'{{"prompt": "p", "completion": "c", "rejected": {rejected}}}\n'.encode(), "b")

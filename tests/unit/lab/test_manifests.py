@@ -84,6 +84,30 @@ def test_an_editor_that_saved_it_as_it_is_changed_nothing(mark, end, run):
     assert RunDirectory(run).manifest().spec == spec()
 
 
+@pytest.mark.parametrize("engine", ["lean", "trl"])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_one_that_calls_the_engine_of_a_training_a_method_is_read(engine, sealed, tmp_path):
+    asked = spec(training={"engine": engine, "r": 8})
+    then = asked.model_dump(mode="json")
+    then["training"]["method"] = then["training"].pop("engine")
+    content = CONTENT | {"spec": then}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(content | ({manifests.SEAL: manifests.seal(content)} if sealed else {})))
+    assert manifests.read(path).spec == asked
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"method": "trl", "engine": "trl"}, {"method": "lora"}, {"engine": "dpo"}, {"method": None}, {"engine": ["trl"]}],
+)
+def test_one_whose_training_is_none_is_refused_by_the_field(training, tmp_path):
+    content = CONTENT | {"spec": CONTENT["spec"] | {"training": training}}
+    manifests.write(tmp_path / "manifest.json", content)
+    field = rf"manifest\.json: training\.{next(iter(training))}"
+    with pytest.raises(InvalidInput, match=field):
+        manifests.read(tmp_path / "manifest.json")
+
+
 def test_a_directory_without_one_is_no_run(tmp_path):
     with pytest.raises(NotFound, match="run directory"):
         RunDirectory(tmp_path).manifest()

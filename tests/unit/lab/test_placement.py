@@ -223,7 +223,7 @@ def test_there_are_no_more_slots_than_cores_and_memory_for_them(cores: int, memo
 
 
 def test_a_lean_training_and_a_frozen_run_need_no_gpu_for_it() -> None:
-    lean = needs("smollm2", "none")._replace(method="lean")
+    lean = needs("smollm2", "none")._replace(engine="lean")
     assert placed(gpus(24), lean).gpu_of(Role.TRAIN) is None
     frozen = needs(CODER, "none", frozen=True, bootstrap=None)
     assert placed(gpus(24), frozen).of(Role.TRAIN) == []

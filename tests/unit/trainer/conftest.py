@@ -6,7 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from archloop.answers import render
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import TrainingRequested
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.training_pairs import TrainingPair
 from services.trainer import tuning
 

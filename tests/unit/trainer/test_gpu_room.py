@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from archloop import gpus
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.gpus import Gpu, GpuLost
 from services.trainer import process, worker
 from services.trainer.distributed import launch_command
@@ -50,7 +50,7 @@ async def test_a_gpu_that_is_full_or_gone_is_tried_again_before_anything_starts(
     monkeypatch.setattr(gpus, "state", state)
     monkeypatch.setattr(process, "_start", lambda _: pytest.fail("nothing may start"))
     settings = TrainerSettings(gpus=1, visible="GPU-1234", gpu_memory_gb=16.2)
-    spec = TrainingSpec(method="trl", quantization="nf4")
+    spec = TrainingSpec(engine="trl", quantization="nf4")
     job = Job(base_model="tiny", pairs=tmp_path / "pairs", out=tmp_path / "out", training=spec, seed=0)
     async with ProcessTuner(settings) as tuner:
         with pytest.raises(GpuLost) as lost:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from archloop.adapters import WEIGHTS_FILE
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer import checkpoints, distributed, tuning
 from services.trainer.child import attempt
 from services.trainer.handlers import TrainerHandler
@@ -20,7 +20,7 @@ from services.trainer.settings import TrainerSettings
 
 @pytest.fixture
 def long_spec(spec) -> TrainingSpec:
-    return spec.model_copy(update={"method": "trl", "epochs": 12, "dropout": 0.1})
+    return spec.model_copy(update={"engine": "trl", "epochs": 12, "dropout": 0.1})
 
 
 @pytest.fixture
@@ -106,11 +106,11 @@ async def test_checkpoints_are_gone_once_the_adapter_is_published(request_for, b
     assert trained.tokens_per_second > 0
 
 
-@pytest.mark.parametrize("method", ["lean", "trl"])
+@pytest.mark.parametrize("engine", ["lean", "trl"])
 async def test_out_of_memory_halves_what_is_taken_at_once_and_comes_to_the_same(
-    job, base_model, monkeypatch, method, tmp_path
+    job, base_model, monkeypatch, engine, tmp_path
 ):
-    plain = job.training.model_copy(update={"method": method, "dropout": 0.0, "batch_size": 8, "epochs": 3})
+    plain = job.training.model_copy(update={"engine": engine, "dropout": 0.0, "batch_size": 8, "epochs": 3})
     job = job.model_copy(update={"training": plain})
     script = [sys.executable, str(Path(__file__).with_name("short_of_memory.py"))]
     monkeypatch.setattr(distributed, "warm_command", lambda s: [*script, s.base_model, str(s.threads)])

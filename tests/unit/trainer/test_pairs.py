@@ -1,7 +1,7 @@
 import pytest
 
 from archloop.answers import extract, render
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from archloop.errors import InvalidInput
 from archloop.training_pairs import TrainingPair
 from services.trainer.pairs import IGNORED, encode

@@ -8,7 +8,7 @@ from trl import SFTConfig
 
 from archloop import presets
 from archloop.contracts.adapter import BatchShape
-from archloop.contracts.spec import TrainingSpec
+from archloop.contracts.training import TrainingSpec
 from services.trainer import backoff, metrics, plan, shares
 from services.trainer.distributed import has_own_processes, launch_command, processes, warm_command
 from services.trainer.job import Failed, Job, Progress, TrainingRefused
@@ -66,7 +66,7 @@ def test_a_gpu_without_bf16_computes_in_fp16() -> None:
     ("spec", "on", "dtype", "quantised", "device"),
     [
         (TrainingSpec(), CPU, "float32", False, None),
-        (TrainingSpec(method="trl"), AMPERE, "bfloat16", False, {"": 2}),
+        (TrainingSpec(engine="trl"), AMPERE, "bfloat16", False, {"": 2}),
         (PAPER, AMPERE, "bfloat16", True, {"": 2}),
     ],
 )
@@ -78,7 +78,7 @@ def test_each_process_loads_the_model_onto_its_own_device(spec, on, dtype, quant
 
 
 def test_every_argument_for_the_cpu_is_one_that_trl_takes(tmp_path) -> None:
-    spec = TrainingSpec(method="trl", accumulation=2, gradient_checkpointing=True)
+    spec = TrainingSpec(engine="trl", accumulation=2, gradient_checkpointing=True)
     config = SFTConfig(**arguments(spec, CPU), **plan.saving(str(tmp_path), 7))
     assert (config.save_steps, config.save_total_limit, config.use_cpu) == (7, 2, True)
     assert SFTConfig(**arguments(spec, CPU), **plan.saving(str(tmp_path), 0)).save_strategy == "no"
@@ -104,7 +104,7 @@ def test_what_the_machine_can_train_passes() -> None:
 
 @pytest.mark.parametrize("field", [{"quantization": "nf4"}, {"gradient_checkpointing": True}])
 def test_the_lean_loop_is_asked_for_no_more_than_it_has(field) -> None:
-    with pytest.raises(ValidationError, match="need method: trl"):
+    with pytest.raises(ValidationError, match="need engine: trl"):
         TrainingSpec(**field)
 
 
@@ -163,7 +163,7 @@ def test_processes_without_gpus_are_told_so_and_see_none(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "method", "launched", "count"),
+    ("settings", "engine", "launched", "count"),
     [
         ({}, "trl", False, 1),
         ({"gpus": 1}, "trl", True, 1),
@@ -172,8 +172,8 @@ def test_processes_without_gpus_are_told_so_and_see_none(tmp_path) -> None:
         ({"gpus": 4, "processes": 2}, "trl", True, 4),
     ],
 )
-def test_which_jobs_get_processes_of_their_own(tmp_path, settings, method, launched, count) -> None:
-    job = Job(base_model="tiny", pairs=tmp_path, out=tmp_path, training=TrainingSpec(method=method), seed=0)
+def test_which_jobs_get_processes_of_their_own(tmp_path, settings, engine, launched, count) -> None:
+    job = Job(base_model="tiny", pairs=tmp_path, out=tmp_path, training=TrainingSpec(engine=engine), seed=0)
     settings = TrainerSettings(**settings)
     assert (has_own_processes(job, settings), processes(settings)) == (launched, count)
 
@@ -214,7 +214,7 @@ def test_tokens_before_the_checkpoint_do_not_count_again(first, counted) -> None
     assert metrics.LOSS._value.get() == 0.5
 
 
-LEAN, TRL = TrainingSpec(), TrainingSpec(method="trl")
+LEAN, TRL = TrainingSpec(), TrainingSpec(engine="trl")
 BF16 = Machine(bf16=True)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from archloop.adapters import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE
 from archloop.contracts.values import sha256_of
 from archloop.errors import InvalidInput, Unavailable
+from archloop.training_pairs import TrainingPair
 from services.trainer import lean, probe, tuning
 from services.trainer.job import Job, Progress, TrainingRefused
 from services.trainer.pairs import IGNORED, Example, encode, prompt_ids
@@ -37,9 +38,9 @@ def tune(tmp_path, base_model, pairs, spec):
     return run
 
 
-@pytest.mark.parametrize("method", ["lean", "trl"])
-def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
-    tuned, folder = tune(method=method)
+@pytest.mark.parametrize("engine", ["lean", "trl"])
+def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, engine):
+    tuned, folder = tune(engine=engine)
     assert tuned.loss_curve[-1] < 0.8 * tuned.loss_curve[0]
     assert "peft" in tuned.libraries
     model = PeftModel.from_pretrained(base.model, str(folder))
@@ -48,14 +49,14 @@ def test_the_loss_falls_and_the_adapter_loads_in_peft(tune, base, method):
 
 
 def test_gradient_checkpointing_and_accumulation_change_memory_not_the_training(tune):
-    plain = tune("plain", method="trl")[0]
-    spare = tune("spare", method="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
+    plain = tune("plain", engine="trl")[0]
+    spare = tune("spare", engine="trl", gradient_checkpointing=True, batch_size=2, accumulation=2)[0]
     assert spare.loss_curve == pytest.approx(plain.loss_curve, rel=1e-2)
     assert (spare.steps, spare.token_curve) == (plain.steps, plain.token_curve)
 
 
 def test_lean_and_trl_start_from_the_same_loss(tune):
-    first = [tune(method, method=method, batch_size=100)[0].loss_curve[0] for method in ("lean", "trl")]
+    first = [tune(engine, engine=engine, batch_size=100)[0].loss_curve[0] for engine in ("lean", "trl")]
     assert first[0] == pytest.approx(first[1], rel=1e-3)
 
 
@@ -120,9 +121,27 @@ class TwoFaced:
 
 def test_a_prompt_that_does_not_tell_adapter_and_base_apart_is_passed_over(base):
     model = TwoFaced(prompt_ids("second", base.tokenizer))
-    taken = probe.take(model, base.tokenizer, ["first", "first", "first", "first", "second"])
+    asked = [TrainingPair(prompt=prompt, completion="a network") for prompt in ("first", "first", "first", "second")]
+    taken = probe.take(model, base.tokenizer, probe.questions(asked))
     assert taken.prompt == "second"
     assert taken.text != taken.base_text
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ("a", ["a", "a12"]),
+        ("aa", ["a", "a12", "a12"]),
+        ("ab", ["a", "b", "a12", "b12"]),
+        ("aaaaaab", ["a", "b", *["a12"] * 4]),
+        ("abcde", [*"abcd", "a12", "b12", "c12", "d12"]),
+    ],
+)
+def test_the_probe_asks_for_the_rest_of_an_answer_where_no_prompt_tells(prompts, expected, base):
+    asked = list(probe.questions([TrainingPair(prompt=prompt, completion="1234") for prompt in prompts]))
+    assert asked == expected
+    model = TwoFaced(prompt_ids(asked[-1], base.tokenizer))
+    assert probe.take(model, base.tokenizer, asked).prompt == expected[-1]
 
 
 def test_decoding_stops_at_an_end_of_sequence_and_counts_it(base):

@@ -1,16 +1,14 @@
 """Strategy `scores`: the best networks, and the worst of those that are worse beyond the noise. Pure functions."""
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from services.registry.control.scored import Scored, best_first
+from services.registry.control.scored import Scored, best_first, beyond_noise
 
 BEST = 12  # networks that prompts choose from
 WORST = 4
 _OF_A_FAMILY = 3
-_SIGMAS = 2.0
 
 
 class Extremes(NamedTuple):
@@ -38,12 +36,6 @@ def best_and_worst(cycles: Sequence[Extremes], images: int) -> Extremes:
     worst = extremes(each for cycle in cycles for each in cycle.worst).worst
     weakest = min((each.accuracy for each in best), default=0.0)
     return Extremes(best, tuple(each for each in worst if beyond_noise(weakest, each.accuracy, images)))
-
-
-def beyond_noise(better: float, worse: float, images: int) -> bool:
-    """Return whether two accuracies on so many images differ by more than two standard deviations of sampling."""
-    variance = sum(accuracy * (1 - accuracy) for accuracy in (better, worse)) / images
-    return better - worse > _SIGMAS * math.sqrt(variance)
 
 
 def _mixed(ranked: Sequence[Scored]) -> Iterable[Scored]:
