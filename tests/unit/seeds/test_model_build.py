@@ -11,10 +11,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from archloop import answers, models, protocols
+from archloop.answers import edits, patches
 from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer
+from tests.unit.seeds.marks import train_one_step
 
 MEGABYTE = 1_000_000
 
@@ -84,6 +86,16 @@ def shipped() -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(where), AutoTokenizer.from_pretrained(where)
 
 
+def _answer(shipped: tuple[Any, Any], prompt: str) -> str:
+    """Return what the model says, which has to come to an end."""
+    model, words = shipped
+    ids = torch.tensor([[words.bos_token_id, *words(prompt, add_special_tokens=False).input_ids]])
+    written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
+    assert written[0, -1] == words.eos_token_id
+    said: str = words.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+    return said
+
+
 def test_the_shipped_model_is_small_and_complete() -> None:
     files = {path.name: path.stat().st_size for path in Path(models.locate("tiny")).iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files.keys()
@@ -91,14 +103,27 @@ def test_the_shipped_model_is_small_and_complete() -> None:
 
 
 def test_the_shipped_model_answers_in_one_closed_code_block_and_stops(shipped: tuple[Any, Any]) -> None:
-    model, words = shipped
     for index in range(4):
-        ids = torch.tensor([[words.bos_token_id, *words(_prompt(index), add_special_tokens=False).input_ids]])
-        written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
-        assert written[0, -1] == words.eos_token_id
-        answer = answers.extract(words.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
+        answer = answers.extract(_answer(shipped, _prompt(index)))
         assert not answer.problem
         assert "class Net(nn.Module)" in answer.code
+
+
+def test_the_shipped_model_writes_edits_that_apply_to_the_network_that_it_is_shown(shipped: tuple[Any, Any]) -> None:
+    examples = corpus.write(404, 8, kinds=corpus.Kinds(edits=1.0), among=["shapes"])
+    edited = [edits.taught(each.pair.prompt, _answer(shipped, each.pair.prompt)) for each in examples]
+    sound = [code for code in edited if code and torch.isfinite(train_one_step(code)).all()]
+    assert len(sound) >= 5
+
+
+def test_a_line_is_the_same_tokens_in_an_edit_as_in_the_network(shipped: tuple[Any, Any]) -> None:
+    words = shipped[1]
+    example = corpus.write(404, 1, kinds=corpus.Kinds(edits=1.0), among=["shapes"])[0]
+    shown = words(example.pair.prompt, add_special_tokens=False).input_ids
+    for block in example.pair.completion.split(patches.SEARCH)[1:]:
+        line = block.splitlines(keepends=True)[1]
+        copied = words(line, add_special_tokens=False).input_ids
+        assert any(shown[at : at + len(copied)] == copied for at in range(len(shown))), line
 
 
 def test_the_shipped_tokenizer_knows_the_phrases_of_the_prompt(shipped: tuple[Any, Any]) -> None:
