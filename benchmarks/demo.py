@@ -30,6 +30,8 @@ HEAD = """# Results of the demo
 
 By `benchmarks/demo.py`; metrics as in [metrics](../reference/metrics.md), scored by the
 [published secret](../reference/protocols.md#held-out-images).
+What the loop finds here is a fact about the protocol: nothing was planted in what
+[the model](../reference/tiny-model.md) learnt from.
 With 64 candidates a cycle, two draws of one valid rate differ by more than 0.10 about one time in four.
 """
 Summary = dict[str, Any]
