@@ -22,6 +22,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(lemur.app, name="lemur")
 
 Service = Literal["generator", "evaluator", "novelty", "trainer", "registry"]
+Shown = Annotated[bool, typer.Option("--page/--no-page", help="Show it in a browser too, on this machine only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
 
 
@@ -61,6 +62,7 @@ def run(
         Path | None, typer.Option("--from-manifest", help="Do again what the run of this manifest.json did.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it does, takes and lacks, and start nothing.")] = False,
+    shown: Shown = True,
     as_json: Json = False,
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
@@ -88,7 +90,7 @@ def run(
     if server:
         remote.drive(server, run_id, spec, directory, pairs)
     else:
-        runs.start(spec, directory, pairs, wanted)
+        runs.start(spec, directory, pairs, wanted, shown=shown)
     _conclude(directory, as_json)
     if manifest and not server:
         _compare(manifest.parent, directory)
@@ -107,11 +109,13 @@ def _compare(before: Path, again: Path) -> None:
 
 
 @app.command()
-def resume(directory: Annotated[Path, typer.Argument(metavar="RUN")], as_json: Json = False) -> None:
+def resume(
+    directory: Annotated[Path, typer.Argument(metavar="RUN")], shown: Shown = True, as_json: Json = False
+) -> None:
     """Go on with a run that was interrupted, however it was."""
     from archloop_cli import runs
 
-    runs.resume(directory)
+    runs.resume(directory, shown=shown)
     _conclude(directory, as_json)
 
 
@@ -182,6 +186,19 @@ def report(
 
     runs.report(directory, control)
     terminal.put(RunDirectory(directory).report_file)
+
+
+@app.command()
+def page(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN…", help="Or a folder of them; runs/ by default.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only; 0 is any that is free.")] = 8300,
+) -> None:
+    """Look at runs in a browser, finished or under way; Ctrl-C ends it."""
+    from archloop_cli import page as pages
+
+    pages.serve(runs or [], port)
 
 
 @app.command()

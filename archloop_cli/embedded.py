@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from fastapi import FastAPI
+
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Bus, Delivery
 from archloop.contracts.base import Message
@@ -38,6 +40,7 @@ class Loop:
     bus: Bus
     store: Store
     rejected: list[Message]
+    api: FastAPI
 
     async def request(self, run_id: str, spec: RunSpec) -> None:
         """Ask for a run as another system would: by a message."""
@@ -75,12 +78,12 @@ async def composed(directory: Path, layout: Layout) -> AsyncIterator[Loop]:
             novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
             evaluator.running(layout.evaluator, bus=seen[Role.EVALUATE], blobs=blobs, results=store),
             generator.running(layout.generator, bus=seen[Role.SERVE], blobs=blobs, backend=backend),
-            registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store),
         )
         rejected = await _rejections(bus)
         for service in services:
             await stack.enter_async_context(service)
-        yield Loop(bus, store, rejected)
+        controlling = registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store)
+        yield Loop(bus, store, rejected, (await stack.enter_async_context(controlling)).api)
 
 
 async def _rejections(bus: Bus) -> list[Message]:

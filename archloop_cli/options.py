@@ -53,7 +53,7 @@ def without_effect(context: typer.Context, reason: str, *names: str) -> None:
 def check_run(context: typer.Context, *, plan: bool, manifest: Path | None) -> None:
     """Refuse the options of a run that have no effect beside --plan or --from-manifest. Raises InvalidInput."""
     if plan:
-        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "as_json")
+        without_effect(context, "with --plan, which starts nothing", "out", "server", "name", "shown", "as_json")
     if manifest:
         without_effect(context, "with --from-manifest, which has its own", "preset")
 

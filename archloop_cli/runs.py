@@ -14,7 +14,7 @@ from archloop import presets, protocols, templates
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
 from archloop.models import FETCHED
-from archloop_cli import confirming, layout, terminal
+from archloop_cli import confirming, layout, page, terminal
 from archloop_cli.embedded import composed
 from archloop_cli.guard import DiskFull, Guard
 from archloop_cli.layout import Layout
@@ -70,7 +70,9 @@ def fresh_directory(run_id: str) -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def start(spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wanted = ANY) -> Summary:
+def start(
+    spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wanted = ANY, *, shown: bool = True
+) -> Summary:
     """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there.
 
     What can be wrong, or does not fit this machine, is looked at before anything is written.
@@ -92,7 +94,7 @@ def start(spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wan
             spec = bootstrap_pairs.stored(spec, found, run.blobs)
         content = manifests.content_of(default_run_id(spec), spec) | layout.recorded(placement, wanted)
         manifests.write(run.manifest_file, content)
-        return _go_on(directory)
+        return _go_on(directory, shown=shown)
 
 
 def refuse_taken(directory: Path) -> None:
@@ -109,11 +111,11 @@ def _refuse_begun(directory: Path) -> None:
         )
 
 
-def resume(directory: Path) -> Summary:
+def resume(directory: Path, *, shown: bool = True) -> Summary:
     """Bring the run in this directory to its end, from wherever it is. Raises NotFound, IntegrityError, Conflict."""
     RunDirectory(directory).manifest()
     with lock.held(directory):
-        return _go_on(directory)
+        return _go_on(directory, shown=shown)
 
 
 def report(directory: Path, control: Path | None = None) -> None:
@@ -170,7 +172,7 @@ def tell_heldout(line: str | None) -> None:
         terminal.say(line, mark="other held-out images", style="yellow")
 
 
-def _go_on(directory: Path) -> Summary:
+def _go_on(directory: Path, *, shown: bool) -> Summary:
     run = RunDirectory(directory)
     stored = run.manifest()
     tell_heldout(heldout.otherwise(stored.content))
@@ -179,7 +181,7 @@ def _go_on(directory: Path) -> Summary:
     layout.say(placement)
     try:
         with logged(run.log_file):
-            return asyncio.run(_drive(stored.run_id, Layout(placement, stored.spec, directory), run))
+            return asyncio.run(_drive(stored.run_id, Layout(placement, stored.spec, directory), run, shown=shown))
     except KeyboardInterrupt as end:
         end.add_note(f"nothing recorded is lost: `archloop resume {directory}` goes on")
         raise
@@ -198,13 +200,13 @@ def _full(error: BaseException | None) -> DiskFull | None:
     return error
 
 
-async def _drive(run_id: str, laid_out: Layout, run: RunDirectory) -> Summary:
+async def _drive(run_id: str, laid_out: Layout, run: RunDirectory, *, shown: bool) -> Summary:
     from archloop_lab import run_report  # it takes seconds to import
 
     spec = laid_out.spec
     terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {run.path}")
     progress = Progress(run_id, spec)
-    async with composed(run.path, laid_out) as loop:
+    async with composed(run.path, laid_out) as loop, page.beside(loop.api, run_id, shown=shown):
         await run.agreed(loop.store)
         await loop.request(run_id, spec)
         async with progress.following(partial(summarise, loop.store, run_id)) as refresh:

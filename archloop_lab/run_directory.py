@@ -13,7 +13,7 @@ from archloop_lab.confirmation import Confirmation
 from archloop_lab.manifests import Manifest
 from archloop_lab.report.view import Control
 from archloop_lab.summary import AnalysedSummary
-from services.registry.records import Candidate, CandidateQuery
+from services.registry.records import UNDER_WAY, Candidate, CandidateQuery
 from services.registry.stores.port import Store
 from services.registry.stores.sqlite import SqliteStore
 
@@ -74,7 +74,7 @@ class RunDirectory:
     @property
     def ended(self) -> bool:
         """Whether the run came to its end, and said so. Raises IntegrityError."""
-        return self.summary_file.exists() and self.summary().status != "running"
+        return self.summary_file.exists() and self.summary().status not in UNDER_WAY
 
     def manifest(self) -> Manifest:
         """Read the manifest. Raises NotFound, and IntegrityError that names it where it is not whole."""

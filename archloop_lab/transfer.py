@@ -7,13 +7,13 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from archloop import protocols
+from archloop.numerals import number, percent
 from archloop.protocols.model import Protocol
 from archloop_lab import files, lock, rescoring
 from archloop_lab.report import sheet
 from archloop_lab.report.figure import MUTED, SERIES, drawing
 from archloop_lab.report.plots import Plot
 from archloop_lab.report.sheet import Section
-from archloop_lab.report.view import number, percent
 from archloop_lab.resampling import Agreement, agreement
 from archloop_lab.rescoring import Advance, Network, Scores
 from archloop_lab.run_directory import RunDirectory

@@ -1,6 +1,7 @@
 """Options and servers that all tests share. Helpers are in tests/support.py."""
 
 import gc
+import signal
 
 import pytest
 
@@ -20,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--candidates", type=int, default=8, help="per cycle, likewise")
     parser.addoption("--gpu", help="index or UUID of a GPU, whose slots the tests of the sandbox then take")
     parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
+
+
+def pytest_configure() -> None:
+    """Shells start what is in their background with SIGINT ignored, and programs under test would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -11,9 +11,14 @@ INLINE_LIMIT = 64 * 1024
 
 async def stored(blobs: Blobs, text: str) -> SourceCode:
     """Return the text as messages carry it, put into the store under its hash where it is too long to be inline."""
-    content = sources.encoded(text)
-    if len(content) <= INLINE_LIMIT:
+    if len(sources.encoded(text)) <= INLINE_LIMIT:
         return SourceCode.inline(text)
+    return await referred(blobs, text)
+
+
+async def referred(blobs: Blobs, text: str) -> SourceCode:
+    """Put the text into the store under its hash, however short it is, and return the reference."""
+    content = sources.encoded(text)
     sha256 = sha256_of(content)
     return SourceCode(sha256=sha256, blob=await put_sound(blobs, f"code/{sha256}.py", content))
 

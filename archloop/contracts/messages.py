@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from archloop.contracts.acts import Act
 from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
 from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
 from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
@@ -31,6 +32,18 @@ class RunRequested(Message):
     name = "run.requested"
     identified_by = ()
     spec: RunSpec
+
+
+class RunSteered(Message):
+    """Somebody steers the run. The sender names the act: an act of the same name again changes nothing.
+
+    `pause`, `resume` and `cancel` are heeded at once, everything else when the next cycle opens.
+    """
+
+    name = "run.steered"
+    identified_by = ("act_id",)
+    act_id: Name
+    act: Act
 
 
 class RunFinished(Message):
@@ -80,7 +93,7 @@ class CandidateGenerated(CandidateMessage):
     """The LLM answered. `code` is what its answer holds, unrepaired; `problem` says why it may be empty.
 
     Where it was asked to edit a candidate, `parent` is that one's id, and `code` what the edit made of it.
-    `bar` is that of the request.
+    `bar` is that of the request. With a `submitter` nobody asked an LLM: that one steered the run and gave the code.
     """
 
     name = "candidate.generated"
@@ -93,6 +106,7 @@ class CandidateGenerated(CandidateMessage):
     bar: Annotated[Share | None, absent(None)] = None
     problem: Remark = ""
     usage: Usage = Usage()
+    submitter: Annotated[Name, absent("")] = ""
 
 
 class CandidateSubmitted(CandidateMessage):
@@ -252,6 +266,7 @@ class AdapterRejected(Message):
 
 CATALOGUE: tuple[type[Message], ...] = (
     RunRequested,
+    RunSteered,
     RunFinished,
     CycleClosed,
     GenerationRequested,

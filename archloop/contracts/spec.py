@@ -4,17 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from archloop.contracts.acts import ActSpec, FamilyChoice
 from archloop.contracts.base import Strict, absent
-from archloop.contracts.numbers import NUMBER, Count, Few, Positive, Seconds, Seed, Share, Tokens, Whole
+from archloop.contracts.budget import BudgetSpec
+from archloop.contracts.numbers import NUMBER, Candidates, Count, Few, Seed, Share, Temperature, Tokens, Whole
 from archloop.contracts.texts import Name
 from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 
-Amount = Annotated[int, Field(ge=1, le=2**53), NUMBER]
 Mode = Literal["whole", "edit", "mixed"]
 Parents = Literal["best", "novel", "families", "archive", "aging"]
 Memory = Literal["none", "failures", "scores", "all"]
-Candidates = Annotated[int, Field(ge=1, le=100_000), NUMBER]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
 
@@ -33,13 +33,14 @@ class GenerationSpec(Strict):
     of the better half, the best of the `families` in rotation, those of the `archive` of cells, or by
     `aging` the winners of small tournaments among the youngest, as in regularised evolution. While there is none, a
     whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
-    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
+    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`. Prompts ask for `families` in
+    rotation, and for all where none is named.
     """
 
     template: Name = "brief"
     prompts: Count | None = None
     answers: Annotated[Few, absent(1)] = 1
-    temperature: Annotated[float, Field(gt=0, le=2), NUMBER] = 0.9
+    temperature: Temperature = 0.9
     top_p: Annotated[float, Field(gt=0, lt=1), NUMBER] = 0.98
     top_k: Count | None = None
     max_new_tokens: Tokens = 512
@@ -48,6 +49,7 @@ class GenerationSpec(Strict):
     parents: Annotated[Parents, absent("best")] = "best"
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
+    families: Annotated[FamilyChoice, absent(())] = ()
 
     def slot(self, index: int) -> int:
         """Return which of the cycle's prompts a candidate answers, counted from 0."""
@@ -122,24 +124,6 @@ class BootstrapSpec(Strict):
     replay: bool = False
 
 
-class BudgetSpec(Strict):
-    """What a run may spend; null is without limit. It ends at the first limit reached.
-
-    `tokens` are read and written ones, `cost` is by the generator's prices, `evaluator_seconds` are those in which
-    candidates ran, `wall_seconds` count from the request. What is under way then is still settled and counted.
-    """
-
-    candidates: Amount | None = None
-    tokens: Amount | None = None
-    cost: Positive | None = None
-    evaluator_seconds: Positive | None = None
-    wall_seconds: Seconds | None = None
-
-    def limits(self) -> dict[str, float]:
-        """Return the limits that are set, by name."""
-        return self.model_dump(exclude_none=True)
-
-
 class GateSpec(Strict):
     """Champion and challenger: a new adapter writes the next cycle only if it is no worse than the one that it follows.
 
@@ -163,7 +147,8 @@ class RunSpec(Strict):
 
     The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
     there are any; a frozen run's cycles all are. With `confirm` the best are trained anew at its end, which is outside
-    of its cycles and its budget.
+    of its cycles and its budget. `steering` are acts that are known before it begins, such as those of a run that is
+    done again: each is taken up when its cycle opens.
     """
 
     preset: PresetName = "custom"
@@ -182,6 +167,7 @@ class RunSpec(Strict):
     gate: GateSpec | None = None
     budget: BudgetSpec = BudgetSpec()
     confirm: Annotated[ConfirmSpec | None, absent(None)] = None
+    steering: Annotated[tuple[ActSpec, ...], Field(max_length=1000), absent(())] = ()
 
     @model_validator(mode="after")
     def _what_has_no_weights_is_frozen(self) -> Self:

@@ -70,6 +70,7 @@ OTHERS = "other systems"
 # By routing key. Where nobody answers, the registry says again what it has on record.
 SENDERS: Mapping[str, tuple[str, ...]] = {
     "run.requested": ("registry", OTHERS),
+    "run.steered": ("registry", OTHERS),
     "run.finished": ("registry",),
     "cycle.closed": ("registry",),
     "generation.requested": ("registry",),

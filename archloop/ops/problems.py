@@ -76,6 +76,11 @@ def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 NOT_FOUND = responses(HTTPStatus.NOT_FOUND)
 
 
+def status_of(error: ArchloopError) -> HTTPStatus:
+    """Return the HTTP status that says it."""
+    return _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def install(app: FastAPI) -> None:
     """Make every error that leaves the app a problem."""
     app.add_exception_handler(ArchloopError, _deliberate)
@@ -89,7 +94,7 @@ async def _deliberate(_: Request, error: Exception) -> Response:
     mistakes = []
     if isinstance(error, InvalidInput):
         mistakes = [Mistake(field=error.field, value=_short(error.value), expected=error.expected)]
-    return problem(_STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR), str(error), error.code, mistakes)
+    return problem(status_of(error), str(error), error.code, mistakes)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

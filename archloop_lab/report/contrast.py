@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archloop_lab.report.view import UNKNOWN, accuracies, number, percent
+from archloop.numerals import UNKNOWN, number, percent
+from archloop_lab.report.view import accuracies
 from archloop_lab.resampling import Statistic, difference
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.records import Candidate

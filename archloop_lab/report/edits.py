@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from archloop_lab.report.view import count, number
+from archloop.numerals import count, number
 from archloop_lab.summary import AnalysedCycle
 from services.registry.statistics.lineage import Edits
 

@@ -78,6 +78,11 @@ class Drawing:
         self.axes.set_ylim(-0.02, 1.02)
         self.axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
+    def unit(self, label: str) -> None:
+        """Write numbers from 0 to 1 as they are."""
+        self.axes.set_ylabel(label)
+        self.axes.set_ylim(0, 1.02)
+
     def end(self, height: float, text: str, colour: str) -> None:
         """Name a line that ends at this height."""
         self._ends.append(_End(height, text, colour))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from archloop.numerals import UNKNOWN, count, duration, number, percent
 from archloop_lab import confirmation
 from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, comparable, contrast, groups
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import UNKNOWN, count, duration, number, percent
 from services.registry.records import Candidate
 
 _MEASURES = ("valid_rate", "mean_accuracy", "share_ge_threshold_generated")

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from archloop import numerals
 from archloop_lab.remembered import Line
 from archloop_lab.report import edits, findings, paper, sheet, tables, view
 from archloop_lab.report.plots import all_plots
@@ -42,7 +43,7 @@ def write(
         run_id=summary.run_id,
         facts=view.facts(summary, candidates, manifest),
         tiles=view.tiles(summary, control),
-        unique=view.count(summary.unique_total),
+        unique=numerals.count(summary.unique_total),
         plots={section: [p._replace(svg=Markup(p.svg)) for p in plots] for section, plots in all_plots(run).items()},  # noqa: S704
         **_answers(run),
         cycles=summary.begun,

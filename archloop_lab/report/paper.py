@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archloop.contracts.spec import RunSpec
+from archloop.numerals import UNKNOWN, count, percent
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import UNKNOWN, accuracies, count, percent
+from archloop_lab.report.view import accuracies
 from archloop_lab.summary import AnalysedCycle
 from services.registry.statistics.intervals import Interval, wilson
 

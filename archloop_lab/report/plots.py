@@ -5,7 +5,11 @@ from functools import partial
 from typing import NamedTuple
 
 from archloop_lab.report import plots_control, plots_cost, plots_novelty, plots_validity
-from archloop_lab.report.primitives import Run
+from archloop_lab.report.primitives import Run, curves
+from services.registry.statistics import figures
+from services.registry.statistics.figures import Lines
+
+_Draw = tuple[str, str, Callable[[Run], str]]
 
 
 class Plot(NamedTuple):
@@ -21,26 +25,22 @@ def all_plots(run: Run) -> dict[str, list[Plot]]:
     return {section: _drawn(run, plots) if run.cycles else [] for section, plots in _PLOTS.items()}
 
 
-def _drawn(run: Run, plots: Iterable[tuple[str, str, Callable[[Run], str]]]) -> list[Plot]:
+def _drawn(run: Run, plots: Iterable[_Draw]) -> list[Plot]:
     drawn = (Plot(title, caption, draw(run)) for title, caption, draw in plots)
     return [plot for plot in drawn if plot.svg]
 
 
-_PLOTS: Mapping[str, tuple[tuple[str, str, Callable[[Run], str]], ...]] = {
+def _lines(figure: Lines) -> _Draw:
+    return figure.title, figure.caption, partial(curves, figure=figure)
+
+
+_PLOTS: Mapping[str, tuple[_Draw, ...]] = {
     "worked": (
-        ("Valid rate", "Trained and above chance, of all generated; nothing is repaired.", plots_validity.valid_rate),
-        (
-            "Accuracy of valid candidates",
-            "Mean with its interval, median and best of each cycle.",
-            plots_validity.accuracy,
-        ),
-        (
-            "Share at or above the threshold",
-            "Of the trained, as the paper counts, and of all generated, as the control is counted here.",
-            plots_validity.good_share,
-        ),
-        ("Accuracy, every valid candidate", "A point each; the bar is the median.", plots_validity.distribution),
-        ("Outcomes", "How every candidate ended.", plots_validity.outcomes),
+        _lines(figures.VALID),
+        _lines(figures.ACCURACY),
+        (figures.GOOD_SHARE.title, figures.GOOD_SHARE.caption, plots_validity.good_share),
+        (figures.DISTRIBUTION.title, figures.DISTRIBUTION.caption, plots_validity.distribution),
+        (figures.OUTCOMES.title, figures.OUTCOMES.caption, plots_validity.outcomes),
     ),
     "control": (
         (
@@ -75,22 +75,14 @@ _PLOTS: Mapping[str, tuple[tuple[str, str, Callable[[Run], str]], ...]] = {
             "Mean Jaccard distance of two networks of a cycle. 0: all the same; 1: nothing in common.",
             plots_novelty.diversity,
         ),
-        ("Novelty rate", "Of the valid: unlike every earlier valid candidate in scope.", plots_novelty.novelty_rate),
-        ("Verdicts", "On the valid candidates.", plots_novelty.novelty),
-        (
-            "Similarity to what came before",
-            "Exact Jaccard similarity to the nearest earlier valid candidate.",
-            plots_novelty.similarities,
-        ),
-        ("Structural families", "Of the admitted, read from their code.", plots_novelty.families),
+        _lines(figures.NOVELTY_RATE),
+        (figures.VERDICTS.title, figures.VERDICTS.caption, plots_novelty.novelty),
+        (figures.SIMILARITIES.title, figures.SIMILARITIES.caption, plots_novelty.similarities),
+        (figures.FAMILIES.title, figures.FAMILIES.caption, plots_novelty.families),
     ),
     "spent": (
-        (
-            "Where the time goes",
-            "Wall seconds from the first to the last event of a step; steps overlap.",
-            plots_cost.seconds,
-        ),
-        ("Where the evaluator's time goes", "By stage of an evaluation.", plots_cost.stage_seconds),
-        ("Training loss", "The LLM's own, on the answers, one training after the other.", plots_cost.loss),
+        (figures.SECONDS.title, figures.SECONDS.caption, plots_cost.seconds),
+        (plots_cost.STAGES.title, plots_cost.STAGES.caption, plots_cost.stage_seconds),
+        (figures.LOSS.title, figures.LOSS.caption, plots_cost.loss),
     ),
 }

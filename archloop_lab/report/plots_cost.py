@@ -5,9 +5,12 @@ from matplotlib.ticker import EngFormatter, ScalarFormatter
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.findings import stages
 from archloop_lab.report.primitives import Run, known, stacked
+from services.registry.statistics import figures
 
+STAGES = figures.Stack(
+    "stages", "Where the evaluator's time goes", "By stage of an evaluation.", "seconds, summed over candidates", {}
+)
 _LABELS = 8
-_STEPS = ("generate", "evaluate", "judge", "train")
 
 
 def seconds(run: Run) -> str:
@@ -16,8 +19,9 @@ def seconds(run: Run) -> str:
     if not any(span["total"] for span in spans):
         return ""
     with drawing("seconds") as d:
-        width = 0.8 / len(_STEPS)
-        for place, step in enumerate(_STEPS):
+        steps = figures.SECONDS.parts
+        width = 0.8 / len(steps)
+        for step, place in steps.items():
             heights = [span[step] or 0 for span in spans]
             at = [n + (place - 1.5) * width for n in run.numbers]
             d.axes.bar(at, heights, width * 0.9, label=step, color=SERIES[place])
@@ -25,7 +29,7 @@ def seconds(run: Run) -> str:
         d.axes.hlines(
             known(span["total"] for span in spans), left, right, color=INK, linewidth=1.3, label="whole cycle"
         )
-        d.axes.set_ylabel("wall seconds")
+        d.axes.set_ylabel(figures.SECONDS.axis)
         d.cycles(run.numbers)
         return d.svg()
 
@@ -33,9 +37,9 @@ def seconds(run: Run) -> str:
 def stage_seconds(run: Run) -> str:
     """Draw what the evaluator spent on each stage of all candidates of a cycle."""
     tallies = [stages([c for c in run.candidates if c.cycle == number]) for number in run.numbers]
-    shown = list(dict.fromkeys(stage for tally in tallies for stage in tally))
-    colours = {stage: SERIES[place % len(SERIES)] for place, stage in enumerate(shown)}
-    return stacked("stages", run, tallies, shown, colours, "seconds, summed over candidates")
+    shown = dict.fromkeys(stage for tally in tallies for stage in tally)
+    colours = {stage: place % len(SERIES) for place, stage in enumerate(shown)}
+    return stacked(run, STAGES._replace(parts=colours), tallies)
 
 
 def loss(run: Run) -> str:
@@ -56,7 +60,7 @@ def loss(run: Run) -> str:
         d.axes.set_ylim(bottom=0)
         d.axes.set_xlabel("tokens trained on, all trainings" if by_tokens else "optimisation steps, all trainings")
         d.axes.xaxis.set_major_formatter(EngFormatter(sep="") if by_tokens else ScalarFormatter())
-        d.axes.set_ylabel("training loss, nats")
+        d.axes.set_ylabel(figures.LOSS.axis)
         return d.svg()
 
 

@@ -10,6 +10,7 @@ from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.view import Control, Training
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.records import Candidate
+from services.registry.statistics.figures import CONTROL, MARKS, Cloud, Lines, Stack, Threshold
 
 
 class Run(NamedTuple):
@@ -54,10 +55,26 @@ def band(d: Drawing, run: Run, low: str, high: str, colour: int = 0, label: str 
     d.axes.fill_between(run.numbers, lows, highs, color=SERIES[colour], alpha=0.18, linewidth=0, label=label)
 
 
-def interval(d: Drawing, run: Run, key: str, label: str, colour: int) -> None:
-    """Draw a share or a mean with its 95 % interval."""
-    band(d, run, f"{key}_low", f"{key}_high", colour, label=f"95 % interval, {label}")
-    line(d, run, key, label, colour)
+def curves(run: Run, figure: Lines, axis: str = "") -> str:
+    """Draw a figure of lines; nothing where none of them has a value."""
+    if not any(cycle.measure(curve.key) is not None for cycle in run.cycles for curve in figure.curves):
+        return ""
+    with drawing(figure.name) as d:
+        for curve in figure.curves:
+            if curve.band:
+                band(d, run, f"{curve.key}_low", f"{curve.key}_high", curve.colour, label=curve.band)
+            line(d, run, curve.key, curve.label, curve.colour)
+        control(d, run, figure.control)
+        if figure.threshold:
+            mark(d, threshold(run, figure.threshold), MARKS[figure.threshold])
+        d.percent(axis or figure.axis) if figure.shares else d.unit(axis or figure.axis)
+        d.cycles(run.numbers)
+        return d.svg()
+
+
+def threshold(run: Run, name: Threshold) -> float:
+    """Return the run's own threshold of this name."""
+    return run.summary.spec.selection.threshold if name == "selection" else run.summary.spec.novelty.threshold
 
 
 def control(d: Drawing, run: Run, key: str) -> None:
@@ -66,7 +83,7 @@ def control(d: Drawing, run: Run, key: str) -> None:
     if cycles:
         heights = series(cycles, key)
         d.axes.plot([cycle.cycle for cycle in cycles], heights, "s--", color=MUTED, markersize=3, linewidth=1.3)
-        _named(d, heights, "frozen control", MUTED)
+        _named(d, heights, CONTROL, MUTED)
 
 
 def _named(d: Drawing, heights: Sequence[float], label: str, colour: str) -> None:
@@ -82,12 +99,12 @@ def mark(d: Drawing, height: float, label: str) -> None:
     d.axes.text(0.995, height, label, transform=along, color=MUTED, ha="right", va="bottom", fontsize=8, zorder=5)
 
 
-def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[float, str], label: str) -> str:
+def cloud(run: Run, figure: Cloud, groups: Mapping[int, Sequence[float]]) -> str:
     """Draw every value as a point, the shape of their distribution behind, the median as a bar; nothing without any."""
     if not any(groups.values()):
         return ""
     jitter = np.random.default_rng(0)
-    with drawing(name) as d:
+    with drawing(figure.name) as d:
         shaped = {n: group for n, group in groups.items() if len(set(group)) > 2}
         if shaped:
             violins: dict[str, Any] = d.axes.violinplot(
@@ -101,31 +118,25 @@ def cloud(name: str, groups: Mapping[int, Sequence[float]], threshold: tuple[flo
             )
             if group:
                 d.axes.plot(n, float(np.median(group)), "_", color=INK, markersize=18)
-        mark(d, *threshold)
-        d.axes.set_ylabel(label)
+        mark(d, threshold(run, figure.threshold), MARKS[figure.threshold])
+        d.axes.set_ylabel(figure.axis)
         d.axes.set_ylim(-0.02, 1.02)
         d.cycles(list(groups))
         return d.svg()
 
 
-def stacked(
-    name: str,
-    run: Run,
-    tallies: Sequence[Mapping[str, float | None]],
-    shown: Sequence[str],
-    colours: Mapping[str, str],
-    label: str,
-) -> str:
+def stacked(run: Run, figure: Stack, tallies: Sequence[Mapping[str, float | None]]) -> str:
     """Draw amounts on top of each other; nothing where all are 0."""
-    if not any(tally.get(part) for tally in tallies for part in shown):
+    shown = [part for part in figure.parts if any(tally.get(part) for tally in tallies)]
+    if not shown:
         return ""
-    with drawing(name) as d:
+    with drawing(figure.name) as d:
         floor = np.zeros(len(tallies))
         for part in shown:
             heights = np.array([tally.get(part) or 0 for tally in tallies], dtype=float)
-            d.axes.bar(run.numbers, heights, 0.72, bottom=floor, label=words(part), color=colours[part])
+            d.axes.bar(run.numbers, heights, 0.72, bottom=floor, label=words(part), color=SERIES[figure.parts[part]])
             floor += heights
-        d.axes.set_ylabel(label)
+        d.axes.set_ylabel(figure.axis)
         d.cycles(run.numbers)
         return d.svg(columns=4)
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from archloop.numerals import count, duration, number, percent
 from archloop.sanitising import plain_lines
 from archloop_lab.files import write_text
-from archloop_lab.report import view
 from archloop_lab.report.plots import Plot
 
 
@@ -39,7 +39,7 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(number=view.number, percent=view.percent, count=view.count, duration=view.duration)
+    environment.filters.update(number=number, percent=percent, count=count, duration=duration)
     return environment.get_template(name)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from archloop.numerals import UNKNOWN, count, duration, number, percent
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.records import COMPLETED, Candidate
 
 Json = Mapping[str, Any]
-UNKNOWN = "–"
 SHOWN = 8
 
 
@@ -57,31 +57,6 @@ class Best(NamedTuple):
     parent: str
     edits: str
     code: str
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a fixed number of digits, or the sign for unknown."""
-    return UNKNOWN if value is None else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """Write a share as a percentage."""
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
-
-
-def count(value: float | None) -> str:
-    """Write a whole number, with thin spaces between thousands."""
-    return UNKNOWN if value is None else f"{value:,.0f}".replace(",", "\u2009")
-
-
-def duration(seconds: float | None) -> str:
-    """Write seconds as minutes and seconds."""
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: Json) -> list[tuple[str, str]]:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from archloop.numerals import UNKNOWN
 from archloop_lab import files
 from archloop_lab.report import sheet
 from archloop_lab.report.sheet import Section
-from archloop_lab.report.view import UNKNOWN
 from archloop_lab.study.plan import Study
 from archloop_lab.study.plots import courses, difference_plots, trajectories
 from archloop_lab.study.results import (

@@ -50,11 +50,11 @@ async def _run(cell: Cell, directory: Path, advance: Advance) -> None:
 async def _command(cell: Cell, directory: Path) -> None:
     """Begin or resume a run: it has its outputs at its end, so one that has none is not done."""
     if RunDirectory(directory).manifest_file.exists():
-        arguments = ["resume", str(directory)]
+        arguments = ["resume", "--no-page", str(directory)]
     else:
         preset = directory / "preset.yaml"
         preset.write_text(yaml.safe_dump(cell.spec.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-        arguments = ["run", "--preset", str(preset), "--out", str(directory)]
+        arguments = ["run", "--no-page", "--preset", str(preset), "--out", str(directory)]
     log = directory / "output.log"
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(

@@ -27,6 +27,12 @@ class NotIsolated(ArchloopError):
     code = "not_isolated"
 
 
+class Unresolved(ArchloopError):
+    """Names cannot be asked for here: who answers, or whether nobody does, stays unknown."""
+
+    code = "unresolved"
+
+
 class Address(NamedTuple):
     """One address behind a name."""
 
@@ -36,14 +42,17 @@ class Address(NamedTuple):
 
 
 async def check(settings: EvaluatorSettings) -> None:
-    """Check network and sandbox. Raises NotIsolated, SandboxUnavailable, Misconfigured for an unknown host name."""
+    """Check network and sandbox. Raises as `nobody_answers`, and SandboxUnavailable."""
     await nobody_answers(settings)
     async with opened_evaluator(settings) as evaluator:
         log.info("isolated", level=evaluator.sandbox.level, out_of_reach=settings.out_of_reach)
 
 
 async def nobody_answers(settings: EvaluatorSettings) -> None:
-    """Check that no address in `out_of_reach` accepts a TCP connection. Raises NotIsolated, Misconfigured."""
+    """Check that no address in `out_of_reach` accepts a TCP connection.
+
+    Raises NotIsolated, Misconfigured for a name that there is not, Unresolved where no resolver answers.
+    """
     places = [place for place in settings.out_of_reach.split(",") if place]
     open_ones = [place for place in places if await _answers(place, settings)]
     if open_ones:
@@ -63,6 +72,11 @@ async def _addresses(place: str, setting: str) -> Sequence[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, ValueError) as error:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+            raise Unresolved(
+                f"names do not resolve: no answer about {place}. On Kubernetes the policy `names` opens the way"
+                " to kube-dns; another resolver, or a cache on the node, needs a component of deploy/k8s/components/dns"
+            ) from error
         raise Misconfigured(setting, f"{place} is not known, so nobody can say whether it answers: {error}") from error
     return [Address(family, str(at[0]), int(at[1])) for family, _, _, _, at in found]
 

@@ -75,10 +75,16 @@ class Prompt(NamedTuple):
 
 
 def render(
-    template: str, *, protocol: Protocol, rng: random.Random, index: int, memory: Sequence[Remembered] = ()
+    template: str,
+    *,
+    protocol: Protocol,
+    rng: random.Random,
+    index: int,
+    memory: Sequence[Remembered] = (),
+    families: Sequence[Family] = (),
 ) -> Prompt:
     """Return the prompt of one candidate; `index` picks the family in rotation, `rng` all else. Raises NotFound."""
-    family = list(Family)[index % len(Family)]
+    family = _in_rotation(families, index)
     return ask(template, protocol=protocol, family=family, brief=draw_brief(rng, budgets(template)), memory=memory)
 
 
@@ -97,9 +103,10 @@ def render_edit(
     index: int,
     original: Original,
     memory: Sequence[Remembered] = (),
+    families: Sequence[Family] = (),
 ) -> Prompt:
     """Return the prompt of a candidate that is an edit, in a run whose whole networks `template` asks for."""
-    family, brief = list(Family)[index % len(Family)], draw_brief(rng, budgets(template))
+    family, brief = _in_rotation(families, index), draw_brief(rng, budgets(template))
     focus = rng.choice(FOCUSES)
     return ask_edit(protocol=protocol, family=family, brief=brief, focus=focus, original=original, memory=memory)
 
@@ -137,6 +144,12 @@ def draw_brief(rng: random.Random, budgets: Sequence[int] = BUDGETS) -> BriefPar
         head=rng.choice(HEADS),
         tricks=tuple(sorted(rng.sample(TRICKS, 2), key=TRICKS.index)),
     )
+
+
+def _in_rotation(families: Sequence[Family], index: int) -> Family:
+    """Return the family that the index picks of these, or of all where none are named."""
+    asked = families or list(Family)
+    return asked[index % len(asked)]
 
 
 def _text(

@@ -37,10 +37,18 @@ def of(message: GenerationRequested, original: Original | None) -> Task:
     protocol = protocols.load(message.protocol)
     memory = memory_tokens.fitting(message.memory, asked.memory_tokens, message.base_model)
     if original is None:
-        prompt = prompts.render(asked.template, protocol=protocol, rng=rng, index=index, memory=memory)
+        prompt = prompts.render(
+            asked.template, protocol=protocol, rng=rng, index=index, memory=memory, families=asked.families
+        )
     else:
         prompt = prompts.render_edit(
-            asked.template, protocol=protocol, rng=rng, index=index, original=original, memory=memory
+            asked.template,
+            protocol=protocol,
+            rng=rng,
+            index=index,
+            original=original,
+            memory=memory,
+            families=asked.families,
         )
     return Task(prompt.text, original)
 

@@ -15,6 +15,7 @@ from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.ops.connecting import broker, bucket, needed, patiently
 from archloop.ops.health import Ping, Watched
 from archloop.ops.serve import Served
+from services.registry import page
 from services.registry.api import bounded, create
 from services.registry.control.active import Active, Speaker
 from services.registry.control.clock import Clock, logged
@@ -22,6 +23,9 @@ from services.registry.control.controller import Controller, Patience
 from services.registry.control.leadership import Alone, Leased
 from services.registry.counting import Counts
 from services.registry.handlers import RegistryHandler
+from services.registry.page.access import Access
+from services.registry.page.library import Shelf, StoreLibrary
+from services.registry.page.routing import Desk
 from services.registry.settings import RegistrySettings
 from services.registry.stores.mongo import MongoStore
 from services.registry.stores.port import Store
@@ -65,7 +69,10 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     try:
         say = Consumer(bus, REGISTRY, handler, settings.service).say
         api = create(store, blobs, say, watched=watched, counts=counts, base_models=settings.served(), **tokens)
-        with closing(bounded(api, settings.request_s, settings.followers)):
+        feed = bounded(api, settings.request_s, settings.followers)
+        library, access = StoreLibrary(Shelf(store, blobs, feed)), Access(**tokens)
+        page.install(api, Desk(library, access, counts=counts, watched=watched))
+        with closing(feed):
             yield RegistryApp(store, controller, active, api)
     finally:
         for task in tasks:

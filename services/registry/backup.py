@@ -1,4 +1,4 @@
-"""`python -m services.registry.backup save|restore FOLDER`: everything that the registry has on record, as files.
+"""`python -m services.registry.backup save|restore FOLDER [--keep N]`: all that the registry has on record, as files.
 
 `FOLDER/documents/<time>/` has a file for each collection, a document a line (MongoDB's extended JSON), and
 `FOLDER/objects/` every object, shared by all times, for none ever changes. The registry may go on meanwhile: events are
@@ -7,6 +7,7 @@ whose effect is there, as if it were still to come.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,9 +65,17 @@ async def save(places: Places, at: datetime) -> Path:
     return draft.rename(done)
 
 
+def prune(folder: Path, keep: int) -> list[Path]:
+    """Delete the documents of all times but the `keep` latest, and return their folders. Objects all stay."""
+    old = _saved(folder)[:-keep]
+    for path in old:
+        shutil.rmtree(path)
+    return old
+
+
 async def restore(places: Places) -> Path:
     """Restore the latest documents and return their folder. Raises NotFound; Conflict where the database has any."""
-    saved = [path for path in sorted((places.folder / "documents").glob("*")) if not path.name.startswith(".")]
+    saved = _saved(places.folder)
     if not saved:
         raise NotFound("backup", str(places.folder))
     for name in await places.database.list_collection_names():
@@ -76,6 +85,11 @@ async def restore(places: Places) -> Path:
     for path in saved[-1].glob("*.jsonl"):
         await _insert(places.database[path.stem], path)
     return saved[-1]
+
+
+def _saved(folder: Path) -> list[Path]:
+    """Return the folders of documents that are complete, oldest first."""
+    return [path for path in sorted((folder / "documents").glob("*")) if not path.name.startswith(".")]
 
 
 async def copied(source: Blobs, target: Blobs) -> None:
@@ -111,9 +125,11 @@ async def opened(settings: RegistrySettings, folder: Path) -> AsyncIterator[Plac
         await client.close()
 
 
-async def _run(verb: str, folder: Path, settings: RegistrySettings) -> None:
+async def _run(verb: str, folder: Path, keep: int | None, settings: RegistrySettings) -> None:
     async with opened(settings, folder) as places:
         path = await (save(places, datetime.now(UTC)) if verb == "save" else restore(places))
+    if keep is not None:
+        log.info("pruned", documents=[str(each) for each in prune(folder, keep)])
     log.info("done", verb=verb, documents=str(path))
 
 
@@ -122,8 +138,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m services.registry.backup", description="Copy the registry.")
     parser.add_argument("verb", choices=["save", "restore"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--keep", type=int, help="how many times of documents to keep when saving; all unless given")
     arguments = parser.parse_args()
-    return once(RegistrySettings, partial(_run, arguments.verb, arguments.folder))
+    if arguments.keep is not None and (arguments.verb != "save" or arguments.keep < 1):
+        parser.error("--keep: a number from 1 on, with `save`")
+    return once(RegistrySettings, partial(_run, arguments.verb, arguments.folder, arguments.keep))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,18 @@ from datetime import datetime
 import structlog
 
 from archloop.contracts.base import CandidateMessage, Message
-from archloop.contracts.messages import AdapterTrained, RunFinished, RunRequested
+from archloop.contracts.messages import AdapterTrained, RunFinished, RunRequested, RunSteered
 from archloop.errors import InvalidInput, NotFound
+from services.registry import acting
 from services.registry.control.controller import Controller
 from services.registry.records import Run, utc_now
 from services.registry.requesting import check
 from services.registry.stores.port import Store
+from services.registry.stores.recording import in_a_cycle
 
 log = structlog.get_logger(__name__)
 
-_TURNS = RunRequested | AdapterTrained
+_TURNS = RunRequested | RunSteered | AdapterTrained
 
 
 class RegistryHandler:
@@ -41,9 +43,9 @@ class RegistryHandler:
         now, run = self._clock(), None
         if isinstance(message, RunRequested):
             check(message.spec, self._base_models)
-        elif message.run_uid is not None or isinstance(message, CandidateMessage):
+        elif message.run_uid is not None or isinstance(message, CandidateMessage | RunSteered):
             run = await self._store.run(message.run_id)
-            if _is_of_another(message, run):
+            if _is_of_another(message, run) or _is_withdrawn(message, run) or await self._is_in_vain(message, run):
                 return []
             _check_place(message, run)
         try:
@@ -61,6 +63,16 @@ class RegistryHandler:
             return await self._controller.look(message.run_id, now)
         return []
 
+    async def _is_in_vain(self, message: Message, run: Run | None) -> bool:
+        """Return whether an act that is not on record changes nothing. Raises Conflict, InvalidInput, NotFound."""
+        if not isinstance(message, RunSteered):
+            return False
+        if run is None:
+            raise NotFound("run", message.run_id)
+        if any(known.act_id == message.act_id for known in run.acts):
+            return False
+        return not await acting.changes_something(self._store, run, message.act)
+
     async def _forgotten(self, message: Message) -> bool:
         return _is_of_another(message, await self._store.run(message.run_id))
 
@@ -73,11 +85,19 @@ def _is_of_another(message: Message, run: Run | None) -> bool:
     return True
 
 
+def _is_withdrawn(message: Message, run: Run | None) -> bool:
+    """Return whether the message is about a candidate of a run that was cancelled: it is as it was then."""
+    if run is None or run.status != "cancelled" or not in_a_cycle(message):
+        return False
+    log.info("dropped: its run was cancelled", name=message.name)
+    return True
+
+
 def _counts(message: Message, run: Run | None) -> bool:
     """Return whether the message may use up the run's budget."""
     if not isinstance(message, CandidateMessage) or message.submission is not None or run is None:
         return False
-    return bool(run.spec.budget.limits())
+    return run.metered
 
 
 def _check_place(message: Message, run: Run | None) -> None:
@@ -88,5 +108,5 @@ def _check_place(message: Message, run: Run | None) -> None:
         raise NotFound("run", message.run_id)
     if message.cycle >= run.spec.cycles:
         raise InvalidInput("cycle", message.cycle, f"less than the run's {run.spec.cycles}")
-    if message.index >= run.spec.candidates:
-        raise InvalidInput("index", message.index, f"less than the run's {run.spec.candidates}")
+    if message.index >= run.largest_cycle:
+        raise InvalidInput("index", message.index, f"less than the run's {run.largest_cycle}")

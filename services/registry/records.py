@@ -4,16 +4,21 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, computed_field
+from pydantic.json_schema import SkipJsonSchema
 
+from archloop.contracts.acts import Act
 from archloop.contracts.base import Frozen, absent, derived_id
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, Evaluation, Family, Outcome, SourceCode, Usage, Verdict
+from services.registry.acts import NO_EXEMPLARS, Exemplars, RecordedAct, Steered, is_paused
 
 COMPLETED = "completed"
+CANCELLED = "cancelled"
 OVER_BUDGET = "budget exhausted"
 Item = TypeVar("Item")
 Step = Literal["generation", "evaluation", "judgement"]
-Status = Literal["running", "finished", "failed"]
+Status = Literal["running", "paused", "finished", "cancelled", "failed"]
+UNDER_WAY: frozenset[Status] = frozenset({"running", "paused"})
 Sort = Literal["index", "-index", "accuracy", "-accuracy", "similarity", "-similarity"]
 
 
@@ -41,13 +46,53 @@ class Page(Frozen, Generic[Item]):
 
 
 class Run(Frozen):
-    """A run, from its request to its end. `reason` says how it ended; null while it runs."""
+    """A run, from its request to its end. `reason` says how it ended; null while it runs.
+
+    `acts` are those by which it was steered, and `exemplars` those of the cycle that it is looked `at` in; neither is
+    written with it.
+    """
 
     run_id: str
     spec: RunSpec
     created: datetime
     finished: datetime | None = None
     reason: str | None = None
+    acts: Annotated[tuple[RecordedAct, ...], Field(exclude=True), SkipJsonSchema()] = ()
+    exemplars: Annotated[Exemplars, Field(exclude=True), SkipJsonSchema()] = NO_EXEMPLARS
+
+    def at(self, cycle: "Cycle") -> "Run":
+        """Return the run as this cycle has it: by the spec and the exemplars that acts made of it."""
+        steered = cycle.steered
+        if steered is None:
+            return self
+        return self.model_copy(update={"spec": steered.spec, "exemplars": steered.exemplars})
+
+    @property
+    def cancelled_by(self) -> str | None:
+        """Who cancelled it; None where nobody did."""
+        return next((each.act.who for each in self.acts if each.act.verb == "cancel"), None)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new is to be asked for."""
+        return is_paused(self.acts)
+
+    @property
+    def acted(self) -> tuple[Act, ...]:
+        """All acts, those that were planned too."""
+        return (*(planned.act for planned in self.spec.steering), *(recorded.act for recorded in self.acts))
+
+    @property
+    def largest_cycle(self) -> int:
+        """How many candidates any of its cycles can have, at most."""
+        written = (act.changes.candidates or 0 for act in self.acted if act.changes)
+        return max((self.spec.candidates, *written)) + sum(act.code is not None for act in self.acted)
+
+    @property
+    def metered(self) -> bool:
+        """Whether it has a budget, or may have been given one."""
+        budgets = (act.changes.budget for act in self.acted if act.changes)
+        return any(budget.limits() for budget in (self.spec.budget, *budgets) if budget)
 
     @property
     def uid(self) -> str:
@@ -57,15 +102,20 @@ class Run(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> Status:
-        """How it goes: `failed` is any end but after the last cycle, or when the budget is used up."""
+        """How it goes: `failed` is any end but after the last cycle, by an act, or when the budget is used up."""
         if self.finished is None:
-            return "running"
+            return "paused" if self.paused else "running"
         reason = self.reason or ""
+        if reason.startswith(CANCELLED):
+            return "cancelled"
         return "finished" if reason == COMPLETED or reason.startswith(OVER_BUDGET) else "failed"
 
 
 class Cycle(Frozen):
-    """One cycle: the adapter that writes its candidates (null: the base model), and how many are settled."""
+    """One cycle: the adapter that writes its candidates (null: the base model), and how many are settled.
+
+    `steered` is what acts made of it, where there were any; it is not written with it.
+    """
 
     run_id: str
     cycle: int
@@ -73,6 +123,11 @@ class Cycle(Frozen):
     opened: datetime
     closed: datetime | None = None
     settled: int = 0
+    steered: Annotated[Steered | None, Field(exclude=True), SkipJsonSchema()] = None
+
+    def wanted(self, spec: RunSpec) -> int:
+        """Return how many candidates it is to have in a run of this spec."""
+        return spec.candidates if self.steered is None else self.steered.wanted
 
 
 class Judgement(Frozen):
@@ -96,7 +151,7 @@ class Loss(Frozen):
 class Candidate(Frozen):
     """All that is recorded of one candidate but its text. Each step is null until it is recorded, and final then.
 
-    `parent` is the candidate that it is an edit of, if it is one.
+    `parent` is the candidate that it is an edit of, if it is one. A `submitter` steered the run and gave the code.
     """
 
     candidate_id: str
@@ -108,6 +163,7 @@ class Candidate(Frozen):
     adapter: str | None = None
     parent: Annotated[str | None, absent(None)] = None
     problem: str = ""
+    submitter: Annotated[str, absent("")] = ""
     usage: Usage | None = None
     generated: datetime | None = None
     evaluation: Evaluation | None = None
@@ -201,6 +257,7 @@ class CandidateQuery(Frozen):
     verdict: Verdict | None = None
     family: str | None = None
     min_accuracy: float | None = None
+    parent: str | None = None
     first: int | None = None
     below: int | None = None
     sort: Sort = "index"

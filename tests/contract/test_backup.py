@@ -14,7 +14,7 @@ from archloop.contracts.messages import CandidateEvaluatedOk, CandidateGenerated
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import BlobRef, Evaluation, Outcome, SourceCode, Verdict
 from archloop.errors import Conflict, IntegrityError, NotFound
-from services.registry.backup import Places, restore, save
+from services.registry.backup import Places, prune, restore, save
 from services.registry.stores.mongo import MongoStore
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,6 +100,17 @@ async def test_the_latest_comes_back_and_earlier_ones_stay(make_side):
     assert await restore(after.places) == second
     assert first.is_dir()
     assert (await after.documents())["runs"][0]["finished"] == "later"
+
+
+async def test_as_many_as_are_wanted_are_kept_and_the_latest_comes_back(make_side):
+    before, after = await make_side(), await make_side()
+    await before.fill()
+    saved = [await save(before.places, AT + timedelta(hours=hours)) for hours in range(4)]
+    assert prune(before.places.folder, 2) == saved[:2]
+    assert [path.is_dir() for path in saved] == [False, False, True, True]
+    assert prune(before.places.folder, 2) == []
+    assert await restore(after.places) == saved[-1]
+    assert await after.objects() == await before.objects()
 
 
 async def test_one_that_was_cut_short_is_as_none(make_side, tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from archloop.contracts.messages import CandidateGenerated, RunRequested
+from archloop.contracts.acts import Act
+from archloop.contracts.messages import CandidateGenerated, RunRequested, RunSteered
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
@@ -99,6 +100,28 @@ async def test_others_can_read_while_the_registry_writes(tmp_path: Path) -> None
     for n in range(20):
         await store.record(request(f"r{n}"), AT)
         assert (await reader.runs()).total == n + 1
+
+
+async def test_a_database_from_before_people_steered_runs_is_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    store = SqliteStore(path)
+    await store.record(request("r"), AT)
+    await store.open_cycle("r", 0, None, AT)
+    await store.close()
+    with sqlite3.connect(path) as older:
+        older.executescript("""
+            DROP VIEW run_rows; DROP TABLE acts; ALTER TABLE candidates DROP COLUMN submitter;
+            ALTER TABLE cycles DROP COLUMN steered; PRAGMA user_version = 5;
+        """)
+    brought = SqliteStore(path)
+    assert [cycle.steered for cycle in await brought.cycles("r")] == [None]
+    own = CandidateGenerated(run_id="r", code=SourceCode.inline("x"), prompt="", protocol="digits", submitter="ann")
+    await brought.record(own, AT)
+    await brought.record(RunSteered(run_id="r", act_id="a", act=Act(verb="pause")), AT)
+    run, candidate = await brought.run("r"), await brought.candidate(own.candidate_id)
+    assert run is not None
+    assert candidate is not None
+    assert (run.status, candidate.submitter) == ("paused", "ann")
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])

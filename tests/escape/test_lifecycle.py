@@ -88,8 +88,8 @@ async def test_a_fork_server_that_did_not_start_is_started_at_the_next_candidate
     psutil.Process(sandbox.pid).kill()
     with monkeypatch.context() as slow:
         slow.setattr(fork_server, "_START_TIMEOUT_S", 0)
-        for _ in range(2):
-            with pytest.raises(Unavailable, match="not ready"):
+        for seen in ("not ready|died", "not ready"):  # at first the dead one may not have been noticed
+            with pytest.raises(Unavailable, match=seen):
                 await evaluator.evaluate(GOOD, TINY)
     assert (await evaluator.evaluate(GOOD, TINY)).outcome is Outcome.OK
     await sandbox.close()

@@ -13,7 +13,7 @@ from typing_extensions import override
 from archloop.contracts.values import SandboxLevel
 from archloop.errors import ArchloopError, SandboxUnavailable
 from services.evaluator.devices import Device
-from services.evaluator.sandbox import cgroup
+from services.evaluator.sandbox import cgroup, landlock
 from services.evaluator.sandbox.container_checks import missing_protections
 from services.evaluator.sandbox.fork_server import ForkServer, launch, obstacles, require
 from services.evaluator.sandbox.gpu_watch import GpuWatch
@@ -115,6 +115,8 @@ class ForkServerSandbox(Sandbox):
         if self._required is SandboxLevel.CONTAINER and missing:
             raise SandboxUnavailable(f"{_SETTING}: the level `container` needs {', '.join(missing)}")
         require()
+        if not landlock.abi():
+            log.warning("a wall is missing: this kernel has no Landlock, files are hidden by the mount namespace alone")
         try:
             fork_server = await self._greeted(namespaces=True)
         except SandboxUnavailable as error:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from services.evaluator.sandbox import landlock
+
 _PROC = Path("/proc")
 _INITIAL = {"pid": 4026531836, "ipc": 4026531839, "uts": 4026531838}  # include/linux/proc_ns.h
 _SOCKETS = ("docker.sock", "containerd/containerd.sock", "crio/crio.sock", "podman/podman.sock")
@@ -30,6 +32,7 @@ def missing_protections(proc: Path = _PROC, run: Path = Path("/run")) -> list[st
         "an empty capability bounding set": int(status.get("CapBnd", "1"), 16) == 0,
         "a read-only root file system": "ro" in next((m.options for m in mounts if m.point == "/"), ()),
         "cgroups that it cannot write to": not any("rw" in m.options for m in mounts if m.kind.startswith("cgroup")),
+        "Landlock in its kernel": landlock.abi() > 0,
         "no socket of a container engine": not any(os.access(run / name, os.W_OK) for name in _SOCKETS),
     }
     return [name for name, ok in checks.items() if not ok]

@@ -4,6 +4,7 @@ Reading is open to whoever reaches the port, but for code and data, which need a
 publishes messages, as any other system would, and needs the token for it where one is set.
 """
 
+import json
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +19,7 @@ from archloop.ops import health, problems
 from archloop.ops.health import Watched
 from archloop.ops.problems import Problem
 from services.registry.api import blobs as blobs_api
-from services.registry.api import candidates, requests, runs, streams
+from services.registry.api import candidates, requests, runs, steering, streams
 from services.registry.api.entry import Deadline, WritersFirst
 from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish
@@ -46,7 +47,18 @@ class _App(FastAPI):
             _, schemas = models_json_schema([(model, "serialization") for model in more], ref_template=template)
             document = super().openapi()
             document["components"]["schemas"].update(schemas["$defs"])
+            _drop_unspoken(document)
         return super().openapi()
+
+
+def _drop_unspoken(document: dict[str, Any]) -> None:
+    """Leave out the schemas that nothing refers to: those of fields that are not told."""
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+    while unspoken := [name for name in schemas if f'schemas/{name}"' not in text]:
+        for name in unspoken:
+            del schemas[name]
+        text = json.dumps(document)
 
 
 def create(
@@ -88,8 +100,8 @@ def create(
     app.add_middleware(Deadline)
     app.add_middleware(WritersFirst, token=token)
     bounded(app)
-    reading = (runs.router, candidates.router, blobs_api.router, runs.queues, streams.router)
-    for router in (*reading, requests.router, health.router):
+    reading = (runs.router, candidates.router, steering.acts, blobs_api.router, runs.queues, streams.router)
+    for router in (*reading, requests.router, steering.router, health.router):
         app.include_router(router)
     return app
 

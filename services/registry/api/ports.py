@@ -67,6 +67,11 @@ async def authorized(
         raise Unauthorized(WRITING)
 
 
+async def role(ports: Annotated[Ports, Depends(_ports)]) -> str:
+    """Return by what right the caller may write: a token, or being on this machine."""
+    return "operator" if ports.token is None else "operate"
+
+
 async def reader(
     ports: Annotated[Ports, Depends(_ports)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],

@@ -27,7 +27,7 @@ router = APIRouter(
     dependencies=[Depends(authorized)],
     responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
 )
-_CODE_LIMIT = 2**20
+CODE_LIMIT = 2**20
 
 
 class _Body(Frozen):
@@ -46,7 +46,7 @@ class SubmissionRequest(_Body):
 
     batch: RunId
     submission: Annotated[str, Field(min_length=1, max_length=200)]
-    code: Annotated[str, Field(max_length=_CODE_LIMIT)]
+    code: Annotated[str, Field(max_length=CODE_LIMIT)]
     protocol: Name
     novelty: NoveltySpec = NoveltySpec(scope="global")
     submitter: Annotated[str, Field(max_length=200)] = ""
@@ -57,9 +57,9 @@ class Pair(TrainingPair):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: Annotated[Said, Field(max_length=_CODE_LIMIT)]
-    completion: Annotated[Said, Field(max_length=_CODE_LIMIT)]
-    rejected: Annotated[Annotated[Said, Field(max_length=_CODE_LIMIT)] | None, absent(None)] = None
+    prompt: Annotated[Said, Field(max_length=CODE_LIMIT)]
+    completion: Annotated[Said, Field(max_length=CODE_LIMIT)]
+    rejected: Annotated[Annotated[Said, Field(max_length=CODE_LIMIT)] | None, absent(None)] = None
 
 
 class PairsRequest(_Body):
@@ -86,7 +86,7 @@ async def request_run(
     message = RunRequested(run_id=body.run_id, spec=body.spec)
     await ports.store.record(message, utc_now())
     await _publish(ports, message, traceparent)
-    return _accepted(response, message.id, f"/runs/{body.run_id}")
+    return accepted(response, message.id, f"/runs/{body.run_id}")
 
 
 @router.post("/pairs", status_code=201)
@@ -116,7 +116,7 @@ async def submit_candidate(
     await ports.store.record(message, utc_now())
     _require_same_code(body, await ports.store.candidate(name), digest)
     await _publish(ports, message, traceparent)
-    return _accepted(response, message.id, f"/candidates/{name}")
+    return accepted(response, message.id, f"/candidates/{name}")
 
 
 def _require_same_code(body: SubmissionRequest, known: Candidate | None, sha256: str) -> None:
@@ -143,6 +143,7 @@ async def _publish(ports: Ports, message: Message, traceparent: str | None) -> N
     await ports.publish(Envelope.of(message, source="registry", traceparent=traceparent))
 
 
-def _accepted(response: Response, message_id: str, location: str) -> Accepted:
+def accepted(response: Response, message_id: str, location: str) -> Accepted:
+    """Answer that the request is on its way, and say where its effect will be seen."""
     response.headers["Location"] = location
     return Accepted(message_id=message_id, location=location)

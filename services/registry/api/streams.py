@@ -18,8 +18,9 @@ from services.registry.api.ports import RunPath, StoreDep
 from services.registry.api.runs import existing_run
 
 router = APIRouter(tags=["events"])
-_SEND_S, _PING_S = 30.0, 15.0
-_PING = b": so that nobody in between takes it for dead\r\n\r\n"
+_SEND_S = 30.0
+PING_S = 15.0
+PING = b": so that nobody in between takes it for dead\r\n\r\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LastEventId = Annotated[
     int, Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Go on after this event; 0 is from the first.")
@@ -40,12 +41,17 @@ FeedDep = Annotated[Feed, Depends(_feed)]
 
 
 class EventStream(StreamingResponse):
-    """Follows the feed from a place until the client goes, or takes nothing for too long, or the feed ends."""
+    """Follows the feed from a place until the client goes, or takes nothing for too long, or the feed ends.
+
+    It sends `told`, or else the events themselves.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, after: int, run_id: RunId | None = None) -> None:
-        super().__init__(_events(feed, after, run_id), headers=_HEADERS)
+    def __init__(
+        self, feed: Feed, after: int, run_id: RunId | None = None, told: AsyncIterator[bytes] | None = None
+    ) -> None:
+        super().__init__(told or _events(feed, after, run_id), headers=_HEADERS)
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -78,10 +84,10 @@ async def _events(feed: Feed, after: int, run_id: RunId | None) -> AsyncIterator
     with suppress(ArchloopError):
         while True:
             try:
-                async with asyncio.timeout(_PING_S):
+                async with asyncio.timeout(PING_S):
                     data, after = await feed.after(after, run_id)
             except TimeoutError:
-                data = _PING
+                data = PING
             if data:
                 yield data
 

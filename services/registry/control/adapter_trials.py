@@ -19,7 +19,7 @@ class AdapterTrials:
 
     async def promoted(self, challenger: AdapterRef, present: AdapterRef | None) -> bool | None:
         """Return whether the new adapter replaces the present one; None while they are on trial."""
-        gate = self._look.run.spec.gate
+        gate = self._look.asked_for.spec.gate
         if gate is None:
             return True
         new, old = [await self._valid_rate(adapter, gate.candidates) for adapter in (challenger, present)]
@@ -37,14 +37,14 @@ class AdapterTrials:
             await self._again(known, adapter)
         await self._onwards(known, adapter)
         if known.front.asked == wanted and not len(known.front):
-            known.valid_rate = await trial.valid_rate(self._store, self._look.run, adapter, wanted)
+            known.valid_rate = await trial.valid_rate(self._store, self._look.asked_for, adapter, wanted)
         return known.valid_rate
 
     async def _known(self, adapter: AdapterRef | None, wanted: int) -> Trial:
         scope = trial.scope(adapter)
         known = self._conversation.trials.get(scope)
         if known is None:
-            asked = await self._store.asked(self._look.run.uid, scope)
+            asked = await self._store.asked(self._look.asked_for.uid, scope)
             known = self._conversation.trials.setdefault(scope, Trial(Front(asked), wanted))
             await self._check(known, adapter)
         elif self._look.silent and known.valid_rate is None:
@@ -53,10 +53,10 @@ class AdapterTrials:
 
     async def _check(self, known: Trial, adapter: AdapterRef | None) -> None:
         asked = known.front.asked
-        known.front = Front.of(asked, await trial.open_steps(self._store, self._look.run, adapter, asked))
+        known.front = Front.of(asked, await trial.open_steps(self._store, self._look.asked_for, adapter, asked))
 
     async def _again(self, known: Trial, adapter: AdapterRef | None) -> None:
-        waiting = [trial.request(self._look.run, adapter, index) for index in sorted(known.front.working)]
+        waiting = [trial.request(self._look.asked_for, adapter, index) for index in sorted(known.front.working)]
         unsaid = await self._look.unsaid(waiting)
         for request in waiting:
             if self._look.unheard(key_of(request)):
@@ -70,4 +70,4 @@ class AdapterTrials:
             return
         for index in await self._look.claimed(trial.scope(adapter), known.front, room):
             known.front.heard(index, "generation")
-            self._look.say(trial.request(self._look.run, adapter, index), unasked=True)
+            self._look.say(trial.request(self._look.asked_for, adapter, index), unasked=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from archloop.contracts.base import Message
+from archloop.contracts.budget import BudgetSpec
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateGenerated
-from archloop.contracts.spec import BudgetSpec
 from services.registry.records import OVER_BUDGET, Candidate
 
 

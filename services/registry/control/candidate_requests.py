@@ -3,7 +3,9 @@
 from functools import reduce
 
 from archloop.contracts.base import Message
-from archloop.contracts.messages import GenerationRequested
+from archloop.contracts.messages import CandidateGenerated, GenerationRequested
+from archloop.contracts.spec import RunSpec
+from services.registry.acts import paused_s
 from services.registry.control import ladder, originals, parents, requests
 from services.registry.control.budget import Spent, exhausted
 from services.registry.control.conversation import Key, OpenCycle, key_for, key_of
@@ -31,10 +33,10 @@ class CandidateRequests:
             bar = await ladder.bar_of(self._store, self._look.run, cycle.cycle)
             pool = await originals.pool(self._store, self._look.blobs, self._look.run, cycle.cycle)
             known = OpenCycle(
-                cycle, front, self._wanted(before), before, await self.spent(cycle), bar=bar, parents=pool
+                cycle, front, self._wanted(cycle, before), before, await self.spent(cycle), bar=bar, parents=pool
             )
             known.recollection = await self._recollection(cycle)
-            self._conversation.open = known
+            self._conversation.opened(known, self._look.run)
         elif self._look.silent:
             await self.check(known)
         if known.over is None and (over := await self._over(known)):
@@ -42,7 +44,9 @@ class CandidateRequests:
         return known
 
     async def _recollection(self, cycle: Cycle) -> Recollection:
-        look, lessons = self._look, self._conversation.lessons
+        look = self._look
+        self._conversation.shown(look.run.exemplars)
+        lessons = self._conversation.lessons
         return await recollection(self._store, look.blobs, look.run, cycle.cycle, lessons)
 
     async def check(self, known: OpenCycle) -> None:
@@ -71,19 +75,20 @@ class CandidateRequests:
         """Return what this cycle cost, for a run with a budget."""
         return await self._cost(cycle.cycle) if self.metered else Spent()
 
-    def over(self, spent: Spent) -> str | None:
-        """Return why the run must end for its budget; None while it may go on."""
-        run = self._look.run
-        return exhausted(run.spec.budget, spent, (self._look.now - run.created).total_seconds())
+    def over(self, spent: Spent, spec: RunSpec | None = None) -> str | None:
+        """Return why the run must end for its budget, or that of another spec; None while it may go on."""
+        run, now = self._look.run, self._look.now
+        wall_s = (now - run.created).total_seconds() - paused_s(run.acts, now)
+        return exhausted((spec or run.spec).budget, spent, wall_s)
 
     @property
     def metered(self) -> bool:
-        """Whether the run has a budget."""
-        return bool(self._look.run.spec.budget.limits())
+        """Whether the run has a budget, or may have been given one."""
+        return self._look.asked_for.metered
 
     async def _cost(self, number: int) -> Spent:
         run, spent = self._look.run, Spent()
-        async for page in pages(self._store, run.run_id, number, run.spec.candidates):
+        async for page in pages(self._store, run.run_id, number):
             spent = spent.plus(Spent.on(page))
         return spent
 
@@ -97,11 +102,11 @@ class CandidateRequests:
     async def _front(self, cycle: Cycle, asked: int) -> Front:
         return Front.of(asked, await self._store.open_steps(cycle.run_id, cycle.cycle, asked))
 
-    def _wanted(self, before: Spent) -> int:
+    def _wanted(self, cycle: Cycle, before: Spent) -> int:
         """Return how many candidates the cycle is to have; of the last one only as many as the budget allows."""
         spec = self._look.run.spec
-        allowed = spec.budget.candidates
-        return spec.candidates if allowed is None else max(0, min(spec.candidates, allowed - before.candidates))
+        wanted, allowed = cycle.wanted(spec), spec.budget.candidates
+        return wanted if allowed is None else max(0, min(wanted, allowed - before.candidates))
 
     async def _again(self, known: OpenCycle) -> None:
         claimed = (self._generation(known, index) for index in known.front.working)
@@ -166,9 +171,11 @@ class CandidateRequests:
             known.front.heard(index, "generation")
             self._look.say(self._generation(known, index), unasked=True)
 
-    def _generation(self, known: OpenCycle, index: int) -> GenerationRequested:
-        """Ask for a candidate, in the same words whenever it is asked for."""
+    def _generation(self, known: OpenCycle, index: int) -> GenerationRequested | CandidateGenerated:
+        """Ask for a candidate, or say what somebody submitted for it, in the same words whenever it is asked for."""
         spec = self._look.run.spec
+        if known.cycle.steered is not None and index >= spec.candidates:
+            return requests.submitted(self._look.run, known.cycle, index, known.bar)
         slot = spec.generation.slot(index)
         parent = parents.drawn(known.parents, spec, known.cycle.cycle, slot)
         memory = choice.drawn(known.recollection, spec, known.cycle.cycle, slot)

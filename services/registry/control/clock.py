@@ -58,7 +58,8 @@ async def tick(consumer: Consumer, controller: Controller, store: Store) -> None
             with logged("look at run", run_id=run_id):
                 await consumer.emit(await controller.look(run_id, now, busy))
 
-    due = [run_id for run_id in await store.unfinished() if controller.quiet(run_id, now)]
+    acts = await store.acted()
+    due = [name for name in await store.unfinished() if controller.quiet(name, now, acts.get(name, 0))]
     await asyncio.gather(*map(look, due))
 
 

@@ -15,7 +15,7 @@ from services.registry.stores.port import Store
 async def pair(store: Store, blobs: Blobs, architecture: Architecture) -> TrainingPair | None:
     """Return None where nothing was asked, or half a character stands in it, for which a trainer refuses all."""
     source = await store.source(architecture.candidate_id)
-    if source is None or source.prompt is None:
+    if source is None or not source.prompt:
         return None
     prompt = briefs.truthful(source.prompt, architecture.parameters)
     try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -12,6 +12,7 @@ from archloop.blobs.port import Blobs
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import RunFinished
 from archloop.errors import ArchloopError, NotFound
+from services.registry.acts import paused_s
 from services.registry.control import trial
 from services.registry.control.conversation import Conversation
 from services.registry.control.failures import Failures
@@ -75,7 +76,7 @@ class Controller:
             if self._uids.setdefault(run_id, run.uid) != run.uid:
                 self._conversations.pop(run_id, None)
                 self._uids[run_id] = run.uid
-            if not self.caught_up and not self.knows(run_id):
+            if not (self.caught_up or self.knows(run_id)) or self._rests(run, now):
                 return []
             look = self._look(run, now, busy)
             try:
@@ -121,12 +122,15 @@ class Controller:
         conversation = self._conversations.get(run_id)
         return conversation is not None and conversation.roomy
 
-    def quiet(self, run_id: str, now: datetime) -> bool:
-        """Return whether to look at the run although nothing happened: it is unknown, or silent for too long."""
+    def quiet(self, run_id: str, now: datetime, acts: int = 0) -> bool:
+        """Return whether to look at the run although nothing happened: it is unknown, or silent for too long.
+
+        So it is where there are more acts on record than were looked at.
+        """
         if not self._failures.due(run_id, now):
             return False
         conversation = self._conversations.get(run_id)
-        return self.caught_up if conversation is None else conversation.quiet(now)
+        return self.caught_up if conversation is None else acts > conversation.acts or conversation.quiet(now)
 
     def pace(self, waiting: int, behind: int) -> None:
         """Set how much large runs ask for at once: so many requests wait for workers, and so many answers for us."""
@@ -144,6 +148,12 @@ class Controller:
         self._uids.pop(run_id, None)
         self._failures.over(run_id)
 
+    def _rests(self, run: Run, now: datetime) -> bool:
+        """Return whether the run is paused; one that this process has not looked at stays unknown until it goes on."""
+        if conversation := self._conversations.get(run.run_id):
+            conversation.acted(run.acts, now)
+        return run.paused and run.cancelled_by is None
+
     def _look(self, run: Run, now: datetime, busy: frozenset[Step]) -> Look:
         limits, first = self._patience.limits(run), not self.knows(run.run_id)
         conversation = self._conversations.setdefault(run.run_id, self._begun(run, limits, now))
@@ -153,7 +163,10 @@ class Controller:
     def _begun(self, run: Run, limits: Limits, now: datetime) -> Conversation:
         budget = run.spec.budget
         window = Window(self._patience.window, metered=bool(budget.limits()))
-        return Conversation(limits.answer_s, self._patience.echo_s, now, window, run.created, budget.wall_seconds)
+        began = run.created + timedelta(seconds=paused_s(run.acts, now))
+        return Conversation(
+            limits.answer_s, self._patience.echo_s, now, window, began, budget.wall_seconds, acts=len(run.acts)
+        )
 
 
 def _longest_evaluation_s(protocol: str) -> float:

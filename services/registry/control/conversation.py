@@ -1,6 +1,6 @@
 """What this process has asked for, for one run, and what it has heard. What must outlive it is in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,13 +19,14 @@ from archloop.contracts.messages import (
     TrainingRejected,
     TrainingRequested,
 )
+from services.registry.acts import NO_EXEMPLARS, Exemplars, RecordedAct, is_paused
 from services.registry.control import trial
 from services.registry.control.budget import Spent
 from services.registry.control.memory.choice import NOTHING, Lessons, Recollection
 from services.registry.control.parents import Pool
 from services.registry.control.pending import PendingRequest
 from services.registry.control.progress import Front, Window
-from services.registry.records import Cycle, Step
+from services.registry.records import Cycle, Run, Step
 
 Key = tuple[object, ...]
 
@@ -96,6 +97,8 @@ class Conversation:
     announced: set[int] = field(default_factory=set)
     sweep: int | None = None
     end: str | None = None
+    acts: int = 0
+    exemplars: Exemplars = NO_EXEMPLARS
 
     def heard(self, message: Message, step: Step | None, now: datetime, *, new: bool = True) -> datetime | None:
         """Take in a message of the run; any is a sign of life.
@@ -145,6 +148,21 @@ class Conversation:
         """Count a request as made again without publishing it, as the one before still waits in its queue."""
         self.last = max(self.last, now)
         self.asks.setdefault(key, PendingRequest(self.patience_s, self.echo_s)).count += 1
+
+    def acted(self, acts: Sequence[RecordedAct], now: datetime) -> None:
+        """Note that people did something: what was waited for while the run was paused was not waited for in vain."""
+        if len(acts) > self.acts or is_paused(acts):
+            self.last, self.acts = max(self.last, now), len(acts)
+
+    def opened(self, known: OpenCycle, run: Run) -> None:
+        """Go on with this cycle, of the run as the cycle has it."""
+        limits = run.spec.budget.limits()
+        self.open, self.window.metered, self.deadline_s = known, bool(limits), limits.get("wall_seconds")
+
+    def shown(self, exemplars: Exemplars) -> None:
+        """Forget what was learnt of closed cycles where other exemplars are pinned or banned now."""
+        if exemplars != self.exemplars:
+            self.lessons, self.exemplars = {}, exemplars
 
     def closed(self) -> None:
         """Forget the open cycle, which is closed: nobody waits for anything of it any more."""

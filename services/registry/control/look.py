@@ -11,7 +11,7 @@ from archloop.contracts.messages import RunFinished
 from archloop.errors import Unavailable
 from services.registry.control.conversation import Conversation, Key, key_of
 from services.registry.control.progress import Front
-from services.registry.records import Run, Step
+from services.registry.records import Cycle, Run, Step
 from services.registry.stores.port import Store
 
 
@@ -38,11 +38,14 @@ class Circumstances(NamedTuple):
 
 @dataclass
 class Look:
-    """Collects the messages to publish. After too long a wait (`silent`) the rows count, and not what was heard."""
+    """Collects the messages to publish. After too long a wait (`silent`) the rows count, and not what was heard.
+
+    `run` is as the cycle that is looked at has it, `asked_for` as it was asked for.
+    """
 
     store: Store
     blobs: Blobs
-    run: Run
+    asked_for: Run
     now: datetime
     limits: Limits
     conversation: Conversation
@@ -50,8 +53,13 @@ class Look:
     messages: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.run = self.asked_for
         self.silence_s = self.conversation.silence_s(self.now)
         self.silent = self.conversation.silent(self.now)
+
+    def at(self, cycle: Cycle) -> None:
+        """Look at the run as this cycle has it."""
+        self.run = self.asked_for.at(cycle)
 
     @property
     def run_id(self) -> str:

@@ -23,7 +23,9 @@ async def pool(store: Store, blobs: Blobs, run: Run, cycle: int) -> parents.Pool
     copies = generation.parents == "aging"  # every child lives until it is old
     possible = [parents.possible(candidate, pairs.scored(candidate), copies=copies) for candidate in rows]
     found = [each for each in possible if each is not None]
-    groups = [await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents)]
+    groups = [
+        await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents, run.exemplars)
+    ]
     return (sum(groups, ()),) if generation.parents == "archive" else tuple(groups)
 
 

@@ -33,11 +33,12 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
 
     There are none where nothing was admitted to learn from, or, for `dpo`, nothing that is better than another answer.
     """
-    admitted = (await store.architectures(run.run_id)).items
+    admitted = [a for a in (await store.architectures(run.run_id)).items if a.candidate_id not in run.exemplars.banned]
     current = [_scored(a) for a in admitted if a.cycle == cycle]
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     by_id = {a.candidate_id: a for a in admitted}
-    chosen = [by_id[s.candidate_id] for s in selection.training(current, earlier, run.spec.selection)]
+    ranked = selection.training(current, earlier, run.spec.selection, run.exemplars.pinned)
+    chosen = [by_id[s.candidate_id] for s in ranked]
     own = [pair.line() for pair in await _pairs(store, blobs, run, cycle, chosen)]
     return [*own, *await _bootstrap(blobs, run)] if own else []
 

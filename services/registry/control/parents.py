@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from archloop.contracts.spec import GenerationSpec, Parents, RunSpec
 from archloop.contracts.values import Family, Parent, Verdict
+from services.registry.acts import NO_EXEMPLARS, Exemplars
 from services.registry.control import archive
 from services.registry.control.requests import derived_seed
 from services.registry.control.scored import Scored, best_first
@@ -41,9 +42,15 @@ def possible(candidate: Candidate, scored: Scored, *, copies: bool = False) -> P
     return Possible(scored, candidate.novel, judged.similarity)
 
 
-def groups(candidates: Sequence[Possible], strategy: Parents) -> list[Group]:
-    """Return the groups that the strategy draws from; see `GenerationSpec`."""
-    return [Group(members, _MOST[strategy]) for members in _ordered(candidates, strategy)]
+def groups(candidates: Sequence[Possible], strategy: Parents, exemplars: Exemplars = NO_EXEMPLARS) -> list[Group]:
+    """Return the groups that the strategy draws from, pinned ones first, without the banned; see `GenerationSpec`."""
+    allowed = [each for each in candidates if each.scored.candidate_id not in exemplars.banned]
+    pinned = [each.scored for each in allowed if each.scored.candidate_id in exemplars.pinned]
+    ordered = _ordered(allowed, strategy)
+    if pinned and len(ordered) == 1:  # where there is one group, it is everybody's
+        ordered = [[*pinned, *(each for each in ordered[0] if each not in pinned)]]
+    first = [sorted(members, key=lambda each: each not in pinned) for members in ordered]
+    return [Group(members, _MOST[strategy]) for members in first]
 
 
 def is_edit(spec: GenerationSpec, seed: int, cycle: int, index: int) -> bool:

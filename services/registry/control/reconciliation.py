@@ -14,13 +14,14 @@ import structlog
 
 from archloop.contracts.messages import BOOTSTRAP, CandidateLost, CycleClosed, TrainingRequested
 from archloop.contracts.values import AdapterRef
-from services.registry.control import pairs, requests, selection
+from services.registry.acts import Steered
+from services.registry.control import pairs, requests, selection, steering
 from services.registry.control.adapter_trials import AdapterTrials
 from services.registry.control.candidate_requests import CandidateRequests
 from services.registry.control.conversation import Key, OpenCycle, key_for
 from services.registry.control.look import Look
 from services.registry.control.progress import Owed
-from services.registry.records import COMPLETED, Cycle
+from services.registry.records import COMPLETED, Cycle, Run
 from services.registry.stores.paging import pages
 
 log = structlog.get_logger(__name__)
@@ -30,12 +31,18 @@ class Reconciliation:
     """Makes every transition that the rows allow."""
 
     def __init__(self, look: Look) -> None:
-        self._look, self._run, self._store = look, look.run, look.store
+        self._look, self._store = look, look.store
         self._conversation = look.conversation
         self._candidates, self._trials = CandidateRequests(look), AdapterTrials(look)
 
+    @property
+    def _run(self) -> Run:
+        return self._look.run
+
     async def transitions(self) -> None:
         """Make every transition that is possible; the look then holds what to publish."""
+        if (by := self._run.cancelled_by) is not None:
+            self._conversation.end = self._conversation.end or steering.cancelled(by)
         if self._conversation.end is not None:
             self._look.finish(self._conversation.end)
             return
@@ -54,14 +61,16 @@ class Reconciliation:
 
     async def _advance(self, cycle: Cycle) -> Cycle | None:
         """Make one transition. Return the cycle to look at next, or None when others have to act first."""
+        self._look.at(cycle)
         if cycle.closed is None:
             return await self._settle(cycle)
         await self._announce(cycle)
-        spec = self._run.spec
+        spec, following = self._run.spec, self._taken_up(cycle.cycle + 1, cycle)
         last = cycle.cycle + 1 >= spec.cycles
-        over = self._candidates.over((await self._candidates.before(cycle)).plus(await self._candidates.spent(cycle)))
+        spent = (await self._candidates.before(cycle)).plus(await self._candidates.spent(cycle))
+        over = self._candidates.over(spent, following.spec if following else None)
         if last or over:
-            whole = last and cycle.settled >= spec.candidates
+            whole = last and cycle.settled >= cycle.wanted(spec)
             self._look.finish(over if over and not whole else COMPLETED)
             return None
         return await self._succeed(cycle)
@@ -82,7 +91,7 @@ class Reconciliation:
 
     async def _close(self, known: OpenCycle) -> Cycle | None:
         cycle, spec, considered, answered = known.cycle, self._run.spec.selection, [], False
-        async for page in pages(self._store, self._run.run_id, cycle.cycle, self._run.spec.candidates):
+        async for page in pages(self._store, self._run.run_id, cycle.cycle):
             considered += [pairs.scored(c) for c in page if c.novel or (c.judged and not spec.novel_only)]
             answered = answered or not all(c.lost for c in page)
         if not answered:
@@ -101,16 +110,16 @@ class Reconciliation:
         """Open the next cycle, with the adapter that this one's pairs made where there is to be one."""
         following = cycle.cycle + 1
         if self._run.spec.frozen:
-            return await self._open(following, cycle.adapter)
+            return await self._open(following, cycle.adapter, cycle)
         if (challenger := await self._trained(cycle.cycle)) is not None:
             promoted = await self._trials.promoted(challenger, cycle.adapter)
             adapter = challenger if promoted else cycle.adapter
-            return None if promoted is None else await self._open(following, adapter)
+            return None if promoted is None else await self._open(following, adapter, cycle)
         if not self._may_train(cycle.cycle):
             return None
         lines = await pairs.lines(self._store, self._look.blobs, self._run, cycle.cycle)
         if not lines:
-            return await self._open(following, cycle.adapter)
+            return await self._open(following, cycle.adapter, cycle)
         ref = await pairs.put(self._look.blobs, self._run.run_id, cycle.cycle, lines)
         self._train(requests.training(self._run, cycle.cycle, cycle.adapter, ref, len(lines)))
         return None
@@ -145,9 +154,16 @@ class Reconciliation:
             return False
         return self._look.due(key, unasked=True)
 
-    async def _open(self, cycle: int, adapter: AdapterRef | None) -> Cycle:
-        await self._store.open_cycle(self._run.run_id, cycle, adapter, self._look.now)
+    async def _open(self, cycle: int, adapter: AdapterRef | None, before: Cycle | None = None) -> Cycle | None:
+        """Open a cycle with all that was done to the run so far, unless that ends it."""
+        if reason := steering.ends_before(self._look.asked_for, cycle):
+            self._look.finish(reason)
+            return None
+        await self._store.open_cycle(self._run.run_id, cycle, adapter, self._look.now, self._taken_up(cycle, before))
         return (await self._store.cycles(self._run.run_id))[cycle]
+
+    def _taken_up(self, cycle: int, before: Cycle | None) -> Steered | None:
+        return steering.taken_up(self._look.asked_for, cycle, before.steered if before else None)
 
     async def _announce(self, cycle: Cycle) -> None:
         if cycle.cycle in self._conversation.announced:
@@ -156,7 +172,7 @@ class Reconciliation:
         if await self._store.said(requests.closing(self._run, cycle, ended).id):
             self._conversation.announced.add(cycle.cycle)
         elif self._look.due((CycleClosed.name, cycle.cycle), unasked=True):
-            async for page in pages(self._store, self._run.run_id, cycle.cycle, self._run.spec.candidates):
+            async for page in pages(self._store, self._run.run_id, cycle.cycle):
                 ended += requests.endings(page)
             self._look.append(requests.closing(self._run, cycle, ended))
 

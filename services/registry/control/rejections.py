@@ -39,7 +39,7 @@ async def pairs(store: Store, blobs: Blobs, run: Run, cycle: int, chosen: Sequen
 
 async def _answers(store: Store, run: Run, cycle: int) -> AsyncIterator[Answer]:
     for number in range(cycle + 1):
-        async for page in pages(store, run.run_id, number, run.spec.candidates):
+        async for page in pages(store, run.run_id, number):
             for candidate in page:
                 if (answer := preferences.answer(candidate)) is not None:
                     yield answer

@@ -20,6 +20,8 @@ from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, BlobRef, Parent, Remembered, Usage
 from services.registry.records import Candidate, Cycle, Run, Source
 
+UNNAMED = "somebody"
+
 
 def derived_seed(*parts: object) -> int:
     """Derive a 31-bit seed. The run's name is not among the parts, so that equal run seeds give equal candidates."""
@@ -69,6 +71,24 @@ def generation(
     )
 
 
+def submitted(run: Run, cycle: Cycle, index: int, bar: float | None = None) -> CandidateGenerated:
+    """Say what somebody submitted, as if it were generated, for the evaluator to answer."""
+    assert cycle.steered is not None
+    given = cycle.steered.submitted[index - run.spec.candidates]
+    return CandidateGenerated(
+        run_id=run.run_id,
+        run_uid=run.uid,
+        cycle=cycle.cycle,
+        index=index,
+        code=given.code,
+        prompt="",
+        protocol=run.spec.protocol,
+        novelty=run.spec.novelty,
+        bar=bar,
+        submitter=given.who or UNNAMED,
+    )
+
+
 def _prompt_seed(spec: RunSpec, cycle: int, index: int) -> int | None:
     """Return what candidates that answer one prompt share; None where each has its own."""
     if spec.generation.answers == 1:
@@ -84,6 +104,7 @@ def evaluation(run: Run, candidate: Candidate, source: Source, bar: float | None
         "prompt": source.prompt or "",
         "parent": candidate.parent,
         "problem": candidate.problem,
+        "submitter": candidate.submitter,
     }
     return CandidateGenerated.model_validate(
         _place(run, candidate) | asked | answered | {"usage": candidate.usage or Usage()}
@@ -128,9 +149,11 @@ def closing(run: Run, cycle: Cycle, ended: Counter[str]) -> CycleClosed:
 
 
 def endings(candidates: Iterable[Candidate]) -> Counter[str]:
-    """Count how many candidates ended how. Lost ones count as generated."""
+    """Count how many candidates ended how. Lost ones count as generated, and what people submitted as nothing."""
     counted: Counter[str] = Counter()
     for c in candidates:
+        if c.submitter:
+            continue
         counted.update(generated=1, valid=c.valid, novel=c.novel, admitted=c.admitted)
     return counted
 

@@ -32,10 +32,21 @@ async def admitted_aside(considered: Sequence[Scored], spec: SelectionSpec) -> l
     return await asyncio.to_thread(admitted, considered, spec)
 
 
-def training(current: Iterable[Scored], earlier: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
-    """Return the best `quota` per cell of this cycle's admitted, then `replay` earlier ones; a cell may be a family."""
+def training(
+    current: Sequence[Scored], earlier: Sequence[Scored], spec: SelectionSpec, pinned: Sequence[str] = ()
+) -> list[Scored]:
+    """Return the best `quota` per cell of this cycle's admitted, then `replay` earlier ones; a cell may be a family.
+
+    What is `pinned` and not among them comes last.
+    """
+    chosen = _by_quota(current, spec) + _replayed(earlier, spec)[: spec.replay]
+    more = [s for s in (*current, *earlier) if s.candidate_id in pinned and s not in chosen]
+    return chosen + best_first(more)
+
+
+def _by_quota(current: Iterable[Scored], spec: SelectionSpec) -> list[Scored]:
     fresh = [s for members in archive.cells(current, archive.key(spec)).values() for s in members[: spec.quota]]
-    return best_first(fresh) + _replayed(earlier, spec)[: spec.replay]
+    return best_first(fresh)
 
 
 def _percentile(ranked: Sequence[Scored], spec: SelectionSpec) -> float:

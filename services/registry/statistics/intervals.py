@@ -51,8 +51,28 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     n = len(values)
     if n < 2:
         return None
-    mean, half = fmean(values), (_T[n - 2] if n < 30 else _Z) * stdev(values) / math.sqrt(n)
+    mean, half = fmean(values), _quantile(n - 1) * stdev(values) / math.sqrt(n)
     return Interval(mean - half, mean + half)
+
+
+def welch(mean: float, interval: Interval, n: int, other: float, other_interval: Interval, m: int) -> Interval | None:
+    """Return the interval of the first mean minus the other, from the intervals of both; None below two values.
+
+    Source: Welch 1947, with Satterthwaite's degrees of freedom.
+    """
+    if min(n, m) < 2:
+        return None
+    errors = [
+        (bounds.high - bounds.low) / 2 / _quantile(size - 1) for bounds, size in ((interval, n), (other_interval, m))
+    ]
+    a, b = (error**2 for error in errors)
+    freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1)) if a + b else n + m - 2
+    half = _quantile(math.floor(freedom)) * math.sqrt(a + b)
+    return Interval(mean - other - half, mean - other + half)
+
+
+def _quantile(freedom: int) -> float:
+    return _T[freedom - 1] if freedom <= len(_T) else _Z
 
 
 def entropy_bits(counts: Collection[int]) -> float | None:

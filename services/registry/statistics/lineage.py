@@ -1,8 +1,9 @@
 """What edits came to beside their parents, and what an archive of all that is valid holds."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from archloop.contracts.base import Frozen
 from services.registry.control import archive, pairs, parents
@@ -45,12 +46,16 @@ class _Reached(NamedTuple):
     depth: int
 
 
+@dataclass(frozen=True)
 class Lineage:
     """Goes through a run's candidates in order; of each it keeps only what its children are compared with."""
 
-    def __init__(self) -> None:
-        self._reached: dict[str, _Reached] = {}
-        self._elites: dict[Cell, Scored] = {}
+    _reached: dict[str, _Reached] = field(default_factory=dict)
+    _elites: dict[Cell, Scored] = field(default_factory=dict)
+
+    def copy(self) -> Self:
+        """Return one that goes on from here, by itself."""
+        return type(self)(dict(self._reached), dict(self._elites))
 
     def add(self, candidates: Iterable[Candidate]) -> list[Edited]:
         """Take in some more candidates, and return what the edits among them came to."""

@@ -4,18 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from statistics import median
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from archloop.contracts.base import Frozen, absent
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import Family
 from archloop.errors import NotFound
-from services.registry.records import Adapter, Candidate, Cycle, Status
+from services.registry.acts import ActSummary, listed
+from services.registry.control.archive import Quality
+from services.registry.records import Adapter, Candidate, Cycle, Run, Status
 from services.registry.statistics import intervals
 from services.registry.statistics.lineage import Edited, Edits, Lineage, edits
 from services.registry.statistics.rates import Observation, Rates, observations, rates
-from services.registry.stores.paging import pages, scope_of
+from services.registry.stores.paging import pages
 from services.registry.stores.port import Store
 
 
@@ -33,7 +36,8 @@ class CycleSummary(Rates):
     """One cycle. `adapter` wrote it; `pairs` and `loss_curve` are those of the training that followed it.
 
     `cells` and `qd_score` are those of an archive of all valid networks up to this cycle, whether the run keeps one or
-    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each.
+    not: how many cells of family, size and cost are not empty, and the sum of the best accuracy in each. `submitted`
+    are the networks that people gave the run, which nothing else here counts but those two.
     """
 
     cycle: int
@@ -50,6 +54,7 @@ class CycleSummary(Rates):
     cells: int = 0
     qd_score: float = 0.0
     edits: Annotated[Edits | None, absent(None)] = None
+    submitted: Annotated[int, absent(0)] = 0
     seconds: Seconds
 
 
@@ -65,56 +70,98 @@ class Summary(Frozen):
     totals: Rates
     unique_total: int
     seconds: float | None
+    acts: Annotated[tuple[ActSummary, ...], absent(())] = ()
     cycles: tuple[CycleSummary, ...]
 
 
 async def summarise(store: Store, run_id: str) -> Summary:
-    """Summarise a run in any state. Raises NotFound."""
-    run = await store.run(run_id)
-    if run is None:
-        raise NotFound("run", run_id)
-    trained = {a.cycle: a for a in await store.adapters(run_id)}
-    threshold = run.spec.selection.threshold
-    cycles: list[CycleSummary] = []
-    counted: list[Observation] = []
-    lineage = Lineage()
-    for cycle in await store.cycles(run_id):
-        seen, asked = _Seen(lineage), await store.asked(run.uid, scope_of(cycle))
-        async for page in pages(store, run_id, cycle.cycle, asked or run.spec.candidates):
-            seen.add(page)
-        before = cycles[-1].unique_total if cycles else 0
-        cycles.append(_cycle(cycle, seen, rates(seen.observations, threshold), trained.get(cycle.cycle), before))
-        counted += seen.observations
-    return Summary(
-        **run.model_dump(include={"run_id", "reason", "created", "finished"}),
-        status=run.status,
-        spec=run.spec,
-        totals=rates(counted, threshold),
-        unique_total=cycles[-1].unique_total if cycles else 0,
-        seconds=_span([run.created], [run.finished]),
-        cycles=tuple(cycles),
-    )
+    """Summarise a run in any state. Raises NotFound.
+
+    Of one that was cancelled only what was settled counts, and in no run what people submitted.
+    """
+    return (await Reading(store, run_id).read()).summary
+
+
+class Read(NamedTuple):
+    """A summary, and the accuracies of the valid candidates of each cycle."""
+
+    summary: Summary
+    accuracies: Mapping[int, Sequence[float]]
+
+
+class Reading:
+    """Summarises a run again and again while it goes on. The candidates of a closed cycle are read once."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+        self._lineage, self._closed = Lineage(), dict[int, _Seen]()
+
+    async def read(self) -> Read:
+        """Summarise the run as it is now. Raises NotFound."""
+        run = await self._store.run(self._run_id)
+        if run is None:
+            raise NotFound("run", self._run_id)
+        trained = {a.cycle: a for a in await self._store.adapters(self._run_id)}
+        threshold, unique = run.spec.selection.threshold, 0
+        cycles: list[CycleSummary] = []
+        counted: list[Observation] = []
+        accuracies: dict[int, list[float]] = {}
+        known = await self._store.cycles(self._run_id)
+        for cycle in known:
+            seen = await self._seen(run, cycle)
+            own = rates(seen.observations, threshold)
+            cycles.append(_cycle(cycle, seen, own, trained.get(cycle.cycle), unique))
+            unique = cycles[-1].unique_total
+            counted += seen.observations
+            accuracies[cycle.cycle] = [o.accuracy for o in seen.observations if o.accuracy is not None]
+        summary = Summary(
+            **run.model_dump(include={"run_id", "reason", "created", "finished"}),
+            status=run.status,
+            spec=run.spec,
+            totals=rates(counted, threshold),
+            unique_total=unique,
+            seconds=_span([run.created], [run.finished]),
+            acts=tuple(listed(run.acts, [(c.cycle, c.steered.acts) for c in known if c.steered])),
+            cycles=tuple(cycles),
+        )
+        return Read(summary, accuracies)
+
+    async def _seen(self, run: Run, cycle: Cycle) -> "_Seen":
+        """Read a cycle's candidates, unless that was done when it was closed."""
+        if cycle.cycle in self._closed:
+            return self._closed[cycle.cycle]
+        lineage, seen = self._lineage.copy(), _Seen()
+        async for page in pages(self._store, self._run_id, cycle.cycle):
+            counted = page if run.status != "cancelled" else [each for each in page if each.awaits is None]
+            seen.add(counted)
+            seen.edited += lineage.add(counted)
+        seen.archive = lineage.archive
+        if cycle.closed is not None:
+            self._closed[cycle.cycle], self._lineage = seen, lineage
+        return seen
 
 
 @dataclass
 class _Seen:
     """What is kept of a cycle's candidates: not all, for a run may be long and is looked at every second."""
 
-    lineage: Lineage
     observations: list[Observation] = field(default_factory=list)
     edited: list[Edited] = field(default_factory=list)
     evaluated: int = 0
     judged: int = 0
     unique: int = 0
+    submitted: int = 0
     families: Counter[Family] = field(default_factory=Counter)
     similarities: list[float] = field(default_factory=list)
     times: dict[str, list[datetime]] = field(default_factory=dict)
+    archive: Quality = field(default_factory=partial(Quality, 0, 0.0))
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        """Count some more candidates."""
+        """Count some more candidates; those that people submitted are counted apart."""
+        self.submitted += sum(bool(c.submitter) for c in candidates)
+        candidates = [c for c in candidates if not c.submitter]
         admitted = [c.judgement for c in candidates if c.admitted and c.judgement]
         self.observations += observations(candidates)
-        self.edited += self.lineage.add(candidates)
         self.evaluated += sum(c.evaluation is not None for c in candidates)
         self.judged += sum(c.judgement is not None for c in candidates)
         self.unique += sum(c.admitted and c.novel for c in candidates)
@@ -140,9 +187,10 @@ def _cycle(cycle: Cycle, seen: _Seen, own: Rates, trained: Adapter | None, befor
         median_similarity=median(seen.similarities) if seen.similarities else None,
         pairs=trained.pair_count if trained else None,
         loss_curve=trained.loss_curve if trained else (),
-        cells=seen.lineage.archive.coverage,
-        qd_score=seen.lineage.archive.qd_score,
+        cells=seen.archive.coverage,
+        qd_score=seen.archive.qd_score,
         edits=edits(seen.edited),
+        submitted=seen.submitted,
         seconds=_seconds(cycle, seen.times, trained),
     )
 

@@ -31,6 +31,9 @@ class Control(Protocol):
     async def unfinished(self) -> list[str]:
         """Return the names of the runs that go on, oldest first."""
 
+    async def acted(self) -> dict[str, int]:
+        """Return how many acts steered each run that goes on, by its name; runs without any are left out."""
+
     async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:
         """Return what each candidate with a lower index awaits, by index; settled ones are left out."""
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 from archloop.contracts.base import Message
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.acts import Steered
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -93,9 +94,11 @@ class MongoStore(MongoControl, Store):
                 return Recorded(changed or logged, step is None and await self._complete(message), step)
 
     @override
-    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        written_by = adapter.model_dump(mode="json") if adapter else None
-        opened = {"run_id": run_id, "cycle": cycle, "adapter": written_by, "opened": at}
+    async def open_cycle(
+        self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime, steered: Steered | None = None
+    ) -> None:
+        written_by, made = (each.model_dump(mode="json") if each else None for each in (adapter, steered))
+        opened = {"run_id": run_id, "cycle": cycle, "adapter": written_by, "opened": at, "steered": made}
         with translated(self._host):
             key = rows.cycle_key(run_id, cycle)
             await insert(self._db, "cycles", key, {**opened, "closed": None, "decision": None})
@@ -160,8 +163,12 @@ class MongoStore(MongoControl, Store):
         return Evaluation.model_validate(found[0]["evaluation"]) if found else None
 
     @override
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
         where: dict[str, Any] = {"_id": {"$gt": after}}
+        if types:
+            where["type"] = {"$in": list(types)}
         if run_id is not None:
             where["run_id"] = run_id
         return list(map(rows.event, await self._all("events", where, [("_id", 1)], limit=limit)))

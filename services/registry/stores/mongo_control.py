@@ -44,6 +44,13 @@ class MongoControl(Control):
         return [each["_id"] for each in found]
 
     @override
+    async def acted(self) -> dict[str, int]:
+        steered = {"finished": None, "acts.0": {"$exists": True}}
+        with translated(self._host):
+            found = self._db.runs.find(steered, {"acts.act_id": 1})
+            return {each["_id"]: len(each["acts"]) async for each in found}
+
+    @override
     async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:
         place = {"run_id": run_id, "cycle": cycle, "index": {"$lt": below}}
         with translated(self._host):
@@ -84,10 +91,10 @@ class MongoControl(Control):
         if not in_a_cycle(message):
             return False
         key = rows.cycle_key(message.run_id, message.cycle)
-        if not await self._db.cycles.find_one({"_id": key, "closed": None}, projection=["_id"]):
+        opened = await self._db.cycles.find_one({"_id": key, "closed": None}, projection=["steered.wanted"])
+        if not opened:
             return False
-        run = await self._db.runs.find_one({"_id": message.run_id}, projection=["spec.candidates"])
-        wanted: int = run["spec"]["candidates"] if run else 0
+        wanted = await self._wanted(message.run_id, opened)
         cycle = {"run_id": message.run_id, "cycle": message.cycle}
         if not await self._db.candidates.find_one({**cycle, "index": wanted - 1}, projection=["_id"]):
             return False
@@ -95,6 +102,12 @@ class MongoControl(Control):
             return False
         settled: int = await self._db.candidates.count_documents({**cycle, "settled": True})
         return settled >= wanted
+
+    async def _wanted(self, run_id: str, opened: rows.Document) -> int:
+        if opened.get("steered"):
+            return int(opened["steered"]["wanted"])
+        run = await self._db.runs.find_one({"_id": run_id}, projection=["spec.candidates"])
+        return int(run["spec"]["candidates"]) if run else 0
 
     async def _compared(
         self, collection: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]

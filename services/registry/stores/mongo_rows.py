@@ -22,6 +22,7 @@ _EQUAL = {
     "outcome": "evaluation.outcome",
     "verdict": "judgement.verdict",
     "family": "judgement.family",
+    "parent": "parent",
 }
 
 

@@ -25,6 +25,7 @@ from archloop.contracts.messages import (
     CandidateSubmitted,
     RunFinished,
     RunRequested,
+    RunSteered,
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
@@ -32,7 +33,7 @@ from archloop.errors import InvalidInput, NotFound, Unavailable
 from services.registry.records import Judgement, Loss
 from services.registry.stores import mongo_rows as rows
 from services.registry.stores.mongo_rows import Document
-from services.registry.stores.recording import no_cycle, require_same
+from services.registry.stores.recording import no_cycle, recorded_act, require_same
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -77,6 +78,8 @@ async def apply(message: Message, db: Database, at: datetime) -> bool:
         return await _apply_steps(db, message, steps(message, at))
     if isinstance(message, RunRequested):
         return await _request_run(db, message, at)
+    if isinstance(message, RunSteered):
+        return await _keep_act(db, message, at)
     if isinstance(message, RunFinished):
         end = {"finished": at, "reason": message.reason}
         return await _changed(db, "runs", {"_id": message.run_id, "finished": None}, end)
@@ -94,7 +97,8 @@ def steps(message: CandidateMessage, at: datetime) -> Sequence[Step]:  # noqa: A
 @steps.register
 def _(message: CandidateGenerated, at: datetime) -> Sequence[Step]:
     answer = {"prompt": message.prompt, "adapter": message.adapter, "problem": message.problem}
-    fields = {**answer, "parent": message.parent, "usage": message.usage.model_dump(mode="json"), "generated": at}
+    origin = {"parent": message.parent, "submitter": message.submitter}
+    fields = {**answer, **origin, "usage": message.usage.model_dump(mode="json"), "generated": at}
     # An evaluation may have come first, and its code stands: the prompt does not depend on what was answered to it.
     return _code(message.code), Step({"generated": None}, fields)
 
@@ -174,6 +178,17 @@ async def _request_run(db: Database, message: RunRequested, at: datetime) -> boo
     recorded = await db.runs.find_one({"_id": message.run_id})
     assert recorded is not None
     require_same(message.run_id, RunSpec.model_validate(recorded["spec"]), message.spec)
+    return False
+
+
+async def _keep_act(db: Database, message: RunSteered, at: datetime) -> bool:
+    """Append the act to its run's, in one write, so that of two at once one is the first."""
+    act = recorded_act(message, at).model_dump(mode="json")
+    unheard = {"_id": message.run_id, "acts.act_id": {"$ne": message.act_id}}
+    if (await db.runs.update_one(unheard, {"$push": {"acts": act}})).modified_count:
+        return True
+    if await db.runs.find_one({"_id": message.run_id}, projection=["_id"]) is None:
+        raise NotFound("run", message.run_id)
     return False
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
+from services.registry.acts import Steered
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -36,8 +37,10 @@ class Store(Control, Protocol):
         under a name that another spec has.
         """
 
-    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
-        """Begin a cycle, whose candidates this adapter writes."""
+    async def open_cycle(
+        self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime, steered: Steered | None = None
+    ) -> None:
+        """Begin a cycle, whose candidates this adapter writes, and which takes up so much of what people did."""
 
     async def close_cycle(self, run_id: str, cycle: int, admitted: Sequence[str], at: datetime) -> None:
         """End a cycle and make these candidates of it architectures, all at once."""
@@ -71,8 +74,10 @@ class Store(Control, Protocol):
     async def evaluation(self, code_sha256: str, protocol_sha256: str) -> Evaluation | None:
         """Return the first evaluation recorded of this code under this protocol."""
 
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        """Return events with a greater `seq`, in order."""
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
+        """Return events with a greater `seq`, in order; without `types`, those of every type."""
 
     async def last_event(self) -> int:
         """Return the greatest `seq`; 0 where there are no events."""

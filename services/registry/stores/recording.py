@@ -1,23 +1,31 @@
 """What recording a message means in any database."""
 
 import json
+from datetime import datetime
 from typing import TypeGuard
 
 from archloop.contracts.base import CandidateMessage, Message
+from archloop.contracts.messages import RunSteered
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput, NotFound
+from services.registry.acts import RecordedAct
 
 
 def event_text(message: Message) -> str:
     """Return the event log's form of the message, code by hash only. Raises InvalidInput for numbers not in JSON."""
     data = message.data()
-    for carrier in (data, data.get("parent")):
+    for carrier in (data, data.get("parent"), data.get("act")):
         if isinstance(carrier, dict) and isinstance(code := carrier.get("code"), dict):
             code.pop("text", None)
     try:
         return json.dumps(data, allow_nan=False)
     except ValueError as error:
         raise InvalidInput(message.type, str(error), "finite numbers") from error
+
+
+def recorded_act(message: RunSteered, at: datetime) -> RecordedAct:
+    """Return the act as a run keeps it."""
+    return RecordedAct(act_id=message.act_id, at=at, act=message.act)
 
 
 def in_a_cycle(message: Message) -> TypeGuard[CandidateMessage]:

@@ -12,7 +12,16 @@ CREATE TABLE IF NOT EXISTS cycles (
     opened  REAL NOT NULL,
     closed  REAL,
     settled INTEGER NOT NULL DEFAULT 0,
+    steered TEXT,
     PRIMARY KEY (run_id, cycle)
+);
+-- What people did to runs, in the order of recording.
+CREATE TABLE IF NOT EXISTS acts (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL REFERENCES runs,
+    act_id TEXT NOT NULL,
+    act    TEXT NOT NULL,
+    UNIQUE (run_id, act_id)
 );
 -- How many were asked for, in the order of their indices; the scope is a cycle or a trial.
 CREATE TABLE IF NOT EXISTS asked (
@@ -39,6 +48,7 @@ CREATE TABLE IF NOT EXISTS candidates (
     adapter      TEXT,
     parent       TEXT,
     problem      TEXT NOT NULL DEFAULT '',
+    submitter    TEXT NOT NULL DEFAULT '',
     usage        TEXT,
     generated    REAL,
     settled      INTEGER NOT NULL DEFAULT 0,
@@ -90,6 +100,9 @@ CREATE TABLE IF NOT EXISTS events (
     data   TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, seq);
+CREATE VIEW IF NOT EXISTS run_rows AS
+    SELECT r.*, (SELECT json_group_array(json(act)) FROM
+                 (SELECT act FROM acts WHERE acts.run_id = r.run_id ORDER BY number)) AS acts FROM runs r;
 CREATE VIEW IF NOT EXISTS candidate_rows AS
     SELECT c.*, e.outcome, e.accuracy, e.evaluation, e.evaluated, v.verdict, v.family, v.similarity, v.judgement,
            v.judged, l.lost, a.admitted

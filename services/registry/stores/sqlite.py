@@ -1,5 +1,6 @@
 """The store on SQLite: one file, write-ahead log, one connection on the event loop's thread."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from typing_extensions import override
 from archloop.contracts.base import Message
 from archloop.contracts.values import AdapterRef, Evaluation
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
+from services.registry.acts import Steered
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -31,7 +33,7 @@ from services.registry.stores.sqlite_control import SqliteControl
 from services.registry.stores.sqlite_writes import apply, log_event, step_of
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 5
+_VERSION = 6
 _FROM_1 = """
 ALTER TABLE adapters RENAME TO adapters_of_cycles;
 {schema}
@@ -40,14 +42,20 @@ DROP TABLE adapters_of_cycles;
 """
 # How far was asked is known by a run's uid since 4. Without it the rows tell: at worst something is asked for twice.
 _FROM_3 = "DROP TABLE asked; {schema}"
-# Since 5 a candidate may have a parent.
-_BEFORE_5 = "ALTER TABLE candidates ADD COLUMN parent TEXT;"
+# Since 5 a candidate may have a parent; since 6 people steer runs.
+_ADDED = (
+    ("candidates", "parent", "TEXT"),
+    ("candidates", "submitter", "TEXT NOT NULL DEFAULT ''"),
+    ("cycles", "steered", "TEXT"),
+)
 _COMPLETE = """
 SELECT 1 FROM cycles JOIN runs USING (run_id)
-WHERE run_id = ? AND cycle = ? AND closed IS NULL AND settled >= spec ->> 'candidates'
+WHERE run_id = ? AND cycle = ? AND closed IS NULL
+    AND settled >= coalesce(steered ->> 'wanted', spec ->> 'candidates')
 """
-_EVENTS = "SELECT * FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"
-_RUN_EVENTS = "SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq LIMIT :limit"
+_EVENTS = "SELECT * FROM events WHERE seq > :after{more} ORDER BY seq LIMIT :limit"
+_OF_RUN = " AND run_id = :run_id"
+_OF_TYPES = " AND type IN (SELECT value FROM json_each(:types))"
 _ADAPTERS = """
 SELECT a.data, a.trained, c.adapter FROM adapters a LEFT JOIN cycles c USING (run_id, cycle)
 WHERE :run_id IS NULL OR run_id = :run_id ORDER BY run_id, cycle
@@ -76,11 +84,15 @@ class SqliteStore(SqliteControl, Store):
             return Recorded(new, self._complete(message), step_of(db, message))
 
     @override
-    async def open_cycle(self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime) -> None:
+    async def open_cycle(
+        self, run_id: str, cycle: int, adapter: AdapterRef | None, at: datetime, steered: Steered | None = None
+    ) -> None:
+        written_by, made = (each.model_dump_json() if each else None for each in (adapter, steered))
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO cycles (run_id, cycle, adapter, opened) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (run_id, cycle, adapter.model_dump_json() if adapter else None, at.timestamp()),
+                "INSERT INTO cycles (run_id, cycle, adapter, opened, steered) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (run_id, cycle, written_by, at.timestamp(), made),
             )
 
     @override
@@ -96,12 +108,12 @@ class SqliteStore(SqliteControl, Store):
 
     @override
     async def run(self, run_id: str) -> Run | None:
-        found = self._rows("SELECT * FROM runs WHERE run_id = :run_id", {"run_id": run_id})
+        found = self._rows("SELECT * FROM run_rows WHERE run_id = :run_id", {"run_id": run_id})
         return rows.run(found[0]) if found else None
 
     @override
     async def runs(self, *, offset: int = 0, limit: int | None = None) -> Page[Run]:
-        total, found = self._page("runs", "created DESC, run_id", {}, offset, limit)
+        total, found = self._page("run_rows", "created DESC, run_id", {}, offset, limit)
         return Page(total=total, items=tuple(map(rows.run, found)))
 
     @override
@@ -147,9 +159,12 @@ class SqliteStore(SqliteControl, Store):
         return Evaluation.model_validate_json(found[0]["evaluation"]) if found else None
 
     @override
-    async def events(self, after: int = 0, *, run_id: str | None = None, limit: int = 1000) -> list[Event]:
-        sql = _EVENTS if run_id is None else _RUN_EVENTS
-        return list(map(rows.event, self._rows(sql, {"after": after, "run_id": run_id, "limit": limit})))
+    async def events(
+        self, after: int = 0, *, run_id: str | None = None, types: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
+        sql = _EVENTS.format(more=("" if run_id is None else _OF_RUN) + (_OF_TYPES if types else ""))
+        values = {"after": after, "run_id": run_id, "types": json.dumps(list(types)), "limit": limit}
+        return list(map(rows.event, self._rows(sql, values)))
 
     @override
     async def last_event(self) -> int:
@@ -175,9 +190,10 @@ class SqliteStore(SqliteControl, Store):
             return
         schema = _SCHEMA.read_text()
         script = {1: _FROM_1, 3: _FROM_3}.get(version, "{schema}").format(schema=schema)
-        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(candidates)")}
-        if columns and "parent" not in columns:
-            script = f"{_BEFORE_5} {script}"
+        for table, column, kind in _ADDED:
+            columns = {name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")}
+            if columns and column not in columns:
+                script = f"ALTER TABLE {table} ADD COLUMN {column} {kind}; {script}"
         self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def _complete(self, message: Message) -> bool:

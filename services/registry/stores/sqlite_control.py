@@ -15,6 +15,9 @@ _LEASE = "SELECT holder, beat FROM lease"
 _FIRST_LEASE = "INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT DO NOTHING"
 _NEXT_LEASE = "UPDATE lease SET holder = ?, beat = ? WHERE holder = ? AND beat = ?"
 _UNFINISHED = "SELECT run_id FROM runs WHERE finished IS NULL ORDER BY created, run_id"
+_ACTED = """
+SELECT run_id, count(*) AS count FROM acts JOIN runs USING (run_id) WHERE finished IS NULL GROUP BY run_id
+"""
 _PLACE = "run_id = :run_id AND cycle = :cycle AND idx < :below"
 _THERE = f"SELECT idx FROM candidates WHERE {_PLACE}"  # noqa: S608 - made of constants
 _OPEN = f"""
@@ -51,6 +54,10 @@ class SqliteControl(Control):
     @override
     async def unfinished(self) -> list[str]:
         return [row["run_id"] for row in self._rows(_UNFINISHED, {})]
+
+    @override
+    async def acted(self) -> dict[str, int]:
+        return {row["run_id"]: row["count"] for row in self._rows(_ACTED, {})}
 
     @override
     async def open_steps(self, run_id: str, cycle: int, below: int) -> dict[int, Step]:

@@ -7,6 +7,7 @@ from typing import Any
 from archloop.contracts.messages import AdapterTrained
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import AdapterRef, Evaluation, SourceCode, Usage
+from services.registry.acts import RecordedAct, Steered
 from services.registry.records import (
     Adapter,
     Architecture,
@@ -20,7 +21,7 @@ from services.registry.records import (
     Source,
 )
 
-_WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family")} | {
+_WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family", "parent")} | {
     "min_accuracy": "accuracy >= :min_accuracy",
     "first": "idx >= :first",
     "below": "idx < :below",
@@ -36,14 +37,16 @@ _ORDER = {
 
 
 def run(row: sqlite3.Row) -> Run:
-    """Make a run of a row of `runs`."""
-    return Run.model_validate(dict(row) | {"spec": RunSpec.model_validate_json(row["spec"])})
+    """Make a run of a row of `run_rows`."""
+    acts = tuple(map(RecordedAct.model_validate, json.loads(row["acts"])))
+    return Run.model_validate(dict(row) | {"spec": RunSpec.model_validate_json(row["spec"]), "acts": acts})
 
 
 def cycle(row: sqlite3.Row) -> Cycle:
     """Make a cycle of a row of `cycles`."""
     adapter = AdapterRef.model_validate_json(row["adapter"]) if row["adapter"] else None
-    return Cycle.model_validate(dict(row) | {"adapter": adapter})
+    steered = Steered.model_validate_json(row["steered"]) if row["steered"] else None
+    return Cycle.model_validate(dict(row) | {"adapter": adapter, "steered": steered})
 
 
 def candidate(row: sqlite3.Row) -> Candidate:

@@ -16,12 +16,13 @@ from archloop.contracts.messages import (
     CandidateSubmitted,
     RunFinished,
     RunRequested,
+    RunSteered,
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
 from archloop.errors import NotFound
 from services.registry.records import Judgement, Loss, Step
-from services.registry.stores.recording import event_text, no_cycle, require_same
+from services.registry.stores.recording import event_text, no_cycle, recorded_act, require_same
 
 _SETTLE = """
 UPDATE candidates SET settled = 1 WHERE candidate_id = ?1 AND settled = 0 AND (
@@ -65,6 +66,15 @@ def _(message: RunRequested, db: sqlite3.Connection, at: datetime) -> None:
 
 
 @apply.register
+def _(message: RunSteered, db: sqlite3.Connection, at: datetime) -> None:
+    _require_run(db, message.run_id)
+    db.execute(
+        "INSERT INTO acts (run_id, act_id, act) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (message.run_id, message.act_id, recorded_act(message, at).model_dump_json()),
+    )
+
+
+@apply.register
 def _(message: RunFinished, db: sqlite3.Connection, at: datetime) -> None:
     db.execute(
         "UPDATE runs SET finished = ?, reason = ? WHERE run_id = ? AND finished IS NULL",
@@ -79,10 +89,11 @@ def _(message: CandidateGenerated, db: sqlite3.Connection, at: datetime) -> None
     # An evaluation may have come first, and its code stands: the prompt does not depend on what was answered to it.
     _keep_code(db, message, message.code)
     db.execute(
-        "UPDATE candidates SET prompt = ?, adapter = ?, parent = ?, problem = ?, usage = ?, generated = ?"
+        "UPDATE candidates SET prompt = ?, adapter = ?, parent = ?, problem = ?, submitter = ?, usage = ?,"
+        " generated = ?"
         " WHERE candidate_id = ? AND generated IS NULL",
         (
-            *(message.prompt, message.adapter, message.parent, message.problem),
+            *(message.prompt, message.adapter, message.parent, message.problem, message.submitter),
             *(message.usage.model_dump_json(), at.timestamp(), message.candidate_id),
         ),
     )

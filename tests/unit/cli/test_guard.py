@@ -47,7 +47,7 @@ def test_a_run_that_is_under_way_can_be_resumed(tmp_path: Path) -> None:
 def test_what_fails_on_a_full_disk_fails_for_that(
     error: Exception, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def drive(*_: object) -> None:
+    async def drive(*_: object, **__: object) -> None:
         monkeypatch.setattr(guard.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
         raise error
 

@@ -55,11 +55,11 @@ BANNED: Mapping[str, str] = {
 # Words of novelty's, that what is about scoring alone does not use.
 NOVELTYS = re.compile(r"\b(?:verdicts?|judge[ds]?|judging|judgements?)\b", re.IGNORECASE)
 SCORING = re.compile(r"evaluat|outcome|score", re.IGNORECASE)
-_SUFFIXES = re.compile(r"(?:Spec|Ref|Summary|Request|Count)$")
+_SUFFIXES = re.compile(r"(?:Spec|Ref|Summary|Request|Count|(?<=[a-z])Changes)$")
 # What became of a thing, at the end of a message's name.
 _ENDS = (
     *("requested", "finished", "closed", "generated", "submitted", "evaluated", "ok", "failed", "lost", "judged"),
-    *("trained", "activated", "rejected"),
+    *("trained", "activated", "rejected", "steered"),
 )
 # Schemas that only HTTP has a name for.
 PLUMBING = {"accepted", "mistake"}
@@ -82,7 +82,7 @@ PLAIN = {
         "side",
     ),
     *("download", "prefix", "top", "at_once", "everything", "parked_id", "all_", "sizes", "split", "quota", "epochs"),
-    *("base_model", "sample"),
+    *("base_model", "sample", "port", "shown"),
 }
 
 

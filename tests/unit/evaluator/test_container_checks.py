@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.evaluator.sandbox import container_checks
 from services.evaluator.sandbox.container_checks import missing_protections
 
 STATUS = "Name:\tpython\nUid:\t1000\t1000\t1000\t1000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"
@@ -22,6 +23,16 @@ def container(tmp_path):
         (own / "ns" / kind).symlink_to(f"{kind}:[4026532000]")
     (tmp_path / "run").mkdir()
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _landlock(monkeypatch):
+    monkeypatch.setattr(container_checks.landlock, "abi", lambda: 7)
+
+
+def test_a_kernel_without_landlock_lacks_a_wall(container, monkeypatch):
+    monkeypatch.setattr(container_checks.landlock, "abi", lambda: 0)
+    assert look(container) == ["Landlock in its kernel"]
 
 
 def look(container) -> list[str]:

@@ -7,10 +7,10 @@ import pytest
 
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.values import Family
-from archloop_lab.report import plots_novelty
 from services.generator import prompts
 from services.generator.seeds.families import BODIES, HELPERS
 from services.novelty.families import PRECEDENCE
+from services.registry.statistics import figures
 
 SAMPLE = Path(__file__).parents[2] / "contract/golden/candidate.judged.v1.json"
 KNOWN = {
@@ -18,7 +18,7 @@ KNOWN = {
     "bodies": tuple(BODIES),
     "helpers": tuple(HELPERS),
     "novelty": PRECEDENCE,
-    "report": plots_novelty._FAMILIES,
+    "report": figures.FAMILIES.parts,
 }
 # What each draw of a prompt, and so every recorded figure, depends on.
 ROTATION = "plain residual dense inception depthwise squeeze_excite attention gated"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from archloop.contracts.spec import BudgetSpec, GenerationSpec, NoveltySpec, RunSpec, SelectionSpec
+from archloop.contracts.budget import BudgetSpec
+from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec, SelectionSpec
 from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 

@@ -19,22 +19,22 @@ K8S = ROOT / "deploy/k8s"
 SERVICES = ("registry", "generator", "evaluator", "novelty", "trainer")
 Manifest = dict[str, Any]
 
-OVERLAYS = ("cluster", "overlays/dev", "overlays/gpu", "overlays/prod", "overlays/tgi", "datasets")
+OVERLAYS = (
+    "cluster", "cluster-apparmor", "overlays/dev", "overlays/gpu", "overlays/prod", "overlays/prod-mig",
+    "overlays/prod-gvisor", "overlays/prod-gke", "overlays/tgi", "datasets", "models",
+)  # fmt: skip
 _GPU = ("external", "models", "gpu")
 # What may be put together, by name; components in the order in which they have to come.
 COMBINATIONS: Mapping[str, Sequence[str]] = {
-    "dev+gvisor": ("stores", "model-server", "gvisor"),
-    "dev+user-namespaces": ("stores", "model-server", "user-namespaces"),
-    "dev+apparmor": ("stores", "model-server", "apparmor"),
-    "dev+backup+tls": ("stores", "model-server", "backup", "tls"),
-    "dev+keda": ("stores", "model-server", "keda"),
-    "dev+monitoring": ("stores", "model-server", "monitoring"),
-    "external+secrets": ("external", "external-secrets", "model-server"),
-    "gpu+mig": (*_GPU, "mig", "vllm"),
-    "gpu+mig+gvisor+keda": (*_GPU, "mig", "gvisor", "vllm", "keda", "vllm/scaling"),
+    "try-out and more": ("stores", "model-server", "gvisor", "dns/cloud-dns", "backup", "tls"),
+    "try-out and others": (
+        "stores", "model-server", "user-namespaces", "apparmor", "dns/openshift", "keda", "monitoring", "pull-secret",
+    ),
+    "elsewhere": ("external", "external-secrets", "model-server"),
     "tgi": (*_GPU, "tgi"),
+    "tgi for each adapter": (*_GPU, "tgi-roll", "tgi-roll/cilium"),
     "everything": (
-        *_GPU, "external-secrets", "mig", "gvisor", "user-namespaces", "apparmor", "vllm", "backup", "tls", "keda",
+        *_GPU, "external-secrets", "mig", "user-namespaces", "apparmor", "vllm", "backup", "tls", "keda",
         "vllm/scaling", "monitoring",
     ),
 }  # fmt: skip
@@ -95,7 +95,6 @@ def loaded(text: str) -> list[Manifest]:
     return list(yaml.load_all(text, yaml.CSafeLoader))
 
 
-@cache
 def _text(name: str, scratch: Path) -> str:
     if name in OVERLAYS:
         return kustomized(K8S / name)
@@ -114,9 +113,10 @@ def _text(name: str, scratch: Path) -> str:
     return kustomized(scratch)
 
 
-def rendered(name: str, scratch: Path) -> list[Manifest]:
-    """The objects, the caller's own to change."""
-    return loaded(_text(name, scratch / name))
+@cache
+def rendered(name: str, scratch: Path) -> Sequence[Manifest]:
+    """The objects, the same for every test: whoever changes one takes a copy."""
+    return tuple(loaded(_text(name, scratch / name)))
 
 
 def pods(objects: Sequence[Manifest]) -> list[Pod]:
@@ -140,7 +140,10 @@ def of_kind(objects: Sequence[Manifest], *kinds: str) -> list[Manifest]:
 
 
 def named(objects: Sequence[Manifest], kind: str, name: str) -> Manifest:
-    return next(each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name)
+    """Raises AssertionError where there is none."""
+    found = [each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name]
+    assert found, f"{kind}/{name} is missing"
+    return found[0]
 
 
 def service_pods(objects: Sequence[Manifest]) -> Iterator[tuple[str, Pod]]:

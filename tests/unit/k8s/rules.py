@@ -1,6 +1,6 @@
-"""Rules that every rendering keeps, by name. A rule yields what breaks it: object and field, and what is wrong."""
+"""Rules about how values of several objects and of the services' code fit; what each object may be, say the trees."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from tests.unit.k8s.manifests import Manifest
@@ -20,16 +20,6 @@ class Broken(NamedTuple):
 Rule = Callable[[Sequence[Manifest]], Iterator[Broken]]
 RULES: dict[str, Rule] = {}
 
-# The filter's DaemonSet writes one file into a folder of each node: root, who owns that folder, without a capability.
-_NODES = "DaemonSet/evaluator-filter"
-EXCEPTIONS: Mapping[str, frozenset[str]] = {
-    "no host paths": frozenset({_NODES}),
-    "no root": frozenset({_NODES}),
-    "own service account": frozenset({_NODES, "Pod/datasets"}),
-    # It starts model servers; the overlay tgi gives it a namespace of its own.
-    "no token": frozenset({"Deployment/generator@archloop-models"}),
-}
-
 
 def rule(name: str) -> Callable[[Rule], Rule]:
     """Registers under a name by which failures go."""
@@ -41,13 +31,7 @@ def rule(name: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def broken(name: str, objects: Sequence[Manifest]) -> list[str]:
-    """What breaks the rule, but for the exceptions."""
-    excepted = EXCEPTIONS.get(name, frozenset())
-    return [str(each) for each in RULES[name](objects) if each.owner not in excepted]
-
-
 def all_broken(objects: Sequence[Manifest]) -> dict[str, list[str]]:
     """By rule; empty where all hold."""
-    found = {name: broken(name, objects) for name in RULES}
+    found = {name: [str(each) for each in check(objects)] for name, check in RULES.items()}
     return {name: problems for name, problems in found.items() if problems}

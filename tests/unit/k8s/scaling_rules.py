@@ -73,7 +73,7 @@ def _scaled_jobs(objects: Sequence[Manifest]) -> Iterator[Broken]:
     for each in of_kind(objects, "ScaledJob"):
         spec, job = each["spec"], each["spec"]["jobTargetRef"]
         pod = next(pod for pod in pods(objects) if pod.owner is each)
-        deadline = job.get("activeDeadlineSeconds", 0)
+        deadline = pod.spec.get("activeDeadlineSeconds", 0)
         expected = {
             # Right because a message is acknowledged after the work; `accurate` is for those that do so before.
             "scalingStrategy.strategy": spec["scalingStrategy"]["strategy"] == "default",

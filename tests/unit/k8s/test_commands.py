@@ -48,6 +48,42 @@ def test_signatures_are_saved_while_they_are_written_and_come_back(scratch, tmp_
     assert [path.suffix for path in (tmp_path / "backups/novelty").iterdir()] == [".sqlite"]
 
 
+def test_of_signatures_a_month_of_nights_is_kept(scratch, tmp_path):
+    folder = tmp_path / "backups/novelty"
+    folder.mkdir(parents=True)
+    (tmp_path / "signatures").mkdir()
+    sqlite3.connect(tmp_path / "signatures/signatures.sqlite").close()
+    for day in range(1, 36):
+        (folder / f"20250101T0217{day:02}Z.sqlite").touch()
+    run(script(rendered("overlays/prod", scratch), "backup", tmp_path))
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 30
+    assert kept[0] == "20250101T021707Z.sqlite"
+
+
+def test_a_node_without_apparmor_is_left_as_it_is(scratch):
+    daemon = named(rendered("cluster-apparmor", scratch), "DaemonSet", "evaluator-filter")["spec"]["template"]["spec"]
+    load = next(each for each in daemon["initContainers"] if each["name"] == "load")
+    assert subprocess.run(load["command"], capture_output=True, text=True, check=True).stdout == "no AppArmor here\n"
+
+
+@pytest.mark.parametrize("knows_userns", [True, False])
+def test_apparmors_profile_is_loaded_with_user_namespaces_where_the_parser_knows_them(knows_userns, scratch, tmp_path):
+    daemon = named(rendered("cluster-apparmor", scratch), "DaemonSet", "evaluator-filter")["spec"]["template"]["spec"]
+    load = next(each for each in daemon["initContainers"] if each["name"] == "load")["command"]
+    (tmp_path / "enabled").write_text("Y\n")
+    (tmp_path / "bin").mkdir()
+    refuses = "" if knows_userns else "if grep -q '^  userns,' $0.in; then exit 1; fi; "
+    parser = tmp_path / "bin/chroot"
+    parser.write_text(f"#!/bin/sh\ncat > $0.in\n{refuses}cp $0.in {tmp_path}/loaded; echo $* > {tmp_path}/asked\n")
+    parser.chmod(0o755)
+    text = load[2].replace("/host/sys/module/apparmor/parameters/enabled", f"{tmp_path}/enabled")
+    text = text.replace("/profile/archloop-evaluator", str(ROOT / "deploy/apparmor/archloop-evaluator"))
+    subprocess.run([*load[:2], text], check=True, env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
+    assert (tmp_path / "asked").read_text() == "/host apparmor_parser --replace --skip-cache\n"
+    assert ("\n  userns," in (tmp_path / "loaded").read_text()) is knows_userns
+
+
 def test_the_restore_waits_for_a_person(scratch):
     spec = named(rendered("overlays/prod", scratch), "CronJob", "restore")["spec"]
     assert spec["suspend"] is True
@@ -60,7 +96,8 @@ def test_saved_and_restored_are_the_same_place(scratch):
     }
     module = ["python", "-m", "services.registry.backup"]
     assert commands == {
-        verb: [*module, word, "/backups/registry"] for verb, word in (("backup", "save"), ("restore", "restore"))
+        "backup": [*module, "save", "/backups/registry", "--keep", "30"],
+        "restore": [*module, "restore", "/backups/registry"],
     }
 
 

@@ -14,8 +14,11 @@ from archloop.contracts.values import Outcome, SandboxLevel
 from tests.unit.k8s.manifests import SERVICES, named, of_kind, pods, rendered
 
 # Of DCGM's exporter and of kube-state-metrics.
-FOREIGN = {"DCGM_FI_DEV_GPU_UTIL", "kube_pod_init_container_status_restarts_total"}
-ADDED = {"namespace", "pod", "gpu", "container", "le"}  # by Prometheus, exporters and histograms
+FOREIGN = {
+    "DCGM_FI_DEV_GPU_UTIL", "kube_pod_init_container_status_restarts_total", "kube_cronjob_created",
+    "kube_cronjob_status_last_successful_time", "kube_job_status_failed",
+}  # fmt: skip
+ADDED = {"namespace", "pod", "gpu", "container", "le", "cronjob", "job_name"}  # by Prometheus, exporters and histograms
 VALUES = {
     "queue": {queue.name for queue in QUEUES},
     "end": set(End.__args__),
@@ -80,10 +83,26 @@ def test_what_matters_has_an_alert(objects):
     rules = named(objects, "PrometheusRule", "archloop")["spec"]["groups"][0]["rules"]
     assert {rule["alert"] for rule in rules} >= {
         "ArchloopParked", "ArchloopNoProgress", "ArchloopSandboxLowered", "ArchloopEvaluatorsIdle",
+        "ArchloopBackupMissing", "ArchloopBackupFailed",
     }  # fmt: skip
     for rule in rules:
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"].keys() == {"summary", "description"}
+
+
+def test_no_alert_looks_further_back_than_it_waits(objects):
+    """After a restart, or a night without work, nothing has been handled yet: it waits as long as it looks back."""
+    found = 0
+    for rule in named(objects, "PrometheusRule", "archloop")["spec"]["groups"][0]["rules"]:
+        if absent := re.search(r"unless .*increase\(\w+(?:\{.*?\})?\[(\d+)m\]", rule["expr"], re.DOTALL):
+            found += 1
+            assert rule["for"] == f"{absent[1]}m", rule["alert"]
+    assert found == 2
+
+
+def test_prometheus_of_the_usual_chart_takes_both(objects):
+    for each in of_kind(objects, "PodMonitor", "PrometheusRule"):
+        assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
 def test_the_services_are_scraped_at_the_port_that_they_have(objects):

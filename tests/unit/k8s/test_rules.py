@@ -1,32 +1,108 @@
-"""Every overlay and every combination of components keeps every rule, and every rule catches what it is there for."""
+"""Every overlay and every combination of components is what its trees allow, and its values fit each other."""
 
 import re
 
+import pytest
+
 from services.generator.backends.kubernetes_launcher import filled
-from tests.unit.k8s import pod_rules
-from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, of_kind, pods, rendered, service_pods
+from tests.unit.k8s.allowed import refused
+from tests.unit.k8s.changes import changed
+from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches
-from tests.unit.k8s.rules import EXCEPTIONS, RULES, all_broken
+from tests.unit.k8s.places import PLACES
+from tests.unit.k8s.pod_security import refusals
+from tests.unit.k8s.rules import RULES, all_broken
+from tests.unit.k8s.trees import Place
+
+# What each rule is there for, by a change that breaks it, in overlays/gpu where nothing else is said.
+BREAKS = {
+    "time to finish": [("Deployment/evaluator", "pod terminationGracePeriodSeconds", 30)],
+    "scaled by what waits and what is in hand": [("ScaledJob/trainer", "spec triggers 0 metadata queueName", "x")],
+    "scaling leaves work alone": [("ScaledObject/evaluator", "spec cooldownPeriod", 60)],
+    "a job a training": [("ScaledJob/trainer", "pod activeDeadlineSeconds", 3600)],
+    "one at a time": [("StatefulSet/novelty", "spec replicas", 2)],
+    "budgets are about pods that have a scale": [
+        ("PodDisruptionBudget/registry", "spec selector matchLabels app.kubernetes.io/name", "trainer")
+    ],
+    "limits hold what volumes may": [("Deployment/generator", "pod volumes adapters emptyDir sizeLimit", "12Gi")],
+    "a rollout waits as long as a start may take": [("Deployment/vllm", "spec progressDeadlineSeconds", 600)],
+    "model servers end what they have in hand": [("Deployment/vllm", "server args 6", "--shutdown-timeout=0")],
+    "deadlines begin on a node": [("ScaledJob/trainer", "spec jobTargetRef activeDeadlineSeconds", 19800)],
+    "no slice of a GPU under gVisor": [
+        ("Deployment/evaluator", "service resources limits nvidia.com/mig-1g.10gb", 1),
+        ("Deployment/evaluator", "pod runtimeClassName", "gvisor"),
+    ],
+    "as many requests as servers can take": [("ScaledObject/vllm", "spec maxReplicaCount", 3)],
+    "one training on one disk": [("PersistentVolumeClaim/trainings", "spec accessModes", ["ReadWriteOnce"])],
+    "no other tenant makes room": [("new", "", {"kind": "PriorityClass", "metadata": {"name": "x"}, "value": 1})],
+    "what is named is there": [("ServiceAccount/evaluator", "", None)],
+}
 
 
 @each
-def test_every_rule_is_kept(name, scratch):
+def test_there_is_nothing_but_what_is_allowed(name, scratch):
+    assert list(map(str, refused(rendered(name, scratch), PLACES[name]))) == []
+
+
+@each
+def test_values_fit_each_other(name, scratch):
     assert all_broken(rendered(name, scratch)) == {}
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_broken_by_what_it_is_there_for(rule, scratch):
+    objects = rendered("overlays/gpu", scratch)
+    if rule == "limits hold what volumes may":
+        objects = rendered("overlays/dev", scratch)
+    assert not list(RULES[rule](objects))
+    assert list(RULES[rule](changed(objects, BREAKS[rule])))
+
+
 @each
-def test_names_are_taken_once(name, scratch):
-    keys = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in rendered(name, scratch)]
-    assert len(keys) == len(set(keys))
+def test_pods_keep_to_the_standard_of_their_namespace(name, scratch):
+    objects = rendered(name, scratch)
+    levels = {
+        each["metadata"]["name"]: each["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        for each in of_kind(objects, "Namespace")
+    }
+    assert {
+        pod.name: found for pod in pods(objects) if (found := refusals(pod, levels.get(pod.namespace, "restricted")))
+    } == {}
 
 
-def test_every_exception_is_needed(scratch):
-    owners = {pod_rules.owner_of(pod) for name in OVERLAYS for pod in pods(rendered(name, scratch))}
-    for name, excepted in EXCEPTIONS.items():
-        assert name in RULES
-        assert excepted <= owners
-        found = {each.owner for overlay in OVERLAYS for each in RULES[name](rendered(overlay, scratch))}
-        assert excepted == found
+@pytest.mark.parametrize(
+    ("steps", "value"),
+    [
+        ("pod hostPID", True),
+        ("pod volumes +", {"name": "x", "hostPath": {"path": "/"}}),
+        ("pod volumes +", {"name": "x", "nfs": {"server": "x", "path": "/"}}),
+        ("service ports http hostPort", 80),
+        ("service securityContext capabilities", {"drop": ["ALL"], "add": ["NET_RAW"]}),
+        ("service securityContext capabilities", {"drop": ["NET_RAW"]}),
+        ("service securityContext procMount", "Unmasked"),
+        ("service securityContext runAsUser", 0),
+        ("service securityContext seccompProfile", {"type": "Unconfined"}),
+        ("service securityContext allowPrivilegeEscalation", "(gone)"),
+        ("service livenessProbe httpGet host", "169.254.169.254"),
+        ("pod securityContext sysctls", [{"name": "kernel.msgmax", "value": "1"}]),
+        ("pod securityContext seLinuxOptions", {"type": "spc_t"}),
+        ("pod securityContext runAsNonRoot", "(gone)"),
+        ("template metadata annotations", {"container.apparmor.security.beta.kubernetes.io/service": "unconfined"}),
+    ],
+)
+def test_the_standard_refuses(steps, value, scratch):
+    objects = changed(rendered("overlays/gpu", scratch), [("Deployment/evaluator", steps, value)])
+    pod = pods([named(objects, "Deployment", "evaluator")])[0]
+    assert refusals(pod, "restricted")
+
+
+def test_images_are_ours_only_where_somebody_has_put_them(scratch):
+    """`archloop/…` of the public hub is whoever takes that name there."""
+    for name in OVERLAYS:
+        for pod in pods(rendered(name, scratch)):
+            for container in pod.containers:
+                if container["image"].startswith("archloop/"):
+                    assert container["imagePullPolicy"] == "Never", f"{name}: {pod.name}"
 
 
 def test_who_makes_room_for_whom(scratch):
@@ -38,13 +114,16 @@ def test_who_makes_room_for_whom(scratch):
     assert asked == set(values)
 
 
-def test_the_servers_that_the_generator_starts_keep_them_too(scratch):
+def test_the_servers_that_the_generator_starts_are_what_is_allowed(scratch):
     objects = rendered("overlays/tgi", scratch)
     template = next(o for o in objects if o["metadata"]["name"].startswith("tgi-template"))["data"]["template.yaml"]
     started = filled(template, "tgi-0", "generator-0", "").deployment
     started["metadata"]["namespace"] = "archloop-models"
+    place = Place("archloop-models", frozenset({"started", "tgi-roll"}))
+    assert [str(each) for each in refused([started], [place]) if "is missing" not in each.problem] == []
     assert all_broken([*objects, started]) == {}
     pod, generator = pods([started])[0], next(pod for name, pod in service_pods(objects) if name == "generator")
+    assert refusals(pod, "restricted") == []
     assert reaches(objects, generator, pod, 8080)
     assert not reaches(objects, pod, generator, 8001)
     assert {opening.peer for opening in openings(objects, pod, "Ingress")} == {"app.kubernetes.io/name=generator"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from archloop.contracts.budget import BudgetSpec
 from archloop.contracts.messages import CandidateLost, GenerationRequested, RunFinished, TrainingRequested
-from archloop.contracts.spec import BudgetSpec
 from services.registry.control.budget import Spent, exhausted
 from services.registry.records import CandidateQuery
 from tests.unit.registry.world import RUN, World, spec

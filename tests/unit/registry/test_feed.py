@@ -255,7 +255,7 @@ async def test_when_the_feed_ends_so_do_all_who_follow_be_they_reading_or_not(
 async def test_who_waits_for_long_is_sent_something_in_between(
     app: FastAPI, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "_PING_S", 0.05)
+    monkeypatch.setattr(streams, "PING_S", 0.05)
     await log.say("run")
     async with (
         listening(app, "127.0.0.1", 0, "PORT") as url,

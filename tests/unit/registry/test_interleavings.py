@@ -1,4 +1,4 @@
-"""Whatever is delivered late, twice or never, and whoever dies when: the run ends as the undisturbed one does."""
+"""Whatever is late, twice or lost, whoever dies, pauses or resumes when: the run ends as the undisturbed one does."""
 
 import asyncio
 import tempfile
@@ -100,6 +100,18 @@ class Interleavings(RuleBasedStateMachine):
     def kill_everything(self) -> None:
         run(self.world.kill())
 
+    @rule()
+    def pause(self) -> None:
+        run(self.steer("pause"))
+
+    @rule()
+    def resume(self) -> None:
+        run(self.steer("resume"))
+
+    async def steer(self, verb: str) -> None:
+        if await self.world.store.unfinished():
+            await self.world.act(verb)
+
     @invariant()
     def nothing_recorded_changes(self) -> None:
         now = run(recorded(self.world))
@@ -108,6 +120,7 @@ class Interleavings(RuleBasedStateMachine):
         self.seen = now
 
     def teardown(self) -> None:
+        run(self.steer("resume"))
         run(self.world.run_to_end())
         candidates, *rest = run(ended(self.world))
         expected, *expected_rest = self.expected

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from archloop.blobs.directory import DirectoryBlobs
+from archloop.contracts.acts import Act
 from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import (
@@ -18,11 +19,13 @@ from archloop.contracts.messages import (
     CandidateLost,
     GenerationRequested,
     RunRequested,
+    RunSteered,
     TrainingRequested,
 )
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, SourceCode, Usage, Verdict
+from services.registry import acting
 from services.registry.control.controller import Controller, Patience
 from services.registry.handlers import RegistryHandler
 from services.registry.stores.sqlite import SqliteStore
@@ -148,6 +151,7 @@ class World:
     def __init__(self, folder: Path, patience: Patience = PATIENCE) -> None:
         self.folder, self.patience = folder, patience
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.acts = 0
         self.pending: list[tuple[str, Message]] = []
         self.published: list[Message] = []
         self.evaluator, self.novelty, self.trainer = Evaluator(), Novelty(), Trainer()
@@ -174,6 +178,21 @@ class World:
     async def request(self, run_spec: RunSpec, run_id: str = RUN) -> None:
         self.publish([RunRequested(run_id=run_id, spec=run_spec)])
 
+    async def act(self, verb: str, run_id: str = RUN, **said: object) -> None:
+        """Steer a run as the API does: the act is on record, and then on its way. Raises Conflict, InvalidInput."""
+        message = self.steered(verb, run_id, **said)
+        run = await self.store.run(run_id)
+        assert run is not None
+        if await acting.changes_something(self.store, run, message.act):
+            await self.store.record(message, self.now)
+            self.publish([message])
+
+    def steered(self, verb: str, run_id: str = RUN, **said: object) -> RunSteered:
+        """The message of an act, as another system would send it."""
+        self.acts += 1
+        act = Act.model_validate({"verb": verb, "who": "tester", **said})
+        return RunSteered(run_id=run_id, act_id=f"act-{self.acts}", act=act)
+
     async def deliver(self, position: int = 0, *, lose_answers: bool = False) -> None:
         """Handle one message; `lose_answers` is a crash between the effect and the publication."""
         queue, message = self.pending.pop(position)
@@ -189,8 +208,9 @@ class World:
     async def wait(self, seconds: float) -> None:
         """Let time pass, then tick."""
         self.now += timedelta(seconds=seconds)
+        acts = await self.store.acted()
         for run_id in await self.store.unfinished():
-            if self.controller.quiet(run_id, self.now):
+            if self.controller.quiet(run_id, self.now, acts.get(run_id, 0)):
                 self.publish(await self.controller.next(run_id, self.now))
 
     async def restart_registry(self) -> None:

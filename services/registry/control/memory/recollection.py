@@ -19,7 +19,7 @@ from services.registry.stores.port import Store
 async def recollection(store: Store, blobs: Blobs, run: Run, cycle: int, known: Lessons) -> Recollection:
     """Return what prompts of this cycle choose from, by the rows of the cycles before it; nothing where none is asked.
 
-    `known` are the lessons that were read before; those that are read now are added.
+    `known` are the lessons that were read before, with the same exemplars; those that are read now are added.
     """
     asked = run.spec.generation.memory
     if asked == "none":
@@ -32,13 +32,22 @@ async def recollection(store: Store, blobs: Blobs, run: Run, cycle: int, known: 
     if asked == "failures":
         return Recollection(kinds)
     found = scores.best_and_worst([each.scores for each in lessons], _images(run))
-    best, worst = [await _said(store, blobs, group) for group in found]
+    pinned = await _pinned(store, run, cycle)
+    best, worst = [await _said(store, blobs, group) for group in ((*pinned, *found.best), found.worst)]
     return Recollection(kinds, best, worst)
 
 
 async def _lesson(store: Store, run: Run, cycle: int) -> Lesson:
-    rows = [each async for each in candidates(store, run, [cycle])]
+    banned = run.exemplars.banned
+    rows = [each async for each in candidates(store, run, [cycle]) if each.candidate_id not in banned]
     return Lesson(failures.tally(rows), scores.extremes(_scored(rows)))
+
+
+async def _pinned(store: Store, run: Run, cycle: int) -> list[Scored]:
+    """Return the pinned networks of the cycles before this one."""
+    rows = [await store.candidate(name) for name in run.exemplars.pinned]
+    earlier = (row for row in rows if row is not None and (row.cycle or 0) < cycle)
+    return [pairs.scored(row) for row in earlier if row.valid and row.judgement and not row.lost]
 
 
 def _scored(rows: Iterable[Candidate]) -> Iterable[Scored]:

@@ -1,0 +1,110 @@
+"""What the registry keeps of acts: each as it was recorded, and what a cycle took up of them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime
+
+from archloop.contracts.acts import Act, Changes, Verb
+from archloop.contracts.base import Frozen, Sha256, absent
+from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import SourceCode
+
+
+class RecordedAct(Frozen):
+    """An act as it was recorded, under the name that its sender gave it."""
+
+    act_id: str
+    at: AwareDatetime
+    act: Act
+
+
+class ActSummary(Frozen):
+    """An act as it is told: `code` by its hash. `cycle` took it up; null where none did yet, or none is to."""
+
+    number: int
+    at: AwareDatetime | None = None
+    who: str
+    verb: Verb
+    comment: str = ""
+    changes: Changes | None = None
+    candidate: str | None = None
+    code_sha256: Sha256 | None = None
+    cycle: int | None = None
+
+
+class Exemplars(Frozen):
+    """Candidates that the LLM is always, or never, shown and tuned on, by id."""
+
+    pinned: tuple[str, ...] = ()
+    banned: tuple[str, ...] = ()
+
+    def after(self, act: Act) -> "Exemplars":
+        """Return what they are once this one is pinned, banned or released."""
+        given = act.candidate or ""
+        pinned, banned = (tuple(name for name in names if name != given) for names in (self.pinned, self.banned))
+        if act.verb == "release":
+            return Exemplars(pinned=pinned, banned=banned)
+        if given in (self.pinned if act.verb == "pin" else self.banned):
+            return self
+        own = (given,)
+        return Exemplars(pinned=pinned + own * (act.verb == "pin"), banned=banned + own * (act.verb == "ban"))
+
+
+NO_EXEMPLARS = Exemplars()
+
+
+class Submitted(Frozen):
+    """A network that somebody gave the run."""
+
+    code: SourceCode
+    who: str
+
+
+class Steered(Frozen):
+    """What acts made of a cycle: so many of the run's are taken up, and by this spec it goes.
+
+    The `submitted` networks are its last candidates.
+    """
+
+    acts: int = 0
+    spec: RunSpec
+    exemplars: Exemplars = NO_EXEMPLARS
+    submitted: tuple[Submitted, ...] = ()
+    wanted: Annotated[int, absent(0)] = 0
+
+
+def is_paused(acts: Sequence[RecordedAct]) -> bool:
+    """Return whether the last word of these is to pause."""
+    said = [each.act.verb for each in acts if each.act.verb in {"pause", "resume"}]
+    return said[-1:] == ["pause"]
+
+
+def paused_s(acts: Iterable[RecordedAct], until: datetime) -> float:
+    """Return for how many seconds the acts had the run paused."""
+    total, since = 0.0, None
+    for each in acts:
+        if each.act.verb == "pause":
+            since = since or each.at
+        elif each.act.verb == "resume" and since is not None:
+            total, since = total + (each.at - since).total_seconds(), None
+    return total + ((until - since).total_seconds() if since is not None else 0.0)
+
+
+def listed(acts: Sequence[RecordedAct], taken: Sequence[tuple[int, int]]) -> list[ActSummary]:
+    """Tell the acts in their order; `taken` has for each cycle how many of them are taken up."""
+    return [_listed(number, each, taken) for number, each in enumerate(acts, 1)]
+
+
+def _listed(number: int, recorded: RecordedAct, taken: Sequence[tuple[int, int]]) -> ActSummary:
+    act = recorded.act
+    at_once = act.verb in {"pause", "resume", "cancel"}
+    return ActSummary(
+        number=number,
+        at=recorded.at,
+        **act.model_dump(include={"who", "verb", "comment", "candidate"}),
+        changes=act.changes,
+        code_sha256=act.code.sha256 if act.code else None,
+        cycle=None if at_once else next((cycle for cycle, count in taken if count >= number), None),
+    )

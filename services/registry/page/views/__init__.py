@@ -1,0 +1,1 @@
+"""The views of the page: each reads what is recorded, and answers with a template."""
