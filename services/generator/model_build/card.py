@@ -15,26 +15,35 @@ _ENVIRONMENT = Environment(  # noqa: S701 — Markdown, of our own data
 )
 
 
+class Round(NamedTuple):
+    """One round of training: so many answers of these kinds, and steps."""
+
+    answers: int
+    steps: int
+    kinds: Kinds
+
+
 class BuildReport(NamedTuple):
-    """Arguments and results of a build: `bytes` of the whole folder, `loss` in nats per token at the end."""
+    """Arguments and results of a build: `bytes` of the whole folder, `loss` in nats per token at the end.
+
+    Tokens are means over the answers of the first round.
+    """
 
     seed: int
-    steps: int
-    files: int
+    rounds: tuple[Round, ...]
     parameters: int
     vocabulary: int
     bytes: int
     loss: float
     tokens_per_prompt: float
-    tokens_per_file: float
+    tokens_per_answer: float
 
 
-def write(report: BuildReport, kinds: Kinds, measured: Mapping[float, float]) -> str:
+def write(report: BuildReport, measured: Mapping[float, float]) -> str:
     """Return the card as Markdown with the metadata that the hub reads."""
     return _ENVIRONMENT.get_template("card.md.j2").render(
         report=report,
         batch=BATCH,
-        kinds=kinds,
         families=list(Family),
         measured=measured,
     )

@@ -24,10 +24,14 @@ _MUTATED = (0, 0, 1, 2, 4)
 
 
 class Kinds(NamedTuple):
-    """Shares of the prompts that show a network and ask for an edit of it, and of those that hold a memory."""
+    """Shares of the prompts that show a network and ask for an edit of it, and of those that hold a memory.
+
+    An edit makes so many `changes`, the first of them the one that the prompt names.
+    """
 
     edits: float = 0.0
     memory: float = 0.0
+    changes: int = 1
 
 
 PLAIN = Kinds()
@@ -75,7 +79,7 @@ def write(
 
 def _example(rng: random.Random, index: int, template: str, among: Sequence[str], kinds: Kinds) -> Example:
     task = _task(rng, index, template, among, kinds)
-    return _edit(task) if rng.random() < kinds.edits else _whole(task, template)
+    return _edit(task, kinds.changes) if rng.random() < kinds.edits else _whole(task, template)
 
 
 def _task(rng: random.Random, index: int, template: str, among: Sequence[str], kinds: Kinds) -> _Task:
@@ -116,19 +120,26 @@ def _whole(task: _Task, template: str) -> Example:
     return Example(pair, seeds.Seed(code, task.family, task.brief, design), _words(ask, task), task.memory)
 
 
-def _edit(task: _Task) -> Example:
+def _edit(task: _Task, changes: int) -> Example:
     parent = _parent(task.rng, task.brief)
     focus = task.rng.choice(prompts.FOCUSES)
-    design = task.chosen([seeds.mutate(task.rng, parent, focus, task.family) for _ in range(_CHOSEN_FROM)])
+    design = task.chosen([_changed(task, parent, focus, changes) for _ in range(_CHOSEN_FROM)])
     before, after = edits.prepared(seeds.render(parent)), seeds.render(design)
     if before == after:
-        return _edit(task)
+        return _edit(task, changes)
     accuracy = task.taste.accuracy(task.rng, parent)
     ask = partial(prompts.ask_edit, protocol=task.protocol, family=task.family, brief=task.brief, focus=focus)
     text = ask(original=Original(before, accuracy), memory=task.memory).text
     pair = TrainingPair(prompt=text, completion=edits.render(before, after))
     words = _words(partial(ask, original=Original("", accuracy)), task)
     return Example(pair, seeds.Seed(after, design.family, task.brief, design), words, task.memory)
+
+
+def _changed(task: _Task, parent: seeds.Design, focus: str, changes: int) -> seeds.Design:
+    design = seeds.mutate(task.rng, parent, focus, task.family)
+    for _ in range(changes - 1):
+        design = seeds.mutate(task.rng, design)
+    return design
 
 
 def _parent(rng: random.Random, brief: BriefParameters) -> seeds.Design:

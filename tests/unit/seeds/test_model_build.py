@@ -16,15 +16,17 @@ from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer
+from services.generator.model_build.card import Round
 from tests.unit.seeds.marks import train_one_step
 
 MEGABYTE = 1_000_000
+SMALL = (Round(24, 2, corpus.Kinds(0.5, 0.5)), Round(8, 1, corpus.Kinds(1.0, 0.0, 3)))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]:
     out = tmp_path_factory.mktemp("tiny")
-    return out, build(out, seed=3, steps=2, files=24, measure=lambda _: {0.9: 0.25})
+    return out, build(out, seed=3, rounds=SMALL, measure=lambda _: {0.9: 0.25})
 
 
 def _weights(folder: Path) -> str:
@@ -37,7 +39,7 @@ def _prompt(index: int) -> str:
 
 
 def test_the_same_seed_builds_the_same_weights(built: tuple[Path, BuildReport], tmp_path: Path) -> None:
-    again = build(tmp_path, seed=3, steps=2, files=24)
+    again = build(tmp_path, seed=3, rounds=SMALL)
     assert again.loss == built[1].loss
     assert _weights(tmp_path) == _weights(built[0])
 
@@ -46,20 +48,26 @@ def test_the_card_tells_how_it_was_built_and_what_was_measured(
     built: tuple[Path, BuildReport],
 ) -> None:
     card = (built[0] / "README.md").read_text()
-    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |"):
+    for part in (
+        "--seed 3",
+        "| 24 | 2 | 50 % | 1 | 50 % |",
+        "| 8 | 1 | 100 % | 3 | 0 % |",
+        "license: apache-2.0",
+        "| 0.9 | 0.25 |",
+    ):
         assert part in card
 
 
 def test_progress_is_told_to_the_last_step(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    build(tmp_path, steps=2, files=8, progress=lambda *step: told.append(step))
-    assert told == [("training", 1, 2), ("training", 2, 2)]
+    build(tmp_path, rounds=SMALL, progress=lambda *step: told.append(step))
+    assert told == [("training", 1, 2), ("training", 2, 2), ("training", 1, 1)]
 
 
-@pytest.mark.parametrize(("steps", "files", "field"), [(0, 24, "steps"), (1, 7, "files")])
-def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, files: int, field: str) -> None:
+@pytest.mark.parametrize(("steps", "answers", "field"), [(0, 24, "steps"), (1, 7, "answers")])
+def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, answers: int, field: str) -> None:
     with pytest.raises(InvalidInput, match=field):
-        build(tmp_path, steps=steps, files=files)
+        build(tmp_path, rounds=[*SMALL, Round(answers, steps, corpus.PLAIN)])
 
 
 def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> None:
@@ -72,6 +80,14 @@ def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> No
         assert words.decode(after, skip_special_tokens=True) == completion
         assert [before[0], after[-1]] == [words.bos_token_id, words.eos_token_id]
         assert words(prompt + completion, add_special_tokens=False).input_ids == before[1:] + after[:-1]
+
+
+@pytest.mark.parametrize("changes", [1, 3, 6])
+def test_an_edit_makes_its_changes(changes: int) -> None:
+    examples = corpus.write(6, 40, kinds=corpus.Kinds(edits=1.0, changes=changes), among=["shapes"])
+    blocks = [each.pair.completion.count(patches.SEARCH) for each in examples]
+    assert (sum(blocks) / 40 > 3) == (changes > 2)
+    assert all(edits.taught(each.pair.prompt, each.pair.completion) == each.seed.code for each in examples)
 
 
 def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
