@@ -9,12 +9,13 @@ from archloop import __version__
 from archloop.blobs import programs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
-from archloop_lab import analysis, files, remembered
+from archloop_lab import analysis, files, remembered, training_history
 from archloop_lab.remote_registry import RemoteRegistry
 from archloop_lab.report import page, view
 from archloop_lab.report.view import Training
 from archloop_lab.run_directory import Records, RunDirectory
 from archloop_lab.summary import AnalysedSummary
+from archloop_lab.training_history import Compared
 from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import Summary, summarise
 
@@ -32,9 +33,11 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         codes = await _codes(records, view.showcase(candidates))
         trainings = await _trainings(records, run_id)
         analysed = await analysis.of_run(records.store, records.blobs, run_id)
+        compared = await training_history.compared(records.store, records.blobs, run_id)
         memory = await remembered.of_run(records.store, records.blobs, run_id)
     beside = await control.control() if control else None
-    told = AnalysedSummary.of(summary, analysed.cycles, directory.confirmation())
+    cycles = {n: each.model_copy(update=_counted(compared.get(n))) for n, each in analysed.cycles.items()}
+    told = AnalysedSummary.of(summary, cycles, directory.confirmation())
     files.write_json(directory.summary_file, told.model_dump(mode="json"))
     page.write(
         told,
@@ -59,6 +62,10 @@ async def write_remote(registry: RemoteRegistry, summary: Summary, directory: Ru
     files.write_json(directory.candidates_file, [candidate.model_dump(mode="json") for candidate in candidates])
     told = AnalysedSummary.of(summary, {})
     page.write(told, candidates, directory.report_file, codes=codes, manifest=manifest)
+
+
+def _counted(compared: Compared | None) -> dict[str, int]:
+    return compared._asdict() if compared else {}
 
 
 async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:

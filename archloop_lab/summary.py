@@ -9,7 +9,10 @@ from services.registry.statistics.summary import CycleSummary, Summary
 
 
 class CycleAnalysis(Frozen):
-    """How alike the networks of a cycle are: to each other, and to what the LLM had been tuned on."""
+    """How alike the networks of a cycle are: to each other, and to what the LLM had been tuned on.
+
+    `chosen` and `rejected` are the different answers of the training that followed, where it was given rejected ones.
+    """
 
     diversity_valid: float | None = None
     diversity_admitted: float | None = None
@@ -18,6 +21,8 @@ class CycleAnalysis(Frozen):
     memorization_high_quartile: float | None = None
     memorization_share_ge_threshold: float | None = None
     memorization_untuned_median: float | None = None
+    chosen: Annotated[int | None, absent(None)] = None
+    rejected: Annotated[int | None, absent(None)] = None
 
 
 class AnalysedCycle(CycleAnalysis, CycleSummary):

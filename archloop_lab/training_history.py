@@ -1,6 +1,8 @@
 """What the LLM had been tuned on when it wrote a cycle: the pairs of its adapter and of all that this one continues."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
 from archloop.answers import edits
 from archloop.blobs.port import Blobs
@@ -14,6 +16,13 @@ from services.registry.stores.port import Store
 _PAGE = 1000
 
 
+class Compared(NamedTuple):
+    """How many different answers a training was given as chosen ones, and as rejected ones."""
+
+    chosen: int
+    rejected: int
+
+
 async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collection[str]]:
     """Collect their code, by the cycle that was written with it.
 
@@ -23,6 +32,20 @@ async def by_cycle(store: Store, blobs: Blobs, run_id: str) -> dict[int, Collect
     trainings = {message.adapter: message async for message in _requests(store, run_id)}
     cycles = await store.cycles(run_id)
     return {c.cycle: found for c in cycles if (found := await _of(c, trainings, blobs))}
+
+
+async def compared(store: Store, blobs: Blobs, run_id: str) -> dict[int, Compared]:
+    """Count the answers of each training that rejects any, by the cycle that it followed; not where they are gone."""
+    found = {}
+    async for training in _requests(store, run_id):
+        if training.training.method == "sft":
+            continue
+        with suppress(NotFound, IntegrityError):
+            pairs = decoded(await blobs.get(training.pairs), training.pairs.key)
+            chosen = {(pair.prompt, pair.completion) for pair in pairs}
+            rejected = {(pair.prompt, pair.rejected) for pair in pairs if pair.rejected is not None}
+            found[training.cycle] = Compared(len(chosen), len(rejected))
+    return found
 
 
 async def _requests(store: Store, run_id: str) -> AsyncIterator[TrainingRequested]:
@@ -49,5 +72,9 @@ async def _of(cycle: Cycle, trainings: dict[str, TrainingRequested], blobs: Blob
     return found
 
 
-def _codes(training: TrainingRequested, content: bytes) -> list[str]:
-    return [edits.taught(pair.prompt, pair.completion) for pair in decoded(content, training.pairs.key)]
+def _codes(training: TrainingRequested, content: bytes) -> Iterator[str]:
+    """Yield what was learnt; a rejected answer is learnt too by `negatives`, and by `dpo` only to be avoided."""
+    for pair in decoded(content, training.pairs.key):
+        yield edits.taught(pair.prompt, pair.completion)
+        if training.training.method == "negatives" and pair.rejected is not None:
+            yield edits.taught(pair.prompt, pair.rejected)

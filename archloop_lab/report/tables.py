@@ -25,6 +25,7 @@ CYCLES = (
     *("diversity_valid", "diversity_admitted", "memorization_low_quartile", "memorization_median"),
     *("memorization_high_quartile", "memorization_share_ge_threshold", "memorization_untuned_median"),
     *("tokens", "tokens_per_admitted", "cost", "evaluator_seconds", "evaluator_seconds_per_admitted", "pairs"),
+    *("chosen", "rejected"),
 )
 SECONDS = ("generate", "evaluate", "judge", "train", "total")
 _PLACE = ("candidate_id", "cycle", "index", "adapter", "code_sha256")
@@ -48,7 +49,7 @@ def write(
 
 
 def _cycle(cycle: AnalysedCycle) -> dict[str, Any]:
-    row = cycle.model_dump(mode="json")
+    row = {"chosen": None, "rejected": None} | cycle.model_dump(mode="json")
     return row | {f"seconds_{step}": row["seconds"][step] for step in SECONDS}
 
 

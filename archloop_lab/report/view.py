@@ -13,6 +13,7 @@ from services.registry.records import COMPLETED, Candidate
 
 Json = Mapping[str, Any]
 SHOWN = 8
+_LEARNT = {"sft": "", "dpo": ", by preferences (DPO)", "negatives": ", with rejected answers as bad ones"}
 
 
 class Control(NamedTuple):
@@ -75,7 +76,7 @@ def facts(summary: AnalysedSummary, candidates: Sequence[Candidate], manifest: J
         "seed": spec.seed,
         "protocol": " ".join([spec.protocol, *(f"({digest[:12]})" for digest in hashes)]),
         "language model": f"{spec.base_model} {str(model.get('sha256', ''))[:12]}".strip(),
-        "tuning": "none: frozen control" if spec.frozen else "LoRA after every cycle",
+        "tuning": "none: frozen control" if spec.frozen else f"LoRA after every cycle{_LEARNT[spec.training.method]}",
         "stopped early": _stopped(summary.totals.stopped),
         "sandbox": ", ".join(levels),
         "machine": ", ".join(str(machine[k]) for k in ("system", "processor") if machine.get(k)),
@@ -194,13 +195,18 @@ def _best(
 
 def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = MappingProxyType({})) -> list[dict[str, str]]:
     """List the versions of the LLM, oldest first: what each was tuned on, how long, and what its cycle came to."""
-    versions, pairs, training = [], None, Training()
+    versions, learnt, training = [], _learnt(None), Training()
     for cycle in summary.begun:
-        before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle), "pairs": count(pairs)}
+        before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle)}
         after = {"valid": percent(cycle.valid_rate), "accuracy": number(cycle.mean_accuracy)}
-        versions.append(before | _training(training) | after)
-        pairs, training = cycle.pairs, trainings.get(cycle.cycle, Training())
+        versions.append(before | learnt | _training(training) | after)
+        learnt, training = _learnt(cycle), trainings.get(cycle.cycle, Training())
     return versions
+
+
+def _learnt(cycle: AnalysedCycle | None) -> dict[str, str]:
+    """Tell what the training after a cycle was given."""
+    return {name: count(getattr(cycle, name, None)) for name in ("pairs", "chosen", "rejected")}
 
 
 def _training(training: Training) -> dict[str, str]:

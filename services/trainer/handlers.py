@@ -74,7 +74,8 @@ class TrainerHandler:
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
             job = await self._prepare(message, Path(scratch), base_sha256, job_sha256)
             tuned = await self._tuner.tune(job)
-            log.info("adapter trained", adapter=message.adapter, **tuned.model_dump(include=_LOGGED))
+            learnt = {"adapter": message.adapter, "method": message.training.method}
+            log.info("adapter trained", **learnt, **tuned.model_dump(include=_LOGGED))
             manifest = partial(_manifest, message, base_sha256, job_sha256, tuned)
             published = await publishing.publish(self._blobs, message.adapter, job.out, manifest)
             checkpoints.forget(job.checkpoints)

@@ -9,6 +9,7 @@ from tests.unit.k8s.trees import Place, Tag, digest, holds, trees
 
 _CLUSTERS_OWN = {"Namespace", "PriorityClass"}  # in no namespace
 _IDENTITIES = ("mountPath", "name", "key", "secretKey")
+_ORDERED = ("ontainers", "nv")  # of containers and initial ones; an environment may refer to what is above
 
 
 class Known(NamedTuple):
@@ -109,8 +110,9 @@ def _of_fields(allowed: Manifest, value: Manifest, place: Place, at: str) -> Ite
 
 
 def _of_entries(allowed: list[Any], value: list[Any], place: Place, at: str) -> Iterator[tuple[str, str]]:
-    """Entries with an identity in any order, others in theirs."""
-    identity = next((name for name in _IDENTITIES if _identifies(name, allowed)), None)
+    """Entries with an identity in any order, others in theirs; containers start in theirs, too."""
+    any_order = () if at.endswith(_ORDERED) else _IDENTITIES
+    identity = next((name for name in any_order if _identifies(name, allowed)), None)
     if len(allowed) != len(value):
         yield at, f"must have {len(allowed)} entries, has {len(value)}"
     if identity is None or not _identifies(identity, value):

@@ -166,7 +166,7 @@ def _others(node: Any) -> Iterator[tuple[str, Any]]:
         case list():
             yield from (("emptied", []), ("anything too", [*node, "*"]), ("an empty one too", [*node, {}]))
             yield from (("twice", [*node, *copy.deepcopy(node)]), ("as text", ",".join(map(str, node))))
-            yield from (("without the last", node[:-1]),) if node else ()
+            yield from (("without the last", node[:-1]), ("reversed", node[::-1])) if node else ()
         case dict():
             yield from (("emptied", {}), ("a field more", {**node, "x-unknown": True}))
             added = {

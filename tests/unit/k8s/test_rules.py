@@ -5,9 +5,9 @@ import re
 import pytest
 
 from services.generator.backends.kubernetes_launcher import filled
-from tests.unit.k8s.allowed import refused
+from tests.unit.k8s.allowed import refused, refused_alone
 from tests.unit.k8s.changes import changed
-from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
+from tests.unit.k8s.manifests import K8S, OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches
 from tests.unit.k8s.places import PLACES
 from tests.unit.k8s.pod_security import refusals
@@ -42,6 +42,15 @@ BREAKS = {
 @each
 def test_there_is_nothing_but_what_is_allowed(name, scratch):
     assert list(map(str, refused(rendered(name, scratch), PLACES[name]))) == []
+
+
+def test_every_component_and_overlay_is_in_a_rendering():
+    """What is in none is checked by nothing."""
+    folders = {path.parent.relative_to(K8S).as_posix() for path in K8S.glob("**/kustomization.yaml")}
+    components = {name.removeprefix("components/") for name in folders if name.startswith("components/")}
+    parts = {part for places in PLACES.values() for place in places for part in place.parts}
+    assert components - {"keda/training"} <= parts
+    assert {name for name in folders if name.startswith("overlays/") and name.count("/") == 1} <= set(OVERLAYS)
 
 
 @each
@@ -117,10 +126,11 @@ def test_who_makes_room_for_whom(scratch):
 def test_the_servers_that_the_generator_starts_are_what_is_allowed(scratch):
     objects = rendered("overlays/tgi", scratch)
     template = next(o for o in objects if o["metadata"]["name"].startswith("tgi-template"))["data"]["template.yaml"]
-    started = filled(template, "tgi-0", "generator-0", "").deployment
-    started["metadata"]["namespace"] = "archloop-models"
-    place = Place("archloop-models", frozenset({"started", "tgi-roll"}))
-    assert [str(each) for each in refused([started], [place]) if "is missing" not in each.problem] == []
+    made = filled(template, "tgi-0", "generator-0", "a=/adapters/a")
+    for one in made:
+        one["metadata"]["namespace"] = "archloop-models"
+    place, started = Place("archloop-models", frozenset({"started", "tgi-roll"})), made.deployment
+    assert [str(broken) for one in made for broken in refused_alone(one, [place])] == []
     assert all_broken([*objects, started]) == {}
     pod, generator = pods([started])[0], next(pod for name, pod in service_pods(objects) if name == "generator")
     assert refusals(pod, "restricted") == []

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from archloop import answers
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop_lab import training_history
+from archloop_lab.training_history import Compared
 from services.registry.control.pairs import put_bootstrap
-from tests.unit.registry.world import RUN, World, spec
+from tests.unit.registry.world import RUN, Sharing, World, spec
 
 PAIRS = [json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}) for n in range(3)]
 
@@ -67,3 +70,44 @@ async def test_a_frozen_run_of_the_base_model_was_tuned_on_nothing(tmp_path: Pat
     await world.request(spec(frozen=True))
     await world.run_to_end()
     assert await training_history.by_cycle(world.store, world.blobs, RUN) == {}
+
+
+async def compared(folder: Path, method: str) -> tuple[World, list[dict[str, str]]]:
+    """A run whose candidates share prompts, and the lines of its first training."""
+    world = World(folder)
+    world.services["generator"] = Sharing()
+    await world.request(spec(candidates=12, generation={"prompts": 2}, training={"method": method}))
+    await world.run_to_end()
+    content = await world.blobs.get(world.trainer.requests[0].pairs)
+    return world, [json.loads(line) for line in content.splitlines()]
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "negatives"])
+async def test_chosen_and_rejected_answers_are_counted_each_once(method: str, tmp_path: Path) -> None:
+    world, lines = await compared(tmp_path, method)
+    found = await training_history.compared(world.store, world.blobs, RUN)
+    if method == "sft":
+        assert found == {}
+        return
+    chosen = {line["completion"] for line in lines}
+    rejected = {line["rejected"] for line in lines if line.get("rejected")}
+    assert found[0] == Compared(len(chosen), len(rejected))
+    assert found.keys() == {message.cycle for message in world.trainer.requests}
+    assert 0 < len(chosen) < len(lines), "an answer is in several pairs"
+
+
+@pytest.mark.parametrize(("method", "learnt"), [("dpo", False), ("negatives", True)])
+async def test_what_is_rejected_is_learnt_by_negatives_alone(method: str, learnt: bool, tmp_path: Path) -> None:
+    world, lines = await compared(tmp_path, method)
+    codes = (await training_history.by_cycle(world.store, world.blobs, RUN))[1]
+    rejected = {answers.extract(line["rejected"]).code for line in lines if line.get("rejected")}
+    chosen = {answers.extract(line["completion"]).code for line in lines}
+    assert chosen <= set(codes)
+    assert rejected - chosen
+    assert rejected <= set(codes) if learnt else not (rejected - chosen) & set(codes)
+
+
+async def test_pairs_that_are_gone_are_not_counted(tmp_path: Path) -> None:
+    world, _ = await compared(tmp_path, "dpo")
+    (tmp_path / "blobs" / world.trainer.requests[0].pairs.key).unlink()
+    assert 0 not in await training_history.compared(world.store, world.blobs, RUN)

@@ -6,12 +6,12 @@ import pytest
 
 from archloop.contracts.messages import GenerationRequested, TrainingRequested
 from archloop.contracts.spec import GenerationSpec
-from archloop.contracts.values import Outcome, SourceCode
+from archloop.contracts.values import Outcome
 from archloop.training_pairs import TrainingPair, decoded
 from services.registry.control import preferences
 from services.registry.control.preferences import Answer, Preferred, preferred
 from services.registry.records import Candidate, Loss
-from tests.unit.registry.world import Generator, World, evaluation, number, spec
+from tests.unit.registry.world import Sharing, World, evaluation, spec
 
 IMAGES = 500
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,17 +86,6 @@ def test_what_was_stopped_or_given_up_is_no_answer():
     assert preferences.answer(_row("stopped")) is None
     assert preferences.answer(_row("ok", 0.4, lost=lost)) is None
     assert preferences.answer(Candidate(candidate_id="a", run_id="r", generated=NOW)) is None
-
-
-class Sharing(Generator):
-    """Writes to the prompts that the spec says, each candidate another network."""
-
-    async def handle(self, message: GenerationRequested):
-        (written,) = await super().handle(message)
-        code = f"code {number(message.seed, message.adapter and message.adapter.adapter)}"
-        asked = message.generation
-        prompt = f"write #{asked.prompt(message.index)} of {asked.prompts or message.prompt_seed}"
-        return [written.model_copy(update={"code": SourceCode.inline(code), "prompt": prompt})]
 
 
 async def _trained(tmp_path, generation: dict[str, object], method: str, **changes: object) -> list[list[TrainingPair]]:

@@ -76,6 +76,18 @@ class Generator:
         ]
 
 
+class Sharing(Generator):
+    """Writes to the prompts that the spec says, each candidate another network."""
+
+    async def handle(self, message: GenerationRequested) -> Sequence[Message]:
+        (written,) = await super().handle(message)
+        assert isinstance(written, CandidateGenerated)
+        code = f"code {number(message.seed, message.adapter and message.adapter.adapter)}"
+        asked = message.generation
+        prompt = f"write #{asked.prompt(message.index)} of {asked.prompts or message.prompt_seed}"
+        return [written.model_copy(update={"code": SourceCode.inline(code), "prompt": prompt})]
+
+
 class Evaluator:
     def __init__(self) -> None:
         self.deaf_to: set[int] = set()

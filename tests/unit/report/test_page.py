@@ -160,6 +160,25 @@ def test_lineage_tells_the_pairs_that_each_version_was_tuned_on(run, read):
     assert (second["adapter"], second["pairs"]) == ("demo-s0-c0", str(summary["cycles"][0]["pairs"]))
 
 
+LEARNT = [
+    ("sft", "tuned on pairs", "LoRA after every cycle"),
+    ("dpo", "tuned on preferences", "by preferences (DPO)"),
+    ("negatives", "tuned on examples", "with rejected answers as bad ones"),
+]
+
+
+@pytest.mark.parametrize(("method", "column", "fact"), LEARNT)
+def test_what_was_rejected_is_told_where_it_was_learnt_from(run, page, method, column, fact):
+    summary, candidates = run(cycles=3, size=8)
+    summary["spec"] |= {"training": {"method": method}, "generation": {"answers": 4}}
+    if method != "sft":
+        summary["cycles"][0] |= {"chosen": 1234, "rejected": 5678}
+    shown = page(summary, candidates).text
+    assert column in shown
+    assert fact in shown
+    assert ["1 234" in shown, "5 678" in shown, "chosen rejected" in shown] == [method != "sft"] * 3
+
+
 def test_lineage_tells_how_long_each_version_was_trained(run, read, page, trainings):
     summary, candidates = run(cycles=3)
     first, second, _ = view.lineage(read(summary)[0], trainings(summary))
@@ -237,3 +256,19 @@ def test_what_prompts_were_told_is_a_table_in_which_nothing_is_markup(page, run)
     assert "5 of 6" in told.text
     assert not told.count("script")
     assert "What was it told" not in page(*run()).text
+
+
+def test_collapse_is_told_where_a_run_is_watched(run, page):
+    summary, candidates = run(cycles=3, size=8)
+    assert "from then on" not in page(summary, candidates).text
+    summary["spec"] |= {
+        "generation": {"mode": "mixed", "temperature": 0.8},
+        "collapse": {"below": 0.4, "temperature": 0.15, "replay": 4, "parents": "archive"},
+    }
+    for cycle, found in zip(summary["cycles"], [(0.25, 1), (0.125, 2), (None, 2)], strict=True):
+        cycle["collapse"] = dict(zip(("novelty", "step"), found, strict=True))
+    shown = page(summary, candidates).text
+    assert "0 25.0 % 1 temperature 0.95, 100 replayed, parents: archive" in shown
+    assert "1 12.5 % 2 temperature 1.1, 104 replayed, parents: archive" in shown
+    assert "2 – 2 temperature 1.1" in shown
+    assert "less than 40.0 % of the valid are novel" in shown
