@@ -97,14 +97,15 @@ def table(summary: Summary) -> str:
 
 def comparison(runs: Mapping[int, Mapping[str, Summary]]) -> str:
     """Means over the seeds, and what tuning adds seed by seed, with Student's 95 % interval."""
-    rows = [["mean over seeds", *VARIANTS, *(f"tuned − {name}" for name in VARIANTS if name != "tuned")]]
+    variants = list(next(iter(runs.values())))
+    rows = [["mean over seeds", *variants, *(f"tuned − {name}" for name in variants if name != "tuned")]]
     rows.append(["---", *["--:"] * (len(rows[0]) - 1)])
     for name, of in MEASURES.items():
-        values = {variant: [of(runs[seed][variant]) for seed in runs] for variant in VARIANTS}
+        values = {variant: [of(runs[seed][variant]) for seed in runs] for variant in variants}
         means = [shown(fmean(each)) for each in values.values()]
         gains = [
             difference([a - b for a, b in zip(values["tuned"], values[variant], strict=True)])
-            for variant in VARIANTS
+            for variant in variants
             if variant != "tuned"
         ]
         rows.append([name, *means, *gains])
@@ -149,10 +150,11 @@ def main() -> None:
     """Run, then write docs/results/demo.md and the README's plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--no-docs", action="store_true", help="print the page instead of writing it")
     options = parser.parse_args()
-    runs = {seed: {name: run(seed, name, options.out) for name in VARIANTS} for seed in options.seeds}
+    runs = {seed: {name: run(seed, name, options.out) for name in options.variants} for seed in options.seeds}
     page = "\n".join([HEAD, comparison(runs), "", *(section(seed, each) for seed, each in runs.items())])
     if options.no_docs:
         print(page)
