@@ -6,6 +6,7 @@ import pytest
 
 from services.generator.backends.kubernetes_launcher import filled
 from tests.unit.k8s.allowed import refused, refused_alone
+from tests.unit.k8s.breaks import BREAKS, MORE
 from tests.unit.k8s.changes import changed
 from tests.unit.k8s.manifests import K8S, OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches
@@ -13,30 +14,6 @@ from tests.unit.k8s.places import PLACES
 from tests.unit.k8s.pod_security import refusals
 from tests.unit.k8s.rules import RULES, all_broken
 from tests.unit.k8s.trees import Place
-
-# What each rule is there for, by a change that breaks it, in overlays/gpu where nothing else is said.
-BREAKS = {
-    "time to finish": [("Deployment/evaluator", "pod terminationGracePeriodSeconds", 30)],
-    "scaled by what waits and what is in hand": [("ScaledJob/trainer", "spec triggers 0 metadata queueName", "x")],
-    "scaling leaves work alone": [("ScaledObject/evaluator", "spec cooldownPeriod", 60)],
-    "a job a training": [("ScaledJob/trainer", "pod activeDeadlineSeconds", 3600)],
-    "one at a time": [("StatefulSet/novelty", "spec replicas", 2)],
-    "budgets are about pods that have a scale": [
-        ("PodDisruptionBudget/registry", "spec selector matchLabels app.kubernetes.io/name", "trainer")
-    ],
-    "limits hold what volumes may": [("Deployment/generator", "pod volumes adapters emptyDir sizeLimit", "12Gi")],
-    "a rollout waits as long as a start may take": [("Deployment/vllm", "spec progressDeadlineSeconds", 600)],
-    "model servers end what they have in hand": [("Deployment/vllm", "server args 6", "--shutdown-timeout=0")],
-    "deadlines begin on a node": [("ScaledJob/trainer", "spec jobTargetRef activeDeadlineSeconds", 19800)],
-    "no slice of a GPU under gVisor": [
-        ("Deployment/evaluator", "service resources limits nvidia.com/mig-1g.10gb", 1),
-        ("Deployment/evaluator", "pod runtimeClassName", "gvisor"),
-    ],
-    "as many requests as servers can take": [("ScaledObject/vllm", "spec maxReplicaCount", 3)],
-    "one training on one disk": [("PersistentVolumeClaim/trainings", "spec accessModes", ["ReadWriteOnce"])],
-    "no other tenant makes room": [("new", "", {"kind": "PriorityClass", "metadata": {"name": "x"}, "value": 1})],
-    "what is named is there": [("ServiceAccount/evaluator", "", None)],
-}
 
 
 @each
@@ -65,6 +42,11 @@ def test_a_rule_is_broken_by_what_it_is_there_for(rule, scratch):
         objects = rendered("overlays/dev", scratch)
     assert not list(RULES[rule](objects))
     assert list(RULES[rule](changed(objects, BREAKS[rule])))
+
+
+@pytest.mark.parametrize(("rule", "change"), MORE)
+def test_a_rule_sees_this_too(rule, change, scratch):
+    assert list(RULES[rule](changed(rendered("overlays/gpu", scratch), [change])))
 
 
 @each
