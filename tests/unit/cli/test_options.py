@@ -14,8 +14,6 @@ NUMBERS = [
     (("lemur", "pairs", "c.sqlite", "out"), "--count", ["0", "-1", "99999999999999999999"]),
     (("model", "pairs", "out"), "--count", ["0", "-5", "1000001"]),
     (("model", "pairs", "out"), "--seed", ["-1", "2147483648", "x"]),
-    (("model", "pairs", "out"), "--sloppy", ["nan", "-0.1", "1.01", "inf"]),
-    (("model", "pairs", "out"), "--flawed", ["nan", "-0.1", "1.01", "-inf"]),
     (("model", "build"), "--seed", ["-1", "2147483648"]),
     (("data", "prepare", "leaves"), "--side", ["0", "-1", "4097", "32.5"]),
     (("study", "none"), "--at-once", ["0", "-1", "257"]),
@@ -24,6 +22,9 @@ NUMBERS = [
     (("proxy", "run"), "--seed", ["-1", "2147483648"]),
     (("proxy", "run"), "--sample", ["3", "0", "-1", "1000001"]),
     (("run",), "--cycles", ["x", "1.5", "nan"]),
+    (("candidates", "run"), "--cycle", ["-1", "1.5", "x"]),
+    (("candidates", "run"), "--min-accuracy", ["nan", "-0.1", "1.1", "inf"]),
+    (("candidates", "run"), "--limit", ["0", "-1", "1000001"]),
 ]
 RUN_NUMBERS = [
     *((option, value) for option in ("--cycles", "--candidates") for value in ("0", "-1", "100001", "9" * 30)),
