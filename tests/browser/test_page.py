@@ -26,9 +26,9 @@ VIEWS = {
     "start": "/page/start",
     "steer": f"{HOME}/steer",
 }
-_END_MS = 240_000
+_END_MS = 500_000
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = pytest.mark.timeout(600)
 
 
 def filled_in(page: Page, run: str) -> None:
@@ -40,6 +40,8 @@ def filled_in(page: Page, run: str) -> None:
     page.get_by_text("Selection").click()
     page.fill("input[name='selection.threshold']", "0.15")
     page.fill("input[name='selection.fallback_threshold']", "0.12")
+    page.locator("summary", has_text="training").click()
+    page.fill("input[name='training.minimum_steps']", "20")
 
 
 @pytest.fixture(scope="module")
