@@ -82,6 +82,8 @@ class Progress:
         parts: list[RenderableType] = [head, ProgressBar(total=total, completed=settled, width=72)]
         if current is not None:
             parts.append(_outcomes(current))
+        if collapsed := [said for cycle in summary.cycles[-2:] if (said := _collapse(cycle))]:
+            parts.append(styled(collapsed[-1].lstrip(", "), "yellow"))
         return Group(*parts, cycle_table(summary))
 
     def _eta(self, settled: int, total: int) -> str:
@@ -120,8 +122,12 @@ def _line(cycle: CycleSummary) -> str:
         f"cycle {cycle.cycle}: valid {cycle.valid + cycle.stopped}/{cycle.generated} ({percent(cycle.valid_rate)})"
         f"{stopped}, "
         f"mean accuracy {percent(cycle.mean_accuracy, 1)}, best {percent(cycle.best_accuracy, 1)}, "
-        f"novel {cycle.novel}, admitted {cycle.admitted}, unique {cycle.unique_total}"
+        f"novel {cycle.novel}, admitted {cycle.admitted}, unique {cycle.unique_total}{_collapse(cycle)}"
     )
+
+
+def _collapse(cycle: CycleSummary) -> str:
+    return f", collapse: step {cycle.collapse.step}" if cycle.collapse and cycle.collapse.step else ""
 
 
 def _clock(seconds: float) -> str:

@@ -84,6 +84,10 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
             "training",
             f"{method}LoRA r {t.r}, alpha {t.alpha}, {t.quantization}, {t.learning_rate:g}, {t.epochs} epochs",
         )
+    if (rule := spec.collapse) is not None:
+        remedies = rule.model_dump(include={"temperature", "replay", "parents"}, exclude_none=True)
+        does = ", ".join(f"{name} {value}" for name, value in remedies.items())
+        yield "collapse", f"below {rule.below:.0%} novel of the valid, in up to {rule.steps} steps: {does}"
     if (asked := spec.confirm) is not None:
         yield "confirmation", f"the best {asked.count} once more, on {asked.seeds} other seeds"
 

@@ -178,6 +178,11 @@ class MemoryBus(Bus):
             self._put(self._channels[parked.queue], fresh(parked))
 
     @override
+    async def drop(self, *parked_ids: str) -> None:
+        for parked_id in parked_ids:
+            self._parking.take(parked_id)
+
+    @override
     async def depth(self, queue: Queue) -> int:
         channel = self._channels[queue.name]
         return len(channel.ready) + sum(len(s.in_hand) for s in channel.subscribers)

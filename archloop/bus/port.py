@@ -110,6 +110,9 @@ class Bus(Protocol):
     async def replay(self, *parked_ids: str) -> None:
         """Put parked messages back on their queues, at their first attempt. Raises NotFound."""
 
+    async def drop(self, *parked_ids: str) -> None:
+        """Forget parked messages: whoever asked for something by them gets no answer. Raises NotFound."""
+
     async def depth(self, queue: Queue) -> int:
         """Count the messages that are ready or in hand. Raises Gone, BusUnavailable."""
 

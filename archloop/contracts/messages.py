@@ -14,6 +14,7 @@ from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import (
     AdapterRef,
     BlobRef,
+    Collapse,
     Evaluation,
     Family,
     Parent,
@@ -56,7 +57,10 @@ class RunFinished(Message):
 
 
 class CycleClosed(Message):
-    """Every candidate of the cycle is settled and the admitted ones are chosen."""
+    """Every candidate of the cycle is settled and the admitted ones are chosen.
+
+    `collapse` says how the cycle ended of a run that is watched for that, and what it does about it from now on.
+    """
 
     name = "cycle.closed"
     identified_by = ("cycle",)
@@ -65,6 +69,7 @@ class CycleClosed(Message):
     valid: Place
     novel: Place
     admitted: Place
+    collapse: Annotated[Collapse | None, absent(None)] = None
 
 
 class GenerationRequested(CandidateMessage):

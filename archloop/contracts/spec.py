@@ -137,13 +137,36 @@ class ConfirmSpec(Strict):
     seeds: Annotated[int, Field(ge=3, le=1000), NUMBER] = 3
 
 
+class CollapseSpec(Strict):
+    """What a run does when its networks become alike: when fewer than the share `below` of a cycle's valid are novel.
+
+    After each such cycle it goes one step further, at most so many `steps`, and after every other one it goes one back.
+    For each step the next cycle is written at a higher `temperature` by so much, up to 2, and the training before it
+    has so many more earlier candidates to `replay`; while there is a step, edits are of these `parents`. A cycle of
+    which fewer than `judged` valid candidates were judged says nothing.
+    """
+
+    below: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.5
+    judged: Few = 8
+    steps: Annotated[int, Field(ge=1, le=100), NUMBER] = 3
+    temperature: Annotated[float, Field(gt=0, le=2), NUMBER] | None = None
+    replay: Count | None = None
+    parents: Parents | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.temperature is None and self.replay is None and self.parents is None:
+            raise ValueError("collapse needs something to do: temperature, replay or parents")
+        return self
+
+
 class RunSpec(Strict):
     """A run: `cycles` times `candidates`, all of it derived from `seed`.
 
     The first cycle is written by the base model with `adapter`, if there is one, tuned on the `bootstrap` pairs, if
     there are any; a frozen run's cycles all are. With `confirm` the best are trained anew at its end, which is outside
     of its cycles and its budget. `steering` are acts that are known before it begins, such as those of a run that is
-    done again: each is taken up when its cycle opens.
+    done again: each is taken up when its cycle opens. With `collapse` it is watched for networks that become alike.
     """
 
     preset: PresetName = "custom"
@@ -163,6 +186,16 @@ class RunSpec(Strict):
     budget: BudgetSpec = BudgetSpec()
     confirm: Annotated[ConfirmSpec | None, absent(None)] = None
     steering: Annotated[tuple[ActSpec, ...], Field(max_length=1000), absent(())] = ()
+    collapse: Annotated[CollapseSpec | None, absent(None)] = None
+
+    @model_validator(mode="after")
+    def _collapse_can_be_answered(self) -> Self:
+        asked = self.collapse
+        if asked is not None and asked.parents is not None and self.generation.mode == "whole":
+            raise ValueError("collapse.parents needs edits; set generation.mode to edit or mixed")
+        if asked is not None and asked.replay is not None and self.selection.replay is None:
+            raise ValueError("collapse.replay adds to nothing, as selection.replay is null: all is replayed already")
+        return self
 
     @model_validator(mode="after")
     def _begins_with_one_thing(self) -> Self:

@@ -182,6 +182,16 @@ class Remembered(Frozen):
     count: Count = 1
 
 
+class Collapse(Frozen):
+    """How a watched cycle ended: the share of its judged candidates that is novel, null of a few, and the step after.
+
+    At step 0 nothing is done otherwise.
+    """
+
+    novelty: Share | None = None
+    step: Whole = 0
+
+
 class Parent(Frozen):
     """An earlier candidate of the run that is to be edited: its id, its code, and the accuracy that it reached."""
 

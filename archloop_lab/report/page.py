@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from archloop import numerals
 from archloop_lab.remembered import Line
-from archloop_lab.report import edits, findings, paper, sheet, tables, view
+from archloop_lab.report import collapse, edits, findings, paper, sheet, tables, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import Control, Json, Training
@@ -49,6 +49,8 @@ def write(
         cycles=summary.begun,
         best=view.best(summary, candidates, codes),
         edits=edits.rows(summary.begun),
+        collapse=collapse.rows(summary),
+        watched=summary.spec.collapse,
         lineage=view.lineage(summary, trainings),
         method="sft" if summary.spec.frozen else summary.spec.training.method,
         memory=memory,

@@ -71,7 +71,7 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
         api = create(store, blobs, say, watched=watched, counts=counts, base_models=settings.served(), **tokens)
         feed = bounded(api, settings.request_s, settings.followers)
         library, access = StoreLibrary(Shelf(store, blobs, feed)), Access(**tokens)
-        page.install(api, Desk(library, access, counts=counts, watched=watched))
+        page.install(api, Desk(library, access, counts=counts, watched=watched, ports=api.state.ports, bus=bus))
         with closing(feed):
             yield RegistryApp(store, controller, active, api)
     finally:

@@ -248,7 +248,8 @@ class Event(Frozen):
 class CandidateQuery(Frozen):
     """Which candidates, in which order, of the indices from `first` and `below`. Null does not restrict.
 
-    `limit` null is all.
+    `code` and `error` are words that each has to have, or words that begin so; code that is too large to stand in a
+    message is not looked through. `limit` null is all.
     """
 
     run_id: str | None = None
@@ -258,6 +259,8 @@ class CandidateQuery(Frozen):
     family: str | None = None
     min_accuracy: float | None = None
     parent: str | None = None
+    code: str | None = None
+    error: str | None = None
     first: int | None = None
     below: int | None = None
     sort: Sort = "index"

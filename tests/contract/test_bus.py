@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
 from archloop.contracts.topology import Queue
 from archloop.contracts.trace import trace_id
-from archloop.errors import InvalidInput, Unavailable
+from archloop.errors import InvalidInput, NotFound, Unavailable
 
 WORK = Queue("work", ("candidate.lost",), prefetch=3)
 EVERYTHING = Queue("everything", ("#",), prefetch=10)
@@ -240,6 +241,20 @@ async def test_a_replayed_message_is_handled_as_on_its_first_attempt(bus: Bus) -
     await bus.replay(parked.id)
     await until(lambda: len(handler.seen) == 2)
     assert await bus.parked() == []
+
+
+async def test_a_dropped_message_is_parked_no_more_and_never_handled(bus: Bus) -> None:
+    handler = Recording()
+    await Consumer(bus, WORK, handler, "test", FAST).start()
+    for name in ("first", "second"):
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        await bus.park(Parked(id=name, queue="work", reason="x", first_failed=at, body=envelope(1).encode()))
+    await bus.drop("first")
+    assert [each.id for each in await bus.parked()] == ["second"]
+    with pytest.raises(NotFound, match="first"):
+        await bus.drop("first")
+    await bus.drop("second")
+    assert (await bus.parked(), await bus.depth(WORK), handler.seen) == ([], 0, [])
 
 
 async def test_when_the_bus_cannot_take_the_results_the_message_is_delivered_again(bus: Bus) -> None:

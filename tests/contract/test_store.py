@@ -299,6 +299,62 @@ async def test_submissions_stand_outside_of_the_run_that_they_share_a_name_with(
     assert (candidate.cycle, candidate.submission, candidate.awaits) == (None, "s", None)
 
 
+CODES = (
+    "class Net: x = nn.Conv2d(3, 8)",
+    "class Net: x = nn.Conv1d(3); drop_path = 0.1",
+    "def forward(self, eingabe_größe): return eingabe_größe",
+    "x = 'it''s \"quoted\" AND NOT near'",
+)
+ERRORS = ("", "mat1 and mat2 shapes", "CUDA out of memory", "NameError: name 'x' is not defined (line 4)")
+# Of which candidates which words are found, in code or errors.
+SEARCHES: dict[tuple[str, str], set[int]] = {
+    ("conv2d", ""): {0},
+    ("CONV", ""): {0, 1},
+    ("conv net", ""): {0, 1},
+    ("nn.Conv1d(3)", ""): {1},
+    ("onv", ""): set(),
+    ("drop_path", ""): {1},
+    ("path", ""): set(),
+    ("GRÖSSE", ""): set(),
+    ("eingabe_größe", ""): {2},
+    ("AND NOT", ""): {3},
+    ('"quoted"', ""): {3},
+    ("* OR (", ""): set(),
+    ("???", ""): {0, 1, 2, 3},
+    ("", "mat1"): {1},
+    ("", "memory CUDA"): {2},
+    ("", "x"): {3},
+    ("net", "shapes"): {1},
+    ("net", "memory"): set(),
+    ("", "line 4)"): {3},
+    ("conv2d'; DROP TABLE found; --", ""): set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("searched", SEARCHES)
+async def test_candidates_are_found_by_words_of_code_and_error(store: Store, searched: tuple[str, str]) -> None:
+    for index, (code, error) in enumerate(zip(CODES, ERRORS, strict=True)):
+        told = measured(code, None).model_copy(update={"detail": error})
+        failed = CandidateEvaluatedFailed(**place(index), code=SourceCode.inline(code), evaluation=told)
+        await record(store, generated(index, code), failed, failed)
+    code, error = searched
+    found = await store.candidates(CandidateQuery(run_id=RUN, code=code, error=error))
+    assert {each.index for each in found.items} == SEARCHES[searched]
+    assert found.total == len(SEARCHES[searched])
+
+
+async def test_edits_are_found_by_their_parent_and_events_by_their_type(store: Store) -> None:
+    parent = candidate_id(RUN, 0, 0)
+    edit = CandidateGenerated(**place(1), code=SourceCode.inline("x"), prompt="p", protocol="digits", parent=parent)
+    await record(store, generated(0), edit, evaluated(0), evaluated(1, "x"))
+    found = await store.candidates(CandidateQuery(run_id=RUN, parent=parent))
+    assert [each.index for each in found.items] == [1]
+    types = (evaluated().type, edit.type)
+    said = [event.type for event in await store.events(run_id=RUN, types=types)]
+    assert said == [edit.type, edit.type, evaluated().type, evaluated().type]
+    assert await store.events(run_id="other", types=types) == []
+
+
 async def test_queries_filter_sort_and_page(store: Store) -> None:
     await store.open_cycle(RUN, 1, None, AT)
     for cycle in (0, 1):

@@ -12,6 +12,7 @@ from archloop.contracts.messages import CandidateGenerated, RunRequested, RunSte
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
 from archloop.errors import IntegrityError, InvalidInput, Unavailable
+from services.registry.records import CandidateQuery
 from services.registry.stores.sqlite import SqliteStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,6 +65,32 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+def forget_what_is_found(older: sqlite3.Connection) -> None:
+    """Make it a database of before 7."""
+    older.executescript("""
+        DROP TRIGGER found_candidate; DROP TRIGGER found_parent; DROP TRIGGER found_code;
+        DROP TRIGGER found_evaluation; DROP TRIGGER found_verdict;
+        DROP TABLE found; DROP TABLE code_words; DROP TABLE error_words; PRAGMA user_version = 6;
+    """)
+
+
+async def test_what_a_database_of_before_has_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    store = SqliteStore(path)
+    await store.record(request("r"), AT)
+    await store.open_cycle("r", 0, None, AT)
+    written = CandidateGenerated(run_id="r", code=SourceCode.inline("class Net: pass"), prompt="p", protocol="digits")
+    await store.record(written, AT)
+    await store.close()
+    with sqlite3.connect(path) as older:
+        forget_what_is_found(older)
+    for _ in range(2):  # a second look changes nothing
+        brought = SqliteStore(path)
+        for query, total in (({"code": "net"}, 1), ({"code": "nets"}, 0), ({"run_id": "r", "cycle": 0}, 1)):
+            assert (await brought.candidates(CandidateQuery(**query))).total == total
+        await brought.close()
+
+
 async def test_a_database_that_knew_what_was_asked_by_the_runs_name_is_brought_forward(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
     store = SqliteStore(path)
@@ -109,6 +136,7 @@ async def test_a_database_from_before_people_steered_runs_is_brought_forward(tmp
     await store.open_cycle("r", 0, None, AT)
     await store.close()
     with sqlite3.connect(path) as older:
+        forget_what_is_found(older)
         older.executescript("""
             DROP VIEW run_rows; DROP TABLE acts; ALTER TABLE candidates DROP COLUMN submitter;
             ALTER TABLE cycles DROP COLUMN steered; PRAGMA user_version = 5;
@@ -129,6 +157,7 @@ async def test_a_database_from_before_candidates_had_parents_is_brought_forward(
     path = tmp_path / "registry.sqlite"
     await SqliteStore(path).close()
     with sqlite3.connect(path) as older:
+        forget_what_is_found(older)
         older.execute("ALTER TABLE candidates DROP COLUMN parent")
         older.execute("INSERT INTO runs VALUES ('r', ?, 0, NULL, NULL)", (SPEC.model_dump_json(),))
         older.execute("INSERT INTO candidates (candidate_id, run_id, submission) VALUES ('c', 'r', 's')")

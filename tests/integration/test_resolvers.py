@@ -6,7 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
+from tests.escape.arena import skip_or_fail
 
 CACHE = "169.254.20.10"  # NodeLocal DNSCache's
 SERVER = """
@@ -47,7 +47,7 @@ except ArchloopError as error:
 def checked(tmp_path: Path, program: str, address: str, *, listening: bool = False) -> str:
     """What the check says in a network where names are asked for at the address."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
-        pytest.skip("no unshare or ip here")
+        skip_or_fail("no unshare or ip here")
     (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:1 attempts:1\n")
     (tmp_path / "nsswitch.conf").write_text("hosts: files dns\n")
     (tmp_path / "program.py").write_text(program + (LISTENER if listening else "") + textwrap.dedent(CHECK))
@@ -64,8 +64,8 @@ def checked(tmp_path: Path, program: str, address: str, *, listening: bool = Fal
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=50, check=False, cwd=Path(__file__).parents[2]
     )
-    if "unshare" in done.stderr or "mount" in done.stderr:
-        pytest.skip(done.stderr.strip())
+    if done.stderr.startswith(("unshare:", "mount:")):
+        skip_or_fail(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

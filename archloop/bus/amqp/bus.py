@@ -1,6 +1,8 @@
 """The Bus port on RabbitMQ."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 
 import structlog
 from aio_pika import Message
@@ -130,16 +132,25 @@ class AmqpBus(Bus):
 
     @override
     async def replay(self, *parked_ids: str) -> None:
-        wanted, replayed = set(parked_ids), set[str]()
+        await self._take(set(parked_ids), self._put_back)
+
+    @override
+    async def drop(self, *parked_ids: str) -> None:
+        await self._take(set(parked_ids))
+
+    async def _take(self, wanted: AbstractSet[str], put_back: Callable[..., Awaitable[None]] | None = None) -> None:
+        """Take these from where they are parked, once they are put back. Raises NotFound."""
+        taken = set[str]()
         for name in self._parked_queues():
             async with parking.opened(self._aside, name) as held:
                 for message in held:
                     parked = parking.read(message, name)
                     if parked.id in wanted:
-                        await self._put_back(parked, again=parked.id in replayed)
+                        if put_back is not None:
+                            await put_back(parked, again=parked.id in taken)
                         await message.ack()
-                        replayed.add(parked.id)
-        if missing := wanted - replayed:
+                        taken.add(parked.id)
+        if missing := wanted - taken:
             raise NotFound("parked message", ", ".join(sorted(missing)))
 
     async def _put_back(self, parked: Parked, *, again: bool) -> None:

@@ -17,6 +17,8 @@ from services.registry.api.runs import existing_run
 from services.registry.records import Candidate, CandidateQuery, Page, Sort
 
 router = APIRouter(tags=["candidates"])
+_EACH = "Each of these words is in it, or one that begins so."
+Words = Annotated[str | None, Query(max_length=200, description=_EACH)]
 _AS_WRITTEN = {"description": "The code, exactly as it was written.", "content": {"text/plain": {}}}
 _CODE: dict[int | str, dict[str, Any]] = {**NOT_FOUND, 200: _AS_WRITTEN}
 
@@ -30,6 +32,9 @@ async def list_candidates(
     verdict: Verdict | None = None,
     family: Annotated[str | None, Query(max_length=100)] = None,
     min_accuracy: Annotated[float | None, Query(ge=0, le=1)] = None,
+    parent: Annotated[str | None, Query(max_length=100, description="Edits of this candidate.")] = None,
+    code: Words = None,
+    error: Words = None,
     sort: Sort = "index",
     offset: Offset = 0,
     limit: Limit = 100,
@@ -43,6 +48,9 @@ async def list_candidates(
         verdict=verdict,
         family=family,
         min_accuracy=min_accuracy,
+        parent=parent,
+        code=code,
+        error=error,
         sort=sort,
         offset=offset,
         limit=limit,

@@ -6,7 +6,7 @@ from archloop.contracts.base import Message
 from archloop.contracts.messages import CandidateGenerated, GenerationRequested
 from archloop.contracts.spec import RunSpec
 from services.registry.acts import paused_s
-from services.registry.control import ladder, originals, parents, requests
+from services.registry.control import ladder, originals, parents, requests, watch
 from services.registry.control.budget import Spent, exhausted
 from services.registry.control.conversation import Key, OpenCycle, key_for, key_of
 from services.registry.control.look import Look
@@ -31,9 +31,10 @@ class CandidateRequests:
             front = await self._front(cycle, await self._store.asked(self._look.run.uid, scope_of(cycle)))
             before = await self.before(cycle)
             bar = await ladder.bar_of(self._store, self._look.run, cycle.cycle)
-            pool = await originals.pool(self._store, self._look.blobs, self._look.run, cycle.cycle)
+            run = await watch.widened(self._store, self._look.run, cycle.cycle)
+            pool = await originals.pool(self._store, self._look.blobs, run, cycle.cycle)
             known = OpenCycle(
-                cycle, front, self._wanted(cycle, before), before, await self.spent(cycle), bar=bar, parents=pool
+                cycle, run, front, self._wanted(cycle, before), before, await self.spent(cycle), bar=bar, parents=pool
             )
             known.recollection = await self._recollection(cycle)
             self._conversation.opened(known, self._look.run)
@@ -173,13 +174,13 @@ class CandidateRequests:
 
     def _generation(self, known: OpenCycle, index: int) -> GenerationRequested | CandidateGenerated:
         """Ask for a candidate, or say what somebody submitted for it, in the same words whenever it is asked for."""
-        spec = self._look.run.spec
+        spec = known.run.spec
         if known.cycle.steered is not None and index >= spec.candidates:
-            return requests.submitted(self._look.run, known.cycle, index, known.bar)
+            return requests.submitted(known.run, known.cycle, index, known.bar)
         slot = spec.generation.slot(index)
         parent = parents.drawn(known.parents, spec, known.cycle.cycle, slot)
         memory = choice.drawn(known.recollection, spec, known.cycle.cycle, slot)
-        return requests.generation(self._look.run, known.cycle, index, known.bar, parent, memory)
+        return requests.generation(known.run, known.cycle, index, known.bar, parent, memory)
 
     def _due(self, known: OpenCycle, each: Owed) -> bool:
         return self._look.due(self._key(known, each), unasked=self._look.circumstances.anew)

@@ -49,11 +49,13 @@ _REMINDERS = (CandidateEvaluatedFailed.name, CandidateLost.name)
 class OpenCycle:
     """The cycle being written: how far it is, how far it will go, and what was spent before it and on it.
 
+    `run` is as it is asked for this cycle, which after a collapse is otherwise than for the first one.
     `spent` may be too much, as it is what was heard; `over` is why the run's budget is used up, by the rows. `bar` is
     what a candidate has to reach on the first rung of the protocol's ladder.
     """
 
     cycle: Cycle
+    run: Run
     front: Front
     wanted: int
     before: Spent

@@ -15,9 +15,9 @@ import structlog
 from archloop import telemetry
 from archloop.contracts.base import request_id
 from archloop.contracts.messages import BOOTSTRAP, CandidateLost, CycleClosed, TrainingRequested
-from archloop.contracts.values import AdapterRef
+from archloop.contracts.values import AdapterRef, Collapse
 from services.registry.acts import Steered
-from services.registry.control import pairs, requests, selection, steering
+from services.registry.control import pairs, requests, selection, steering, watch
 from services.registry.control.adapter_trials import AdapterTrials
 from services.registry.control.candidate_requests import CandidateRequests
 from services.registry.control.conversation import Key, OpenCycle, key_for
@@ -121,7 +121,8 @@ class Reconciliation:
             return None if promoted is None else await self._open(following, adapter, cycle)
         if not self._may_train(cycle.cycle):
             return None
-        lines = await pairs.lines(self._store, self._look.blobs, self._run, cycle.cycle)
+        run = await watch.widened(self._store, self._run, following)
+        lines = await pairs.lines(self._store, self._look.blobs, run, cycle.cycle)
         if not lines:
             return await self._open(following, cycle.adapter, cycle)
         ref = await pairs.put(self._look.blobs, self._run.run_id, cycle.cycle, lines)
@@ -178,7 +179,13 @@ class Reconciliation:
         elif self._look.due((CycleClosed.name, cycle.cycle), unasked=True):
             async for page in pages(self._store, self._run.run_id, cycle.cycle):
                 ended += requests.endings(page)
-            self._look.append(requests.closing(self._run, cycle, ended))
+            self._look.append(requests.closing(self._run, cycle, ended, await self._watched(cycle)))
+
+    async def _watched(self, cycle: Cycle) -> Collapse | None:
+        found = await watch.watched(self._store, self._run, cycle.cycle)
+        if found is not None and found.step:
+            log.warning("collapse", run_id=self._run.run_id, cycle=cycle.cycle, **found.model_dump())
+        return found
 
     def _rejected(self, known: OpenCycle, lost: Sequence[Owed]) -> str | None:
         """Return why generation was rejected, if it was: what the generator rejects of one candidate it does of all."""

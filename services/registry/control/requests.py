@@ -17,7 +17,7 @@ from archloop.contracts.messages import (
     TrainingRequested,
 )
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.values import AdapterRef, BlobRef, Parent, Remembered, Usage
+from archloop.contracts.values import AdapterRef, BlobRef, Collapse, Parent, Remembered, Usage
 from services.registry.records import Candidate, Cycle, Run, Source
 
 UNNAMED = "somebody"
@@ -141,11 +141,11 @@ def training(run: Run, cycle: int, parent: AdapterRef | None, pairs: BlobRef, pa
     )
 
 
-def closing(run: Run, cycle: Cycle, ended: Counter[str]) -> CycleClosed:
-    """Tell how the cycle ended, as `endings` counts it."""
+def closing(run: Run, cycle: Cycle, ended: Counter[str], collapse: Collapse | None = None) -> CycleClosed:
+    """Tell how the cycle ended, as `endings` counts it, and as it was watched."""
     names = ("generated", "valid", "novel", "admitted")
     counts = {name: ended[name] for name in names}
-    return CycleClosed(run_id=run.run_id, run_uid=run.uid, cycle=cycle.cycle, **counts)
+    return CycleClosed(run_id=run.run_id, run_uid=run.uid, cycle=cycle.cycle, collapse=collapse, **counts)
 
 
 def endings(candidates: Iterable[Candidate]) -> Counter[str]:

@@ -94,6 +94,13 @@ def loss(curves: Sequence[tuple[str, Sequence[float]]]) -> Chart | None:
     return _chart(figures.LOSS, data | {"along": "steps of optimisation", "legend": len(known) < 8})
 
 
+def own_loss(curve: Sequence[float]) -> Chart | None:
+    """Draw a network's own training loss."""
+    drawn = loss([("loss", curve)])
+    told = {"title": "Its training loss", "caption": "The child's word, as is all that it measures of itself."}
+    return drawn and drawn.model_copy(update=told)
+
+
 def _chart(figure: Lines | Stack | Cloud, data: dict[str, Any]) -> Chart:
     return Chart(name=figure.name, title=figure.title, caption=figure.caption, data=data)
 

@@ -30,9 +30,16 @@ async def of(entry: Entry) -> Progress:
     store, run = entry.shelf.store, entry.run
     cycles = await store.cycles(run.run_id)
     best = (await store.architectures(run.run_id, limit=1)).items
-    settled, total = sum(cycle.settled for cycle in cycles), run.spec.cycles * run.spec.candidates
-    left = _left_s(cycles, settled, total, utc_now()) if run.finished is None else None
+    settled, total = sum(cycle.settled for cycle in cycles), _total(run, cycles)
+    left = _left_s(cycles, settled, total, utc_now()) if run.finished is None and not run.paused else None
     return Progress(entry, len(cycles), settled, total, best[0].accuracy if best else None, left)
+
+
+def _total(run: Run, cycles: Sequence[Cycle]) -> int:
+    """Return how many candidates the run will have; cycles to come are as the last one is."""
+    wanted = [cycle.wanted(run.spec) for cycle in cycles]
+    each = run.at(cycles[-1]).spec.candidates if cycles else run.spec.candidates
+    return sum(wanted) + each * (run.spec.cycles - len(cycles))
 
 
 def _left_s(cycles: Sequence[Cycle], settled: int, total: int, now: datetime) -> float | None:
@@ -48,7 +55,7 @@ async def awaited(entry: Entry, cycles: Sequence[Cycle]) -> dict[str, int]:
     last = cycles[-1]
     if last.closed is not None:
         return {"training": 1} if _trains(entry.run, last) else {}
-    steps = await entry.shelf.store.open_steps(entry.run.run_id, last.cycle, entry.run.spec.candidates)
+    steps = await entry.shelf.store.open_steps(entry.run.run_id, last.cycle, last.wanted(entry.run.spec))
     counted = Counter(steps.values())
     return {step: counted[step] for step in ("generation", "evaluation", "judgement") if counted[step]}
 

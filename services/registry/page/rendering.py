@@ -46,7 +46,7 @@ def environment() -> Environment:
     return made
 
 
-def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+def page(name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
     """Answer with the template of this name."""
     return HTMLResponse(environment().get_template(name).render(**values), status)
 

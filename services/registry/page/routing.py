@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from urllib.parse import parse_qsl, quote
 
 from fastapi import Depends, Request, Response
@@ -13,10 +13,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from typing_extensions import override
 
-from archloop.errors import ArchloopError, InvalidInput
+from archloop.bus.port import Parked
+from archloop.errors import ArchloopError, Conflict, InvalidInput
 from archloop.ops.doors import SAFE
 from archloop.ops.health import Watched
 from archloop.ops.problems import status_of
+from services.registry.api.ports import Ports
 from services.registry.counting import Counts
 from services.registry.page.access import COOKIE, Access, Role
 from services.registry.page.library import Library
@@ -30,20 +32,35 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none, a browser tells no Origin of the forms that it sends
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 LOGOUT = "/page/logout"
 _FORM_HEADER = "x-form-token"
 _FORM_BYTES = 2**21
+_READ_ONLY = "this page only shows what runs have recorded; there is nothing here to operate"
+
+
+class ParkingLot(Protocol):
+    """What the page needs of a bus."""
+
+    async def parked(self, queue: str | None = None) -> list[Parked]:
+        """Return the messages set aside for one queue, or for all, oldest first."""
+
+    async def replay(self, *parked_ids: str) -> None:
+        """Put parked messages back on their queues, at their first attempt. Raises NotFound."""
+
+    async def drop(self, *parked_ids: str) -> None:
+        """Forget parked messages. Raises NotFound."""
 
 
 @dataclass(frozen=True)
 class Desk:
     """What the page works with: the runs that it shows, who may do what, and the process behind it.
 
-    `counts` are of the queues, `watched` is the health of what is needed; a page over directories has neither.
+    `counts` are of the queues, `watched` is the health of what is needed, by `ports` runs are asked for and steered,
+    and messages are parked on the `bus`. A page over directories has none of these, and operates nothing.
     """
 
     library: Library
@@ -51,6 +68,18 @@ class Desk:
     summaries: Summaries = field(default_factory=Summaries)
     counts: Counts = field(default_factory=Counts)
     watched: Watched | None = None
+    ports: Ports | None = None
+    bus: ParkingLot | None = None
+
+    async def parked(self) -> list[Parked]:
+        """Return what is parked, oldest first."""
+        return await self.bus.parked() if self.bus is not None else []
+
+    def lot(self) -> ParkingLot:
+        """Return where messages are parked. Raises Conflict where there is nothing to operate."""
+        if self.bus is None:
+            raise Conflict(_READ_ONLY)
+        return self.bus
 
 
 class OpenRoute(APIRoute):
@@ -80,6 +109,17 @@ class PageRoute(OpenRoute):
     @override
     async def refused(self, request: Request) -> Response | None:
         return await _refused(request)
+
+
+class OperatorRoute(PageRoute):
+    """A route of what only a running registry can do."""
+
+    @override
+    async def refused(self, request: Request) -> Response | None:
+        desk: Desk = request.app.state.desk
+        if desk.ports is None:
+            return _failed(request, HTTPStatus.CONFLICT, _READ_ONLY)
+        return await super().refused(request)
 
 
 async def _refused(request: Request) -> Response | None:
@@ -128,8 +168,15 @@ def frame(request: Request) -> dict[str, Any]:
     """Return what the frame around every view shows."""
     state = request.state
     role: Role | None = getattr(state, "role", None)
-    open_ = request.app.state.desk.access.open
-    return {"role": role, "open": open_, "form_token": getattr(state, "form_token", ""), "path": request.url.path}
+    desk: Desk = request.app.state.desk
+    return {
+        "role": role,
+        "open": desk.access.open,
+        "served": desk.ports is not None,
+        "operates": role == "operate" and desk.ports is not None,
+        "form_token": getattr(state, "form_token", ""),
+        "path": request.url.path,
+    }
 
 
 async def form(request: Request) -> dict[str, str]:
@@ -154,5 +201,13 @@ async def _library(request: Request) -> Library:
     return (await _desk(request)).library
 
 
+async def _ports(request: Request) -> Ports:
+    desk = await _desk(request)
+    if desk.ports is None:
+        raise Conflict(_READ_ONLY)
+    return desk.ports
+
+
 DeskDep = Annotated[Desk, Depends(_desk)]
+PortsDep = Annotated[Ports, Depends(_ports)]
 LibraryDep = Annotated[Library, Depends(_library)]

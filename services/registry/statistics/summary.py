@@ -1,7 +1,7 @@
 """What a run came to, cycle by cycle. The definitions are in docs/reference/metrics.md."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,10 +10,12 @@ from typing import Annotated, NamedTuple
 
 from archloop.contracts.base import Frozen, absent
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.values import Family
+from archloop.contracts.values import Collapse, Family
 from archloop.errors import NotFound
 from services.registry.acts import ActSummary, listed
+from services.registry.control import collapse
 from services.registry.control.archive import Quality
+from services.registry.control.collapse import Diversity
 from services.registry.records import Adapter, Candidate, Cycle, Run, Status
 from services.registry.statistics import intervals
 from services.registry.statistics.lineage import Edited, Edits, Lineage, edits
@@ -55,6 +57,7 @@ class CycleSummary(Rates):
     qd_score: float = 0.0
     edits: Annotated[Edits | None, absent(None)] = None
     submitted: Annotated[int, absent(0)] = 0
+    collapse: Annotated[Collapse | None, absent(None)] = None
     seconds: Seconds
 
 
@@ -122,7 +125,7 @@ class Reading:
             unique_total=unique,
             seconds=_span([run.created], [run.finished]),
             acts=tuple(listed(run.acts, [(c.cycle, c.steered.acts) for c in known if c.steered])),
-            cycles=tuple(cycles),
+            cycles=tuple(_watched(cycles, run.spec)),
         )
         return Read(summary, accuracies)
 
@@ -139,6 +142,16 @@ class Reading:
         if cycle.closed is not None:
             self._closed[cycle.cycle], self._lineage = seen, lineage
         return seen
+
+
+def _watched(cycles: Sequence[CycleSummary], spec: RunSpec) -> Iterator[CycleSummary]:
+    """Yield the cycles, closed ones with what was seen of collapse, where the run is watched for it."""
+    seen = [Diversity(c.novel + c.near_duplicate + c.exact_duplicate, c.novel) for c in cycles]
+    for number, cycle in enumerate(cycles, 1):
+        if spec.collapse is None or not cycle.closed:
+            yield cycle
+        else:
+            yield cycle.model_copy(update={"collapse": collapse.watched(seen[:number], spec.collapse)})
 
 
 @dataclass

@@ -40,10 +40,17 @@ _INDEXES = {
         IndexModel([("run_id", 1), ("cycle", 1), ("index", 1)]),
         IndexModel([("run_id", 1), ("settled", 1), ("cycle", 1)]),
         IndexModel([("code_sha256", 1), ("evaluation.protocol_sha256", 1), ("evaluated", 1)]),
+        IndexModel([("run_id", 1), ("code_words", 1)]),
+        IndexModel([("run_id", 1), ("error_words", 1)]),
+        IndexModel([("parent", 1)]),
         IndexModel([("admitted", 1)], partialFilterExpression={"admitted": {"$type": "date"}}),
     ],
     "adapters": [IndexModel([("run_id", 1), ("cycle", 1)], unique=True)],
-    "events": [IndexModel([("id", 1)], unique=True), IndexModel([("run_id", 1), ("_id", 1)])],
+    "events": [
+        IndexModel([("id", 1)], unique=True),
+        IndexModel([("run_id", 1), ("_id", 1)]),
+        IndexModel([("run_id", 1), ("type", 1)]),
+    ],
 }
 
 

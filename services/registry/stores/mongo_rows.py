@@ -8,11 +8,12 @@ from typing import Any
 
 from archloop.contracts.base import CandidateMessage
 from services.registry.records import Adapter, Architecture, Candidate, CandidateQuery, Cycle, Event, Run, Source, Step
+from services.registry.stores.recording import words_of
 
 Document = Mapping[str, Any]
 SortKeys = Sequence[tuple[str, int]]
 
-WITHOUT_TEXT = {"code": 0, "prompt": 0}
+WITHOUT_TEXT = {"code": 0, "prompt": 0, "code_words": 0, "error_words": 0}
 BEST_FIRST: SortKeys = [("evaluation.accuracy", -1), ("run_id", 1), ("cycle", 1), ("index", 1)]
 _UNMEASURED = "unmeasured"
 _MEASURED = {"accuracy": "evaluation.accuracy", "similarity": "judgement.similarity"}
@@ -94,6 +95,13 @@ def candidate_filter(query: CandidateQuery) -> dict[str, Any]:
     where: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if query.min_accuracy is not None:
         where["evaluation.accuracy"] = {"$gte": query.min_accuracy}
+    begun = [
+        {field: {"$regex": f"^{word}"}}
+        for field, text in (("code_words", query.code), ("error_words", query.error))
+        for word in words_of(text or "")
+    ]
+    if begun:
+        where["$and"] = begun
     bounds = {"$gte": query.first, "$lt": query.below}
     if within := {operator: bound for operator, bound in bounds.items() if bound is not None}:
         where["index"] = within

@@ -33,7 +33,7 @@ from archloop.errors import InvalidInput, NotFound, Unavailable
 from services.registry.records import Judgement, Loss
 from services.registry.stores import mongo_rows as rows
 from services.registry.stores.mongo_rows import Document
-from services.registry.stores.recording import no_cycle, recorded_act, require_same
+from services.registry.stores.recording import no_cycle, recorded_act, require_same, words_of
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -111,7 +111,9 @@ def _(message: CandidateSubmitted, at: datetime) -> Sequence[Step]:
 @steps.register(CandidateEvaluatedOk)
 @steps.register(CandidateEvaluatedFailed)
 def _(message: CandidateEvaluatedOk | CandidateEvaluatedFailed, at: datetime) -> Sequence[Step]:
-    fields = {"evaluation": message.evaluation.model_dump(mode="json"), "evaluated": at}
+    evaluation = message.evaluation
+    words = words_of(evaluation.detail)
+    fields = {"evaluation": evaluation.model_dump(mode="json"), "evaluated": at, "error_words": words}
     # An evaluation of other code than the recorded one says nothing of this candidate.
     return _code(message.code), Step({"evaluation": None, "code_sha256": message.code.sha256}, fields)
 
@@ -216,7 +218,8 @@ async def _required_cycle(db: Database, run_id: str, cycle: int) -> Document:
 
 
 def _code(code: SourceCode) -> Step:
-    return Step({"code": None}, {"code_sha256": code.sha256, "code": code.model_dump(mode="json")})
+    words = words_of(code.text or "")
+    return Step({"code": None}, {"code_sha256": code.sha256, "code": code.model_dump(mode="json"), "code_words": words})
 
 
 async def _changed(db: Database, collection: str, where: Document, fields: Document) -> bool:

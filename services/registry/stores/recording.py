@@ -1,6 +1,7 @@
 """What recording a message means in any database."""
 
 import json
+import re
 from datetime import datetime
 from typing import TypeGuard
 
@@ -9,6 +10,9 @@ from archloop.contracts.messages import RunSteered
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput, NotFound
 from services.registry.acts import RecordedAct
+
+_WORD = re.compile(r"\w+")
+_LONGEST_WORD = 100
 
 
 def event_text(message: Message) -> str:
@@ -26,6 +30,11 @@ def event_text(message: Message) -> str:
 def recorded_act(message: RunSteered, at: datetime) -> RecordedAct:
     """Return the act as a run keeps it."""
     return RecordedAct(act_id=message.act_id, at=at, act=message.act)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of code or of an error, each once: letters, digits and underscores, in small letters."""
+    return sorted({word.lower()[:_LONGEST_WORD] for word in _WORD.findall(text)})
 
 
 def in_a_cycle(message: Message) -> TypeGuard[CandidateMessage]:

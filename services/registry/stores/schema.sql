@@ -103,6 +103,48 @@ CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, seq);
 CREATE VIEW IF NOT EXISTS run_rows AS
     SELECT r.*, (SELECT json_group_array(json(act)) FROM
                  (SELECT act FROM acts WHERE acts.run_id = r.run_id ORDER BY number)) AS acts FROM runs r;
+-- What candidates are looked for by, a row for each; its number is that of their words.
+CREATE TABLE IF NOT EXISTS found (
+    number       INTEGER PRIMARY KEY,
+    candidate_id TEXT NOT NULL UNIQUE,
+    run_id       TEXT NOT NULL,
+    cycle        INTEGER,
+    idx          INTEGER,
+    parent       TEXT,
+    outcome      TEXT,
+    accuracy     REAL,
+    verdict      TEXT,
+    family       TEXT,
+    similarity   REAL
+);
+CREATE INDEX IF NOT EXISTS found_by_place ON found (run_id, cycle, idx);
+CREATE INDEX IF NOT EXISTS found_by_parent ON found (parent) WHERE parent IS NOT NULL;
+CREATE VIRTUAL TABLE IF NOT EXISTS code_words
+    USING fts5 (words, content = '', detail = none, tokenize = "unicode61 remove_diacritics 0 tokenchars '_'");
+CREATE VIRTUAL TABLE IF NOT EXISTS error_words
+    USING fts5 (words, content = '', detail = none, tokenize = "unicode61 remove_diacritics 0 tokenchars '_'");
+CREATE TRIGGER IF NOT EXISTS found_candidate AFTER INSERT ON candidates BEGIN
+    INSERT INTO found (candidate_id, run_id, cycle, idx, parent)
+    VALUES (new.candidate_id, new.run_id, new.cycle, new.idx, new.parent);
+END;
+CREATE TRIGGER IF NOT EXISTS found_parent AFTER UPDATE OF parent ON candidates WHEN new.parent IS NOT NULL BEGIN
+    UPDATE found SET parent = new.parent WHERE candidate_id = new.candidate_id;
+END;
+CREATE TRIGGER IF NOT EXISTS found_code AFTER UPDATE OF code ON candidates WHEN old.code IS NULL BEGIN
+    INSERT INTO code_words (rowid, words)
+    SELECT number, new.code ->> 'text' FROM found WHERE candidate_id = new.candidate_id;
+END;
+CREATE TRIGGER IF NOT EXISTS found_evaluation AFTER INSERT ON evaluations BEGIN
+    UPDATE found SET outcome = new.outcome, accuracy = new.accuracy WHERE candidate_id = new.candidate_id;
+    INSERT INTO error_words (rowid, words)
+    SELECT number, new.evaluation ->> 'detail' FROM found
+    WHERE candidate_id = new.candidate_id AND new.evaluation ->> 'detail' <> '';
+END;
+CREATE TRIGGER IF NOT EXISTS found_verdict AFTER INSERT ON verdicts BEGIN
+    UPDATE found SET verdict = new.verdict, family = new.family, similarity = new.similarity
+    WHERE candidate_id = new.candidate_id;
+END;
+CREATE INDEX IF NOT EXISTS events_by_type ON events (run_id, type, seq);
 CREATE VIEW IF NOT EXISTS candidate_rows AS
     SELECT c.*, e.outcome, e.accuracy, e.evaluation, e.evaluated, v.verdict, v.family, v.similarity, v.judgement,
            v.judged, l.lost, a.admitted

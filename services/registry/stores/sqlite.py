@@ -33,7 +33,7 @@ from services.registry.stores.sqlite_control import SqliteControl
 from services.registry.stores.sqlite_writes import apply, log_event, step_of
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 6
+_VERSION = 7
 _FROM_1 = """
 ALTER TABLE adapters RENAME TO adapters_of_cycles;
 {schema}
@@ -48,6 +48,20 @@ _ADDED = (
     ("candidates", "submitter", "TEXT NOT NULL DEFAULT ''"),
     ("cycles", "steered", "TEXT"),
 )
+# Since 7 candidates are found by what stands in a table of its own, and by their words.
+_BEFORE_7 = """
+INSERT OR IGNORE INTO found (candidate_id, run_id, cycle, idx, parent, outcome, accuracy, verdict, family, similarity)
+    SELECT candidate_id, run_id, cycle, idx, parent, outcome, accuracy, verdict, family, similarity FROM candidate_rows;
+INSERT INTO code_words (rowid, words) SELECT number, code ->> 'text' FROM candidates JOIN found USING (candidate_id)
+    WHERE code IS NOT NULL AND number NOT IN (SELECT rowid FROM code_words);
+INSERT INTO error_words (rowid, words) SELECT number, evaluation ->> 'detail'
+    FROM evaluations JOIN found USING (candidate_id)
+    WHERE evaluation ->> 'detail' <> '' AND number NOT IN (SELECT rowid FROM error_words);
+"""
+_PAGE = """
+SELECT candidate_rows.* FROM (SELECT candidate_id FROM found WHERE {where} ORDER BY {order} LIMIT :limit OFFSET :offset)
+JOIN candidate_rows USING (candidate_id) ORDER BY {order}
+"""
 _COMPLETE = """
 SELECT 1 FROM cycles JOIN runs USING (run_id)
 WHERE run_id = ? AND cycle = ? AND closed IS NULL
@@ -125,7 +139,9 @@ class SqliteStore(SqliteControl, Store):
     async def candidates(self, query: CandidateQuery) -> Page[Candidate]:
         where, values = rows.candidate_filter(query)
         order = rows.candidate_order(query)
-        total, found = self._page(f"candidate_rows WHERE {where}", order, values, query.offset, query.limit)
+        (total,) = self._rows(f"SELECT count(*) FROM found WHERE {where}", values)[0]  # noqa: S608 - made of constants
+        bounds = {"limit": -1 if query.limit is None else query.limit, "offset": query.offset}
+        found = self._rows(_PAGE.format(where=where, order=order), {**values, **bounds})
         return Page(total=total, items=tuple(map(rows.candidate, found)))
 
     @override
@@ -194,7 +210,7 @@ class SqliteStore(SqliteControl, Store):
             columns = {name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")}
             if columns and column not in columns:
                 script = f"ALTER TABLE {table} ADD COLUMN {column} {kind}; {script}"
-        self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {_VERSION}; COMMIT;")
+        self._db.executescript(f"BEGIN; {script}; {_BEFORE_7}; PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def _complete(self, message: Message) -> bool:
         if not in_a_cycle(message):

@@ -20,11 +20,14 @@ from services.registry.records import (
     Run,
     Source,
 )
+from services.registry.stores.recording import words_of
 
 _WHERE = {name: f"{name} = :{name}" for name in ("run_id", "cycle", "outcome", "verdict", "family", "parent")} | {
     "min_accuracy": "accuracy >= :min_accuracy",
     "first": "idx >= :first",
     "below": "idx < :below",
+    "code": "number IN (SELECT rowid FROM code_words WHERE code_words MATCH :code)",
+    "error": "number IN (SELECT rowid FROM error_words WHERE error_words MATCH :error)",
 }
 _ORDER = {
     "index": "cycle, idx",
@@ -84,7 +87,14 @@ def event(row: sqlite3.Row) -> Event:
 def candidate_filter(query: CandidateQuery) -> tuple[str, dict[str, Any]]:
     """Return the WHERE clause and its values."""
     values = {name: value for name in _WHERE if (value := getattr(query, name)) is not None}
+    values |= {name: _match(values[name]) for name in ("code", "error") if name in values}
+    values = {name: value for name, value in values.items() if value != ""}
     return " AND ".join(_WHERE[name] for name in values) or "1", values
+
+
+def _match(text: str) -> str:
+    """Return what finds texts with all of these words, or with words that begin so (FTS5)."""
+    return " ".join(f'"{word}"*' for word in words_of(text))
 
 
 def candidate_order(query: CandidateQuery) -> str:

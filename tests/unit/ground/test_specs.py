@@ -133,6 +133,28 @@ def test_preferences_need_prompts_that_are_shared(generation: dict[str, int], me
 
 
 @pytest.mark.parametrize(
+    ("collapse", "wrong"),
+    [
+        ({}, "needs something to do"),
+        ({"below": 0.4, "steps": 2}, "needs something to do"),
+        ({"parents": "archive"}, r"needs edits; set generation\.mode"),
+        ({"replay": 8}, r"selection\.replay is null"),
+        ({"temperature": 0}, "greater than 0"),
+        ({"temperature": 0.1, "below": 0}, "greater than 0"),
+        ({"temperature": 0.1, "bound": 0.5}, "Extra inputs"),
+        ({"temperature": 0.1}, None),
+    ],
+)
+def test_a_collapse_that_cannot_be_answered_is_refused(collapse: dict[str, Any], wrong: str | None) -> None:
+    given = {"cycles": 2, "candidates": 8, "protocol": "digits", "selection": {"replay": None}, "collapse": collapse}
+    if wrong is None:
+        assert RunSpec.model_validate(given).collapse
+    else:
+        with pytest.raises(ValidationError, match=wrong):
+            RunSpec.model_validate(given)
+
+
+@pytest.mark.parametrize(
     ("answers", "prompts", "expected"),
     [
         (1, None, [0, 1, 2, 3, 4, 5]),

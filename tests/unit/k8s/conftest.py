@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.k8s import fitting_rules, scaling_rules  # noqa: F401 - they register
+from tests.unit.k8s import fitting_rules, scaling_rules, server_rules  # noqa: F401 - they register
 
 
 @pytest.fixture(scope="session")

@@ -5,43 +5,29 @@ import re
 import pytest
 
 from services.generator.backends.kubernetes_launcher import filled
-from tests.unit.k8s.allowed import refused
+from tests.unit.k8s.allowed import refused, refused_alone
+from tests.unit.k8s.breaks import BREAKS, MORE
 from tests.unit.k8s.changes import changed
-from tests.unit.k8s.manifests import OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
+from tests.unit.k8s.manifests import K8S, OVERLAYS, ROOT, each, named, of_kind, pods, rendered, service_pods
 from tests.unit.k8s.network import openings, reaches
 from tests.unit.k8s.places import PLACES
 from tests.unit.k8s.pod_security import refusals
 from tests.unit.k8s.rules import RULES, all_broken
 from tests.unit.k8s.trees import Place
 
-# What each rule is there for, by a change that breaks it, in overlays/gpu where nothing else is said.
-BREAKS = {
-    "time to finish": [("Deployment/evaluator", "pod terminationGracePeriodSeconds", 30)],
-    "scaled by what waits and what is in hand": [("ScaledJob/trainer", "spec triggers 0 metadata queueName", "x")],
-    "scaling leaves work alone": [("ScaledObject/evaluator", "spec cooldownPeriod", 60)],
-    "a job a training": [("ScaledJob/trainer", "pod activeDeadlineSeconds", 3600)],
-    "one at a time": [("StatefulSet/novelty", "spec replicas", 2)],
-    "budgets are about pods that have a scale": [
-        ("PodDisruptionBudget/registry", "spec selector matchLabels app.kubernetes.io/name", "trainer")
-    ],
-    "limits hold what volumes may": [("Deployment/generator", "pod volumes adapters emptyDir sizeLimit", "12Gi")],
-    "a rollout waits as long as a start may take": [("Deployment/vllm", "spec progressDeadlineSeconds", 600)],
-    "model servers end what they have in hand": [("Deployment/vllm", "server args 6", "--shutdown-timeout=0")],
-    "deadlines begin on a node": [("ScaledJob/trainer", "spec jobTargetRef activeDeadlineSeconds", 19800)],
-    "no slice of a GPU under gVisor": [
-        ("Deployment/evaluator", "service resources limits nvidia.com/mig-1g.10gb", 1),
-        ("Deployment/evaluator", "pod runtimeClassName", "gvisor"),
-    ],
-    "as many requests as servers can take": [("ScaledObject/vllm", "spec maxReplicaCount", 3)],
-    "one training on one disk": [("PersistentVolumeClaim/trainings", "spec accessModes", ["ReadWriteOnce"])],
-    "no other tenant makes room": [("new", "", {"kind": "PriorityClass", "metadata": {"name": "x"}, "value": 1})],
-    "what is named is there": [("ServiceAccount/evaluator", "", None)],
-}
-
 
 @each
 def test_there_is_nothing_but_what_is_allowed(name, scratch):
     assert list(map(str, refused(rendered(name, scratch), PLACES[name]))) == []
+
+
+def test_every_component_and_overlay_is_in_a_rendering():
+    """What is in none is checked by nothing."""
+    folders = {path.parent.relative_to(K8S).as_posix() for path in K8S.glob("**/kustomization.yaml")}
+    components = {name.removeprefix("components/") for name in folders if name.startswith("components/")}
+    parts = {part for places in PLACES.values() for place in places for part in place.parts}
+    assert components - {"keda/training"} <= parts
+    assert {name for name in folders if name.startswith("overlays/") and name.count("/") == 1} <= set(OVERLAYS)
 
 
 @each
@@ -56,6 +42,11 @@ def test_a_rule_is_broken_by_what_it_is_there_for(rule, scratch):
         objects = rendered("overlays/dev", scratch)
     assert not list(RULES[rule](objects))
     assert list(RULES[rule](changed(objects, BREAKS[rule])))
+
+
+@pytest.mark.parametrize(("rule", "change"), MORE)
+def test_a_rule_sees_this_too(rule, change, scratch):
+    assert list(RULES[rule](changed(rendered("overlays/gpu", scratch), [change])))
 
 
 @each
@@ -117,10 +108,11 @@ def test_who_makes_room_for_whom(scratch):
 def test_the_servers_that_the_generator_starts_are_what_is_allowed(scratch):
     objects = rendered("overlays/tgi", scratch)
     template = next(o for o in objects if o["metadata"]["name"].startswith("tgi-template"))["data"]["template.yaml"]
-    started = filled(template, "tgi-0", "generator-0", "").deployment
-    started["metadata"]["namespace"] = "archloop-models"
-    place = Place("archloop-models", frozenset({"started", "tgi-roll"}))
-    assert [str(each) for each in refused([started], [place]) if "is missing" not in each.problem] == []
+    made = filled(template, "tgi-0", "generator-0", "a=/adapters/a")
+    for one in made:
+        one["metadata"]["namespace"] = "archloop-models"
+    place, started = Place("archloop-models", frozenset({"started", "tgi-roll"})), made.deployment
+    assert [str(broken) for one in made for broken in refused_alone(one, [place])] == []
     assert all_broken([*objects, started]) == {}
     pod, generator = pods([started])[0], next(pod for name, pod in service_pods(objects) if name == "generator")
     assert refusals(pod, "restricted") == []

@@ -1,7 +1,6 @@
 """The trees in allowed/, read and brought to what holds for one deployment. Notation: allowed/_fragments.yaml."""
 
 import hashlib
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from services.generator.backends.kubernetes_launcher import LABEL
+from services.generator.backends.kubernetes_launcher import LABEL, STARTED_BY
 
 FOLDER = Path(__file__).with_name("allowed")
 ROOT = Path(__file__).parents[3]
@@ -62,20 +61,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _machine(value: Any) -> bool:
-    """One address of IPv4, none of a link or of this machine itself."""
-    try:
-        network = ipaddress.IPv4Network(value)
-    except ValueError:
-        return False
-    return network.prefixlen == 32 and not (network.is_link_local or network.is_loopback)
-
-
 NAMED: Mapping[str, Callable[[Any], bool]] = {
-    "machine": _machine,
-    "anything": lambda value: True,
     "adapters": lambda value: re.fullmatch(r"([\w.-]+=/adapters/[\w./-]+,?)*", value) is not None,
     "started": lambda value: value.keys() == {LABEL},
+    "started-metadata": lambda value: (
+        value.keys() <= {"name", "namespace", "labels"} and value["labels"].keys() == {LABEL, STARTED_BY}
+    ),
 }
 
 

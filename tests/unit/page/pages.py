@@ -6,6 +6,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from archloop.bus.port import Bus
 from archloop.contracts.envelope import Envelope
 from services.registry import page
 from services.registry.api import bounded, create
@@ -19,13 +20,21 @@ async def publish(_: Envelope) -> None:
     """Nobody listens."""
 
 
-def app_of(world: World, token: str | None = None, read_token: str | None = None) -> FastAPI:
-    """The registry's API with the page."""
+def app_of(
+    world: World,
+    token: str | None = None,
+    read_token: str | None = None,
+    *,
+    bus: Bus | None = None,
+    served: bool = True,
+) -> FastAPI:
+    """The registry's API with the page; or the page over what is recorded alone."""
     given = {"token": token, "read_token": read_token}
     tokens = {name: SecretStr(value) if value else None for name, value in given.items()}
     app = create(world.store, world.blobs, publish, **tokens)
     shelf = Shelf(world.store, world.blobs, bounded(app))
-    page.install(app, Desk(StoreLibrary(shelf), Access(**tokens)))
+    ports = app.state.ports if served else None
+    page.install(app, Desk(StoreLibrary(shelf), Access(**tokens), ports=ports, bus=bus))
     return app
 
 

@@ -14,7 +14,13 @@ from tests.unit.page.pages import Seen, app_of, client_of
 from tests.unit.registry.world import RUN, World
 
 OPEN = {"/", "/page", "/page/static/{name}", "/page/login"}
-VALUES = {"key": RUN, "candidate_id": f"{'0' * 8}-0000-0000-0000-{'0' * 12}", "other_id": "x", "name": "page.js"}
+VALUES = {
+    "key": RUN,
+    "candidate_id": f"{'0' * 8}-0000-0000-0000-{'0' * 12}",
+    "other_id": "x",
+    "name": "page.js",
+    "parked_id": "x",
+}
 
 
 def routes(found: Iterable[BaseRoute]) -> list[Route]:

@@ -256,3 +256,19 @@ def test_what_prompts_were_told_is_a_table_in_which_nothing_is_markup(page, run)
     assert "5 of 6" in told.text
     assert not told.count("script")
     assert "What was it told" not in page(*run()).text
+
+
+def test_collapse_is_told_where_a_run_is_watched(run, page):
+    summary, candidates = run(cycles=3, size=8)
+    assert "from then on" not in page(summary, candidates).text
+    summary["spec"] |= {
+        "generation": {"mode": "mixed", "temperature": 0.8},
+        "collapse": {"below": 0.4, "temperature": 0.15, "replay": 4, "parents": "archive"},
+    }
+    for cycle, found in zip(summary["cycles"], [(0.25, 1), (0.125, 2), (None, 2)], strict=True):
+        cycle["collapse"] = dict(zip(("novelty", "step"), found, strict=True))
+    shown = page(summary, candidates).text
+    assert "0 25.0 % 1 temperature 0.95, 100 replayed, parents: archive" in shown
+    assert "1 12.5 % 2 temperature 1.1, 104 replayed, parents: archive" in shown
+    assert "2 – 2 temperature 1.1" in shown
+    assert "less than 40.0 % of the valid are novel" in shown

@@ -191,6 +191,10 @@ document.addEventListener("htmx:afterSettle", () => { drawAll(document); follow(
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (busy(event.detail.elt)) event.preventDefault();
 });
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });

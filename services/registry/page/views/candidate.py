@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from archloop import sources
 from archloop.blobs import programs
 from archloop.errors import ArchloopError, NotFound
+from services.registry.acts import NO_EXEMPLARS
 from services.registry.api.ports import CandidatePath
 from services.registry.page import charts, family_tree, highlighting
 from services.registry.page.library import Entry
@@ -46,7 +47,8 @@ async def show(request: Request, library: LibraryDep, key: str, candidate_id: Ca
         program=program,
         error=error,
         lines=highlighting.lines(program.code, error),
-        loss=charts.loss([("loss", evaluation.loss_curve)]) if evaluation else None,
+        exemplar=_exemplar(entry, candidate_id),
+        loss=charts.own_loss(evaluation.loss_curve) if evaluation else None,
         nearest=await _found(entry, judgement.nearest if judgement else None),
         ancestors=await family_tree.ancestors(entry.shelf.store, candidate),
         children=await family_tree.children(entry.shelf.store, candidate),
@@ -78,6 +80,16 @@ async def diff(
     left, right = sides
     shown: dict[str, Any] = {"left": left, "right": right, "rows": rows}
     return page("diff.html", **frame(request), entry=entry, run=entry.run, **shown)
+
+
+def _exemplar(entry: Entry, candidate_id: str) -> str:
+    """Return what acts made of the candidate: pinned, banned or nothing."""
+    exemplars = NO_EXEMPLARS
+    for recorded in entry.run.acts:
+        if recorded.act.verb in {"pin", "ban", "release"}:
+            exemplars = exemplars.after(recorded.act)
+    pinned, banned = candidate_id in exemplars.pinned, candidate_id in exemplars.banned
+    return "pinned" if pinned else "banned" if banned else ""
 
 
 async def _existing(entry: Entry, candidate_id: str) -> Candidate:

@@ -20,7 +20,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _PAGE = 50
 _CSV_PAGE = 1000
 _SORTS = ("index", "-index", "accuracy", "-accuracy", "similarity", "-similarity")
-_FIELDS = ("cycle", "outcome", "verdict", "family", "min_accuracy", "sort")
+_FIELDS = ("cycle", "outcome", "verdict", "family", "min_accuracy", "code", "error", "sort")
 
 
 def _conditions(
@@ -29,10 +29,12 @@ def _conditions(
     verdict: Annotated[str, Query(max_length=30)] = "",
     family: Annotated[str, Query(max_length=30)] = "",
     min_accuracy: Annotated[str, Query(max_length=10)] = "",
+    code: Annotated[str, Query(max_length=200)] = "",
+    error: Annotated[str, Query(max_length=200)] = "",
     sort: Annotated[str, Query(max_length=20)] = "",
 ) -> dict[str, str]:
     """Read what a form sends, in which nothing chosen is an empty text."""
-    given = dict(zip(_FIELDS, (cycle, outcome, verdict, family, min_accuracy, sort), strict=True))
+    given = dict(zip(_FIELDS, (cycle, outcome, verdict, family, min_accuracy, code, error, sort), strict=True))
     return {name: value.strip() for name, value in given.items() if value.strip()}
 
 
@@ -94,6 +96,8 @@ def _query(entry: Entry, conditions: dict[str, str], **bounds: int) -> Candidate
         "verdict": _member("verdict", conditions, [*Verdict]),
         "family": _member("family", conditions, [*Family]),
         "min_accuracy": _number("min_accuracy", conditions, float, "a number from 0 to 1"),
+        "code": conditions.get("code"),
+        "error": conditions.get("error"),
         "sort": _member("sort", conditions, [*_SORTS]) or "index",
     }
     return CandidateQuery.model_validate({"run_id": entry.run.run_id, **made, **bounds})
