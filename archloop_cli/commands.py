@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 import typer
 
 from archloop import __version__, presets
-from archloop_cli import confirming, data, doctor, environment, lemur, model, parked, terminal
+from archloop_cli import confirming, data, doctor, environment, lemur, looking, model, parked, steering, terminal
 from archloop_cli.bars import bars
 from archloop_cli.options import LARGEST_SEED, MOST, check_run, finite, run_name, without_effect
 from archloop_lab import files
 from archloop_lab.run_directory import RunDirectory
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=__doc__)
 app.add_typer(parked.app, name="parked")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
@@ -88,9 +88,11 @@ def run(
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
     if server:
+        reproduction.require_elsewhere(spec)
         remote.drive(server, run_id, spec, directory, pairs)
     else:
-        runs.start(spec, directory, pairs, wanted, shown=shown)
+        before = RunDirectory(manifest.parent) if manifest else None
+        runs.start(spec, directory, pairs, wanted, before=before, shown=shown)
     _conclude(directory, as_json)
     if manifest and not server:
         _compare(manifest.parent, directory)
@@ -110,11 +112,16 @@ def _compare(before: Path, again: Path) -> None:
 
 @app.command()
 def resume(
-    directory: Annotated[Path, typer.Argument(metavar="RUN")], shown: Shown = True, as_json: Json = False
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="Its directory; with --registry, its name.")],
+    registry: looking.Url = None,
+    shown: Shown = True,
+    as_json: Json = False,
 ) -> None:
-    """Go on with a run that was interrupted, however it was."""
+    """Go on with a run that was interrupted, however it was, or paused."""
     from archloop_cli import runs
 
+    if steering.resumed(str(directory), registry):
+        return
     runs.resume(directory, shown=shown)
     _conclude(directory, as_json)
 
@@ -168,6 +175,11 @@ def proxy(
 
 
 app.command()(confirming.confirm)
+for _command in (
+    *(looking.runs, looking.candidates, looking.show, looking.diff, looking.lineage, looking.adapters, looking.queues),
+    *(looking.acts, steering.pause, steering.cancel, steering.steer),
+):
+    app.command()(_command)
 
 
 @app.command()

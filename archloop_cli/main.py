@@ -1,5 +1,6 @@
 """The edge of the `archloop` command: however it ends, it says so in one line (docs/reference/command.md)."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from types import FrameType
 from archloop_cli.streams import Streams
 
 _DEBUG = "--debug"
+_COMPLETE = "_ARCHLOOP_COMPLETE"
 _SIGNALLED = 128  # and the number of the signal, as shells count
 _READER_GONE = 141  # what a shell says of a process that ended by SIGPIPE
 
@@ -60,6 +62,7 @@ def _passed_over(_: object) -> None:
 def _command() -> int:
     """Import and run the command within reach of error handling: imports may fail, and Ctrl-C may come meanwhile."""
     import typer
+    from typer.completion import shell_complete
 
     from archloop_cli.commands import app
     from archloop_cli.logfile import quiet
@@ -68,6 +71,8 @@ def _command() -> int:
     quiet()
     command = typer.main.get_command(app)
     once(command)
+    if instruction := os.environ.get(_COMPLETE):  # noqa: TID251 - a shell asks, and this is how shells do
+        return shell_complete(command, {}, "archloop", _COMPLETE, instruction)
     try:
         with command.make_context("archloop", _arguments()) as context:
             command.invoke(context)

@@ -25,6 +25,9 @@ def once(command: Any) -> None:
     parse = command.parse_args
 
     def parsed(context: typer.Context, arguments: list[str]) -> list[str]:
+        if context.resilient_parsing:  # a shell wants to complete what is not whole yet
+            incomplete: list[str] = parse(context, arguments)
+            return incomplete
         values, _, order = command.make_parser(context).parse_args(args=list(arguments))
         for parameter in order:
             is_single = parameter.param_type_name == "option" and not parameter.multiple
@@ -58,9 +61,9 @@ def check_run(context: typer.Context, *, plan: bool, manifest: Path | None) -> N
         without_effect(context, "with --from-manifest, which has its own", "preset")
 
 
-def finite(value: float) -> float:
-    """Refuse NaN, which a range lets pass since it is neither below nor above anything."""
-    if math.isnan(value):
+def finite(value: float | None) -> float | None:
+    """Refuse NaN, which a range lets pass since it is neither below nor above anything; None is no value."""
+    if value is not None and math.isnan(value):
         raise typer.BadParameter(f"{value} is no number")
     return value
 

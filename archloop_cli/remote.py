@@ -45,7 +45,7 @@ def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path 
 async def _drive(
     server: str, run_id: str, spec: RunSpec, run: RunDirectory, pairs: Sequence[TrainingPair] | None
 ) -> Summary:
-    async with RemoteRegistry.open(server, CliSettings.load().token) as registry:
+    async with RemoteRegistry.open(server, CliSettings.load().token, "--server") as registry:
         if pairs is not None:
             kept = await registry.keep(pairs)
             assert kept.pairs is not None

@@ -20,7 +20,7 @@ from archloop_cli.guard import DiskFull, Guard
 from archloop_cli.layout import Layout
 from archloop_cli.logfile import logged
 from archloop_cli.progress import Progress, cycle_table
-from archloop_lab import base_models, bootstrap_pairs, folders, heldout, lock, manifests
+from archloop_lab import base_models, bootstrap_pairs, folders, heldout, lock, manifests, steered
 from archloop_lab.needs import ANY, Wanted
 from archloop_lab.planning import Plan
 from archloop_lab.run_directory import RunDirectory
@@ -71,10 +71,17 @@ def fresh_directory(run_id: str) -> Path:
 
 
 def start(
-    spec: RunSpec, directory: Path, pairs: Path | None = None, wanted: Wanted = ANY, *, shown: bool = True
+    spec: RunSpec,
+    directory: Path,
+    pairs: Path | None = None,
+    wanted: Wanted = ANY,
+    *,
+    before: RunDirectory | None = None,
+    shown: bool = True,
 ) -> Summary:
     """Begin a run in a new directory, on `pairs` first if there are any. Raises Conflict where a run is there.
 
+    `before` is the run that is done again, with the networks that people gave it.
     What can be wrong, or does not fit this machine, is looked at before anything is written.
     """
     found = bootstrap_pairs.read(pairs) if pairs is not None else None
@@ -92,6 +99,8 @@ def start(
         Guard(directory).check_disk(begun=False)
         if found is not None:
             spec = bootstrap_pairs.stored(spec, found, run.blobs)
+        if before is not None:
+            asyncio.run(steered.bring(spec, before, run.blobs))
         content = manifests.content_of(default_run_id(spec), spec) | layout.recorded(placement, wanted)
         manifests.write(run.manifest_file, content)
         return _go_on(directory, shown=shown)

@@ -39,6 +39,14 @@ def put(line: object) -> None:
     _write(f"{plain(line)}\n")
 
 
+def put_styled(text: object, style: str) -> None:
+    """Print a line of results that may have a colour on a terminal; elsewhere it is as it is, tabs and all."""
+    if _out.is_terminal:
+        _out.print(Text(plain_lines(text), style=style), soft_wrap=True)
+    else:
+        put_lines(text)
+
+
 def put_lines(text: object) -> None:
     """Print results that have several lines of their own."""
     _write(f"{plain_lines(text)}\n")
@@ -57,6 +65,11 @@ def show(drawn: RenderableType) -> None:
 def say(line: object, *, mark: str = "", style: str = "") -> None:
     """Print one line about the work. The mark before it is ours, and may have a colour."""
     err.print(styled(mark, style) + Text(f"{' ' if mark else ''}{plain(line)}"), soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Return whether results are read on a terminal."""
+    return _out.is_terminal
 
 
 def draw(drawn: RenderableType) -> None:

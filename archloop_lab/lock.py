@@ -43,6 +43,15 @@ def refuse_held(directory: Path) -> None:
             os.close(descriptor)
 
 
+def is_held(directory: Path) -> bool:
+    """Return whether another process holds the directory."""
+    try:
+        refuse_held(directory)
+    except Conflict:
+        return True
+    return False
+
+
 def _opened(directory: Path) -> int:
     try:
         return os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -10,17 +10,20 @@ import httpx2
 from pydantic import SecretStr, TypeAdapter
 
 from archloop import sources
+from archloop.contracts.acts import Act
 from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
 from archloop.ops.connecting import patiently
 from archloop.training_pairs import TrainingPair
+from services.registry.acts import ActSummary
 from services.registry.counting import QueueCount
-from services.registry.records import Candidate, Page
+from services.registry.records import Adapter, Candidate, CandidateQuery, Page, Run
 from services.registry.statistics.summary import Summary
 
 PATIENCE_S = 120.0
 _PAGE = 1000
+_ADAPTERS, _ACTS, _COUNTS = TypeAdapter(list[Adapter]), TypeAdapter(list[ActSummary]), TypeAdapter(list[QueueCount])
 
 
 class Refused(ArchloopError):
@@ -37,10 +40,10 @@ class RemoteRegistry:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, token: SecretStr | None) -> AsyncIterator[Self]:
-        """Open a client that connects when first used."""
+    async def open(cls, url: str, token: SecretStr | None, setting: str = "--registry") -> AsyncIterator[Self]:
+        """Open a client that connects when first used. The `setting` named the URL."""
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-        async with web.client(url, "--server", headers=headers, timeout=30) as client:
+        async with web.client(url, setting, headers=headers, timeout=30) as client:
             yield cls(client)
 
     async def request(self, run_id: str, spec: RunSpec) -> None:
@@ -70,10 +73,60 @@ class RemoteRegistry:
             if len(items) < _PAGE:
                 return found
 
+    async def runs(self) -> list[Run]:
+        """Return the runs, latest first."""
+        found: list[Run] = []
+        while True:
+            answer = await self._checked("GET", "/runs", params={"offset": len(found), "limit": _PAGE})
+            items = Page[Run].model_validate_json(answer).items
+            found += items
+            if len(items) < _PAGE:
+                return found
+
+    async def told(self, run_id: str) -> Summary:
+        """Return what the run came to so far. Raises NotFound."""
+        if (found := await self.summary(run_id)) is None:
+            raise NotFound("run", run_id)
+        return found
+
+    async def found(self, query: CandidateQuery) -> list[Candidate]:
+        """Return candidates, as many as the query wants."""
+        asked = query.model_dump(mode="json", exclude_none=True, exclude={"run_id", "offset", "limit"})
+        found: list[Candidate] = []
+        while query.limit is None or len(found) < query.limit:
+            limit = _PAGE if query.limit is None else min(_PAGE, query.limit - len(found))
+            window = {**asked, "offset": query.offset + len(found), "limit": limit}
+            answer = await self._checked("GET", f"/runs/{query.run_id}/candidates", params=window)
+            items = Page[Candidate].model_validate_json(answer).items
+            found += items
+            if len(items) < limit:
+                break
+        return found
+
+    async def candidate(self, candidate_id: str) -> Candidate:
+        """Return one candidate. Raises NotFound."""
+        return Candidate.model_validate_json(await self._checked("GET", f"/candidates/{candidate_id}"))
+
+    async def adapters(self, run_id: str) -> list[Adapter]:
+        """Return the versions of the LLM, in order."""
+        return _ADAPTERS.validate_json(await self._checked("GET", "/adapters", params={"run_id": run_id}))
+
+    async def acts(self, run_id: str) -> list[ActSummary]:
+        """Return what was done to the run, in order."""
+        return _ACTS.validate_json(await self._checked("GET", f"/runs/{run_id}/acts"))
+
+    async def queues(self) -> list[QueueCount]:
+        """Return how many messages wait and are set aside."""
+        return _COUNTS.validate_json(await self._checked("GET", "/queues"))
+
+    async def steer(self, run_id: str, act: Act) -> None:
+        """Have an act put on record. Raises NotFound, Refused."""
+        method, path, body = _request(act)
+        await self._checked(method, f"/runs/{run_id}/{path}", json=body)
+
     async def parked(self) -> int:
         """Count the messages that are set aside."""
-        counts = TypeAdapter(list[QueueCount]).validate_json(await self._checked("GET", "/queues"))
-        return sum(count.parked or 0 for count in counts)
+        return sum(count.parked or 0 for count in await self.queues())
 
     async def code(self, candidate_id: str) -> str:
         """Read what was written."""
@@ -95,6 +148,23 @@ class RemoteRegistry:
         if not response.is_success:
             raise Refused(f"the registry at {web.address_of(self._client)}: {_words(response)}")
         return response.content
+
+
+def _request(act: Act) -> tuple[str, str, dict[str, Any] | None]:
+    """Return how the API is asked for an act: method, path below the run, body."""
+    exemplar = f"exemplars/{act.candidate}"
+    match act.verb:
+        case "change":
+            assert act.changes is not None
+            return "POST", "changes", act.changes.model_dump(mode="json")
+        case "pin" | "ban":
+            return "PUT", exemplar, {"state": "pinned" if act.verb == "pin" else "banned"}
+        case "release":
+            return "DELETE", exemplar, None
+        case "submit":
+            assert act.code is not None
+            return "POST", "candidates", {"code": act.code.text, "comment": act.comment}
+    return "POST", act.verb, None
 
 
 def _words(response: httpx2.Response) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput, NotFound
-from archloop_lab import heldout, manifests
+from archloop_lab import heldout, manifests, steered
 from archloop_lab.run_directory import RunDirectory
 from services.registry.records import Candidate
 
@@ -53,7 +53,13 @@ def recorded(path: Path) -> Recorded:
         if now[part]["sha256"] != (then.get(part) or {}).get("sha256"):
             raise InvalidInput(f"{path.name}: {part}", then.get(part), f"sha256 {now[part]['sha256']}, the one here")
     unlike = list(_changed({key: then.get(key) for key in _TELLING}, now))
-    return Recorded(spec, unlike, heldout.otherwise(then))
+    return Recorded(steered.again(spec, then, path.name), unlike, heldout.otherwise(then))
+
+
+def require_elsewhere(spec: RunSpec) -> None:
+    """Raise InvalidInput where the run was given networks or exemplars, which another registry does not have."""
+    if any(each.act.code or each.act.candidate for each in spec.steering):
+        raise InvalidInput("--server", spec.preset, "none: networks and exemplars of this run are on this machine only")
 
 
 def pairs(path: Path, spec: RunSpec) -> Path | None:
@@ -65,13 +71,21 @@ def pairs(path: Path, spec: RunSpec) -> Path | None:
 
 
 def compared(original: Path, repeated: Path) -> Reproduction | None:
-    """Compare the runs of two directories candidate by candidate; None where the original is not there any more."""
+    """Compare the runs of two directories candidate by candidate; None where the original is not there any more.
+
+    Of a run that was cancelled the cycles that it closed are compared.
+    """
     if not RunDirectory(original).registry_file.is_file():
         return None
     then, now = (asyncio.run(_candidates(directory)) for directory in (original, repeated))
     other_images = _heldout(original) != _heldout(repeated)
     parts = _PARTS[:1] if other_images else _PARTS
-    places = {place for place in then.keys() | now.keys() if place[0] == 0 or not other_images}
+    end = steered.ends_in(RunDirectory(repeated).manifest().spec)
+    places = {
+        place
+        for place in then.keys() | now.keys()
+        if (place[0] == 0 or not other_images) and (end is None or place[0] < end)
+    }
     differing = [
         f"cycle {place[0]}, no. {place[1]}: {name} {a!r}, now {b!r}"
         for place in sorted(places)

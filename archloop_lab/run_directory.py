@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.errors import IntegrityError, NotFound
@@ -30,6 +30,14 @@ class RunDirectory:
     """The directory at `path`, whether or not there is a run in it."""
 
     path: Path
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """Return the directory of a run that has a registry. Raises NotFound, where a registry's URL might be meant."""
+        found = cls(Path(path))
+        if not found.registry_file.is_file():
+            raise NotFound("run directory (one with a registry.sqlite; --registry URL is for a run there)", path)
+        return found
 
     @property
     def manifest_file(self) -> Path:

@@ -9,7 +9,7 @@ from archloop import __version__
 from archloop.blobs import programs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
-from archloop_lab import analysis, files, remembered, training_history
+from archloop_lab import analysis, files, remembered, steered, training_history
 from archloop_lab.remote_registry import RemoteRegistry
 from archloop_lab.report import page, view
 from archloop_lab.report.view import Training
@@ -26,7 +26,9 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
     Raises NotFound, IntegrityError, Unavailable.
     """
     async with directory.opened() as records:
-        run_id, _, content = await directory.agreed(records.store)
+        run_id, *_ = await directory.agreed(records.store)
+        await steered.keep(directory, records, run_id)
+        content = directory.manifest().content
         summary = await summarise(records.store, run_id)
         found = (await records.store.candidates(CandidateQuery(run_id=run_id))).items
         candidates = [candidate for candidate in found if candidate.submission is None]

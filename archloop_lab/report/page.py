@@ -54,6 +54,7 @@ def write(
         lineage=view.lineage(summary, trainings),
         method="sft" if summary.spec.frozen else summary.spec.training.method,
         memory=memory,
+        acts=view.acts(summary),
         control=control,
         frozen=summary.spec.frozen,
         threshold=summary.spec.selection.threshold,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from archloop.numerals import UNKNOWN, count, duration, number, percent
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.acts import told
 from services.registry.records import COMPLETED, Candidate
 
 Json = Mapping[str, Any]
@@ -186,7 +187,7 @@ def _best(
         parameters=count(evaluation.parameters),
         similarity=number(judgement.similarity if judgement else None, 2),
         nearest=places.get(nearest, "another run") if nearest else "none before it",
-        adapter=c.adapter or "the base model",
+        adapter=c.adapter or (f"none: {c.submitter} gave it" if c.submitter else "the base model"),
         parent=parents.get(c.adapter, "the base model") if c.adapter else "",
         edits=places.get(c.parent, "a network of another run") if c.parent else "",
         code=codes.get(c.candidate_id, ""),
@@ -202,6 +203,24 @@ def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = Mappin
         versions.append(before | learnt | _training(training) | after)
         learnt, training = _learnt(cycle), trainings.get(cycle.cycle, Training())
     return versions
+
+
+def acts(summary: AnalysedSummary) -> list[dict[str, str]]:
+    """List what people did to the run: when, who, what, and which cycle took it up."""
+    planned = [
+        {"at": "", "who": each.act.who, "what": str(told(each.act)), "cycle": str(each.cycle)}
+        for each in summary.spec.steering
+    ]
+    done = [
+        {
+            "at": f"{each.at:%Y-%m-%d %H:%M:%S}" if each.at else "",
+            "who": each.who,
+            "what": str(each),
+            "cycle": "" if each.cycle is None else str(each.cycle),
+        }
+        for each in summary.acts
+    ]
+    return planned + done
 
 
 def _learnt(cycle: AnalysedCycle | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What the registry keeps of acts: each as it was recorded, and what a cycle took up of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -32,6 +32,11 @@ class ActSummary(Frozen):
     candidate: str | None = None
     code_sha256: Sha256 | None = None
     cycle: int | None = None
+
+    def __str__(self) -> str:
+        objects = [self.candidate, self.code_sha256, ", ".join(_changed(self.changes))]
+        what = " ".join([self.verb, *(each for each in objects if each)])
+        return f"{what}: {self.comment}" if self.comment else what
 
 
 class Exemplars(Frozen):
@@ -97,14 +102,30 @@ def listed(acts: Sequence[RecordedAct], taken: Sequence[tuple[int, int]]) -> lis
     return [_listed(number, each, taken) for number, each in enumerate(acts, 1)]
 
 
-def _listed(number: int, recorded: RecordedAct, taken: Sequence[tuple[int, int]]) -> ActSummary:
-    act = recorded.act
-    at_once = act.verb in {"pause", "resume", "cancel"}
+def _changed(changes: Changes | None) -> Iterator[str]:
+    """Yield each change as the command takes it, NAME=VALUE; a budget as its limits."""
+    for name, value in changes.model_dump(mode="json", exclude_none=True).items() if changes else ():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        for field, own in inner:
+            told = ",".join(map(str, own)) if isinstance(own, list) else own
+            yield f"{name}.{field}={told}" if field else f"{name}={told}"
+        if value == {}:
+            yield f"{name}=none"
+
+
+def told(act: Act, number: int = 0, at: datetime | None = None, cycle: int | None = None) -> ActSummary:
+    """Tell one act, its code by the hash."""
     return ActSummary(
         number=number,
-        at=recorded.at,
+        at=at,
         **act.model_dump(include={"who", "verb", "comment", "candidate"}),
         changes=act.changes,
         code_sha256=act.code.sha256 if act.code else None,
-        cycle=None if at_once else next((cycle for cycle, count in taken if count >= number), None),
+        cycle=cycle,
     )
+
+
+def _listed(number: int, recorded: RecordedAct, taken: Sequence[tuple[int, int]]) -> ActSummary:
+    at_once = recorded.act.verb in {"pause", "resume", "cancel"}
+    cycle = None if at_once else next((cycle for cycle, count in taken if count >= number), None)
+    return told(recorded.act, number, recorded.at, cycle)

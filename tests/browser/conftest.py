@@ -33,8 +33,9 @@ class Running(NamedTuple):
     events: asyncio.AbstractEventLoop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Gone when its module is: while it is there, asyncio has a running loop, which other tests are to make."""
     if _CHROMIUM is None:
         pytest.skip("there is no `chromium` (the distribution's package) to look at the page with")
     with sync_playwright() as playwright:

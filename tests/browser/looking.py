@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 # Where screenshots go, for the documentation; nowhere without it.
 _FOLDER = os.environ.get("ARCHLOOP_SCREENSHOTS")
 _PATIENCE_MS = 60_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 class Look(NamedTuple):

@@ -87,6 +87,8 @@ def test_a_view_serves_everybody(ended: list[str], browser: Browser, running: Ru
         if view == "run":
             expect(page.locator(".uplot").first).to_be_visible()
         keep(page, view, look)
+        if (view, look) == ("run", DESK):
+            keep(page, "page", look, whole=False)
         assert flaws(page) == []
 
 

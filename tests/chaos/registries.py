@@ -4,12 +4,14 @@ import asyncio
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
@@ -33,6 +35,7 @@ class Slow:
     def __init__(self, worker: Generator | Evaluator, seconds: float) -> None:
         self._worker, self.seconds = worker, seconds
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.in_hand: Counter[str] = Counter()
 
     def of(self, run_id: str) -> Counter[str]:
         """How often each candidate of the run was asked for."""
@@ -41,8 +44,22 @@ class Slow:
     async def handle(self, message: GenerationRequested | CandidateGenerated) -> Sequence[Message]:
         assert isinstance(message, CandidateMessage)
         self.asked[message.run_id, message.candidate_id] += 1
-        await asyncio.sleep(self.seconds)
-        return await self._worker.handle(message)  # type: ignore[arg-type]
+        self.in_hand[message.run_id] += 1
+        try:
+            await asyncio.sleep(self.seconds)
+            return await self._worker.handle(message)  # type: ignore[arg-type]
+        finally:
+            self.in_hand[message.run_id] -= 1
+
+
+class ByRun:
+    """A worker for each run."""
+
+    def __init__(self, make: Callable[[], Novelty]) -> None:
+        self._workers: defaultdict[str, Novelty] = defaultdict(make)
+
+    async def handle(self, message: Any) -> Sequence[Message]:
+        return await self._workers[message.run_id].handle(message)
 
 
 class Registries:
@@ -92,6 +109,31 @@ class Registries:
         with await asyncio.to_thread(urllib.request.urlopen, request, timeout=20) as response:
             assert response.status == 202
 
+    async def act(self, run_id: str, path: str) -> int:
+        """Steer a run by whichever registry answers, however long none does; return the status of the answer."""
+        began = time.monotonic()
+        while True:
+            for name, process in list(self.processes.items()):
+                if process.running is not None and (status := await asyncio.to_thread(self._post, name, run_id, path)):
+                    return status
+            assert time.monotonic() - began < DEADLINE_S
+            await asyncio.sleep(0.2)
+
+    def _post(self, name: str, run_id: str, path: str) -> int:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        request = urllib.request.Request(f"{self.url(name)}/runs/{run_id}/{path}", headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code if error.code < 500 else 0
+        except OSError:
+            return 0
+
+    def idle(self, run_id: str) -> bool:
+        """Whether no worker has anything of the run in hand."""
+        return self.generator.in_hand[run_id] == self.evaluator.in_hand[run_id] == 0
+
     async def read(self, name: str, path: str) -> Reply:
         """What one of them answers."""
         return await asyncio.to_thread(get, f"{self.url(name)}{path}")
@@ -113,10 +155,10 @@ class Registries:
 
     @asynccontextmanager
     async def others(self) -> AsyncIterator[None]:
-        """The other services."""
+        """The other services. What novelty knows of is each run's own."""
         bus = AmqpBus(self.broker_url, "others")
         await bus.connect()
-        novelty, trainer = Novelty(), Trainer()
+        novelty, trainer = ByRun(Novelty), Trainer()
         for queue, worker in (
             (GENERATOR, self.generator),
             (EVALUATOR, self.evaluator),

@@ -100,10 +100,11 @@ def server():
 
 @pytest.fixture(scope="session")
 def _world(tmp_path_factory):
-    """Made once: a finished run, a study that has ended, a corpus, sources, a preset."""
+    """Made once: a finished run, one that goes on, a study that has ended, a corpus, sources, a preset."""
     folder = tmp_path_factory.mktemp("world")
     asyncio.run(_finished(folder / "exp"))
     asyncio.run(run_report.write(RunDirectory(folder / "exp")))
+    asyncio.run(_going(folder / "going"))
     (folder / "study.yaml").write_text(STUDY)
     for cell in plan.load(str(folder / "study.yaml")).cells():
         shutil.copytree(folder / "exp", folder / "study" / cell.name)
@@ -143,6 +144,14 @@ async def _finished(directory: Path) -> None:
     manifests.write(
         RunDirectory(directory).manifest_file, content | {"protocol": protocols.load("digits").model_dump(mode="json")}
     )
+
+
+async def _going(directory: Path) -> None:
+    world = World(directory)
+    await world.request(spec(candidates=6, protocol="digits"))
+    while len(await world.store.cycles(RUN)) < 2:
+        await world.deliver()
+    await world.store.close()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from fastapi import FastAPI
+
 from archloop.bus.parking import ParkingLot
 from archloop.contracts.messages import RunRequested
 from archloop.contracts.values import Evaluation, sha256_of
@@ -44,6 +46,7 @@ class _Loop:
         self.store, self._lot = store, ParkingLot(directory / "parked")
         self.bus = self
         self.rejected: list[Any] = []
+        self.api = FastAPI()
 
     async def request(self, run_id: str, spec: Any) -> None:
         await self.store.record(RunRequested(run_id=run_id, spec=spec), datetime.now(UTC))

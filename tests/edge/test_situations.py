@@ -41,11 +41,24 @@ COMMANDS = {
     "lemur export": ["lemur", "export", "exp", "exported"],
     "data prepare": ["data", "prepare", "mine", "--from", "images", "--root", "data"],
     "env again": ["env", "old.env", "--force"],
+    "runs": ["runs", "exp", "going"],
+    "candidates": ["candidates", "exp", "--json"],
+    "show": ["show", "exp", "0/1"],
+    "diff": ["diff", "exp", "0/0", "0/1"],
+    "lineage": ["lineage", "exp", "0/1"],
+    "adapters": ["adapters", "exp"],
+    "acts": ["acts", "exp"],
+    "pause": ["pause", "going"],
+    "steer": ["steer", "going", "candidates=4", "--pin", "0/1"],
+    "cancel": ["cancel", "going"],
 }
-SILENT = {"run with pairs", "confirm", "study", "env", "env again", "data list"}  # on standard output
+LOOKING = {"runs", "candidates", "show", "diff", "lineage", "adapters", "acts"}
+STEERING = {"pause", "steer", "cancel"}
+SILENT = {"run with pairs", "confirm", "study", "env", "env again", "data list", *STEERING}  # on standard output
 WRITING = {
     *("run", "run with pairs", "resume", "report", "transfer", "proxy", "confirm", "study", "env", "parked replay"),
     *("model pairs", "lemur import", "lemur curate", "lemur pairs", "lemur export", "data prepare", "env again"),
+    *STEERING,
 }
 LOCKED = {"resume", "report", "transfer", "proxy", "confirm", "study", "parked replay"}
 READING = set(COMMANDS) - {"version", "help", "doctor", "env", "model pairs", "data list"}
@@ -97,7 +110,7 @@ SITUATIONS = {
     "nonsense columns": Situation(env={"COLUMNS": "-7", "LINES": "x"}),
     "under nohup": Situation((("ignored", [signal.SIGHUP, signal.SIGINT]),)),
     "files of no size": Situation(
-        (("limit", ["RLIMIT_FSIZE", 0]),), fails=WRITING - {"parked replay"}, may={"parked replay"}
+        (("limit", ["RLIMIT_FSIZE", 0]),), fails=WRITING - {"parked replay"}, may={"parked replay", *LOOKING}
     ),
     "files of 2 KiB": Situation((("limit", ["RLIMIT_FSIZE", 2048]),), fails={"run", "report", "lemur import"}, may=ALL),
     "few files at once": Situation((("limit", ["RLIMIT_NOFILE", 5]),), may=ALL, fails={"run", "resume"}),

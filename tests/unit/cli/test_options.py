@@ -24,6 +24,9 @@ NUMBERS = [
     (("proxy", "run"), "--seed", ["-1", "2147483648"]),
     (("proxy", "run"), "--sample", ["3", "0", "-1", "1000001"]),
     (("run",), "--cycles", ["x", "1.5", "nan"]),
+    (("candidates", "run"), "--cycle", ["-1", "1.5", "x"]),
+    (("candidates", "run"), "--min-accuracy", ["nan", "-0.1", "1.1", "inf"]),
+    (("candidates", "run"), "--limit", ["0", "-1", "1000001"]),
 ]
 RUN_NUMBERS = [
     *((option, value) for option in ("--cycles", "--candidates") for value in ("0", "-1", "100001", "9" * 30)),

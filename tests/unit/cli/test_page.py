@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from archloop.contracts.messages import RunRequested
 from archloop.errors import NotFound
@@ -70,3 +73,29 @@ def test_the_command_serves_until_it_is_ended(runs: Path) -> None:
         assert httpx.get(f"{address}page/runs", headers={"Host": "evil.example"}).status_code == 421
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(30) == 130
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_run_shows_its_page_at_the_usual_port_or_at_any_other(
+    taken: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        if taken:
+            other.listen()
+        else:
+            other.close()
+        monkeypatch.setattr(page, "USUAL", port)
+        async with page.beside(FastAPI(), "demo", shown=True):
+            said = capsys.readouterr().err
+            found = re.fullmatch(r"page: http://127\.0\.0\.1:(\d+)/page/runs/demo\n", said)
+            assert found is not None, said
+            assert (int(found[1]) == port) is not taken
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"http://127.0.0.1:{found[1]}/")).status_code == 404
+
+
+async def test_a_run_that_is_not_to_be_shown_listens_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    async with page.beside(FastAPI(), "demo", shown=False):
+        assert capsys.readouterr().err == ""

@@ -139,6 +139,19 @@ async def test_a_run_is_asked_for_once_its_form_is_right(operated: Operated) -> 
     assert (other.status_code, "taken by a run with another spec" in Seen(other.text).text) == (422, True)
 
 
+async def test_a_candidate_is_scored_again_beside_its_run(operated: Operated) -> None:
+    candidate = (await operated.world.store.candidates(CandidateQuery(run_id=RUN, outcome="ok"))).items[0]
+    address = f"/page/runs/{RUN}/candidates/{candidate.candidate_id}"
+    before = (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items
+    for protocol in ("shapes", "shapes", "mnist5k"):
+        assert (await operated.post(f"{address}/again", protocol=protocol)).headers["location"] == address
+    shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
+    assert all(f"{protocol}: awaits evaluation" in shown for protocol in ("shapes", "mnist5k"))
+    assert (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items == before
+    for wrong in ("", "/etc/passwd", "no such"):
+        assert (await operated.post(f"{address}/again", protocol=wrong)).status_code == 422
+
+
 async def test_parked_messages_are_looked_at_handed_over_and_dropped(operated: Operated) -> None:
     for name in ("first", "second"):
         await operated.bus.park(parked(name))

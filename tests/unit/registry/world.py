@@ -236,12 +236,12 @@ class World:
         self.novelty.restart()
         await self.restart_registry()
 
-    async def run_to_end(self, limit: int = 200) -> None:
+    async def run_to_end(self, limit: int = 200, run_id: str = RUN) -> None:
         """Deliver in order, wait when nothing is left, until no run is unfinished."""
         for _ in range(limit):
             while self.pending:
                 await self.deliver()
-            if not await self.store.unfinished() and await self.store.run(RUN):
+            if not await self.store.unfinished() and await self.store.run(run_id):
                 return
             await self.wait(self.patience.training_s)
         raise AssertionError("the run does not end")

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from archloop import sources
+from archloop import protocols, sources
 from archloop.blobs import programs
 from archloop.errors import ArchloopError, NotFound
 from services.registry.acts import NO_EXEMPLARS
 from services.registry.api.ports import CandidatePath
-from services.registry.page import charts, family_tree, highlighting
+from services.registry.page import again, charts, family_tree, highlighting
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import LibraryDep, PageRoute, frame
@@ -47,6 +47,8 @@ async def show(request: Request, library: LibraryDep, key: str, candidate_id: Ca
         program=program,
         error=error,
         lines=highlighting.lines(program.code, error),
+        again=await again.scores(entry, candidate_id),
+        protocols=protocols.names(),
         exemplar=_exemplar(entry, candidate_id),
         loss=charts.own_loss(evaluation.loss_curve) if evaluation else None,
         nearest=await _found(entry, judgement.nearest if judgement else None),
