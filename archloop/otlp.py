@@ -68,7 +68,7 @@ class Told(SpanExporter):
 
     def shutdown(self) -> None:
         """Stop, also an attempt that is under way."""
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def exporting(url: str) -> Iterator[SpanProcessor]:
     finally:
         if told.away:
             told.shutdown()
-        processor.shutdown()
+        processor.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _session(url: str) -> requests.Session:

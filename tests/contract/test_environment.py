@@ -115,6 +115,9 @@ async def ask():
     from archloop.otlp import OtlpTracer, exporting
     with exporting(url) as processor:
         OtlpTracer("test", processor).mark("x", Place.of("x"), {})
+        processor.force_flush()
+        if processor.span_exporter.away:
+            raise ArchloopError("no collector")
 """
 HTTP_CLIENTS = {
     "text": TEXT % ("False", "text", ""),
