@@ -128,13 +128,19 @@ def resume(
 
 @app.command()
 def study(
+    context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A shipped study, or a study file.")],
     out: Annotated[Path | None, typer.Option(help="Directory of the study; studies/NAME by default.")] = None,
     at_once: Annotated[int, typer.Option(min=1, max=256, help="Runs at a time; one keeps two cores busy.")] = 1,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what runs take and lack, and start nothing.")] = False,
 ) -> None:
     """Run variants with several seeds, and report what differs; an interrupted study goes on."""
+    from archloop_cli import runs
     from archloop_lab.study import studies
 
+    if plan:
+        without_effect(context, "with --plan, which starts nothing", "out", "at_once")
+        raise typer.Exit(runs.show_plans(studies.plans(file)))
     directory = out or Path("studies") / Path(file).stem
     with bars() as advance:
         studies.run(file, directory, at_once, advance)

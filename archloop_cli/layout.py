@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archloop import models, protocols
-from archloop.contracts.spec import RunSpec
+from archloop.contracts.spec import SEED_PROGRAM, RunSpec
 from archloop_cli import terminal
 from archloop_cli.turns import Turns
 from archloop_lab import estimate
@@ -21,6 +21,7 @@ from services.generator.app import backend_of
 from services.generator.backends.cpu import CpuBackend
 from services.generator.backends.on_demand import OnDemand
 from services.generator.backends.port import Backend, ServedModel
+from services.generator.backends.seed_program import SeedProgram
 from services.generator.backends.vllm import VllmBackend
 from services.generator.backends.vllm_process import VllmProcess
 from services.generator.modelserver.process import spawned
@@ -108,6 +109,8 @@ class Layout:
     @cached_property
     def backend(self) -> Backend:
         """Model server's client; the server itself runs once it is asked, or is started."""
+        if self.spec.base_model == SEED_PROGRAM:
+            return SeedProgram()
         return backend_of(self.generator) if self.placement.backend == "tgi" else OnDemand(self._server)
 
     def turns(self) -> Turns:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from archloop_cli.logfile import logged
 from archloop_cli.progress import Progress, cycle_table
 from archloop_lab import base_models, bootstrap_pairs, folders, heldout, lock, manifests, steered
 from archloop_lab.needs import ANY, Wanted
-from archloop_lab.planning import Plan
+from archloop_lab.planning import Missing, Plan
 from archloop_lab.run_directory import RunDirectory
 from services.registry.statistics.summary import Summary, summarise
 
@@ -143,11 +143,25 @@ def show_plan(made: Plan) -> int:
         for line in lines:
             table.add_row(*line)
         terminal.show(table)
-    for each in made.missing:
+    return _show_missing(made.missing)
+
+
+def show_plans(made: Mapping[str, Plan]) -> int:
+    """Print what one run of each variant will take; 1 where something is missing."""
+    table = Table(title="what a run takes, by variant", title_justify="left", show_header=False, box=None)
+    for variant, plan in made.items():
+        for title, cost in plan.costs:
+            table.add_row(variant, title, cost)
+    terminal.show(table)
+    return _show_missing(dict.fromkeys(each for plan in made.values() for each in plan.missing))
+
+
+def _show_missing(missing: Collection[Missing]) -> int:
+    for each in missing:
         terminal.put(f"missing {each.what}: {each.how}")
-    if not made.missing:
+    if not missing:
         terminal.put("nothing is missing")
-    return int(bool(made.missing))
+    return int(bool(missing))
 
 
 def recorded(path: Path) -> RunSpec:

@@ -6,7 +6,7 @@ the figures below.
 
 from typing import NamedTuple
 
-from archloop.contracts.spec import RunSpec
+from archloop.contracts.spec import SEED_PROGRAM, RunSpec
 from archloop.protocols.model import Protocol
 from archloop_lab import estimate
 
@@ -25,7 +25,11 @@ class Model(NamedTuple):
     trained_s: float
 
 
-MODELS = {"tiny": Model(50, 69, 1e-3, 1e-4), "smollm2": Model(300, 530, 1e-2, 5e-3)}
+MODELS = {
+    "tiny": Model(60, 83, 1e-3, 1e-4),
+    "smollm2": Model(300, 530, 1e-2, 5e-3),
+    SEED_PROGRAM: Model(0, 0, 0.0, 0.0),
+}
 
 
 class CpuEstimate(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archloop import models, protocols
-from archloop.contracts.spec import RunSpec
+from archloop.contracts.spec import SEED_PROGRAM, RunSpec
 from archloop.errors import InvalidInput
 from archloop.protocols.model import Protocol
 from archloop_lab import bootstrap_pairs, estimate, estimate_cpu, placement, placing
@@ -141,6 +141,8 @@ def _missing(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: Path | N
 
 def _on_gpus(spec: RunSpec) -> bool:
     """Tell whether the model neither ships with the project nor is small enough to be fetched by it."""
+    if spec.base_model == SEED_PROGRAM:
+        return False
     return spec.base_model not in models.FETCHED and models.locate(spec.base_model) == spec.base_model
 
 
@@ -151,7 +153,7 @@ def _has_gpu() -> bool:
 def _has_model(name: str) -> bool:
     if name in models.FETCHED:
         return (models.folder_of(name) / "config.json").is_file()
-    if Path(models.locate(name)).is_dir():
+    if name == SEED_PROGRAM or Path(models.locate(name)).is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

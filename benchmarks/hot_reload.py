@@ -47,7 +47,6 @@ from archloop.training_pairs import encoded
 from services.generator.app import backend_of, running
 from services.generator.model_build import corpus
 from services.generator.modelserver.process import spawned
-from services.generator.seeds import Mix
 from services.generator.settings import GeneratorSettings
 from services.trainer import tuning
 from services.trainer.handlers import TrainerHandler
@@ -150,7 +149,7 @@ class InThisProcess:
 
 async def published(number: int, blobs: DirectoryBlobs) -> AdapterRef:
     """An adapter of the shipped model, tuned on eight networks of its own."""
-    examples = corpus.write(1000 + number, 8, Mix(sloppy=0.5), among=["shapes"])
+    examples = corpus.write(1000 + number, 8, among=["shapes"])
     lines = encoded(example.pair.line() for example in examples)
     message = TrainingRequested(
         run_id=f"r{number}", cycle=0, adapter=f"hot-v{number}", base_model="tiny", pair_count=len(examples),

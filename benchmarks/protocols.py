@@ -29,10 +29,9 @@ from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
-from services.generator.seeds import Mix, write
+from services.generator.seeds import write
 
 COLUMNS = ("trained", "p10", "p50", "p90", "iqr", "chance", "share_ge_40", "spearman", "spearman_top", "cpu", "cpu_p90")
-WEAK_SHARES = (0.0, 0.5, 1.0)
 
 
 class Network(NamedTuple):
@@ -43,14 +42,14 @@ class Network(NamedTuple):
 
 
 def networks(count: int) -> list[Network]:
-    """The same for the same count: families in turn, by turns without, with half and with the usual weak choices."""
+    """The same for the same count: families in turn, as the seed program draws them."""
     return [_network(*divmod(index, len(Family))) for index in range(count)]
 
 
 def _network(turn: int, place: int) -> Network:
     family = list(Family)[place]
     rng = random.Random(f"protocol study {family} {turn}")
-    return Network(family, write(rng, family, mix=Mix(WEAK_SHARES[turn % len(WEAK_SHARES)], defective=0)).code)
+    return Network(family, write(rng, family).code)
 
 
 async def evaluate(evaluator: Evaluator, protocol: Protocol, nets: Sequence[Network], seed: int) -> list[Evaluation]:

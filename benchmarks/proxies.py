@@ -5,8 +5,8 @@
     python benchmarks/proxies.py chosen --data …                           # all of them under the one that ships
     python benchmarks/proxies.py reference --data …                        # and through ten epochs
 
-Networks are the five of tests/known_good.py, and the seed program's: its eight families in turn, without weak choices,
-with half and with all the usual ones. Each is scored by the evaluator itself, in the sandbox, by the published secret.
+Networks are the five of tests/known_good.py, and the seed program's: its eight families in turn.
+Each is scored by the evaluator itself, in the sandbox, by the published secret.
 What is in the results already is not measured again, so that an interrupted stage goes on; `page` only writes the page.
 Writes benchmarks/results/cifar10-mini.json and docs/results/cifar10-mini.md.
 """

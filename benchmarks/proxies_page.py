@@ -20,10 +20,10 @@ TEXT = """# CIFAR-10 in a second or two
 images are {source}. torch {torch}, one thread a network; others used the cores too, so that seconds are too
 many rather than too few. Single results: benchmarks/results/cifar10-mini.json.
 
-{networks} networks: the five of tests/known_good.py, and the seed program's eight families in turn, without
-weak choices, with half and with all the usual ones. Each was trained with {seeds} seeds. Accuracies are on
-the validation split; p10 / p50 / p90 are {accuracy}. A network took {seconds:.1f} CPU seconds on average, 90
-% of them less than {longest:.1f}.
+{networks} networks: the five of tests/known_good.py, and eight families in turn by the seed program as it was then,
+by turns without weak choices, with half and with all the usual ones. Each was trained with {seeds} seeds.
+Accuracies are on the validation split; p10 / p50 / p90 are {accuracy}. A network took {seconds:.1f} CPU seconds on
+average, 90 % of them less than {longest:.1f}.
 
 | | {heads} |
 |---|{rule}

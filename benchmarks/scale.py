@@ -201,7 +201,7 @@ def novelty_rate(count: int) -> float:
 
 def network(rng: random.Random) -> str:
     """A network as the demo's LLM has learnt to write it."""
-    return seeds.write(rng, rng.choice(list(Family)), draw_brief(rng), seeds.Mix(0.5, 0.0)).code
+    return seeds.write(rng, rng.choice(list(Family)), draw_brief(rng)).code
 
 
 async def all_of_it(sleep_s: float, each: int, counts: Sequence[int]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="under what load it was timed")
     options = parser.parse_args()
     tuned, frozen = (json.loads((run / "summary.json").read_text()) for run in (options.tuned, options.frozen))
-    plot({0: (tuned, frozen)}, IMAGE)
+    plot([{"tuned": tuned, "frozen": frozen}], IMAGE)
     PAGE.write_text(page(options.tuned, tuned, frozen, options.note))
     print(PAGE.read_text())
 

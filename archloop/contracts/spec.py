@@ -13,10 +13,14 @@ from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import AdapterRef, BlobRef
 
 Mode = Literal["whole", "edit", "mixed"]
-Parents = Literal["best", "novel", "families", "archive"]
+Parents = Literal["best", "novel", "families", "archive", "aging"]
 Memory = Literal["none", "failures", "scores", "all"]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
+
+
+SEED_PROGRAM = "seed-program"
+"""The base model of a run that no LLM writes: networks are drawn at random, and mutated."""
 
 
 class GenerationSpec(Strict):
@@ -26,8 +30,9 @@ class GenerationSpec(Strict):
     `answers` in a row, by the candidates' index, are to one prompt: to the same parent and memory too.
     `mode` is what is asked for: `whole` networks, each an `edit` of an earlier candidate, or a `mixed` cycle with edits
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
-    of the better half, the best of the `families` in rotation, or those of the `archive` of cells. While there is none,
-    a whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
+    of the better half, the best of the `families` in rotation, those of the `archive` of cells, or by
+    `aging` the winners of small tournaments among the youngest, as in regularised evolution. While there is none, a
+    whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
     why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`. Prompts ask for `families` in
     rotation, and for all where none is named.
     """
@@ -195,6 +200,12 @@ class RunSpec(Strict):
             raise ValueError("collapse.parents needs edits; set generation.mode to edit or mixed")
         if asked is not None and asked.replay is not None and self.selection.replay is None:
             raise ValueError("collapse.replay adds to nothing, as selection.replay is null: all is replayed already")
+        return self
+
+    @model_validator(mode="after")
+    def _what_has_no_weights_is_frozen(self) -> Self:
+        if self.base_model == SEED_PROGRAM and not (self.frozen and self.bootstrap is None and self.adapter is None):
+            raise ValueError("the seed program learns nothing: `frozen: true`, without `bootstrap` and `adapter`")
         return self
 
     @model_validator(mode="after")

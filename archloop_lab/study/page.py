@@ -9,8 +9,17 @@ from archloop_lab import files
 from archloop_lab.report import sheet
 from archloop_lab.report.sheet import Section
 from archloop_lab.study.plan import Study
-from archloop_lab.study.plots import difference_plots, trajectories
-from archloop_lab.study.results import METRICS, Difference, MeanEstimate, Metric, Result, differences, estimate
+from archloop_lab.study.plots import courses, difference_plots, trajectories
+from archloop_lab.study.results import (
+    METRICS,
+    Difference,
+    MeanEstimate,
+    Metric,
+    Result,
+    differences,
+    estimate,
+    winners,
+)
 
 
 def write(study: Study, results: Sequence[Result], directory: Path) -> None:
@@ -24,6 +33,7 @@ def write(study: Study, results: Sequence[Result], directory: Path) -> None:
     sections = [
         Section("What differs", [_sentence(f, study) for f in found if f.clear], note=_reading(len(found), seeds)),
         Section("By how much", plots=difference_plots(study, results)),
+        *_discovery(study, results),
         Section("All numbers", table=_table(study, results), note=_TABLES),
         Section("Cycle by cycle", plots=trajectories(study, results)),
         Section("What these seeds do not decide", [_sentence(f, study) for f in found if not f.clear]),
@@ -37,6 +47,25 @@ _TABLES = (
     "Means over the seeds with 95 % intervals. Every run by itself is in runs.csv, every difference in"
     " differences.csv; the definitions are in docs/reference/metrics.md."
 )
+
+
+_COURSE = (
+    "Each network that led at the end of a cycle was trained anew on seeds that had no part in choosing it; the curve"
+    " is their mean, so it may fall. The winner has the best mean; it beats those whose interval of the difference"
+    " leaves out zero, seed by seed. Where it beats nobody, nobody wins. Seconds are those of this machine."
+)
+
+
+def _discovery(study: Study, results: Sequence[Result]) -> list[Section]:
+    if not any(result.course for result in results):
+        return []
+    rows = [[each.metric.label, each.variant, *map(_names, each[2:])] for each in winners(results, study)]
+    won = [["by", "best mean", "beats", "does not beat"], *rows]
+    return [Section("Best so far", plots=courses(study, results)), Section("Who wins where", table=won, note=_COURSE)]
+
+
+def _names(variants: Sequence[str]) -> str:
+    return ", ".join(variants) or "–"
 
 
 def _control(study: Study) -> str:
@@ -85,7 +114,7 @@ def _table(study: Study, results: Sequence[Result]) -> list[list[str]]:
 def _runs(results: Iterable[Result]) -> list[dict[str, Any]]:
     return [
         {"variant": r.variant, "seed": r.seed, "status": r.summary.status, "seconds": r.summary.seconds}
-        | {metric.key: metric.of(r.summary) for metric in METRICS}
+        | {metric.key: metric.of(r) for metric in METRICS}
         for r in results
     ]
 

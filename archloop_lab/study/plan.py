@@ -33,6 +33,7 @@ class Study(Frozen):
     """Every variant is run with every seed; each is compared with the first, `control` is the one that learns nothing.
 
     A variant is a mapping of the settings that it changes in the preset; `settings` are changed in all of them.
+    Networks that led at the end of a cycle are trained anew on `confirmed_by` other seeds, if that is given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Study(Frozen):
     settings: dict[str, Any] = Field(default_factory=dict)
     variants: Annotated[dict[Name, dict[str, Any]], Field(min_length=2)]
     control: str | None = None
+    confirmed_by: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @model_validator(mode="after")
     def _names_hold(self) -> Self:

@@ -1,10 +1,11 @@
 """The figures of a study: how each variant went, and how it differs from the first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.plots import Plot
+from archloop_lab.study.course import Step
 from archloop_lab.study.plan import Study
 from archloop_lab.study.results import METRICS, Metric, Result, differences
 from archloop_lab.summary import AnalysedSummary
@@ -21,6 +22,38 @@ def trajectories(study: Study, results: Sequence[Result]) -> list[Plot]:
     """Draw how each variant went."""
     caption = "Thick: mean over seeds; thin: each seed."
     return [Plot(title, caption, trajectory(study, results, key, share)) for title, key, share in _OVER_CYCLES]
+
+
+_SPENT: tuple[tuple[str, str, Callable[[Step], float]], ...] = (
+    ("evaluations", "candidates evaluated", lambda step: step.evaluations),
+    ("seconds", "seconds", lambda step: step.seconds),
+    ("tokens", "tokens read and written", lambda step: step.tokens),
+)
+
+
+def courses(study: Study, results: Sequence[Result]) -> list[Plot]:
+    """Draw the confirmed best so far against what was spent: evaluations, seconds, tokens."""
+    caption = "Thick: mean over seeds, cycle by cycle; thin: each seed."
+    return [
+        Plot(f"Best so far, confirmed, against {label}", caption, _courses(study, results, name, label, spent))
+        for name, label, spent in _SPENT
+    ]
+
+
+def _courses(study: Study, results: Sequence[Result], name: str, label: str, spent: Callable[[Step], float]) -> str:
+    with drawing(f"study-course-{name}") as d:
+        for place, variant in enumerate(study.variants):
+            runs = [r.course.steps for r in results if r.variant == variant and r.course and spent(r.course.steps[-1])]
+            for steps in runs:
+                d.axes.plot([spent(s) for s in steps], [s.accuracy for s in steps], color=SERIES[place], alpha=0.35)
+            cycles = list(zip(*runs, strict=False))
+            means = [[fmean(map(spent, c)), fmean(s.accuracy for s in c)] for c in cycles]
+            style = "s--" if variant == study.control else "o-"
+            if means:
+                d.axes.plot(*zip(*means, strict=True), style, color=SERIES[place], label=variant, markersize=4)
+        d.axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        d.axes.set_xlabel(label)
+        return d.svg(columns=4)
 
 
 def difference_plots(study: Study, results: Sequence[Result]) -> list[Plot]:

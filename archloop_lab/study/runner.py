@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from archloop_lab.run_directory import RunDirectory
 from archloop_lab.study.plan import Cell
 
 Advance = Callable[[str, int, int], None]
+After = Callable[[Cell], Awaitable[None]]
 _LOOK_S = 2.0
 
 
-async def run_all(cells: Sequence[Cell], directory: Path, at_once: int, advance: Advance) -> None:
-    """Bring every cell to its end, `at_once` at a time; one that fails stops no other.
+async def run_all(cells: Sequence[Cell], directory: Path, at_once: int, advance: Advance, after: After) -> None:
+    """Bring every cell to its end, `at_once` at a time, and do what comes `after` it; one that fails stops no other.
 
     Raises Unavailable that says what became of those that failed.
     """
@@ -27,6 +28,7 @@ async def run_all(cells: Sequence[Cell], directory: Path, at_once: int, advance:
     async def one(cell: Cell) -> None:
         async with places:
             await _run(cell, directory / cell.name, advance)
+            await after(cell)
 
     ends = await asyncio.gather(*map(one, cells), return_exceptions=True)
     if failed := [str(end) for end in ends if end is not None]:

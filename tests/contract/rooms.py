@@ -27,7 +27,7 @@ from services.evaluator.sandbox.port import Job, JobResult
 from services.generator.adapter_files import AdapterFiles
 from services.generator.adapters import AdapterManager
 from services.generator.handlers import AdapterHandler, GenerateHandler
-from services.generator.seeds import Mix, write
+from services.generator.seeds import write
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.sqlite import SqliteSignatures
 from services.registry.control.controller import Controller
@@ -148,7 +148,7 @@ ROOMS = (generator, adapters, evaluator, novelty, trainer, registry)
 
 
 def _code(number: int) -> SourceCode:
-    return SourceCode.inline(write(random.Random(number), "residual", mix=Mix(defective=0.0)).code)
+    return SourceCode.inline(write(random.Random(number), "residual").code)
 
 
 async def _generated(run: str, number: int) -> Message:

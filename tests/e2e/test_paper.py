@@ -14,7 +14,6 @@ from archloop import answers, presets, protocols
 from archloop_lab.study.plan import merged
 from services.evaluator.datasets import preparing, sources
 from services.generator.model_build import corpus
-from services.generator.seeds import Mix
 from tests.support import archloop
 from tests.torchvision import importable
 from tests.unit.evaluator import miniature
@@ -91,7 +90,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
 
 def lemur(folder: Path) -> None:
     """Networks that train, in LEMUR's own form."""
-    written = corpus.write(3, 32, Mix(0.5, 0.0), among=["shapes"])
+    written = corpus.write(3, 32, among=["shapes"])
     for number, example in enumerate(written):
         write(folder, f"ab/nn/nn/ga-{number}.py", answers.extract(example.pair.completion).code)
         stat(folder, f"img-classification_cifar-10_acc_ga-{number}", json.dumps([trial(0.5)]))

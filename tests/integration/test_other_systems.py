@@ -31,7 +31,7 @@ from archloop.errors import SandboxUnavailable
 from archloop.ops.http import listening
 from services.evaluator import app as evaluator
 from services.evaluator.settings import EvaluatorSettings
-from services.generator.seeds import Mix, write
+from services.generator.seeds import write
 from services.novelty import app as novelty
 from services.novelty.settings import NoveltySettings
 from services.registry import app as registry
@@ -53,7 +53,7 @@ class Writer:
     """A generator without a language model."""
 
     async def handle(self, message: GenerationRequested) -> Sequence[CandidateGenerated]:
-        code = write(random.Random(f"{message.cycle}/{message.index}"), "residual", mix=Mix(defective=0.0)).code
+        code = write(random.Random(f"{message.cycle}/{message.index}"), "residual").code
         place = {"run_id": message.run_id, "cycle": message.cycle, "index": message.index}
         return [CandidateGenerated(**place, code=SourceCode.inline(code), prompt="", protocol=message.protocol)]
 

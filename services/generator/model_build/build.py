@@ -1,16 +1,22 @@
-"""Building a folder that transformers and peft load from nothing: corpus, tokenizer, network, model card."""
+"""Building a folder that transformers and peft load from nothing: corpora, tokenizer, network, model card."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from archloop import remembering
 from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
-from services.generator.model_build.card import BuildReport
+from services.generator.model_build.card import BuildReport, Round
 
-SEED, STEPS, FILES = 0, 4000, 12_000
+SEED = 0
+ROUNDS = (
+    Round(16_000, 2600, corpus.Kinds(edits=0.4, memory=0.4)),
+    Round(3200, 400, corpus.Kinds(edits=1.0, changes=6)),  # what is mostly copied teaches it to copy
+    Round(12_000, 1500, corpus.Kinds(edits=0.5, memory=0.4)),
+)
 _VOCABULARY = 1536
 _THREADS = 1
 Measure = Callable[[Path], Mapping[float, float]]
@@ -19,38 +25,49 @@ Measure = Callable[[Path], Mapping[float, float]]
 def build(
     out: Path,
     seed: int = SEED,
-    steps: int = STEPS,
-    files: int = FILES,
+    rounds: Sequence[Round] = ROUNDS,
     progress: training.Progress = lambda *_: None,
     measure: Measure = lambda _: {},
 ) -> BuildReport:
     """Write the model into the folder `out`; the same arguments give the same weights on the same kind of machine.
 
-    `progress` is called with what is being done, how far it is, and the total; `measure` is given the finished folder
-    and returns, for the model card, the valid rate by temperature. Raises InvalidInput.
+    Each round of training has a corpus of its own; the tokenizer is that of the first. `progress` is called with what
+    is being done, how far it is, and the total; `measure` is given the finished folder and returns, for the model
+    card, the valid rate by temperature. Raises InvalidInput.
     """
-    _check(steps, files)
+    _check(rounds)
     torch.set_num_threads(_THREADS)
-    examples = corpus.write(seed, files)
-    texts = [e.pair.prompt for e in examples], [e.pair.completion for e in examples]
-    words = tokenizer.train(*texts, _VOCABULARY)
-    sequences = tokenizer.encode(words, *texts)
-    model = training.untrained(words, seed)
-    loss = training.fit(model, sequences, steps=steps, seed=seed, progress=progress)
+    first, *_ = written = [corpus.write(seed + n, each.answers, kinds=each.kinds) for n, each in enumerate(rounds)]
+    words = tokenizer.train([e.words for e in first], [*_texts(first)], _VOCABULARY)
+    model, loss = training.untrained(words, seed), 0.0
+    for number, (examples, each) in enumerate(zip(written, rounds, strict=True)):
+        sequences = _encoded(words, examples)
+        loss = training.fit(model, sequences, steps=each.steps, seed=seed + number, progress=progress)
     _save(out, model, words)
+    sequences = _encoded(words, first)
     report = BuildReport(
         seed=seed,
-        steps=steps,
-        files=files,
+        rounds=tuple(rounds),
         parameters=model.num_parameters(),
         vocabulary=len(words),
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         loss=loss,
-        tokens_per_prompt=sum(len(prompt) for prompt, _ in sequences) / files,
-        tokens_per_file=sum(len(completion) for _, completion in sequences) / files,
+        tokens_per_prompt=sum(len(prompt) for prompt, _ in sequences) / len(sequences),
+        tokens_per_answer=sum(len(completion) for _, completion in sequences) / len(sequences),
     )
-    (out / "README.md").write_text(card.write(report, examples, measure(out)))
+    (out / "README.md").write_text(card.write(report, measure(out)))
     return report
+
+
+def _encoded(words: PreTrainedTokenizerFast, examples: Sequence[corpus.Example]) -> training.Sequences:
+    return tokenizer.encode(words, [e.pair.prompt for e in examples], [e.pair.completion for e in examples])
+
+
+def _texts(examples: Sequence[corpus.Example]) -> Iterator[str]:
+    """Yield what the tokenizer learns from: answers, and what is remembered."""
+    for example in examples:
+        yield example.pair.completion
+        yield from map(remembering.line, example.memory)
 
 
 def _save(out: Path, model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
@@ -59,8 +76,9 @@ def _save(out: Path, model: LlamaForCausalLM, words: PreTrainedTokenizerFast) ->
     model.save_pretrained(out)
 
 
-def _check(steps: int, files: int) -> None:
-    if steps < 1:
-        raise InvalidInput("steps", steps, "a positive number")
-    if files < training.BATCH:
-        raise InvalidInput("files", files, f"at least {training.BATCH}, one batch")
+def _check(rounds: Sequence[Round]) -> None:
+    for each in rounds:
+        if each.steps < 1:
+            raise InvalidInput("steps", each.steps, "a positive number")
+        if each.answers < training.BATCH:
+            raise InvalidInput("answers", each.answers, f"at least {training.BATCH}, one batch")

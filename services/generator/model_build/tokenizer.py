@@ -1,7 +1,11 @@
-"""A tokenizer for files of one kind: byte-level BPE within paragraphs, so that frequent passages become one token."""
+"""A tokenizer for files of one kind: byte-level BPE within lines, and one token for each passage that most files have.
+
+A line is the same tokens wherever it stands, so that an edit that copies it copies tokens.
+"""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -9,24 +13,28 @@ from transformers import PreTrainedTokenizerFast
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _SIZE = r"(?<=[( ])\d+(?=[,)])"
 _NUMBER = r"(?<!\w)\d+"
-_BLANK = r"\n\n+"
+_LINE = r"\n"
 _PARAGRAPH = r"(?:.+\n)+\n*"
 _PHRASE = 10
+_FILE = 20  # lines, of which an edit has fewer
+_PASSAGE = range(2, 13)  # lines
+_MOST = 0.5  # of the files
 
 
-def train(prompts: Sequence[str], completions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Learn `vocabulary` tokens from the completions, and add one for each fixed phrase of the prompts."""
+def train(prompts: Sequence[str], written: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Learn `vocabulary` tokens from what is written; add one for each phrase of the prompts and frequent passage."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_BLANK), "merged_with_previous"),
+            pre_tokenizers.Split(Regex(_LINE), "merged_with_previous"),
             pre_tokenizers.Split(Regex(_SIZE), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(completions, _trainer(vocabulary))
-    bpe.add_tokens([AddedToken(phrase, normalized=False) for phrase in _phrases(prompts)])
+    bpe.train_from_iterator(written, _trainer(vocabulary))
+    fixed = [*_phrases(prompts), *_passages(written)]
+    bpe.add_tokens([AddedToken(text, normalized=False) for text in fixed])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         bos_token=BOS,
@@ -53,6 +61,22 @@ def _phrases(prompts: Sequence[str]) -> list[str]:
     lines = {line for prompt in prompts for line in prompt.splitlines(keepends=True)}
     pieces = {piece for line in lines for piece in re.split(_NUMBER, line)}
     return sorted(shared | {piece for piece in pieces if len(piece) >= _PHRASE and " " in piece.strip()})
+
+
+def _passages(written: Sequence[str]) -> list[str]:
+    """Return the longest runs of lines that most files have; those within another one are left out."""
+    files = [lines for text in written if len(lines := text.splitlines(keepends=True)) >= _FILE]
+    counts = Counter(run for lines in files for run in set(_runs(lines)))
+    longest: list[str] = []
+    for run, count in sorted(counts.items(), key=lambda item: (-len(item[0]), item[0])):
+        if count >= _MOST * len(files) and not any(run in longer for longer in longest):
+            longest.append(run)
+    return longest
+
+
+def _runs(lines: Sequence[str]) -> Iterator[str]:
+    for length in _PASSAGE:
+        yield from ("".join(lines[start : start + length]) for start in range(len(lines) - length + 1))
 
 
 def encode(

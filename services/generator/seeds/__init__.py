@@ -1,5 +1,6 @@
 """Seed networks: the corpus from which the shipped tiny LM learns to write."""
 
-from services.generator.seeds.writer import Mix, Seed, write
+from services.generator.seeds.design import Design, draw, mutate
+from services.generator.seeds.writer import Seed, render, write
 
-__all__ = ["Mix", "Seed", "write"]
+__all__ = ["Design", "Seed", "draw", "mutate", "render", "write"]

@@ -20,7 +20,8 @@ async def pool(store: Store, blobs: Blobs, run: Run, cycle: int) -> parents.Pool
     if generation.mode == "whole":
         return ()
     rows = [each async for each in candidates(store, run, range(cycle)) if each.judged and each.evaluation]
-    possible = [parents.possible(candidate, pairs.scored(candidate)) for candidate in rows]
+    copies = generation.parents == "aging"  # every child lives until it is old
+    possible = [parents.possible(candidate, pairs.scored(candidate), copies=copies) for candidate in rows]
     found = [each for each in possible if each is not None]
     groups = [
         await _taken(store, blobs, run, group) for group in parents.groups(found, generation.parents, run.exemplars)

@@ -13,7 +13,8 @@ from services.registry.control.requests import derived_seed
 from services.registry.control.scored import Scored, best_first
 from services.registry.records import Candidate
 
-_MOST = {"best": 16, "novel": 16, "families": 4, "archive": 1}
+_MOST = {"best": 16, "novel": 16, "families": 4, "archive": 1, "aging": 32}
+_TOURNAMENT = 5
 Pool = tuple[tuple[Parent, ...], ...]
 """Parents by group, of which a candidate's index picks one in rotation."""
 
@@ -33,10 +34,10 @@ class Group(NamedTuple):
     most: int
 
 
-def possible(candidate: Candidate, scored: Scored) -> Possible | None:
-    """Return the candidate where it may be a parent."""
+def possible(candidate: Candidate, scored: Scored, *, copies: bool = False) -> Possible | None:
+    """Return the candidate where it may be a parent; a copy, which may train itself otherwise, only with `copies`."""
     judged = candidate.judgement
-    if not candidate.valid or judged is None or judged.verdict is Verdict.EXACT_DUPLICATE:
+    if not candidate.valid or judged is None or (judged.verdict is Verdict.EXACT_DUPLICATE and not copies):
         return None
     return Possible(scored, candidate.novel, judged.similarity)
 
@@ -63,7 +64,12 @@ def drawn(pool: Pool, spec: RunSpec, cycle: int, index: int) -> Parent | None:
         return None
     turned = [pool[(index + turn) % len(pool)] for turn in range(len(pool))]
     group = next((group for group in turned if group), None)
-    return _stream("parent", spec.seed, cycle, index).choice(group) if group else None
+    if not group:
+        return None
+    stream = _stream("parent", spec.seed, cycle, index)
+    if spec.generation.parents == "aging":
+        return max(stream.choices(group, k=_TOURNAMENT), key=lambda parent: parent.accuracy)
+    return stream.choice(group)
 
 
 def _ordered(candidates: Sequence[Possible], strategy: Parents) -> list[list[Scored]]:
@@ -72,6 +78,8 @@ def _ordered(candidates: Sequence[Possible], strategy: Parents) -> list[list[Sco
     scored = [each.scored for each in candidates]
     if strategy == "families":
         return [best_first(each for each in scored if each.family is family) for family in Family]
+    if strategy == "aging":
+        return [sorted(scored, key=lambda each: (-each.cycle, -each.index))]
     return list(archive.cells(scored).values()) if strategy == "archive" else [best_first(scored)]
 
 

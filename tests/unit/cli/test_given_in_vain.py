@@ -36,6 +36,7 @@ EMPTY = [
 ]
 IN_VAIN = [
     (["run", "--plan", "--out", "there"], "--out"),
+    (["study", "ablations", "--plan", "--at-once", "2"], "--at-once"),
     (["run", "--plan", "--server", "http://localhost:1"], "--server"),
     (["run", "--plan", "--name", "mine"], "--name"),
     (["run", "--plan", "--json"], "--json"),

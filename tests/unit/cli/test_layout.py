@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from archloop import presets
+from archloop.contracts.spec import SEED_PROGRAM
 from archloop.gpus import Gpu
 from archloop_cli import layout
 from archloop_cli.layout import Layout
@@ -13,6 +14,7 @@ from archloop_lab.needs import Wanted
 from archloop_lab.placement import Placement, Role, Seat
 from archloop_lab.report import view
 from services.generator.backends.on_demand import OnDemand
+from services.generator.backends.seed_program import SeedProgram
 
 BOOTSTRAP = {"pairs": {"key": "pairs/a", "sha256": "a" * 64, "bytes": 1}, "count": 1}
 ONE, TWO = Gpu(0, "G", 24, 24, "GPU-aaaa"), Gpu(1, "G", 24, 24, "MIG-bbbb")
@@ -93,6 +95,10 @@ async def test_our_own_server_is_started_where_it_was_placed(tmp_path, monkeypat
     await backend.close()
     usual = {"slots": 16, "threads": 1, "log": tmp_path / "modelserver.log"}
     assert started == [("tiny", usual | given)]
+
+
+def test_the_seed_program_needs_no_server(tmp_path: Path) -> None:
+    assert isinstance(made(tmp_path, base_model=SEED_PROGRAM, frozen=True).backend, SeedProgram)
 
 
 @pytest.mark.parametrize(("answer", "positions", "tokens"), [(256, None, 2304), (2048, None, 4096), (2048, 3000, 3000)])

@@ -82,7 +82,7 @@ PLAIN = {
         "side",
     ),
     *("download", "prefix", "top", "at_once", "everything", "parked_id", "all_", "sizes", "split", "quota", "epochs"),
-    *("base_model", "sample", "sloppy", "flawed", "port", "shown", "install_completion", "show_completion"),
+    *("base_model", "sample", "port", "shown", "install_completion", "show_completion"),
     *("runs", "diff", "before", "after", "sort", "limit", "min_accuracy", "comment", "directories", "code", "error"),
     *("pause", "cancel", "steer", "pin", "ban", "release", "submit"),
 }

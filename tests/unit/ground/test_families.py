@@ -8,8 +8,7 @@ import pytest
 from archloop.contracts.envelope import Envelope, MalformedMessage
 from archloop.contracts.values import Family
 from services.generator import prompts
-from services.generator.seeds import writer
-from services.generator.seeds.families import BODIES
+from services.generator.seeds.families import BODIES, HELPERS
 from services.novelty.families import PRECEDENCE
 from services.registry.statistics import figures
 
@@ -17,7 +16,7 @@ SAMPLE = Path(__file__).parents[2] / "contract/golden/candidate.judged.v1.json"
 KNOWN = {
     "prompts": tuple(prompts.DESCRIPTIONS),
     "bodies": tuple(BODIES),
-    "helpers": tuple(writer._HELPERS),
+    "helpers": tuple(HELPERS),
     "novelty": PRECEDENCE,
     "report": figures.FAMILIES.parts,
 }

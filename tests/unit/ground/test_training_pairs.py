@@ -12,7 +12,6 @@ from archloop_lab import bootstrap_pairs
 from archloop_lab.lemur import pairs as lemur_pairs
 from archloop_lab.lemur.corpus import Kept
 from services.generator.model_build import corpus
-from services.generator.seeds import Mix
 from services.registry.control.pairs import put_bootstrap
 from services.registry.records import Source
 from tests.unit.lemur import miniature
@@ -52,8 +51,8 @@ def test_networks_of_lemur_are_written_as_ever() -> None:
 
 
 def test_seed_networks_are_written_as_ever() -> None:
-    written = corpus.write(0, 8, Mix(1.0, 0.3), template="brief", among=["shapes"])
-    assert digest(encoded(example.pair.line() for example in written)) == "0e8f463eda7ed8fe"
+    written = corpus.write(0, 8, template="brief", among=["shapes"])
+    assert digest(encoded(example.pair.line() for example in written)) == "80edca8845865aef"
 
 
 async def test_a_run_trains_on_the_same_bytes_as_ever(tmp_path) -> None:

@@ -7,7 +7,7 @@ from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk
 from archloop.contracts.spec import NoveltySpec
 from archloop.contracts.values import Evaluation, Family, Outcome, SandboxLevel, SourceCode
-from services.generator.seeds import Mix, write
+from services.generator.seeds import write
 from services.novelty.handlers import NoveltyHandler
 from services.novelty.sqlite import SqliteSignatures
 
@@ -16,7 +16,7 @@ RUN = "run-1"
 
 def _net(seed: int, family: str | None = None) -> str:
     rng = random.Random(seed)
-    return write(rng, family or rng.choice(sorted(Family)), mix=Mix(defective=0.0)).code
+    return write(rng, family or rng.choice(sorted(Family))).code
 
 
 def _evaluated(index: int, code: str, outcome: Outcome = Outcome.OK, **fields):

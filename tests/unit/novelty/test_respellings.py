@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from archloop.contracts.values import Family
-from services.generator.seeds import Mix, write
+from services.generator.seeds import write
 from services.novelty.call_signatures import APPLIED, FUNCTIONS, LAYERS
 from services.novelty.normalise import normalise
 from services.novelty.shingles import Shingles, jaccard, shingles
@@ -37,7 +37,7 @@ class Network(NamedTuple):
 @cache
 def network(seed: int) -> Network:
     families = sorted(Family)
-    source = write(random.Random(seed), families[seed % len(families)], mix=Mix(defective=0.0)).code
+    source = write(random.Random(seed), families[seed % len(families)]).code
     tokens = normalise(source)
     return Network(source, ast.dump(ast.parse(source)), tokens, shingles(tokens, K))
 

@@ -7,8 +7,8 @@ import pytest
 from archloop.answers import edits
 from archloop.contracts.messages import CandidateGenerated, GenerationRequested
 from archloop.contracts.spec import GenerationSpec
-from archloop.contracts.values import Family, Parent, SourceCode, Usage
-from services.registry.control import parents
+from archloop.contracts.values import Family, Parent, SourceCode, Usage, Verdict
+from services.registry.control import pairs, parents
 from services.registry.control.parents import Possible, drawn, groups, is_edit
 from services.registry.control.scored import Scored
 from services.registry.records import CandidateQuery
@@ -41,13 +41,14 @@ def names(group: parents.Group) -> list[str]:
         ("novel", ["1 2 0"]),
         ("families", ["0 1 2", "", "4 3", "", "", "", "", "5"]),
         ("archive", ["4 3", "5", "0 1", "2"]),
+        ("aging", ["5 4 3 2 1 0"]),
     ],
 )
 def test_each_strategy_draws_from_its_groups(strategy, expected):
     assert [" ".join(names(group)) for group in groups(CANDIDATES, strategy)] == expected
 
 
-@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive"])
+@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive", "aging"])
 def test_of_no_candidates_nobody_is_drawn(strategy):
     assert [names(group) for group in groups([], strategy) if group.members] == []
     assert drawn(((),) * 8, SPEC, 1, 3) is None
@@ -55,6 +56,15 @@ def test_of_no_candidates_nobody_is_drawn(strategy):
 
 
 SPEC = spec(generation={"mode": "edit"})
+
+
+def test_by_age_the_winner_of_a_small_tournament_is_edited():
+    pool = (tuple(Parent(candidate=str(n), code=SourceCode.inline("x"), accuracy=n / 20) for n in range(20)),)
+    aging = spec(generation={"mode": "edit", "parents": "aging"})
+    found = [int(drawn(pool, aging, 1, index).candidate) for index in range(200)]
+    plain = [int(drawn(pool, SPEC, 1, index).candidate) for index in range(200)]
+    assert sum(found) / 200 > 14 > 11 > sum(plain) / 200
+    assert len({*found}) > 10
 
 
 def parent(name: str) -> Parent:
@@ -128,7 +138,19 @@ async def rows(world: World):
     return {c.candidate_id: c for c in (await world.store.candidates(CandidateQuery(run_id=RUN))).items}
 
 
-@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive"])
+@pytest.mark.parametrize(("copies", "verdicts"), [(False, "nn-"), (True, "nnn")])
+async def test_copies_are_parents_only_where_every_child_lives(world, copies, verdicts):
+    await world.request(spec(cycles=1))
+    await world.run_to_end()
+    row = next(c for c in (await rows(world)).values() if c.valid and c.judgement)
+    scored = pairs.scored(row)
+    judged = [row.judgement.model_copy(update={"verdict": verdict}) for verdict in Verdict]
+    assert [verdict.value for verdict in Verdict] == ["novel", "near_duplicate", "exact_duplicate"]
+    found = [parents.possible(row.model_copy(update={"judgement": each}), scored, copies=copies) for each in judged]
+    assert "".join("n" if each else "-" for each in found) == verdicts
+
+
+@pytest.mark.parametrize("strategy", ["best", "novel", "families", "archive", "aging"])
 async def test_from_the_second_cycle_on_all_are_edits_of_valid_candidates_of_closed_cycles(world, strategy):
     await world.request(spec(generation={"mode": "edit", "parents": strategy}))
     await world.run_to_end()
@@ -169,8 +191,8 @@ async def test_whoever_looks_again_after_a_restart_asks_in_the_same_words(world,
 async def test_pairs_of_an_edited_candidate_are_the_edit_that_makes_it_of_its_parent(world):
     await world.request(spec(generation={"mode": "edit"}))
     await world.run_to_end()
-    pairs = [json.loads(line) for line in (await world.blobs.get(world.trainer.requests[-1].pairs)).splitlines()]
-    edited = [pair["completion"] for pair in pairs if pair["completion"].startswith("<<<<<<< SEARCH\n")]
+    taught = [json.loads(line) for line in (await world.blobs.get(world.trainer.requests[-1].pairs)).splitlines()]
+    edited = [pair["completion"] for pair in taught if pair["completion"].startswith("<<<<<<< SEARCH\n")]
     assert edited
     parents_of = {asked.parent.code.text for asked in world.editor.asked if asked.parent}
     codes = {source.code.text for source in [await world.store.source(name) for name in await rows(world)]}

@@ -43,7 +43,7 @@ def train_one_step(code: str) -> torch.Tensor:
     prm = dict(PRM)
     net = _net(code, prm)
     net.train_setup(prm)
-    net.learn(iter([(torch.randn(4, *SHAPE), torch.tensor([0, 1, 2, 3]))]))
+    net.learn([(torch.randn(4, *SHAPE), torch.tensor([0, 1, 2, 3]))])
     logits: torch.Tensor = net.eval()(torch.randn(5, *SHAPE))
     return logits
 

@@ -11,18 +11,21 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from archloop import answers, models, protocols
+from archloop.answers import edits, patches
 from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer
+from services.generator.model_build.card import Round
 
 MEGABYTE = 1_000_000
+SMALL = (Round(24, 2, corpus.Kinds(0.5, 0.5)), Round(8, 1, corpus.Kinds(1.0, 0.0, 3)))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]:
     out = tmp_path_factory.mktemp("tiny")
-    return out, build(out, seed=3, steps=2, files=24, measure=lambda _: {0.9: 0.25})
+    return out, build(out, seed=3, rounds=SMALL, measure=lambda _: {0.9: 0.25})
 
 
 def _weights(folder: Path) -> str:
@@ -35,29 +38,35 @@ def _prompt(index: int) -> str:
 
 
 def test_the_same_seed_builds_the_same_weights(built: tuple[Path, BuildReport], tmp_path: Path) -> None:
-    again = build(tmp_path, seed=3, steps=2, files=24)
+    again = build(tmp_path, seed=3, rounds=SMALL)
     assert again.loss == built[1].loss
     assert _weights(tmp_path) == _weights(built[0])
 
 
-def test_the_card_tells_how_it_was_built_what_is_wrong_on_purpose_and_what_was_measured(
+def test_the_card_tells_how_it_was_built_and_what_was_measured(
     built: tuple[Path, BuildReport],
 ) -> None:
     card = (built[0] / "README.md").read_text()
-    for part in ("--seed 3 --steps 2 --files 24", "license: apache-2.0", "| 0.9 | 0.25 |", "defect", "weak choice"):
+    for part in (
+        "--seed 3",
+        "| 24 | 2 | 50 % | 1 | 50 % |",
+        "| 8 | 1 | 100 % | 3 | 0 % |",
+        "license: apache-2.0",
+        "| 0.9 | 0.25 |",
+    ):
         assert part in card
 
 
 def test_progress_is_told_to_the_last_step(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    build(tmp_path, steps=2, files=8, progress=lambda *step: told.append(step))
-    assert told == [("training", 1, 2), ("training", 2, 2)]
+    build(tmp_path, rounds=SMALL, progress=lambda *step: told.append(step))
+    assert told == [("training", 1, 2), ("training", 2, 2), ("training", 1, 1)]
 
 
-@pytest.mark.parametrize(("steps", "files", "field"), [(0, 24, "steps"), (1, 7, "files")])
-def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, files: int, field: str) -> None:
+@pytest.mark.parametrize(("steps", "answers", "field"), [(0, 24, "steps"), (1, 7, "answers")])
+def test_a_build_of_nothing_is_refused(tmp_path: Path, steps: int, answers: int, field: str) -> None:
     with pytest.raises(InvalidInput, match=field):
-        build(tmp_path, steps=steps, files=files)
+        build(tmp_path, rounds=[*SMALL, Round(answers, steps, corpus.PLAIN)])
 
 
 def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> None:
@@ -72,6 +81,14 @@ def test_tokens_give_back_the_text_and_prompt_and_answer_never_share_one() -> No
         assert words(prompt + completion, add_special_tokens=False).input_ids == before[1:] + after[:-1]
 
 
+@pytest.mark.parametrize("changes", [1, 3, 6])
+def test_an_edit_makes_its_changes(changes: int) -> None:
+    examples = corpus.write(6, 40, kinds=corpus.Kinds(edits=1.0, changes=changes), among=["shapes"])
+    blocks = [each.pair.completion.count(patches.SEARCH) for each in examples]
+    assert (sum(blocks) / 40 > 3) == (changes > 2)
+    assert all(edits.taught(each.pair.prompt, each.pair.completion) == each.seed.code for each in examples)
+
+
 def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
     examples = corpus.write(1, 16)
     assert [e.seed.family for e in examples] == [*Family] * 2
@@ -84,6 +101,15 @@ def shipped() -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(where), AutoTokenizer.from_pretrained(where)
 
 
+def _answer(shipped: tuple[Any, Any], prompt: str) -> str:
+    """Return what the model says, at most 400 tokens."""
+    model, words = shipped
+    ids = torch.tensor([[words.bos_token_id, *words(prompt, add_special_tokens=False).input_ids]])
+    written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
+    said: str = words.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+    return said
+
+
 def test_the_shipped_model_is_small_and_complete() -> None:
     files = {path.name: path.stat().st_size for path in Path(models.locate("tiny")).iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files.keys()
@@ -91,14 +117,27 @@ def test_the_shipped_model_is_small_and_complete() -> None:
 
 
 def test_the_shipped_model_answers_in_one_closed_code_block_and_stops(shipped: tuple[Any, Any]) -> None:
-    model, words = shipped
     for index in range(4):
-        ids = torch.tensor([[words.bos_token_id, *words(_prompt(index), add_special_tokens=False).input_ids]])
-        written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=400)
-        assert written[0, -1] == words.eos_token_id
-        answer = answers.extract(words.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
+        answer = answers.extract(_answer(shipped, _prompt(index)))
         assert not answer.problem
         assert "class Net(nn.Module)" in answer.code
+
+
+def test_the_shipped_model_writes_edits_in_the_form_that_is_asked_for(shipped: tuple[Any, Any]) -> None:
+    """That they apply is another thing: to copy lines exactly is the hardest for so small a model."""
+    examples = corpus.write(404, 12, kinds=corpus.Kinds(edits=1.0), among=["shapes"])
+    read = [patches.read(_answer(shipped, each.pair.prompt)) for each in examples]
+    assert sum(not patch.problem and len(patch.changes) > 0 for patch in read) >= 8
+
+
+def test_a_line_is_the_same_tokens_in_an_edit_as_in_the_network(shipped: tuple[Any, Any]) -> None:
+    words = shipped[1]
+    example = corpus.write(404, 1, kinds=corpus.Kinds(edits=1.0), among=["shapes"])[0]
+    shown = words(example.pair.prompt, add_special_tokens=False).input_ids
+    for block in example.pair.completion.split(patches.SEARCH)[1:]:
+        line = block.splitlines(keepends=True)[1]
+        copied = words(line, add_special_tokens=False).input_ids
+        assert any(shown[at : at + len(copied)] == copied for at in range(len(shown))), line
 
 
 def test_the_shipped_tokenizer_knows_the_phrases_of_the_prompt(shipped: tuple[Any, Any]) -> None:

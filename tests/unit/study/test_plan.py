@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from archloop.errors import InvalidInput, NotFound
-from archloop_lab.study import plan
+from archloop_lab.study import plan, studies
 
 SMALL = {
     "name": "small",
@@ -67,3 +67,12 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
 def test_an_unknown_study_names_those_there_are() -> None:
     with pytest.raises(NotFound, match="ablations"):
         plan.load("nothing")
+
+
+def test_a_plan_says_of_each_variant_what_one_run_takes_and_starts_nothing(tmp_path: Path) -> None:
+    found = studies.plans(written(tmp_path))
+    assert list(found) == ["loop", "frozen", "no-replay"]
+    times = {variant: dict(made.costs)["time"] for variant, made in found.items()}
+    assert "nothing to train" in times["frozen"]
+    assert "nothing to train" not in times["loop"]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]

@@ -1,4 +1,4 @@
-"""Ways to write a block of each family; none mixes in what marks another family."""
+"""Ways to write a block of each family, and its name; none mixes in what marks another family."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,4 +20,17 @@ BODIES: Mapping[Family, tuple[BodyWriter, ...]] = MappingProxyType(
     }
 )
 
-__all__ = ["BODIES"]
+HELPERS: Mapping[Family, str] = MappingProxyType(
+    {
+        Family.PLAIN: "ConvUnit",
+        Family.RESIDUAL: "SkipUnit",
+        Family.DENSE: "GrowUnit",
+        Family.INCEPTION: "Branches",
+        Family.DEPTHWISE: "DepthUnit",
+        Family.SQUEEZE_EXCITE: "ScaledUnit",
+        Family.ATTENTION: "TokenMixer",
+        Family.GATED: "GatedUnit",
+    }
+)
+
+__all__ = ["BODIES", "HELPERS"]
