@@ -119,6 +119,35 @@ def test_the_filter_means_the_same_to_docker_and_to_kubernetes():
         assert each.keys() <= {"comment", "names", "action", "errnoRet", "args"}
 
 
+def allowed_by_the_filter(*, whatever_its_arguments):
+    profile = json.loads((ROOT / "deploy/seccomp/evaluator.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    return {
+        name
+        for each in profile["syscalls"]
+        for name in each["names"]
+        if each["action"] == "SCMP_ACT_ALLOW" and not (whatever_its_arguments and each.get("args"))
+    }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "bpf perf_event_open", "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd",
+        "init_module finit_module delete_module kexec_load kexec_file_load reboot", "io_uring_setup userfaultfd",
+        "add_key keyctl request_key", "open_by_handle_at name_to_handle_at mknod mknodat", "iopl ioperm modify_ldt",
+        "swapon swapoff quotactl acct settimeofday clock_settime adjtimex syslog", "chroot personality",
+        "fsopen fsmount fspick move_mount open_tree",
+    ],
+)  # fmt: skip
+def test_the_filter_refuses_what_no_sandbox_is_made_of(names):
+    assert not allowed_by_the_filter(whatever_its_arguments=False) & set(names.split())
+
+
+def test_the_filter_looks_at_what_sockets_and_processes_are_made_with():
+    assert not allowed_by_the_filter(whatever_its_arguments=True) & {"socket", "clone", "clone3"}
+
+
 def test_the_filter_arrives_whole(scratch, tmp_path):
     daemon = named(rendered("cluster", scratch), "DaemonSet", "evaluator-filter")["spec"]["template"]["spec"]
     (tmp_path / "filter").mkdir()
@@ -138,8 +167,10 @@ def test_the_secrets_are_those_that_the_pods_ask_for(namespace, tmp_path):
     made = {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
     assert {name: set(keys) for name, keys in made.items()} == SECRETS
     assert made["broker"]["management-url"].endswith(f"@rabbitmq.{namespace}:15672/")
-    assert len(made["registry"]["token"]) == len(made["evaluator"]["heldout-secret"]) == 64
-    assert made["registry"]["token"] != made["registry"]["read-token"]
+    secrets = [*made["registry"].values(), *made["evaluator"].values()]
+    assert [len(each) for each in secrets] == [64] * 3
+    secrets += [made["objects"]["secret-key"], *(made[name]["password"] for name in ("broker", "documents"))]
+    assert len(set(secrets)) == len(secrets)
 
 
 def test_secrets_from_a_store_of_secrets_are_the_same_but_for_the_stores_own(scratch):

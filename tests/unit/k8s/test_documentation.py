@@ -98,12 +98,14 @@ def test_every_namespace_container_and_port_that_a_command_names_is_there(object
         for each in of_kind(objects, "Service")
         for port in each["spec"]["ports"]
     }
-    for command in commands():
-        pairs = dict(itertools.pairwise(command))
-        assert pairs.get("--namespace", "second") in namespaces, command
-        assert pairs.get("--container", "service") in containers, command
-        if "port-forward" in command:
-            assert (command[-2].removeprefix("service/"), command[-1]) in ports
+    pairs = [pair for command in commands() for pair in itertools.pairwise(command)]
+    forwarded = [command for command in commands() if "port-forward" in command]
+    named = {flag: {value for name, value in pairs if name == flag} for flag in ("--namespace", "--container")}
+    assert "archloop" in named["--namespace"] <= namespaces
+    assert "isolation" in named["--container"] <= containers
+    assert {(command[-2].removeprefix("service/"), command[-1]) for command in forwarded} == {
+        ("registry", "8000")
+    } & ports
 
 
 def test_what_is_copied_goes_into_pods_that_have_the_disk(objects):

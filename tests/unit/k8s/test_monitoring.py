@@ -102,8 +102,11 @@ def test_no_alert_looks_further_back_than_it_waits(objects):
 
 
 def test_prometheus_of_the_usual_chart_takes_both(objects):
-    for each in of_kind(objects, "PodMonitor", "PrometheusRule"):
-        assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    taken = of_kind(objects, "PodMonitor", "PrometheusRule")
+    assert {each["kind"]: each["metadata"]["labels"]["release"] for each in taken} == {
+        "PodMonitor": "kube-prometheus-stack",
+        "PrometheusRule": "kube-prometheus-stack",
+    }
 
 
 def test_the_services_are_scraped_at_the_port_that_they_have(objects):

@@ -69,6 +69,7 @@ def test_all_that_a_generator_thinks_of_is_refused(everything):
 @pytest.mark.parametrize("name", ["overlays/prod", "overlays/tgi", "cluster-apparmor"])
 def test_every_object_is_missed(name, scratch):
     objects = rendered(name, scratch)
+    assert len(objects) > 5
     for each in objects:
         left = [other for other in objects if other is not each]
         assert [broken.problem for broken in refused(left, PLACES[name])] == ["is missing"]
@@ -77,6 +78,7 @@ def test_every_object_is_missed(name, scratch):
 @pytest.mark.parametrize("name", ["overlays/prod", "overlays/tgi", "cluster-apparmor"])
 def test_no_object_may_be_there_twice_or_elsewhere(name, scratch):
     objects = rendered(name, scratch)
+    assert len(objects) > 5
     for each in objects:
         for other in ({"name": "other"}, {"namespace": "kube-system"}, {}):
             copied = {**each, "metadata": {**each["metadata"], **other}}

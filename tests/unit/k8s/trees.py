@@ -13,7 +13,6 @@ import yaml
 from services.generator.backends.kubernetes_launcher import LABEL, STARTED_BY
 
 FOLDER = Path(__file__).with_name("allowed")
-ROOT = Path(__file__).parents[3]
 
 
 class Place(NamedTuple):
@@ -80,8 +79,6 @@ def holds(tag: Tag, value: Any, place: Place) -> bool:
             return bool(value == f"{mine[0]}archloop/{tag.argument}:{mine[1]}")
         case "hashed":
             return isinstance(value, str) and re.fullmatch(rf"{tag.argument}-[a-z0-9]{{10}}", value) is not None
-        case "file":
-            return bool(value == _file(tag.argument))
         case "digest":
             return digest(value) == tag.argument
         case _:
@@ -92,11 +89,6 @@ def holds(tag: Tag, value: Any, place: Place) -> bool:
 def trees(place: Place) -> Sequence[dict[str, Any]]:
     """What the objects of a place may be, each of them once."""
     return [tree for name in _files() if name.split("_")[0] in place.parts for tree in _entries(_read(name), place)]
-
-
-@cache
-def _file(path: str) -> str:
-    return (ROOT / path).read_text()
 
 
 @cache
