@@ -13,6 +13,7 @@ HANDLING = Histogram(
     ["queue"],
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800),
 )
+IN_HAND = Gauge("archloop_deliveries_in_hand", "Deliveries that are being handled.", ["queue"])
 PUBLISHED = Counter("archloop_published_total", "Messages published, by type.", ["type"])
 OUTCOMES = Counter("archloop_evaluations_total", "Evaluations that this process made, by outcome.", ["outcome"])
 LEVEL = Gauge("archloop_sandbox_level", "1 for the level at which this process confines candidates.", ["level"])

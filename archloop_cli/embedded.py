@@ -9,6 +9,7 @@ from typing import get_args
 
 from fastapi import FastAPI
 
+from archloop import telemetry
 from archloop.bus.memory import MemoryBus
 from archloop.bus.port import Bus, Delivery
 from archloop.contracts.base import Message
@@ -16,6 +17,7 @@ from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import Rejected, RunRequested
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import QUEUES, Queue
+from archloop.ops.settings import ServiceSettings
 from archloop_cli.layout import Layout
 from archloop_cli.turns import in_turn
 from archloop_lab.placement import Role
@@ -73,17 +75,25 @@ async def composed(directory: Path, layout: Layout) -> AsyncIterator[Loop]:
         if isinstance(backend, OnDemand):
             await backend.start()
         seen = {role: in_turn(bus, turns, role) for role in Role}
+        controller, judge = RegistrySettings(), NoveltySettings(store=directory / "novelty.sqlite")
+        stack.enter_context(telemetry.sending(_collectors(controller, judge, layout)))
         services = (
             trainer.running(layout.trainer, bus=seen[Role.TRAIN], blobs=blobs, early=layout.trains),
-            novelty.running(NoveltySettings(store=directory / "novelty.sqlite"), bus=bus, blobs=blobs),
+            novelty.running(judge, bus=bus, blobs=blobs),
             evaluator.running(layout.evaluator, bus=seen[Role.EVALUATE], blobs=blobs, results=store),
             generator.running(layout.generator, bus=seen[Role.SERVE], blobs=blobs, backend=backend),
         )
         rejected = await _rejections(bus)
         for service in services:
             await stack.enter_async_context(service)
-        controlling = registry.running(RegistrySettings(), bus=bus, blobs=blobs, store=store)
+        controlling = registry.running(controller, bus=bus, blobs=blobs, store=store)
         yield Loop(bus, store, rejected, (await stack.enter_async_context(controlling)).api)
+
+
+def _collectors(controller: RegistrySettings, judge: NoveltySettings, layout: Layout) -> dict[str, str | None]:
+    """Return where the spans of each service go: where its own setting says, else where the registry's does."""
+    services: tuple[ServiceSettings, ...] = (layout.trainer, judge, layout.evaluator, layout.generator, controller)
+    return {each.service: each.traces_endpoint or controller.traces_endpoint for each in services}
 
 
 async def _rejections(bus: Bus) -> list[Message]:

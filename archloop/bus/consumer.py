@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from archloop import telemetry
 from archloop.bus.outbox import End, Outbox, Settlement
 from archloop.bus.port import Bus, BusUnavailable, Callback, Delivery, Parked, Subscription
 from archloop.contracts.base import CandidateMessage, Message, derived_id
@@ -23,7 +24,7 @@ from archloop.contracts.topology import Queue
 from archloop.contracts.trace import trace_id
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
-from archloop.metrics import DELIVERIES, HANDLING, PUBLISHED
+from archloop.metrics import DELIVERIES, HANDLING, IN_HAND, PUBLISHED
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +81,10 @@ class Consumer:
 
     async def on_delivery(self, delivery: Delivery) -> None:
         """Handle one delivery until it is acknowledged or released; keep what is left to publish for its return."""
-        with HANDLING.labels(self.queue.name).time():
+        name = self.queue.name
+        with HANDLING.labels(name).time(), IN_HAND.labels(name).track_inprogress():
             end = await self._ended(delivery)
-        DELIVERIES.labels(self.queue.name, end).inc()
+        DELIVERIES.labels(name, end).inc()
 
     async def _ended(self, delivery: Delivery) -> End:
         try:
@@ -111,19 +113,29 @@ class Consumer:
             message = envelope.message()
         except MalformedMessage as error:
             return self._failed(delivery, envelope, error)
-        with structlog.contextvars.bound_contextvars(**_candidate(message)):
+        with (
+            structlog.contextvars.bound_contextvars(**_candidate(message)),
+            telemetry.consuming(self.service, self.queue.name, envelope, message) as span,
+        ):
             if self.over(message) and not envelope.replayed:
                 log.info("dropped: its run is over", service=self.service)
-                return Settlement.of("dropped")
-            return await self._handle(delivery, envelope, message)
+                settled = Settlement.of("dropped")
+            else:
+                settled = await self._handle(delivery, envelope, message, span)
+            span.note(end=settled.end)
+            return settled
 
-    async def _handle(self, delivery: Delivery, envelope: Envelope, message: Message) -> Settlement:
+    async def _handle(
+        self, delivery: Delivery, envelope: Envelope, message: Message, span: telemetry.Span
+    ) -> Settlement:
         try:
             results = await self.handler.handle(message)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message must not be lost
+            span.fail(error)
             return self._failed(delivery, envelope, error)
         log.info("handled", service=self.service, results=[result.name for result in results])
-        return Settlement.of("handled", [partial(self._put, self._wrapped(result, envelope)) for result in results])
+        put = partial(self._put, around=telemetry.here())
+        return Settlement.of("handled", [partial(put, self._wrapped(result, envelope)) for result in results])
 
     async def emit(self, results: Sequence[Message], cause: Envelope | None = None) -> None:
         """Publish messages that answer no delivery, such as the registry's clock has, however long the broker takes."""
@@ -141,8 +153,9 @@ class Consumer:
     def _wrapped(self, result: Message, cause: Envelope | None) -> Envelope:
         return Envelope.of(result, source=self.service, cause=cause)
 
-    async def _put(self, envelope: Envelope) -> None:
-        await self.bus.publish(envelope)
+    async def _put(self, envelope: Envelope, around: object = None) -> None:
+        with telemetry.producing(self.service, envelope, around):
+            await self.bus.publish(envelope)
         PUBLISHED.labels(envelope.routing_key).inc()
 
     def _failed(self, delivery: Delivery, envelope: Envelope, error: Exception) -> Settlement:

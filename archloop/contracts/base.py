@@ -6,6 +6,7 @@ from operator import eq
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 from archloop.contracts.numbers import Place
 from archloop.contracts.texts import Name
@@ -61,12 +62,16 @@ class Message(Frozen):
     @property
     def id(self) -> str:
         """The message's id, derived and never random, so that publishing a message twice has the effect of once."""
-        run = (self.run_id,) if self.run_uid is None else (self.run_id, self.run_uid)
-        return derived_id(self.name, self.version, *run, *self.identity())
+        return message_id(self.name, self.version, self.run_id, self.run_uid, *self.identity())
 
     def about(self) -> dict[str, Any]:
         """Return the fields that an answer has in common with what it answers."""
         return self.model_dump(include=_ABOUT)
+
+    @property
+    def trace_root(self) -> str | None:
+        """The id of the message with which its trace begins; None for that of its cause."""
+        return None
 
     @property
     def type(self) -> str:
@@ -94,10 +99,26 @@ class CandidateMessage(Message):
         """The candidate's id everywhere: derived from run, cycle and index, or from the submission."""
         return candidate_id(self.run_id, self.cycle, self.index, self.submission)
 
+    @property
+    @override
+    def trace_root(self) -> str | None:
+        """The request for the candidate, whatever the message's cause: a verdict may be another candidate's doing."""
+        return request_id(self.run_id, self.run_uid, self.candidate_id) if self.submission is None else None
+
 
 def type_of(message: type[Message]) -> str:
     """Return the CloudEvents `type` of every message of this kind."""
     return f"archloop.{message.name}.v{message.version}"
+
+
+def message_id(name: str, version: int, run_id: str, run_uid: str | None, *identity: object) -> str:
+    """Derive a message's id from its kind, its run, and what it is about there."""
+    return derived_id(name, version, *((run_id,) if run_uid is None else (run_id, run_uid)), *identity)
+
+
+def request_id(run_id: str, run_uid: str | None, candidate: str) -> str:
+    """Derive the id of the `generation.requested` with which a candidate's trace begins."""
+    return message_id("generation.requested", 1, run_id, run_uid, candidate)
 
 
 def derived_id(*parts: object) -> str:

@@ -74,7 +74,7 @@ class Envelope(Frozen):
             time=datetime.now(UTC),
             runid=message.run_id,
             causationid=cause.id if cause else None,
-            traceparent=trace.traceparent(message.id, cause.traceparent if cause else traceparent),
+            traceparent=trace.traceparent(message.id, cause.traceparent if cause else traceparent, message.trace_root),
             data=message.data(),
         )
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from archloop.contracts.acts import Act
 from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
@@ -217,6 +218,12 @@ class TrainingRequested(Message):
     pair_count: Whole
     training: TrainingSpec
     seed: Seed
+
+    @property
+    @override
+    def trace_root(self) -> str:
+        """Itself: a training has a trace of its own."""
+        return self.id
 
 
 class AdapterTrained(Message):

@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from archloop import __version__
+from archloop import __version__, telemetry
 from archloop.bus.port import Subscription
 from archloop.errors import ArchloopError
 from archloop.ops import health, logging
@@ -60,7 +60,8 @@ def once(settings_class: type[S], job: Callable[[S], Coroutine[Any, Any, None]])
     try:
         settings = settings_class.load()
         logging.configure(level=settings.log_level, json=settings.log_json)
-        with suppress(asyncio.CancelledError):
+        collectors = {settings.service: settings.traces_endpoint}
+        with suppress(asyncio.CancelledError), telemetry.sending(collectors):
             asyncio.run(job(settings))
     except ArchloopError as error:
         sys.stderr.write(f"error [{error.code}] {plain(error)}\n")  # noqa: TID251

@@ -50,7 +50,8 @@ class ServiceSettings(BaseSettings):
     """How a service logs, where it listens, and where its broker is.
 
     Within one process with the other services there is neither a port nor a broker, so both may be null.
-    `start_patience_s` bounds the wait for servers that are not up yet when this one starts.
+    `start_patience_s` bounds the wait for servers that are not up yet when this one starts. `traces_endpoint` is the
+    base URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; without it nothing is traced.
     """
 
     # To be set by subclasses, with `model_config`.
@@ -64,6 +65,7 @@ class ServiceSettings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     broker_url: SecretStr | None = None
     start_patience_s: Seconds = 60.0
+    traces_endpoint: WebAddress | None = None
 
     def doors(self) -> Doors:
         """Return what the port asks of a request."""

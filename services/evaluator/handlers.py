@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol as Port
 
-from archloop import protocols
+from archloop import protocols, telemetry
 from archloop.blobs import programs
 from archloop.blobs.port import Readable
 from archloop.contracts.base import Message
@@ -55,14 +55,19 @@ class EvaluatorHandler:
         return ladder.under(known, _bar(message), protocol.chance_line)
 
     async def _evaluated(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
+        with telemetry.span("evaluate") as span:
+            evaluation = await self._scored(message, protocol)
+            span.stages(evaluation.stage_seconds)
+            span.note(outcome=evaluation.outcome)
+        OUTCOMES.labels(evaluation.outcome).inc()
+        return evaluation.model_copy(update={"code_sha256": message.code.sha256})
+
+    async def _scored(self, message: CandidateGenerated | CandidateSubmitted, protocol: Protocol) -> Evaluation:
         code = await programs.text_of(message.code, self.blobs)
         problem = message.problem if isinstance(message, CandidateGenerated) else ""
         if problem and not code.strip():
-            evaluation = self.evaluator.rejected(problem, protocol, message.code.sha256)
-        else:
-            evaluation = await self.evaluator.evaluate(code, protocol, _bar(message))
-        OUTCOMES.labels(evaluation.outcome).inc()
-        return evaluation.model_copy(update={"code_sha256": message.code.sha256})
+            return self.evaluator.rejected(problem, protocol, message.code.sha256)
+        return await self.evaluator.evaluate(code, protocol, _bar(message))
 
 
 def _bar(message: CandidateGenerated | CandidateSubmitted) -> float | None:

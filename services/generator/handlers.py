@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from archloop import sources
+from archloop import sources, telemetry
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import (
@@ -18,7 +18,7 @@ from archloop.contracts.messages import (
 )
 from archloop.contracts.values import Usage
 from archloop.errors import InvalidInput
-from services.generator import tasks
+from services.generator import metrics, tasks
 from services.generator.adapters import AdapterManager
 from services.generator.backends.port import Answer, Backend, Decoding
 from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong
@@ -100,7 +100,15 @@ class GenerateHandler:
 
     async def _ask(self, message: GenerationRequested, prompt: str) -> Answer:
         async with self._adapters.pinned(message.adapter) as adapter:
-            return await _within(self._backend, prompt, Decoding.of(message.generation), message.seed, adapter)
+            with telemetry.span("generate") as span:
+                answer = await _within(self._backend, prompt, Decoding.of(message.generation), message.seed, adapter)
+                metrics.count(answer.usage, cost=self._prices.of(answer.usage))
+                span.note(
+                    adapter=adapter,
+                    prompt_tokens=answer.usage.prompt_tokens,
+                    completion_tokens=answer.usage.completion_tokens,
+                )
+                return answer
 
 
 class AdapterHandler:
@@ -118,9 +126,11 @@ class AdapterHandler:
         self._newest[run] = message.cycle
         about = {"run_id": message.run_id, "run_uid": message.run_uid, "adapter": name, "replica": self._replica}
         try:
-            await self._adapters.ensure(message.adapter)
+            with telemetry.span("activate adapter"):
+                await self._adapters.ensure(message.adapter)
         except AdapterUnusable as error:
             return [AdapterRejected(**about, reason=str(error))]
+        metrics.serves(name)
         return [AdapterActivated(**about)]
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from archloop import telemetry
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import CandidateEvaluatedOk, CandidateJudged, CandidateLost, JudgementRejected
@@ -38,7 +39,7 @@ class NoveltyHandler:
         arrival = _arrival(message, await self._features(message))
         judged = len(self._index)
         try:
-            with self._store.transaction():
+            with telemetry.span("compare"), self._store.transaction():
                 if self._store.record(arrival, unless=str(Identity.lost(message))):
                     self._release(arrival)
                 return self._store.released_by(arrival.candidate)

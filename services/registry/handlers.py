@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 
+from archloop import telemetry
 from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import AdapterTrained, RunFinished, RunRequested, RunSteered
 from archloop.errors import InvalidInput, NotFound
@@ -49,7 +50,8 @@ class RegistryHandler:
                 return []
             _check_place(message, run)
         try:
-            recorded = await self._store.record(message, now)
+            with telemetry.span("record"):
+                recorded = await self._store.record(message, now)
         except NotFound:
             if await self._forgotten(message):  # the database was emptied just now
                 return []

@@ -11,6 +11,7 @@ from typing import Annotated
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from archloop import telemetry
 from archloop.blobs.port import Blobs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.messages import AdapterTrained, TrainingRejected, TrainingRequested
@@ -73,11 +74,14 @@ class TrainerHandler:
         """Train and publish; return the adapter, and the tokens per second of its training."""
         with tempfile.TemporaryDirectory(dir=self._work_dir, ignore_cleanup_errors=True) as scratch:
             job = await self._prepare(message, Path(scratch), base_sha256, job_sha256)
-            tuned = await self._tuner.tune(job)
+            with telemetry.span("tune") as span:
+                tuned = await self._tuner.tune(job)
+                span.note(adapter=message.adapter, pairs=tuned.pair_count, steps=tuned.steps)
             learnt = {"adapter": message.adapter, "method": message.training.method}
             log.info("adapter trained", **learnt, **tuned.model_dump(include=_LOGGED))
             manifest = partial(_manifest, message, base_sha256, job_sha256, tuned)
-            published = await publishing.publish(self._blobs, message.adapter, job.out, manifest)
+            with telemetry.span("publish adapter"):
+                published = await publishing.publish(self._blobs, message.adapter, job.out, manifest)
             checkpoints.forget(job.checkpoints)
             return published, tuned.tokens_per_second
 

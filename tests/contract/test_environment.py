@@ -109,6 +109,16 @@ async def ask():
     from services.registry.stores.mongo import MongoStore
     await (await MongoStore.open(f"mongodb://a:b@{place}/?directConnection=true", wait_s=2)).close()
 """
+TRACES = """
+async def ask():
+    from archloop.contracts.trace import Place
+    from archloop.otlp import OtlpTracer, exporting
+    with exporting(url) as processor:
+        OtlpTracer("test", processor).mark("x", Place.of("x"), {})
+        processor.force_flush()
+        if processor.span_exporter.away:
+            raise ArchloopError("no collector")
+"""
 HTTP_CLIENTS = {
     "text": TEXT % ("False", "text", ""),
     "streamed text": TEXT % ("True", "text", ""),
@@ -120,6 +130,7 @@ HTTP_CLIENTS = {
     "reader": READER,
     "remote": REMOTE,
     "objects": OBJECTS,
+    "traces": TRACES,
 }
 OTHERS = {"broker": BROKER, "documents": DOCUMENTS}
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

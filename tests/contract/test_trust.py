@@ -30,6 +30,12 @@ CLIENTS = {
         "go(ask())"
     ),
 }
+CLIENTS["traces"] = (
+    "from archloop.contracts.trace import Place\n"
+    "from archloop.otlp import OtlpTracer, exporting\n"
+    "with exporting(f'https://{place}') as processor:\n"
+    "    OtlpTracer('test', processor).mark('x', Place.of('x'), {})"
+)
 HEAD = """
 import asyncio, sys
 from contextlib import suppress

@@ -9,16 +9,24 @@ from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
 from tests.servers import S3
+from tests.servers.collector import Collector, collecting
 from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import Servers, Stack
 from tests.unit.evaluator.support import HELDOUT, quadrants
 
 
 @pytest.fixture(scope="module")
-def servers(mortal_broker: RabbitMQ, mongo_url: str, s3: S3) -> Servers:
+def collector() -> Iterator[Collector]:
+    """Where the stack's services send their traces."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def servers(mortal_broker: RabbitMQ, mongo_url: str, s3: S3, collector: Collector) -> Servers:
     """Queues are named alike everywhere, so a stack has a virtual host that no other module uses."""
     name = f"stack-{uuid.uuid4().hex[:8]}"
-    return Servers(mortal_broker.url, mongo_url, s3, database=name, bucket=name)
+    return Servers(mortal_broker.url, mongo_url, s3, database=name, bucket=name, traces=collector.url)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.collector import Collector
 from tests.servers.rabbitmq import RabbitMQ
 from tests.stack import SERVICES, Stack
 from tests.support import small_preset
+from tests.tracing import check_admitted, check_tuned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -27,16 +29,39 @@ def ended(client: subprocess.Popen[str]) -> tuple[str, str]:
         client.kill()
 
 
-def test_a_run_at_the_deployment_is_followed_to_its_report(stack: Stack, tmp_path: Path) -> None:
+def test_a_run_at_the_deployment_is_followed_to_its_report_and_traced(
+    stack: Stack, collector: Collector, tmp_path: Path
+) -> None:
     out, err = ended(run_there(stack, tmp_path, "followed"))
     summary = json.loads(out)
     assert [cycle["generated"] for cycle in summary["cycles"]] == [8, 8], err
     assert summary["reason"] == "completed"
     assert [line.split(":")[0] for line in err.splitlines() if line.startswith("cycle ")] == ["cycle 0", "cycle 1"]
     assert "<svg" in (tmp_path / "out" / "report.html").read_text()
-    assert {
-        c["evaluation"]["sandbox_level"] for c in json.loads((tmp_path / "out" / "candidates.json").read_text())
-    } == {"namespaces"}
+    candidates = json.loads((tmp_path / "out" / "candidates.json").read_text())
+    assert {c["evaluation"]["sandbox_level"] for c in candidates} == {"namespaces"}
+    admitted = [c["candidate_id"] for c in candidates if c["admitted"]]
+    _sent(collector)
+    check_admitted(collector, admitted)
+    check_tuned(collector)
+    _check_logs(stack, collector)
+
+
+def _sent(collector: Collector) -> None:
+    """Return once nothing more has come for longer than spans wait to be sent."""
+    known = -1
+    while known < (known := len(collector.spans)):
+        time.sleep(3)
+
+
+def _check_logs(stack: Stack, collector: Collector) -> None:
+    """Lines of the log name the traces that there are."""
+    known = {span.trace_id for span in collector.spans}
+    for service in SERVICES:
+        lines = [json.loads(line) for line in stack.processes[service].log.read_text().splitlines() if line[:1] == "{"]
+        named = {line["trace_id"] for line in lines if line["event"] == "handled"}
+        assert named, service
+        assert named <= known, service
 
 
 def test_every_service_tells_how_it_does(stack: Stack) -> None:

@@ -30,6 +30,7 @@ class Servers(NamedTuple):
     s3: S3
     database: str
     bucket: str
+    traces: str = ""
 
 
 class Reply(NamedTuple):
@@ -163,6 +164,7 @@ class Stack:
             "S3_BUCKET": servers.bucket,
             "S3_ACCESS_KEY": s3.access_key,
             "S3_SECRET_KEY": s3.secret_key,
+            "TRACES_ENDPOINT": servers.traces,
             **self._settings(service),
         }
         return without_settings() | {f"ARCHLOOP_{service.upper()}_{k}": str(v) for k, v in own.items()}

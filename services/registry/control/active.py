@@ -28,10 +28,10 @@ class Speaker(Consumer):
 
     leadership: Leadership = field(default_factory=Alone)
 
-    async def _put(self, envelope: Envelope) -> None:
+    async def _put(self, envelope: Envelope, around: object = None) -> None:
         if not self.leadership.leading:
             raise BusUnavailable("another registry leads")
-        await super()._put(envelope)
+        await super()._put(envelope, around)
 
 
 class Active:

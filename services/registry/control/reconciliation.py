@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from archloop import telemetry
+from archloop.contracts.base import request_id
 from archloop.contracts.messages import BOOTSTRAP, CandidateLost, CycleClosed, TrainingRequested
 from archloop.contracts.values import AdapterRef, Collapse
 from services.registry.acts import Steered
@@ -99,6 +101,8 @@ class Reconciliation:
             return None
         admitted = [s.candidate_id for s in await selection.admitted_aside(considered, spec)]
         await self._store.close_cycle(self._run.run_id, cycle.cycle, admitted, self._look.now)
+        for each in admitted:
+            telemetry.mark("registry", "admit", request_id(self._run.run_id, self._run.uid, each), candidate=each)
         self._conversation.closed()
         return (await self._store.cycles(self._run.run_id))[cycle.cycle]
 

@@ -48,6 +48,11 @@ def begun(summary: Summary) -> list[CycleSummary]:
     return [cycle for cycle in summary.cycles if cycle.generated]
 
 
+def closed(summary: Summary) -> list[CycleSummary]:
+    """Return the cycles whose rates are known: in one under way, what is not evaluated yet would count as a failure."""
+    return [cycle for cycle in begun(summary) if cycle.closed]
+
+
 def of_run(told: Told) -> list[Chart]:
     """Make every figure for which the run has data."""
     found = [
@@ -67,10 +72,10 @@ def of_run(told: Told) -> list[Chart]:
 
 def compared(figure: Lines, curve: str, summaries: Mapping[str, Summary]) -> Chart | None:
     """Lay one curve of several runs over each other."""
-    longest = max((begun(summary) for summary in summaries.values()), key=len, default=[])
+    longest = max((closed(summary) for summary in summaries.values()), key=len, default=[])
     at = [cycle.cycle for cycle in longest]
     drawn = [
-        _series(name, place, begun(summary), curve, at, banded=f"{curve}_low" in CycleSummary.model_fields)
+        _series(name, place, closed(summary), curve, at, banded=f"{curve}_low" in CycleSummary.model_fields)
         for place, (name, summary) in enumerate(summaries.items())
     ]
     if not any(value is not None for line in drawn for value in line["values"]):
@@ -106,13 +111,13 @@ def _chart(figure: Lines | Stack | Cloud, data: dict[str, Any]) -> Chart:
 
 
 def _lines(figure: Lines, told: Told) -> Chart | None:
-    cycles = told.cycles
+    cycles = closed(told.summary)
     if not any(getattr(cycle, curve.key) is not None for cycle in cycles for curve in figure.curves):
         return None
     at = [cycle.cycle for cycle in cycles]
     drawn = [_series(c.label, c.colour, cycles, c.key, at, banded=bool(c.band)) for c in figure.curves]
     if told.control is not None and figure.control:
-        behind = _series(figures.CONTROL, _MUTED, begun(told.control), figure.control, at)
+        behind = _series(figures.CONTROL, _MUTED, closed(told.control), figure.control, at)
         drawn.append(behind | {"dash": [6, 4]})
     drawn += [_paper(curve.label, figure, curve.key, at) for curve in figure.curves if curve.key in PAPER and at]
     marks = [_mark(figure, told.summary.spec)] if figure.threshold else []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from archloop.numerals import UNKNOWN, number, percent
-from services.registry.page.charts import begun
+from services.registry.page.charts import closed
 from services.registry.statistics import figures, intervals
 from services.registry.statistics.figures import Lines
 from services.registry.statistics.intervals import Interval
@@ -59,7 +59,7 @@ class Table(NamedTuple):
 
 def tables(read: Mapping[str, Summary]) -> list[Table]:
     """Compare the last cycle that all have closed, and all candidates together."""
-    shared = set.intersection(*({c.cycle for c in begun(s) if c.closed} for s in read.values()))
+    shared = set.intersection(*({c.cycle for c in closed(s)} for s in read.values()))
     found = []
     if shared:
         last = max(shared)

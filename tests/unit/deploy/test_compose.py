@@ -45,7 +45,11 @@ NETWORKS = {
     "novelty": {"messages", "objects"},
     "trainer": {"messages", "objects"},
     "trainer-gpu": {"messages", "objects"},
+    "prometheus": {"edge", "observation", "messages", "evaluation"},
+    "jaeger": {"edge", "observation", "messages", "evaluation"},
+    "grafana": {"edge", "observation"},
 }
+OBSERVERS = [name for name, service in SERVICES.items() if service.get("profiles") == ["observe"]]
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "registry": RegistrySettings,
     "generator": GeneratorSettings,
@@ -116,20 +120,20 @@ def test_it_reaches_whom_it_needs(name):
 
 def test_the_evaluator_meets_the_broker_and_the_registry_only():
     met = {name for name, networks in NETWORKS.items() if networks & NETWORKS["evaluator"]}
-    assert met == {"evaluator", "evaluator-gpu", "rabbitmq", "registry"}
+    assert met - {"prometheus", "jaeger"} == {"evaluator", "evaluator-gpu", "rabbitmq", "registry"}
 
 
 def test_only_the_registry_has_a_way_out():
     ways_out = {name for name, network in COMPOSE["networks"].items() if not network.get("internal")}
     assert ways_out == {"edge"}
-    assert [name for name, networks in NETWORKS.items() if "edge" in networks] == ["registry"]
+    assert [name for name, networks in NETWORKS.items() if "edge" in networks] == ["registry", *OBSERVERS]
 
 
 @each
 def test_ports_are_for_this_machine(name):
     ports = SERVICES[name].get("ports", [])
     assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert bool(ports) is (name == "registry")
+    assert bool(ports) is (name in ("registry", *OBSERVERS))
 
 
 def test_secrets_come_from_the_environment_file():
@@ -199,7 +203,7 @@ def test_with_gpus_all_know_the_base_model_by_one_name():
     assert f"--model={asked}" in SERVICES["vllm"]["command"]
 
 
-@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+@pytest.mark.parametrize("profile", ["cpu", "gpu", "observe"])
 def test_compose_accepts_it(profile, tmp_path):
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
@@ -209,3 +213,46 @@ def test_compose_accepts_it(profile, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_what_observes_is_there_on_request_only():
+    assert OBSERVERS == ["prometheus", "jaeger", "grafana"]
+    assert {SERVICES[name]["restart"] for name in OBSERVERS} == {"unless-stopped"}
+    needed = {name for service in SERVICES.values() for name in service.get("depends_on", ())}
+    assert not needed & set(OBSERVERS)
+
+
+@pytest.mark.parametrize("name", [n for n in SETTINGS if n != "registry"])
+def test_unless_told_otherwise_metrics_stay_on_loopback_and_no_trace_is_sent(name):
+    given = SERVICES[name]["environment"]
+    assert given[SETTINGS[name].variable("host")] == "${ARCHLOOP_METRICS_HOST:-127.0.0.1}"
+    assert given[SETTINGS[name].variable("traces_endpoint")] == "${ARCHLOOP_TRACES_ENDPOINT:-}"
+
+
+def test_prometheus_asks_every_service_at_its_port():
+    (job,) = _file("prometheus.yaml")["scrape_configs"]
+    asked = {name: each["port"] for each in job["dns_sd_configs"] for name in each["names"]}
+    assert asked == {name: SETTINGS[name].own_port for name in SETTINGS}
+    assert all(NETWORKS["prometheus"] & NETWORKS[name] for name in asked)
+    assert {each["target_label"] for each in job["relabel_configs"]} == {"namespace", "pod"}
+
+
+def test_traces_reach_the_viewer_from_every_service():
+    assert all(NETWORKS["jaeger"] & NETWORKS[name] for name in SETTINGS)
+
+
+def test_grafana_finds_its_sources_and_the_one_dashboard():
+    for source in _file("datasources.yaml")["datasources"]:
+        host, port = re.fullmatch(r"http://(\w+):(\d+)", source["url"]).groups()
+        assert NETWORKS[host] & NETWORKS["grafana"]
+        assert SERVICES[host]["ports"][0].endswith(f":{port}")
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    assert all((ROOT / path).is_file() for path in mounted)
+    (provider,) = _file("dashboards.yaml")["providers"]
+    assert (
+        f"{provider['options']['path']}/dashboard.json" == mounted["./deploy/k8s/components/monitoring/dashboard.json"]
+    )
+
+
+def _file(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "deploy/compose/observe" / name).read_text())

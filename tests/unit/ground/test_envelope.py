@@ -94,7 +94,7 @@ def test_without_a_trace_one_is_begun_that_is_the_messages_own(given: object) ->
     one, again = (Envelope.model_validate(WHOLE | {"traceparent": given}) for _ in range(2))
     other = Envelope.model_validate(WHOLE | {"traceparent": given, "id": "another"})
     ids = [trace.trace_id(each.traceparent) for each in (one, again, other)]
-    assert ids[0] == ids[1] == trace.trace_id(Envelope.of(LOST, source="test").traceparent)
+    assert ids[0] == ids[1] == trace.trace_id(trace.traceparent(WHOLE["id"]))
     assert ids[2] not in (None, ids[0])
 
 

@@ -106,6 +106,8 @@ _OTHERS = {
         "a process's last words"
     ),
     ("services/generator/modelserver/process.py", "line.decode(errors='replace')"): "a process's first line",
+    ("services/registry/page/routing.py", "body.decode('utf-8', 'replace')"): "a browser's form, escaped to ASCII",
+    ("services/registry/page/views/parked.py", "parked.body.decode('utf-8', 'backslashreplace')"): "a message, shown",
 }
 
 

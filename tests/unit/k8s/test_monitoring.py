@@ -6,6 +6,7 @@ import re
 import pytest
 from prometheus_client import REGISTRY
 
+import services.generator.metrics
 import services.trainer.metrics  # noqa: F401 - registers its own
 from archloop import metrics  # noqa: F401 - likewise
 from archloop.bus.consumer import End

@@ -130,6 +130,7 @@ TEXTS = [
 async def test_what_stands_in_a_place_is_text(tmp_path: Path, place: str, text: str) -> None:
     harmless = await pages_with(tmp_path / "harmless", PLACES[place]("words"))
     answers = await pages_with(tmp_path / "hostile", PLACES[place](text))
+    assert answers.keys() == harmless.keys() != set()
     for view, answer in answers.items():
         assert answer.status_code == harmless[view].status_code, view
         assert not _OBEYED.search(answer.text.replace("\r\n", "\n")), view

@@ -134,10 +134,11 @@ def test_a_line_is_the_same_tokens_in_an_edit_as_in_the_network(shipped: tuple[A
     words = shipped[1]
     example = corpus.write(404, 1, kinds=corpus.Kinds(edits=1.0), among=["shapes"])[0]
     shown = words(example.pair.prompt, add_special_tokens=False).input_ids
-    for block in example.pair.completion.split(patches.SEARCH)[1:]:
-        line = block.splitlines(keepends=True)[1]
-        copied = words(line, add_special_tokens=False).input_ids
-        assert any(shown[at : at + len(copied)] == copied for at in range(len(shown))), line
+    lines = [block.splitlines(keepends=True)[1] for block in example.pair.completion.split(patches.SEARCH)[1:]]
+    copied = [words(line, add_special_tokens=False).input_ids for line in lines]
+    assert copied
+    for line in copied:
+        assert any(shown[at : at + len(line)] == line for at in range(len(shown))), words.decode(line)
 
 
 def test_the_shipped_tokenizer_knows_the_phrases_of_the_prompt(shipped: tuple[Any, Any]) -> None:

@@ -64,8 +64,8 @@ async def _control(desk: Desk, entry: Entry, asked: str | None) -> Entry | None:
 
 def _tiles(summary: Summary, control: Summary | None) -> list[dict[str, str | float | None]]:
     """Set the first closed cycle beside the last."""
-    closed = [cycle for cycle in charts.begun(summary) if cycle.closed]
-    ended = [cycle for cycle in charts.begun(control) if cycle.closed] if control else []
+    closed = charts.closed(summary)
+    ended = charts.closed(control) if control else []
     if not closed:
         return []
     shown = (
