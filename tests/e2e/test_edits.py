@@ -161,6 +161,7 @@ def killed_amid_edits(directory, preset):
     assert begun.returncode == -signal.SIGKILL
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_amid_its_edits_and_resumed_is_the_run_it_would_have_been(tmp_path):
     preset = small_preset(tmp_path, candidates=4)
     preset.write_text(preset.read_text() + "generation: {mode: edit}\nfrozen: true\n")

@@ -93,6 +93,7 @@ def test_resuming_a_finished_run_changes_nothing(run) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_candidates_and_scores(run, tmp_path: Path) -> None:
     directory, summary = run
     again = tmp_path / "again"

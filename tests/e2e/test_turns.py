@@ -34,6 +34,7 @@ class Recorded(Turns):
                 self.now.remove(role)
 
 
+@pytest.mark.thorough
 async def test_a_whole_run_by_turns_ends_as_any_other(tmp_path, monkeypatch):
     starts, spawned = [], layout.spawned
 

@@ -40,7 +40,7 @@ SECOND_RUN = "run-2"
 TOKEN = "a-token"
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 thrifty = settings(
-    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
