@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from archloop import sources
-from archloop.errors import InvalidInput
+from archloop.errors import InvalidInput, NotFound
 from archloop_cli import terminal, walking
 from archloop_cli.looking import Run, Url, opened
 from archloop_lab import lock
@@ -44,8 +44,11 @@ def resumed(run: str, registry: str | None) -> bool:
 async def _is_paused(run: str) -> bool:
     if not RunDirectory(Path(run)).registry_file.is_file():
         return False
-    async with opened(run, None) as (known, _):
-        return any(each.status == "paused" for each in await known.runs())
+    try:
+        async with opened(run, None) as (known, _):
+            return any(each.status == "paused" for each in await known.runs())
+    except NotFound:  # killed before anything of it was on record
+        return False
 
 
 def steer(
