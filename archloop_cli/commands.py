@@ -81,14 +81,12 @@ def run(
         frozen=frozen or None,
         budget=runs.limits(budget) or None,
     )
-    if manifest and not pairs:
-        pairs = reproduction.pairs(manifest, spec)
+    pairs = pairs or (reproduction.pairs(manifest, spec) if manifest else None)
     if plan:
         raise typer.Exit(runs.show_plan(planning.plan(spec, pairs, wanted)))
     run_id = name or runs.default_run_id(spec)
     directory = out or runs.fresh_directory(run_id)
     if server:
-        reproduction.require_elsewhere(spec)
         remote.drive(server, run_id, spec, directory, pairs)
     else:
         before = RunDirectory(manifest.parent) if manifest else None

@@ -15,7 +15,7 @@ from archloop.training_pairs import TrainingPair
 from archloop_cli import terminal
 from archloop_cli.progress import Progress, cycle_table
 from archloop_cli.runs import refuse_taken
-from archloop_lab import bootstrap_pairs, folders, lock
+from archloop_lab import bootstrap_pairs, folders, lock, reproduction
 from archloop_lab.remote_registry import PATIENCE_S, RemoteRegistry
 from archloop_lab.run_directory import RunDirectory
 from services.registry.statistics.summary import Summary
@@ -35,6 +35,7 @@ class CliSettings(ServiceSettings):
 
 def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:
     """Ask for the run, show it live until it ends, and leave summary.json and report.html in the directory."""
+    reproduction.require_elsewhere(spec)
     refuse_taken(directory)
     found = bootstrap_pairs.read(pairs) if pairs else None
     run = RunDirectory(directory)

@@ -88,8 +88,7 @@ class DirectoryRegistry(Registry):
     @override
     async def acts(self, run_id: str) -> Sequence[ActSummary]:
         run = await self._store.run(run_id)
-        cycles = await self._store.cycles(run_id)
-        return listed(run.acts if run else (), [(c.cycle, c.steered.acts) for c in cycles if c.steered])
+        return listed(run.acts if run else (), await self._store.cycles(run_id))
 
     @override
     async def steer(self, run_id: str, act: Act) -> None:

@@ -54,8 +54,7 @@ async def bring(spec: RunSpec, source: RunDirectory, blobs: Blobs) -> None:
 def _taken_up(run: Run, cycles: Sequence[Cycle]) -> list[int | None]:
     """Return which cycle took each act up; of a cancel, the first that was not closed any more."""
     closed = sum(cycle.closed is not None for cycle in cycles)
-    told = listed(run.acts, [(c.cycle, c.steered.acts) for c in cycles if c.steered])
-    return [closed if each.verb == "cancel" else each.cycle for each in told]
+    return [closed if each.verb == "cancel" else each.cycle for each in listed(run.acts, cycles)]
 
 
 async def _by_reference(act: Act, blobs: Blobs) -> Act:

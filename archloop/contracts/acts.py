@@ -1,5 +1,6 @@
 """What people do to a run while it goes on: each act says who did what."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,7 +12,9 @@ from archloop.contracts.texts import Name, Remark
 from archloop.contracts.values import Family, SourceCode
 
 Verb = Literal["pause", "resume", "cancel", "change", "pin", "ban", "release", "submit"]
-_OBJECTS = {"change": "changes", "pin": "candidate", "ban": "candidate", "release": "candidate", "submit": "code"}
+AT_ONCE: frozenset[Verb] = frozenset({"pause", "resume", "cancel"})
+ON_CANDIDATES: frozenset[Verb] = frozenset({"pin", "ban", "release"})
+_OBJECTS: Mapping[str, str] = {"change": "changes", "submit": "code"} | dict.fromkeys(ON_CANDIDATES, "candidate")
 
 
 def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:

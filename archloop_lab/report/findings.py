@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 from archloop.numerals import UNKNOWN, count, duration, number, percent
 from archloop_lab import confirmation
-from archloop_lab.report.contrast import ACCURACIES, SHARES, Contrast, comparable, contrast, groups
+from archloop_lab.report.contrast import ACCURACIES, comparable, contrast, groups
 from archloop_lab.report.primitives import Run
 from services.registry.records import Candidate
+from services.registry.statistics.contrasts import SHARES, Contrast
 
 _MEASURES = ("valid_rate", "mean_accuracy", "share_ge_threshold_generated")
+_INTERVAL = "95 % interval "
 _COMPARED = (*SHARES, *ACCURACIES)
 _SAME = ("protocol", "base_model", "candidates", "seed", "generation", "novelty", "adapter")
 
@@ -60,8 +62,8 @@ def _sentence(name: str, change: Contrast, first: int, last: int) -> str:
     went = f"from {change.form(change.other)} in cycle {first} to {change.form(change.value)} in cycle {last}"
     verb = "rose" if (change.difference or 0) > 0 else "fell"
     if change.interval is not None and not change.certain:
-        return f"The {name} went {went}: {change.words}, which may be chance."
-    return f"The {name} {verb} {went}: {change.words}."
+        return f"The {name} went {went}: {change.words(_INTERVAL)}, which may be chance."
+    return f"The {name} {verb} {went}: {change.words(_INTERVAL)}."
 
 
 def confirmed(run: Run) -> list[str]:
@@ -92,7 +94,7 @@ def against_control(run: Run) -> tuple[int, list[Line]]:
 
 
 def _line(name: str, c: Contrast) -> Line:
-    return Line(name, c.form(c.value), c.form(c.other), c.words, None if not c.certain else (c.difference or 0) > 0)
+    return Line(name, c.form(c.value), c.form(c.other), c.words(_INTERVAL), c.better)
 
 
 def unlike(run: Run) -> list[str]:

@@ -3,9 +3,10 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from archloop_lab.report.contrast import SHARES, Contrast, contrast, groups
+from archloop_lab.report.contrast import contrast, groups
 from archloop_lab.report.figure import INK, MUTED, SERIES, drawing
 from archloop_lab.report.primitives import Run
+from services.registry.statistics.contrasts import SHARES, Contrast
 
 
 def differences(run: Run, key: str, label: str = "difference, percentage points") -> str:

@@ -2,8 +2,9 @@
 
 from archloop.contracts.values import Family
 from archloop_lab.report.figure import INK, SERIES, Drawing, drawing
-from archloop_lab.report.primitives import Run, band, cloud, control, line, mark, series, stacked, words
+from archloop_lab.report.primitives import Run, band, cloud, control, line, mark, series, stacked
 from archloop_lab.report.view import similarities_of
+from services.registry.html import words
 from services.registry.statistics import figures
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
 from archloop_lab.report.view import Control, Training
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
+from services.registry.html import words
 from services.registry.records import Candidate
 from services.registry.statistics.figures import CONTROL, MARKS, Cloud, Lines, Stack, Threshold
 
@@ -139,8 +140,3 @@ def stacked(run: Run, figure: Stack, tallies: Sequence[Mapping[str, float | None
         d.axes.set_ylabel(figure.axis)
         d.cycles(run.numbers)
         return d.svg(columns=4)
-
-
-def words(name: str) -> str:
-    """Write a name for people."""
-    return name.replace("_", " ")

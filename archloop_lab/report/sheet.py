@@ -1,16 +1,16 @@
 """Pages: templates that escape what they are given, and a plain page of sections for what is reported besides a run."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
-from archloop.numerals import count, duration, number, percent
-from archloop.sanitising import plain_lines
 from archloop_lab.files import write_text
 from archloop_lab.report.plots import Plot
+from services.registry import html
 
 
 class Section(NamedTuple):
@@ -31,21 +31,12 @@ def write(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Non
 
 def template(name: str) -> Template:
     """Load one of this folder's templates, with the forms of numbers."""
-    environment = Environment(
-        loader=PackageLoader("archloop_lab.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters.update(number=number, percent=percent, count=count, duration=duration)
-    return environment.get_template(name)
+    return _templates().get_template(name)
 
 
-def _shown(value: object) -> object:
-    """Escape control and bidi characters of text; drawings are our own."""
-    return plain_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+@cache
+def _templates() -> Environment:
+    return html.templates("archloop_lab.report", ".")
 
 
 def put(page: str, out: Path) -> None:

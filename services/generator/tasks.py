@@ -1,6 +1,7 @@
 """What the LLM is asked for one candidate, and how its answer is read: a whole network, or an edit of another one."""
 
 import random
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -36,20 +37,8 @@ def of(message: GenerationRequested, original: Original | None) -> Task:
     rng = random.Random(own if fixed is None else f"prompt/{index}")  # noqa: S311 - reproducible on purpose
     protocol = protocols.load(message.protocol)
     memory = memory_tokens.fitting(message.memory, asked.memory_tokens, message.base_model)
-    if original is None:
-        prompt = prompts.render(
-            asked.template, protocol=protocol, rng=rng, index=index, memory=memory, families=asked.families
-        )
-    else:
-        prompt = prompts.render_edit(
-            asked.template,
-            protocol=protocol,
-            rng=rng,
-            index=index,
-            original=original,
-            memory=memory,
-            families=asked.families,
-        )
+    render = prompts.render if original is None else partial(prompts.render_edit, original=original)
+    prompt = render(asked.template, protocol=protocol, rng=rng, index=index, memory=memory, families=asked.families)
     return Task(prompt.text, original)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import AwareDatetime
 
-from archloop.contracts.acts import Act, Changes, Verb
+from archloop.contracts.acts import AT_ONCE, Act, Changes, Verb
 from archloop.contracts.base import Frozen, Sha256, absent
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.values import SourceCode
@@ -97,8 +97,19 @@ def paused_s(acts: Iterable[RecordedAct], until: datetime) -> float:
     return total + ((until - since).total_seconds() if since is not None else 0.0)
 
 
-def listed(acts: Sequence[RecordedAct], taken: Sequence[tuple[int, int]]) -> list[ActSummary]:
-    """Tell the acts in their order; `taken` has for each cycle how many of them are taken up."""
+class _Opened(Protocol):
+    """A cycle, and what acts made of it."""
+
+    @property
+    def cycle(self) -> int: ...
+
+    @property
+    def steered(self) -> Steered | None: ...
+
+
+def listed(acts: Sequence[RecordedAct], cycles: Iterable[_Opened]) -> list[ActSummary]:
+    """Tell the acts in their order, each with the cycle that took it up."""
+    taken = [(each.cycle, each.steered.acts) for each in cycles if each.steered]
     return [_listed(number, each, taken) for number, each in enumerate(acts, 1)]
 
 
@@ -126,6 +137,5 @@ def told(act: Act, number: int = 0, at: datetime | None = None, cycle: int | Non
 
 
 def _listed(number: int, recorded: RecordedAct, taken: Sequence[tuple[int, int]]) -> ActSummary:
-    at_once = recorded.act.verb in {"pause", "resume", "cancel"}
-    cycle = None if at_once else next((cycle for cycle, count in taken if count >= number), None)
+    cycle = None if recorded.act.verb in AT_ONCE else next((cycle for cycle, count in taken if count >= number), None)
     return told(recorded.act, number, recorded.at, cycle)

@@ -62,7 +62,7 @@ SteeringDep = Annotated[Steering, Depends()]
 async def list_acts(store: StoreDep, run_id: RunPath) -> list[ActSummary]:
     """List what was done to the run, in order: who, when, what, and which cycle took it up."""
     run = await existing_run(store, run_id)
-    return listed(run.acts, [(c.cycle, c.steered.acts) for c in await store.cycles(run_id) if c.steered])
+    return listed(run.acts, await store.cycles(run_id))
 
 
 @router.post("/runs/{run_id}/pause", status_code=202)

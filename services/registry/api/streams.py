@@ -51,7 +51,7 @@ class EventStream(StreamingResponse):
     def __init__(
         self, feed: Feed, after: int, run_id: RunId | None = None, told: AsyncIterator[bytes] | None = None
     ) -> None:
-        super().__init__(told or _events(feed, after, run_id), headers=_HEADERS)
+        super().__init__(told or events(feed, after, run_id), headers=_HEADERS)
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -79,7 +79,7 @@ async def stream_run_events(
     return EventStream(feed, last_event_id, run_id)
 
 
-async def _events(feed: Feed, after: int, run_id: RunId | None) -> AsyncIterator[bytes]:
+async def events(feed: Feed, after: int, run_id: RunId | None) -> AsyncIterator[bytes]:
     """Yield events in the order of their recording; end where they cannot be read, for the client to ask again."""
     with suppress(ArchloopError):
         while True:

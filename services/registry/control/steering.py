@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from archloop import templates
-from archloop.contracts.acts import Act, Changes
+from archloop.contracts.acts import AT_ONCE, Act, Changes
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
 from archloop.validation import checked
@@ -19,7 +19,6 @@ log = structlog.get_logger(__name__)
 
 MOST_ACTS = 1000
 MOST_CODE = 4 * 2**20
-_AT_ONCE = frozenset({"pause", "resume", "cancel"})
 
 
 def taken_up(run: Run, cycle: int, before: Steered | None) -> Steered | None:
@@ -29,7 +28,7 @@ def taken_up(run: Run, cycle: int, before: Steered | None) -> Steered | None:
     """
     planned = [each.act for each in run.spec.steering if each.cycle == cycle]
     live = [each.act for each in run.acts[before.acts if before else 0 :]]
-    if before is None and not any(act.verb not in _AT_ONCE for act in (*planned, *live)):
+    if before is None and not any(act.verb not in AT_ONCE for act in (*planned, *live)):
         return None
     begun = (before or Steered(spec=run.spec)).model_copy(update={"acts": len(run.acts), "submitted": ()})
     steered = reduce(_after, (*planned, *live), begun)
@@ -56,7 +55,7 @@ def changes_something(run: Run, cycles: Sequence[Cycle], act: Act) -> bool:
     if run.cancelled_by is not None:
         raise Conflict(f"run {run.run_id!r} is being cancelled: nobody can {act.verb} it any more")
     _require_room(run, act)
-    if act.verb in _AT_ONCE:
+    if act.verb in AT_ONCE:
         return act.verb == "cancel" or (act.verb == "pause") != run.paused
     if len(cycles) >= run.spec.cycles:
         raise Conflict(f"run {run.run_id!r}: its last cycle is open, and {act.verb} takes effect in the next one")

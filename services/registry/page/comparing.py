@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from archloop.numerals import UNKNOWN, number, percent
 from services.registry.page.charts import closed
 from services.registry.statistics import figures, intervals
+from services.registry.statistics.contrasts import SHARES, Contrast, of_shares
 from services.registry.statistics.figures import Lines
 from services.registry.statistics.intervals import Interval
 from services.registry.statistics.rates import Rates
@@ -19,12 +19,6 @@ CURVES: tuple[tuple[Lines, str], ...] = (
     (figures.NOVELTY_RATE, "novelty_rate"),
     (figures.ACCURACY._replace(title="Unique architectures so far", axis="architectures"), "unique_total"),
 )
-_SHARES = {
-    "valid_rate": "generated",
-    "share_ge_threshold_generated": "generated",
-    "share_ge_threshold_trained": "valid",
-    "novelty_rate": "valid",
-}
 _LABELS = {
     "valid_rate": "valid rate",
     "mean_accuracy": "mean accuracy of the valid",
@@ -79,18 +73,16 @@ def _lines(groups: list[Rates]) -> list[Line]:
 
 
 def _difference(key: str, these: Rates, those: Rates) -> Difference:
-    form = percent if key in _SHARES else number
-    value, other = getattr(these, key), getattr(those, key)
-    if these is those or value is None or other is None:
-        return Difference(form(value))
-    interval = _newcombe(key, these, those) if key in _SHARES else _welch(these, those)
-    better = None if interval is None or interval.low <= 0 <= interval.high else interval.low > 0
-    return Difference(form(value), _words(key, value - other, interval), better)
+    found = _contrast(key, these, those)
+    if these is those or found.difference is None:
+        return Difference(found.form(found.value))
+    return Difference(found.form(found.value), found.words(), found.better)
 
 
-def _newcombe(key: str, these: Rates, those: Rates) -> Interval | None:
-    counts = [(round(getattr(g, key) * getattr(g, _SHARES[key])), getattr(g, _SHARES[key])) for g in (these, those)]
-    return intervals.newcombe(*counts[0], *counts[1])
+def _contrast(key: str, these: Rates, those: Rates) -> Contrast:
+    if key in SHARES:
+        return of_shares(key, these, those)
+    return Contrast(key, getattr(these, key), getattr(those, key), _welch(these, those))
 
 
 def _welch(these: Rates, those: Rates) -> Interval | None:
@@ -100,15 +92,3 @@ def _welch(these: Rates, those: Rates) -> Interval | None:
         if g.mean_accuracy is not None and g.mean_accuracy_low is not None and g.mean_accuracy_high is not None
     ]
     return intervals.welch(*sides[0], *sides[1]) if len(sides) == 2 else None
-
-
-def _words(key: str, difference: float, interval: Interval | None) -> str:
-    scale, digits, unit = (100, 1, " points") if key in _SHARES else (1, 3, "")
-    if interval is None:
-        return f"{_signed(scale * difference, digits)}{unit}"
-    low, high = (_signed(scale * bound, digits) for bound in interval)
-    return f"{_signed(scale * difference, digits)}{unit} ({low} to {high})"
-
-
-def _signed(value: float | None, digits: int) -> str:
-    return UNKNOWN if value is None else f"{value:+.{digits}f}".replace("-", "−")

@@ -124,7 +124,7 @@ class Reading:
             totals=rates(counted, threshold),
             unique_total=unique,
             seconds=_span([run.created], [run.finished]),
-            acts=tuple(listed(run.acts, [(c.cycle, c.steered.acts) for c in known if c.steered])),
+            acts=tuple(listed(run.acts, known)),
             cycles=tuple(_watched(cycles, run.spec)),
         )
         return Read(summary, accuracies)

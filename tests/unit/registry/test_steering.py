@@ -234,7 +234,12 @@ def test_a_run_says_how_it_goes(status: str, verbs: list[str], reason: str | Non
 
 def test_the_list_of_acts_says_which_cycle_took_each_up_and_no_code() -> None:
     run = steered_by(act("pause"), change(**HOTTER), act("submit", code=CODE), act("cancel"))
-    told = listed(run.acts, [(1, 2), (2, 4)])
+    unsteered, *_ = cycles(1)
+    opened = [
+        Cycle(run_id="r", cycle=number, opened=AT, steered=Steered(spec=run.spec, acts=acts))
+        for number, acts in ((1, 2), (2, 4))
+    ]
+    told = listed(run.acts, [unsteered, *opened])
     assert [(each.number, each.verb, each.who, each.cycle) for each in told] == [
         (1, "pause", "ann", None),
         (2, "change", "ann", 1),

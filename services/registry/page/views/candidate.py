@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse
 
 from archloop import protocols, sources
 from archloop.blobs import programs
+from archloop.contracts.acts import ON_CANDIDATES
 from archloop.errors import ArchloopError, NotFound
 from services.registry.acts import NO_EXEMPLARS
 from services.registry.api.ports import CandidatePath
@@ -88,7 +89,7 @@ def _exemplar(entry: Entry, candidate_id: str) -> str:
     """Return what acts made of the candidate: pinned, banned or nothing."""
     exemplars = NO_EXEMPLARS
     for recorded in entry.run.acts:
-        if recorded.act.verb in {"pin", "ban", "release"}:
+        if recorded.act.verb in ON_CANDIDATES:
             exemplars = exemplars.after(recorded.act)
     pinned, banned = candidate_id in exemplars.pinned, candidate_id in exemplars.banned
     return "pinned" if pinned else "banned" if banned else ""

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from archloop.errors import ArchloopError
 from services.registry.api.feed import Feed
-from services.registry.api.streams import PING, PING_S, EventStream
+from services.registry.api.streams import PING, EventStream, events
 from services.registry.page import charts, progress
 from services.registry.page.charts import Told
 from services.registry.page.library import Entry
@@ -100,14 +98,9 @@ async def follow(library: LibraryDep, key: str) -> Response:
 
 
 async def _ticks(feed: Feed, after: int, run_id: str) -> AsyncIterator[bytes]:
-    with suppress(ArchloopError):
-        while True:
-            try:
-                async with asyncio.timeout(PING_S):
-                    data, after = await feed.after(after, run_id)
-            except TimeoutError:
-                yield PING
-                continue
-            if data:
-                yield _TICK
-                await asyncio.sleep(_PACE_S)
+    async for data in events(feed, after, run_id):
+        if data == PING:
+            yield PING
+        else:
+            yield _TICK
+            await asyncio.sleep(_PACE_S)

@@ -87,6 +87,7 @@ def _ours(path: str) -> str:
 @cache
 def _files() -> dict[str, _File]:
     folder = files("services.registry.page") / "static"
-    found = [*folder.iterdir(), *(folder / "vendor").iterdir()]
+    theme = files("services.registry.html") / "theme.css"
+    found = [*folder.iterdir(), *(folder / "vendor").iterdir(), theme]
     kinds = {each.name: _TYPES.get(f".{each.name.rpartition('.')[2]}") for each in found}
     return {each.name: _File(each.read_bytes(), kind) for each in found if (kind := kinds[each.name]) is not None}

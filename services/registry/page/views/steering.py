@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from archloop import templates
 from archloop.blobs import programs
-from archloop.contracts.acts import Act, Changes, Verb
+from archloop.contracts.acts import ON_CANDIDATES, Act, Changes, Verb
 from archloop.contracts.values import Family
 from archloop.errors import ArchloopError, InvalidInput, NotFound
 from archloop.validation import checked
@@ -24,7 +24,6 @@ from services.registry.page.routing import DeskDep, OperatorRoute, PortsDep, for
 
 router = APIRouter(route_class=OperatorRoute, include_in_schema=False)
 _VERBS = get_args(Verb)
-_ON_CANDIDATES = ("pin", "ban", "release")
 # What may change between cycles, by its place in `Changes`; the label is what people read.
 FIELDS: Mapping[str, str] = {
     "candidates": "candidates of a cycle",
@@ -56,7 +55,7 @@ async def steer(request: Request, desk: DeskDep, ports: PortsDep, key: str) -> R
         await acting.steer(ports.store, ports.publish, entry.run.run_id, act)
     except ArchloopError as error:
         return await _shown(request, entry, sent, str(error))
-    back = f"candidates/{act.candidate}" if act.verb in _ON_CANDIDATES else "steer"
+    back = f"candidates/{act.candidate}" if act.verb in ON_CANDIDATES else "steer"
     return RedirectResponse(f"/page/runs/{key}/{back}", HTTPStatus.SEE_OTHER)
 
 
@@ -82,14 +81,13 @@ async def evaluate_again(
 
 async def _shown(request: Request, entry: Entry, sent: Mapping[str, str] | None = None, problem: str = "") -> Response:
     cycles = await entry.shelf.store.cycles(entry.run.run_id)
-    taken = [(cycle.cycle, cycle.steered.acts) for cycle in cycles if cycle.steered]
     return page(
         "steer.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
         **frame(request),
         entry=entry,
         run=entry.run,
-        acts=listed(entry.run.acts, taken),
+        acts=listed(entry.run.acts, cycles),
         fields=FIELDS,
         templates=templates.names(),
         families=list(Family),
@@ -110,7 +108,7 @@ async def _act(ports: Ports, sent: Mapping[str, str]) -> Act:
         if not (code := sent.get("code", "").replace("\r\n", "\n")).strip():
             raise InvalidInput("code", code, "the source of a network")
         made["code"] = await programs.referred(ports.blobs, code)
-    elif verb in _ON_CANDIDATES:
+    elif verb in ON_CANDIDATES:
         made["candidate"] = sent.get("candidate", "")
     return checked(Act, made, "act")
 
