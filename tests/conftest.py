@@ -4,6 +4,7 @@ import gc
 import signal
 
 import pytest
+import structlog
 
 from services.evaluator.secret import PUBLISHED
 from tests.servers import _broker, broker_url, mongo_url, mortal_broker, s3
@@ -41,3 +42,11 @@ def _heldout_secret():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HELDOUT_SETTING, PUBLISHED)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    """A program that a test runs in this process sets logging up for all of it; the next test must not know."""
+    kept = structlog.get_config()
+    yield
+    structlog.configure(**kept)
