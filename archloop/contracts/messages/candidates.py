@@ -1,20 +1,15 @@
-"""Every message of the loop. Commands first in each group, then what happened."""
+"""Messages about one candidate, from the wish for it to the verdict on it."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
-from typing_extensions import override
 
-from archloop.contracts.acts import Act
-from archloop.contracts.base import CandidateMessage, Message, Sha256, absent
-from archloop.contracts.numbers import NUMBER, Amount, Curve, Place, Seed, Share, Whole
-from archloop.contracts.spec import GenerationSpec, NoveltySpec, RunSpec
+from archloop.contracts.base import CandidateMessage, Sha256, absent
+from archloop.contracts.numbers import Place, Seed, Share
+from archloop.contracts.spec import GenerationSpec, NoveltySpec
 from archloop.contracts.texts import LongText, Name, Remark
-from archloop.contracts.training import TrainingSpec
 from archloop.contracts.values import (
     AdapterRef,
-    BlobRef,
-    Collapse,
     Evaluation,
     Family,
     Parent,
@@ -23,53 +18,6 @@ from archloop.contracts.values import (
     Usage,
     Verdict,
 )
-
-BOOTSTRAP = -1  # the cycle before the first, in which nothing is written
-TunedAfter = Annotated[int, Field(ge=BOOTSTRAP, le=2**31), NUMBER]
-
-
-class RunRequested(Message):
-    """Command: start this run, or do nothing if it is there already with the same spec."""
-
-    name = "run.requested"
-    identified_by = ()
-    spec: RunSpec
-
-
-class RunSteered(Message):
-    """Somebody steers the run. The sender names the act: an act of the same name again changes nothing.
-
-    `pause`, `resume` and `cancel` are heeded at once, everything else when the next cycle opens.
-    """
-
-    name = "run.steered"
-    identified_by = ("act_id",)
-    act_id: Name
-    act: Act
-
-
-class RunFinished(Message):
-    """The run reached its end; nothing more will be asked for it."""
-
-    name = "run.finished"
-    identified_by = ()
-    reason: Remark
-
-
-class CycleClosed(Message):
-    """Every candidate of the cycle is settled and the admitted ones are chosen.
-
-    `collapse` says how the cycle ended of a run that is watched for that, and what it does about it from now on.
-    """
-
-    name = "cycle.closed"
-    identified_by = ("cycle",)
-    cycle: Place
-    generated: Place
-    valid: Place
-    novel: Place
-    admitted: Place
-    collapse: Annotated[Collapse | None, absent(None)] = None
 
 
 class GenerationRequested(CandidateMessage):
@@ -198,104 +146,3 @@ class JudgementRejected(CandidateMessage):
 
     name = "judgement.rejected"
     reason: Remark
-
-
-class TrainingRequested(Message):
-    """Command: tune on these pairs, JSON lines of {"prompt", "completion"}, continuing the parent adapter.
-
-    Lines may have a "rejected" answer to the same prompt. `dpo` learns from those alone that have one.
-
-    `cycle` is the one after which that is, or -1 for the pairs that a run begins with.
-    """
-
-    name = "training.requested"
-    identified_by = ("cycle",)
-    cycle: TunedAfter
-    adapter: Name
-    base_model: Name
-    parent: AdapterRef | None = None
-    pairs: BlobRef
-    pair_count: Whole
-    training: TrainingSpec
-    seed: Seed
-
-    @property
-    @override
-    def trace_root(self) -> str:
-        """Itself: a training has a trace of its own."""
-        return self.id
-
-
-class AdapterTrained(Message):
-    """A new adapter lies in the object store, complete. `cycle` is that of the request.
-
-    `token_curve` has the tokens trained on until each point of `loss_curve`; there were `steps` steps. `seconds` are
-    those of the whole job and `tokens_per_second` that of the training proper; both 0 where it was found done.
-    """
-
-    name = "adapter.trained"
-    identified_by = ("cycle",)
-    cycle: TunedAfter
-    adapter: AdapterRef
-    pair_count: Whole
-    loss_curve: Curve = ()
-    token_curve: Annotated[tuple[Whole, ...], Field(max_length=100_000)] = ()
-    steps: Whole = 0
-    seconds: Amount = 0.0
-    tokens_per_second: Amount = 0.0
-
-
-class TrainingRejected(Message):
-    """The trainer cannot make the adapter as it was asked to, for the reason given: damaged pairs or too little memory.
-
-    The registry makes the pairs again and asks once more, and ends the run with the reason where it does so in vain.
-    """
-
-    name = "training.rejected"
-    identified_by = ("cycle",)
-    cycle: TunedAfter
-    reason: Remark
-
-
-class AdapterActivated(Message):
-    """A generator replica proved the adapter by its fingerprint and serves it."""
-
-    name = "adapter.activated"
-    identified_by = ("adapter", "replica")
-    adapter: Name
-    replica: Name
-
-
-class AdapterRejected(Message):
-    """A generator replica refused the adapter and keeps what it had."""
-
-    name = "adapter.rejected"
-    identified_by = ("adapter", "replica")
-    adapter: Name
-    replica: Name
-    reason: Remark
-
-
-CATALOGUE: tuple[type[Message], ...] = (
-    RunRequested,
-    RunSteered,
-    RunFinished,
-    CycleClosed,
-    GenerationRequested,
-    CandidateGenerated,
-    CandidateSubmitted,
-    CandidateEvaluatedOk,
-    CandidateEvaluatedFailed,
-    CandidateLost,
-    CandidateJudged,
-    GenerationRejected,
-    EvaluationRejected,
-    JudgementRejected,
-    TrainingRequested,
-    AdapterTrained,
-    TrainingRejected,
-    AdapterActivated,
-    AdapterRejected,
-)
-
-Rejected = GenerationRejected | EvaluationRejected | JudgementRejected | TrainingRejected
