@@ -15,7 +15,7 @@ from archloop.errors import NotFound
 from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
-from archloop_cli.options import LARGEST_SEED, MOST, finite
+from archloop_cli.options import LARGEST_SEED, MOST, Json, finite
 from archloop_lab import files
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ app = typer.Typer(no_args_is_help=True, help="LEMUR, the data set of neural netw
 CorpusFile = Annotated[Path, typer.Argument(metavar="CORPUS", help="What `archloop lemur import` wrote.")]
 Sizes = Literal["kept", "bucketed", "ignored"]
 Split = Literal["train", "dev", "test", "all"]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
 
 
 @app.command("import")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +13,7 @@ from archloop.errors import InvalidInput
 
 LARGEST_SEED = 2**31 - 1
 MOST = 1_000_000
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
 
 
 def once(command: Any) -> None:
