@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from archloop import numerals
 from archloop_lab.remembered import Line
-from archloop_lab.report import collapse, edits, findings, paper, sheet, tables, view
+from archloop_lab.report import collapse, edits, findings, later_work, paper, sheet, tables, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import Control, Json, Training
@@ -76,6 +76,7 @@ def _answers(run: Run) -> dict[str, Any]:
         "compared_cycle": last,
         "unlike": findings.unlike(run),
         "paper": paper.table(run),
+        "later_work": later_work.table(run),
         "paper_differences": paper.differences(run.summary.spec),
         "costs": findings.costs(run),
     }

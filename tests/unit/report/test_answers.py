@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archloop.contracts.spec import RunSpec
-from archloop_lab.report import findings, paper, tables
+from archloop_lab.report import findings, later_work, paper, tables
 from archloop_lab.report.contrast import contrast, groups
 from archloop_lab.report.primitives import Run
 from archloop_lab.report.view import Control
@@ -109,6 +109,43 @@ def test_the_papers_numbers_stand_beside_the_runs_with_what_differs(run, read):
     assert f"{100 * summary['cycles'][0]['valid_rate']:.1f} % (" in rows["valid rate, first cycle"].here
     assert rows["unique architectures"].here == f"{summary['unique_total']} in 6 cycles"
     assert len(paper.differences(read(summary)[0].spec)) == 3
+
+
+def _later(read, summary, candidates):
+    return {row.label: row.here for row in later_work.table(Run(*read(summary, candidates)))}
+
+
+def test_edits_and_whole_networks_stand_each_beside_the_figures_published_of_them(run, read):
+    summary, candidates = run()
+    for each in candidates[::4]:
+        each["parent"] = "c-0-0"
+    here = _later(read, summary, candidates)
+    for kind, found in (("edits", candidates[::4]), ("whole networks", [c for c in candidates if "parent" not in c])):
+        scores = [c["evaluation"]["accuracy"] for c in found if c["evaluation"]["outcome"] == "ok"]
+        assert 0 < len(scores) < len(found)
+        assert here[f"valid rate, {kind}"] == f"{100 * len(scores) / len(found):.1f} %"
+        assert here[f"mean first-epoch accuracy, {kind}"] == f"{100 * sum(scores) / len(scores):.1f} %"
+        assert here[f"best first-epoch accuracy, {kind}"] == f"{100 * max(scores):.1f} %"
+
+
+@pytest.mark.parametrize(
+    ("frozen", "memory", "known"),
+    [(True, "failures", True), (True, "all", True), (True, "none", False), (False, "all", False)],
+)
+def test_only_a_frozen_run_with_a_memory_is_set_beside_one(run, read, frozen, memory, known):
+    summary, candidates = run()
+    summary["spec"] |= {"frozen": frozen, "generation": {"memory": memory}}
+    here = _later(read, summary, candidates)
+    assert here["best first-epoch accuracy, frozen with a memory"].endswith(" %") == known
+    assert here["valid rate, whole networks"].endswith(" %") == (not frozen)
+    assert here["valid rate, edits"].startswith("–")
+
+
+def test_nothing_is_compared_before_a_cycle_is_closed(run, read):
+    summary, candidates = run(cycles=2)
+    for cycle in summary["cycles"]:
+        cycle["closed"] = False
+    assert later_work.table(Run(*read(summary, candidates))) == []
 
 
 def test_share_of_40_percent_is_the_papers_whatever_the_run_selects_by(run, read):
