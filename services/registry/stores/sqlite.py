@@ -27,37 +27,12 @@ from services.registry.records import (
     Source,
 )
 from services.registry.stores import sqlite_rows as rows
+from services.registry.stores import sqlite_schema
 from services.registry.stores.port import Store
-from services.registry.stores.recording import in_a_cycle, require_known
+from services.registry.stores.recording import in_a_cycle
 from services.registry.stores.sqlite_control import SqliteControl
 from services.registry.stores.sqlite_writes import apply, log_event, step_of
 
-_SCHEMA = Path(__file__).with_name("schema.sql")
-_VERSION = 7
-_FROM_1 = """
-ALTER TABLE adapters RENAME TO adapters_of_cycles;
-{schema}
-INSERT INTO adapters SELECT * FROM adapters_of_cycles;
-DROP TABLE adapters_of_cycles;
-"""
-# How far was asked is known by a run's uid since 4. Without it the rows tell: at worst something is asked for twice.
-_FROM_3 = "DROP TABLE asked; {schema}"
-# Since 5 a candidate may have a parent; since 6 people steer runs.
-_ADDED = (
-    ("candidates", "parent", "TEXT"),
-    ("candidates", "submitter", "TEXT NOT NULL DEFAULT ''"),
-    ("cycles", "steered", "TEXT"),
-)
-# Since 7 candidates are found by what stands in a table of its own, and by their words.
-_BEFORE_7 = """
-INSERT OR IGNORE INTO found (candidate_id, run_id, cycle, idx, parent, outcome, accuracy, verdict, family, similarity)
-    SELECT candidate_id, run_id, cycle, idx, parent, outcome, accuracy, verdict, family, similarity FROM candidate_rows;
-INSERT INTO code_words (rowid, words) SELECT number, code ->> 'text' FROM candidates JOIN found USING (candidate_id)
-    WHERE code IS NOT NULL AND number NOT IN (SELECT rowid FROM code_words);
-INSERT INTO error_words (rowid, words) SELECT number, evaluation ->> 'detail'
-    FROM evaluations JOIN found USING (candidate_id)
-    WHERE evaluation ->> 'detail' <> '' AND number NOT IN (SELECT rowid FROM error_words);
-"""
 _PAGE = """
 SELECT candidate_rows.* FROM (SELECT candidate_id FROM found WHERE {where} ORDER BY {order} LIMIT :limit OFFSET :offset)
 JOIN candidate_rows USING (candidate_id) ORDER BY {order}
@@ -86,7 +61,7 @@ class SqliteStore(SqliteControl, Store):
             self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
-            self._prepare()
+            sqlite_schema.prepare(self._db, path)
 
     @override
     async def record(self, message: Message, at: datetime) -> Recorded:
@@ -198,19 +173,6 @@ class SqliteStore(SqliteControl, Store):
     @override
     async def close(self) -> None:
         self._db.close()
-
-    def _prepare(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        require_known(str(self._path), version, _VERSION)
-        if version == _VERSION:  # a look at a registry in use must not wait for its writer
-            return
-        schema = _SCHEMA.read_text()
-        script = {1: _FROM_1, 3: _FROM_3}.get(version, "{schema}").format(schema=schema)
-        for table, column, kind in _ADDED:
-            columns = {name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")}
-            if columns and column not in columns:
-                script = f"ALTER TABLE {table} ADD COLUMN {column} {kind}; {script}"
-        self._db.executescript(f"BEGIN; {script}; {_BEFORE_7}; PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def _complete(self, message: Message) -> bool:
         if not in_a_cycle(message):
