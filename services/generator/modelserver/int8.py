@@ -14,6 +14,9 @@ from torch import Tensor
 # a power of two, so that adding a finer number is rounded once whether or not the machine does it in one operation
 _FINER = 128
 _LIMIT, _TINY = 127.0, 1e-12
+# What stands for nothing in an input. With VNNI but no AMX oneDNN has a kernel for inputs without a sign alone;
+# others take a thousand times as long. Without VNNI its kernel for these may saturate, and the sums are not exact.
+_ZERO = 128
 _multiply = torch.ops.onednn.qlinear_pointwise.default
 
 
@@ -32,6 +35,7 @@ class Int8Linear:
         self._packed = torch.ops.onednn.qlinear_prepack(codes, None)
         self._scales = scales.flatten()
         self._zeros = torch.zeros(len(weight), dtype=torch.int)
+        self._zero = _ZERO if fast() else 0
 
     def __call__(self, inputs: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return (M, N) float32 for (M, K) float32, each row of inputs rounded by itself.
@@ -44,11 +48,11 @@ class Int8Linear:
         rows, scales = len(inputs), _scales(inputs)
         exact = inputs / scales
         coarse = exact.round()
-        codes = inputs.new_empty(2 * rows, inputs.shape[1], dtype=torch.int8)
-        codes[:rows] = coarse
-        codes[rows:] = exact.sub_(coarse).mul_(_FINER).round_()
+        codes = inputs.new_empty(2 * rows, inputs.shape[1], dtype=torch.uint8 if self._zero else torch.int8)
+        codes[:rows] = coarse + self._zero
+        codes[rows:] = exact.sub_(coarse).mul_(_FINER).round_().add_(self._zero)
         products = _multiply(
-            codes, 1.0, 0, self._packed, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
+            codes, 1.0, self._zero, self._packed, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         whole: Tensor = products[:rows].add_(products[rows:], alpha=1 / _FINER)
         return whole.mul_(scales if factors is None else scales.mul_(factors))

@@ -1,6 +1,8 @@
 """Models of Llama's shape in 8 bits: near what transformers computes, exact whatever is batched, adapted likewise."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -85,6 +87,30 @@ def test_tokens_one_by_one_come_to_what_the_whole_prompt_does(rounded):
         cache.grow(fed)
         last = rounded.step(fed, cache)[3][0]
     assert distance(last, rounded.prefill(PROMPT)[0]) < 0.01
+
+
+MULTIPLIED = """
+import torch
+from services.generator.modelserver import int8
+int8.Int8Linear(torch.randn(576, 1536))(torch.randn(4, 1536))
+"""
+
+
+@pytest.mark.skipif(not int8.fast(), reason="this processor has no instructions for products of 8 bits")
+def test_what_multiplies_is_made_for_the_processor_and_not_onednns_reference():
+    command = ["env", "ONEDNN_VERBOSE=1", sys.executable, "-c", MULTIPLIED]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    products = [line for line in told.splitlines() if ",exec,cpu,matmul," in line]
+    assert products
+    assert [line for line in products if ",ref" in line] == []
+
+
+def test_a_product_is_that_of_the_rounded_numbers():
+    torch.manual_seed(1)
+    weight, inputs = torch.randn(64, 96, dtype=torch.float64), torch.randn(5, 96)
+    rounded = int8.quantised(weight.float())
+    expected = inputs.double() @ (rounded.codes.double() * rounded.scales.double()).T
+    assert (int8.Int8Linear(weight.float())(inputs).double() - expected).abs().max() < 0.01 * expected.abs().max()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 15, 16, 17, 40, 300])
