@@ -65,7 +65,7 @@ def without_settings() -> dict[str, str]:
 
 
 def archloop(
-    *arguments: object, timeout: float = 240, settings: Mapping[str, object] = MappingProxyType({})
+    *arguments: object, timeout: float = 500, settings: Mapping[str, object] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, with no settings but these."""
     env = without_settings() | {name: str(value) for name, value in settings.items()}

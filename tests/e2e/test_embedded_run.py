@@ -15,7 +15,7 @@ from tests.support import HELDOUT_SETTING, archloop, recorded, refusal, small_pr
 
 HELDOUT = Secret.of(PUBLISHED)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

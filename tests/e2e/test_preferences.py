@@ -10,7 +10,7 @@ from archloop.adapters import ADAPTER_FILES
 from archloop.training_pairs import TrainingPair, read
 from tests.support import archloop, refusal, small_preset
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # One prompt for all, so that whatever is admitted has four others to be preferred to.
 LEARNING = """

@@ -14,7 +14,7 @@ from tests.support import refusal, shell_of, without_settings
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs/how-to/runs.md"
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
