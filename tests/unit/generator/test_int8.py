@@ -1,6 +1,7 @@
 """Models of Llama's shape in 8 bits: near what transformers computes, exact whatever is batched, adapted likewise."""
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -87,15 +88,28 @@ def test_tokens_one_by_one_come_to_what_the_whole_prompt_does(rounded):
     assert distance(last, rounded.prefill(PROMPT)[0]) < 0.01
 
 
+class Product(NamedTuple):
+    """A layer, rows to multiply, and what they come to when they are multiplied together."""
+
+    linear: int8.Int8Linear
+    inputs: torch.Tensor
+    whole: torch.Tensor
+
+
+@pytest.fixture(scope="module", params=[(96, 256, 300), (576, 1536, 17)], ids=["many rows", "wide"])
+def product(request):
+    torch.manual_seed(0)
+    outputs, width, rows = request.param
+    linear, inputs = int8.Int8Linear(torch.randn(outputs, width)), torch.randn(rows, width)
+    return Product(linear, inputs, linear(inputs))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 15, 16, 17, 40, 300])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_product_is_the_same_to_the_bit_beside_any_number_of_others(rows, threads):
-    torch.manual_seed(0)
-    linear, inputs = int8.Int8Linear(torch.randn(576, 1536)), torch.randn(300, 1536)
-    whole = linear(inputs)
+def test_a_product_is_the_same_to_the_bit_beside_any_number_of_others(product, rows, threads):
     torch.set_num_threads(threads)
     try:
-        assert torch.equal(linear(inputs[:rows].clone()), whole[:rows])
+        assert torch.equal(product.linear(product.inputs[:rows].clone()), product.whole[:rows])
     finally:
         torch.set_num_threads(1)
 
