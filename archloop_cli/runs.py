@@ -214,18 +214,30 @@ async def _drive(run_id: str, laid_out: Layout, run: RunDirectory, *, shown: boo
 
     spec = laid_out.spec
     terminal.say(f"{run_id}: {spec.cycles} cycles × {spec.candidates} candidates on {spec.protocol}, in {run.path}")
-    progress = Progress(run_id, spec)
+    reason = await _over(run_id, run) or await _brought_to_its_end(run_id, laid_out, run, shown=shown)
+    if spec.confirm is not None:
+        await confirming.at_the_end(run, spec.confirm, laid_out.evaluator)
+    summary = await run_report.write(run)
+    terminal.draw(cycle_table(summary, title=f"{run_id}: {reason}"))
+    return summary
+
+
+async def _over(run_id: str, run: RunDirectory) -> str | None:
+    """Return why the run ended, if it did: nothing need be started for it then. Raises IntegrityError."""
+    async with run.rows() as store:
+        await run.agreed(store)
+        recorded = await store.run(run_id)
+    return recorded.reason if recorded is not None else None
+
+
+async def _brought_to_its_end(run_id: str, laid_out: Layout, run: RunDirectory, *, shown: bool) -> str:
+    progress = Progress(run_id, laid_out.spec)
     async with composed(run.path, laid_out) as loop, page.beside(loop.api, run_id, shown=shown):
-        await run.agreed(loop.store)
-        await loop.request(run_id, spec)
+        await loop.request(run_id, laid_out.spec)
         async with progress.following(partial(summarise, loop.store, run_id)) as refresh:
             guard = Guard(run.path, frozenset(parked.id for parked in await loop.bus.parked()))
             while (reason := await loop.finished(run_id)) is None:
                 await asyncio.sleep(_POLL_S)
                 await guard.check(loop)
                 await refresh()
-    if spec.confirm is not None:
-        await confirming.at_the_end(run, spec.confirm, laid_out.evaluator)
-    summary = await run_report.write(run)
-    terminal.draw(cycle_table(summary, title=f"{run_id}: {reason}"))
-    return summary
+    return reason

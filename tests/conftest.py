@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from services.evaluator.secret import PUBLISHED
-from tests.servers import _broker, broker_url, mongo_url, mortal_broker, s3
+from tests.servers.fixtures import _broker, broker_url, mongo_url, mortal_broker, s3
 from tests.support import HELDOUT_SETTING
 
 __all__ = ["_broker", "broker_url", "mongo_url", "mortal_broker", "s3"]
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cycles", type=int, default=2, help="of the run, likewise")
     parser.addoption("--candidates", type=int, default=8, help="per cycle, likewise")
     parser.addoption("--gpu", help="index or UUID of a GPU, whose slots the tests of the sandbox then take")
-    parser.addoption("--fuzz", type=int, default=200, help="malformed messages to each queue in the fuzz tests")
+    parser.addoption("--fuzz", type=int, default=80, help="malformed messages to each queue in the fuzz tests")
 
 
 def pytest_configure() -> None:
@@ -30,10 +30,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection() -> None:
+    """Thousands of tests and all that they import are there to stay: nobody looks for garbage among them."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Thousands of tests and all that they import are there to stay: no collection of garbage has to look at them."""
-    gc.collect()
+    """Nor later."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from archloop.errors import ArchloopError
+from archloop_cli import mishaps
+from archloop_cli.commands import app
 from services.evaluator.devices import Device
 from services.evaluator.secret import PUBLISHED
 from services.evaluator.settings import EvaluatorSettings
@@ -42,7 +46,7 @@ def sampled(members: Iterable[object], every: int) -> list[Any]:
     ]
 
 
-def small_preset(folder: Path, *, cycles: int = 2, candidates: int = 8, seed: int = 5) -> Path:
+def small_preset(folder: Path, *, cycles: int = 2, candidates: int = 5, seed: int = 5) -> Path:
     """A preset file of a run that takes seconds."""
     path = folder / "small.yaml"
     path.write_text(SMALL.format(cycles=cycles, candidates=candidates, seed=seed))
@@ -61,11 +65,20 @@ def without_settings() -> dict[str, str]:
 
 
 def archloop(
-    *arguments: object, timeout: float = 240, settings: Mapping[str, object] = MappingProxyType({})
+    *arguments: object, timeout: float = 500, settings: Mapping[str, object] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, with no settings but these."""
     env = without_settings() | {name: str(value) for name, value in settings.items()}
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, env=env, check=False)
+
+
+def refusal(*arguments: object) -> str:
+    """The one line by which the command refuses, without a process of its own, whose start costs seconds."""
+    error = CliRunner().invoke(app, [str(each) for each in arguments]).exception
+    assert isinstance(error, ArchloopError), error
+    found = mishaps.told(error)
+    assert found.line.isprintable()
+    return "; ".join((found.line, *found.notes))
 
 
 def shell_of(page: Path) -> list[str]:

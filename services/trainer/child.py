@@ -106,7 +106,3 @@ def emitter(stream: TextIO) -> Emit:
         stream.flush()
 
     return emit
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])  # type: ignore[arg-type]

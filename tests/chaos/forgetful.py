@@ -35,8 +35,8 @@ from services.registry.stores.mongo import MongoStore
 from services.trainer.handlers import TrainerHandler
 from services.trainer.handlers import rejected as training_rejected
 from services.trainer.job import Job, Tuned
-from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.unit.registry.world import RUN, Evaluator, Generator
 
 DEADLINE_S = 100.0

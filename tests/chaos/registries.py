@@ -19,9 +19,9 @@ from archloop.contracts.base import CandidateMessage, Message
 from archloop.contracts.messages import CandidateGenerated, GenerationRequested
 from archloop.contracts.spec import RunSpec
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, TRAINER
-from tests.servers import S3
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.stack.stack import TOKEN, Process, Reply, get
 from tests.support import without_settings
 from tests.unit.registry.world import Evaluator, Generator, Novelty, Trainer

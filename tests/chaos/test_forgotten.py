@@ -11,8 +11,8 @@ from archloop.contracts.messages import RunRequested
 from archloop.contracts.spec import RunSpec
 from services.registry.control import controller
 from tests.chaos.forgetful import Forgetful
-from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.support import sampled
 from tests.unit.registry.world import RUN, spec
 

@@ -11,7 +11,7 @@ import pytest
 from archloop.contracts.base import candidate_id
 from tests.support import Recorded, archloop, command, recorded, small_preset
 
-CYCLES, CANDIDATES = 2, 8
+CYCLES, CANDIDATES = 2, 5
 
 
 def children_gone(parent: psutil.Process, family: list[psutil.Process]) -> bool:
@@ -58,7 +58,7 @@ def drive(directory: Path, preset: Path, rng: random.Random, kills: int) -> int:
         with subprocess.Popen(
             command(*onwards(directory, preset)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            killed = kill_after(process, rng.uniform(0.5, 24.0))
+            killed = kill_after(process, rng.uniform(0.5, 16.0))
         after, log = recorded(directory), evaluated(directory)
         assert unchanged(before, after)
         assert not set(log[handled:]) & before.evaluations.keys(), "work recorded as done was done again"

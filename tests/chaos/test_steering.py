@@ -11,8 +11,8 @@ import pytest
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.stores.mongo import MongoStore
 from tests.chaos.registries import Registries, until
-from tests.servers import S3
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.unit.registry.world import World, spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

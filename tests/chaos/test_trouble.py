@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.servers import S3
 from tests.servers.process import free_ports
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.stack import SERVICES, Servers, Stack
 from tests.stack.stack import Process, get
 from tests.support import small_preset
@@ -52,7 +52,7 @@ def ended(stack: Stack, folder: Path, name: str, trouble: Trouble = lambda: None
     """The results of a run during which there was trouble, once it is on record."""
     folder.mkdir()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with stack.run(small_preset(folder, cycles=1, candidates=24), name, folder / "out", **quiet) as client:
+    with stack.run(small_preset(folder, cycles=1, candidates=12), name, folder / "out", **quiet) as client:
         until(lambda: get(f"{stack.url}/runs/{name}/summary").status == 200)
         trouble()
         assert client.wait(240) == 0

@@ -13,8 +13,8 @@ import pytest
 from archloop.blobs.minio import Bucket, MinioBlobs, Patience
 from archloop.contracts.values import BlobRef, sha256_of
 from archloop.errors import IntegrityError, InvalidInput, Misconfigured, NotFound, Unavailable
-from tests.servers import S3
 from tests.servers.process import free_ports
+from tests.servers.s3 import S3
 
 REF = BlobRef(key="a", sha256=sha256_of(b"x"), bytes=1)
 HASTY = Patience(connect_s=0.5, read_s=0.5, retries=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import archloop
+from tests.support import archloop, refusal
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,11 +52,15 @@ class Net(nn.Module):
     ],
 )
 def test_wrong_input_is_one_line_that_names_the_thing(arguments: list[str], named: list[str]) -> None:
-    result = archloop(*arguments)
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    for word in named:
-        assert word in result.stderr
+    line = refusal(*arguments)
+    assert [word for word in named if word not in line] == []
+
+
+def test_a_process_says_that_line_alone_and_exits_with_1() -> None:
+    result = archloop("run", "--preset", "nonsense")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert refusal("run", "--preset", "nonsense") in line
 
 
 def test_evaluate_prints_one_json_line_a_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import archloop, command, recorded, small_preset
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ADAPTER = "blobs/adapters/small-s5-c0/adapter_model.safetensors"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import archloop, shell_of, without_settings
+from tests.support import archloop, refusal, shell_of, without_settings
 from tests.unit.evaluator.miniature import image_folder
 from tests.unit.evaluator.support import GOOD
 
@@ -55,9 +55,7 @@ def assert_scored_again_without_the_images(workplace):
     assert line["accuracy"] > 0.5
 
 
-def test_a_data_set_that_was_not_prepared_is_one_line_with_the_command(workplace):
-    files = [workplace / "net.py", "--protocol", "paper-cifar10"]
-    result = archloop("evaluate", *files, settings={"ARCHLOOP_EVALUATOR_DATA_DIR": workplace / "data"})
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    assert f"nothing at {workplace}/data/cifar10: `archloop data prepare cifar10` puts it there" in result.stderr
+def test_a_data_set_that_was_not_prepared_is_one_line_with_the_command(workplace, monkeypatch):
+    monkeypatch.setenv("ARCHLOOP_EVALUATOR_DATA_DIR", str(workplace / "data"))
+    line = refusal("evaluate", workplace / "net.py", "--protocol", "paper-cifar10")
+    assert f"nothing at {workplace}/data/cifar10: `archloop data prepare cifar10` puts it there" in line

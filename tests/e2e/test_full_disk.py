@@ -28,7 +28,7 @@ cp -r disk/run after
 @pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk can be mounted by root only")
 def test_a_full_disk_stops_the_run_with_room_to_spare_and_resume_ends_it(tmp_path: Path) -> None:
-    small_preset(tmp_path)
+    small_preset(tmp_path, candidates=8)
     (tmp_path / "disk").mkdir()
     command = ["unshare", "--mount", "sh", "-c", SCRIPT]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHON": sys.executable}, check=True)

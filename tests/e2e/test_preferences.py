@@ -8,14 +8,14 @@ import pytest
 
 from archloop.adapters import ADAPTER_FILES
 from archloop.training_pairs import TrainingPair, read
-from tests.support import archloop, small_preset
+from tests.support import archloop, refusal, small_preset
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# One prompt for all, so that whatever is admitted has seven others to be preferred to.
+# One prompt for all, so that whatever is admitted has four others to be preferred to.
 LEARNING = """
 generation: {{prompts: 1}}
-training: {{method: {method}, learning_rate: 0.001, epochs: 8, batch_size: 4}}
+training: {{method: {method}, learning_rate: 0.001, epochs: 3, batch_size: 4}}
 """
 ADAPTER = "small-s5-c0"
 
@@ -47,7 +47,7 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_an_adapter_of_either_kind_is_published_proven_and_served(learnt: Learnt) -> None:
     assert learnt.summary["status"] == "finished"
     assert [cycle["adapter"] for cycle in learnt.summary["cycles"]] == [None, ADAPTER]
-    assert [cycle["generated"] for cycle in learnt.summary["cycles"]] == [8, 8]
+    assert [cycle["generated"] for cycle in learnt.summary["cycles"]] == [5, 5]
     manifest = learnt.manifest
     assert (manifest["method"], manifest["files"].keys()) == (learnt.method, set(ADAPTER_FILES))
     assert manifest["probe"]["logprob"] != manifest["probe"]["base_logprob"]
@@ -67,7 +67,4 @@ def test_what_is_learnt_from_has_a_rejected_answer(learnt: Learnt) -> None:
 def test_a_run_whose_prompts_are_all_different_is_refused_by_one_line(tmp_path) -> None:
     preset = small_preset(tmp_path)
     preset.write_text(preset.read_text() + "training: {method: dpo}\n")
-    result = archloop("run", "--preset", preset, "--out", tmp_path / "run")
-    assert result.returncode == 1
-    assert "generation.answers" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "generation.answers" in refusal("run", "--preset", preset, "--out", tmp_path / "run")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from archloop import presets
-from tests.support import archloop, shell_of, without_settings
+from tests.support import refusal, shell_of, without_settings
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs/how-to/runs.md"
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
@@ -57,14 +57,11 @@ def test_every_command_of_the_how_to_does_what_it_says(tmp_path):
     ],
 )
 def test_wrong_options_are_one_line_that_names_the_thing(arguments, named, tmp_path):
-    result = archloop("run", *arguments, "--out", tmp_path / "run")
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
+    line = refusal("run", *arguments, "--out", tmp_path / "run")
     for word in named:
-        assert word in result.stderr
+        assert word in line
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_is_not_known_is_one_line(tmp_path):
-    result = archloop("model", "fetch", "gpt-9")
-    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
-    assert "smollm2" in result.stderr
+def test_a_model_that_is_not_known_is_one_line():
+    assert "smollm2" in refusal("model", "fetch", "gpt-9")

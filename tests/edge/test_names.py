@@ -82,9 +82,18 @@ OF_A_RUN = {
 }
 
 
-@pytest.mark.parametrize("args", MISSING.values(), ids=MISSING)
-def test_what_is_not_there_is_named_as_it_is(args, server, world):
-    for name in NAMES:
+def named(cases):
+    """Parameters: each case with a quarter of the names, the next with the next; with all of them if thorough."""
+    for place, case in enumerate(cases):
+        yield pytest.param(case, NAMES[place % 4 :: 4], id=case)
+        yield pytest.param(case, NAMES, id=f"{case} of all names", marks=pytest.mark.thorough)
+
+
+@pytest.mark.parametrize(("case", "names"), named(MISSING))
+def test_what_is_not_there_is_named_as_it_is(case, names, server, world):
+    args = MISSING[case]
+    assert len(names) >= 5
+    for name in names:
         ended = server.run([each.format(name) if each != "{}" else name for each in args], world)
         assert ended.code in {1, 2}, (name, ended)
         assert ended.err.startswith("error ["), (name, ended)
@@ -92,20 +101,22 @@ def test_what_is_not_there_is_named_as_it_is(args, server, world):
         assert _is_plain(ended), (name, ended)
 
 
-@pytest.mark.parametrize("args", OUTPUTS.values(), ids=OUTPUTS)
-def test_what_is_made_has_any_name_and_is_told_as_it_is(args, server, world):
-    for name in NAMES:
+@pytest.mark.parametrize(("case", "names"), named(OUTPUTS))
+def test_what_is_made_has_any_name_and_is_told_as_it_is(case, names, server, world):
+    assert len(names) >= 5
+    for name in names:
         if "/" in name:
             continue
-        ended = server.run([each.replace("{}", name) for each in args], world)
+        ended = server.run([each.replace("{}", name) for each in OUTPUTS[case]], world)
         assert ended.code == 0, (name, ended)
         assert os.path.lexists(world / name)
         assert _is_plain(ended), (name, ended)
 
 
-@pytest.mark.parametrize("case", OF_A_RUN)
-def test_a_run_may_lie_in_a_folder_of_any_name(case, server, world):
-    for name in NAMES:
+@pytest.mark.parametrize(("case", "names"), named(OF_A_RUN))
+def test_a_run_may_lie_in_a_folder_of_any_name(case, names, server, world):
+    assert len(names) >= 5
+    for name in names:
         if "/" in name:
             continue
         shutil.copytree(world / "exp", world / name)

@@ -140,7 +140,7 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("case", [*sampled(SITUATIONS, 2), *sampled(MOMENTS, 8)])
+@pytest.mark.parametrize("case", [*sampled(SITUATIONS, 3), *sampled(MOMENTS, 8)])
 def test_every_command_says_a_line_and_leaves_nothing_half_done(case, server, world, tmp_path):
     situation, wrong = (SITUATIONS | MOMENTS)[case], []
     for name, args in COMMANDS.items():

@@ -8,9 +8,9 @@ import pytest_asyncio
 from services.evaluator.devices import Device
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.sandbox.client import ForkServerSandbox
-from tests.servers import S3
 from tests.servers.collector import Collector, collecting
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
 from tests.stack import Servers, Stack
 from tests.unit.evaluator.support import HELDOUT, quadrants
 

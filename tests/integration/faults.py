@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from yarl import URL
 
-from tests.servers import S3
+from tests.servers.s3 import S3
 from tests.stack import SERVICES
 
 WRONG = "wr0ng"

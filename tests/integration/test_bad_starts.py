@@ -21,8 +21,8 @@ from services.registry import api
 from services.registry.stores.sqlite import SqliteStore
 from tests.contract.test_bus import scrubbed
 from tests.integration.faults import FAULTS, OF_ONE, WRONG, Fault, Places
-from tests.servers import S3
 from tests.servers.process import free_ports
+from tests.servers.s3 import S3
 from tests.stack import Servers, Stack
 from tests.stack.stack import READ_TOKEN
 from tests.support import sampled

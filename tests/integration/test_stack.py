@@ -34,7 +34,7 @@ def test_a_run_at_the_deployment_is_followed_to_its_report_and_traced(
 ) -> None:
     out, err = ended(run_there(stack, tmp_path, "followed"))
     summary = json.loads(out)
-    assert [cycle["generated"] for cycle in summary["cycles"]] == [8, 8], err
+    assert [cycle["generated"] for cycle in summary["cycles"]] == [5, 5], err
     assert summary["reason"] == "completed"
     assert [line.split(":")[0] for line in err.splitlines() if line.startswith("cycle ")] == ["cycle 0", "cycle 1"]
     assert "<svg" in (tmp_path / "out" / "report.html").read_text()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.servers import S3
 from tests.servers.process import free_ports
+from tests.servers.s3 import S3
 from tests.support import command, without_settings
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from archloop.errors import SandboxUnavailable
+from archloop.ops.process import loading
 from services.evaluator.sandbox import child, hugepages, kernel
 from services.evaluator.sandbox.host import Host
 from services.evaluator.sandbox.limits import Bounds
@@ -71,13 +72,8 @@ class Server:
     """Fork server that runs until the service closes its end of the channel."""
 
     def __init__(self, channel: socket.socket, host: Host) -> None:
-        from services.evaluator.harness import warmup  # torch comes with it, and only from inside the jail
-
-        warmup.run(backward=not host.gpu_files)
-        child.prepare(host)
-        sys.path_importer_cache.clear()  # lists folders as they were before the jail
-        gc.collect()
-        gc.freeze()  # no collection in a child may touch, and so copy, the pages that all share
+        with loading():  # frozen: no collection in a child may touch, and so copy, the pages that all share
+            _prepare(host)
         hugepages.gather(host.proc)
         self._channel, self._host = channel, host
         self._resident = _least_peak(backward=not host.gpu_files)
@@ -173,6 +169,15 @@ class Server:
         with suppress(BrokenPipeError):
             os.write(job.report, account)
         _close(job.report)  # last, for the service waits for its end
+
+
+def _prepare(host: Host) -> None:
+    from services.evaluator.harness import warmup  # torch comes with it, and only from inside the jail
+
+    warmup.run(backward=not host.gpu_files)
+    child.prepare(host)
+    sys.path_importer_cache.clear()  # lists folders as they were before the jail
+    gc.collect()
 
 
 def _check_forkable(proc: int) -> None:

@@ -6,7 +6,7 @@ import socket
 import sys
 
 from archloop.errors import ArchloopError
-from archloop.ops.process import die_with_parent
+from archloop.ops.process import die_with_parent, loading
 from archloop.sanitising import plain
 
 _BODY_BYTES = 2**24
@@ -50,13 +50,14 @@ def _with_settings() -> None:
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
-    import torch
-    import uvicorn
+    with loading():
+        import torch
+        import uvicorn
 
-    from archloop.ops.doors import Doors, Guarded
-    from services.generator.modelserver.app import application
-    from services.generator.modelserver.fleet import Fleet
-    from services.generator.modelserver.models import load_base
+        from archloop.ops.doors import Doors, Guarded
+        from services.generator.modelserver.app import application
+        from services.generator.modelserver.fleet import Fleet
+        from services.generator.modelserver.models import load_base
 
     torch.set_num_threads(options.threads)
     base = load_base(options.model, options.max_total_tokens, weights=options.weights, device=options.device)

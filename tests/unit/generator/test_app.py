@@ -102,7 +102,7 @@ async def test_adapters_that_come_one_after_another_under_load_drop_no_answer(ba
     bus, blobs, heard = MemoryBus(), DirectoryBlobs(tmp_path / "blobs"), Heard()
     await bus.declare(EVERYTHING)
     await bus.subscribe(EVERYTHING, heard.handle)
-    refs = [await published(base, tmp_path / f"a{n}", blobs, f"code-v{n}", seed=n) for n in range(1, 6)]
+    refs = [await published(base, tmp_path / f"a{n}", blobs, f"code-v{n}", seed=n) for n in range(1, 4)]
     active, asked, resident = [None], {}, []
 
     async def keep_asking(worker: int) -> None:
@@ -111,7 +111,7 @@ async def test_adapters_that_come_one_after_another_under_load_drop_no_answer(ba
             asked[index] = active[-1]
             await say(bus, request(index, base, active[-1]))
             while index not in {m.index for m in heard if isinstance(m, CandidateGenerated)}:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
 
     async with spawned(str(base), slots=16, threads=1, log=tmp_path / "log") as url:
         settings = GeneratorSettings(server_url=url, replica="r1", cache_dir=tmp_path / "cache")
@@ -129,7 +129,7 @@ async def test_adapters_that_come_one_after_another_under_load_drop_no_answer(ba
     answered = {m.index: m.adapter for m in heard if isinstance(m, CandidateGenerated)}
     assert answered == {index: ref and ref.adapter for index, ref in asked.items()}
     assert len(set(answered.values())) == 1 + len(refs), "there was load all the time"
-    assert resident == [1, 2, 2, 2, 2]
+    assert resident == [1, 2, 2]
     assert await bus.parked() == []
 
 
