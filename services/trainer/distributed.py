@@ -27,7 +27,7 @@ def warm_command(settings: TrainerSettings) -> list[str]:
     """
     python = ["env", "OMP_WAIT_POLICY=passive", "CUDA_VISIBLE_DEVICES=", sys.executable, "-P"]
     arguments = [settings.base_model, str(settings.threads or 0), settings.precision]
-    return [*python, "-m", "services.trainer.starting", *arguments]
+    return [*python, "-m", "services.trainer.warm", *arguments]
 
 
 def launch_command(job_file: Path, settings: TrainerSettings) -> list[str]:

@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from services.trainer import child, lean, tuning
+from services.trainer import lean, tuning, warm
 
 train = tuning.train
 
@@ -17,4 +17,4 @@ def fits_two(job, *rest, **more):
 
 tuning.train = fits_two
 assert lean.train  # loaded before the fork, as in life
-child.main(sys.argv[1], int(sys.argv[2]))
+warm.main(sys.argv[1], int(sys.argv[2]))
