@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from archloop.numerals import UNKNOWN, count, duration, number, percent
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.acts import told
+from services.registry.control.requests import adapter_name
 from services.registry.records import COMPLETED, Candidate
 
 Json = Mapping[str, Any]
@@ -195,14 +196,18 @@ def _best(
 
 
 def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = MappingProxyType({})) -> list[dict[str, str]]:
-    """List the versions of the LLM, oldest first: what each was tuned on, how long, and what its cycle came to."""
-    versions, learnt, training = [], _learnt(None), Training()
-    for cycle in summary.begun:
-        before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle)}
-        after = {"valid": percent(cycle.valid_rate), "accuracy": number(cycle.mean_accuracy)}
-        versions.append(before | learnt | _training(training) | after)
-        learnt, training = _learnt(cycle), trainings.get(cycle.cycle, Training())
-    return versions
+    """List what wrote the cycles: what each version of the LLM was tuned on, how long, and what its cycle came to."""
+    made = _made(summary)
+    return [_version(cycle, made.get(cycle.adapter or ""), trainings) for cycle in summary.begun]
+
+
+def _version(cycle: AnalysedCycle, made: AnalysedCycle | None, trainings: Mapping[int, Training]) -> dict[str, str]:
+    """Tell of a cycle's adapter, the one that was made after another one."""
+    before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle)}
+    after = {"valid": percent(cycle.valid_rate), "accuracy": number(cycle.mean_accuracy)}
+    continues = {"continues": (made.adapter or "base model") if made else ""}
+    training = trainings.get(made.cycle, Training()) if made else Training()
+    return before | continues | _learnt(made) | _training(training) | after
 
 
 def acts(summary: AnalysedSummary) -> list[dict[str, str]]:
@@ -240,5 +245,9 @@ def _training(training: Training) -> dict[str, str]:
 
 
 def _parents(summary: AnalysedSummary) -> dict[str, str]:
-    adapters = list(dict.fromkeys(cycle.adapter for cycle in summary.begun if cycle.adapter))
-    return dict(zip(adapters[1:], adapters, strict=False))
+    return {adapter: cycle.adapter for adapter, cycle in _made(summary).items() if cycle.adapter}
+
+
+def _made(summary: AnalysedSummary) -> dict[str, AnalysedCycle]:
+    """Return by adapter the cycle after which it was made; it continues the one that wrote that."""
+    return {adapter_name(summary.run_id, cycle.cycle): cycle for cycle in summary.begun}

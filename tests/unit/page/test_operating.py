@@ -35,6 +35,10 @@ class Operated(NamedTuple):
         token = next(each["value"] for each in found.all("input") if each.get("name") == "form_token")
         return await self.client.post(address, data={"form_token": token, **fields})
 
+    async def inputs(self, address: str) -> list[dict[str, str | None]]:
+        """The fields of a view's forms."""
+        return Seen((await self.client.get(address)).text).all("input")
+
     async def acts(self) -> list[str]:
         """What was done to the run."""
         run = await self.world.store.run(RUN)
@@ -98,6 +102,29 @@ async def test_exemplars_are_pinned_and_released_on_the_candidates_page(operated
     assert await operated.acts() == ["pin", "ban", "release"]
 
 
+async def test_a_run_is_reverted_where_its_versions_are_listed(operated: Operated) -> None:
+    address = f"/page/runs/{RUN}/lineage"
+    while len(await operated.world.store.cycles(RUN)) < 3:
+        await operated.world.deliver()
+    offered = [each["value"] for each in await operated.inputs(address) if each.get("name") == "adapter"]
+    assert offered == ["tiny", "run-1-c0", "run-1-c1"]
+    answer = await operated.post(STEER, do="revert", adapter="run-1-c0")
+    assert (answer.status_code, answer.headers["location"]) == (303, address)
+    shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
+    assert "page reverted to run-1-c0: the next cycle takes it up." in shown
+    while len(cycles := await operated.world.store.cycles(RUN)) < 4:
+        await operated.world.deliver()
+    assert cycles[3].adapter == cycles[1].adapter
+    shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
+    assert "page reverted to run-1-c0: cycle 3 took it up." in shown
+
+
+async def test_a_run_that_is_over_offers_no_version_to_revert_to(operated: Operated) -> None:
+    await operated.world.act("cancel")
+    await operated.world.deliver_to_registry()
+    assert [each for each in await operated.inputs(f"/page/runs/{RUN}/lineage") if each.get("name") == "adapter"] == []
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -108,6 +135,8 @@ async def test_exemplars_are_pinned_and_released_on_the_candidates_page(operated
         ({"do": "submit", "code": " "}, "code"),
         ({"do": "pin", "candidate": "me"}, "candidate"),
         ({"do": "ban", "candidate": ""}, "candidate"),
+        ({"do": "revert"}, "adapter"),
+        ({"do": "revert", "adapter": "run-1-c77"}, "one that has written a cycle of the run"),
     ],
 )
 async def test_what_cannot_be_done_is_said_beside_what_was_filled_in(

@@ -1,6 +1,6 @@
 """The versions of the LLM: which continues which, what each was tuned on, who proved it, what it wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
@@ -10,12 +10,13 @@ from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.base import type_of
 from archloop.contracts.messages import AdapterActivated, AdapterRejected
 from archloop.errors import ArchloopError
+from services.registry.control import steering
 from services.registry.page import charts
 from services.registry.page.charts import Chart
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import DeskDep, PageRoute, frame
-from services.registry.records import Adapter, Event
+from services.registry.records import Adapter, Cycle, Event, Run
 from services.registry.statistics.summary import CycleSummary
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -48,8 +49,15 @@ async def show(request: Request, desk: DeskDep, key: str) -> Response:
         base=[cycle for cycle in cycles if cycle.adapter is None],
         versions=await _versions(entry, cycles),
         writing=cycles[-1].adapter if cycles and entry.run.finished is None else "",
+        revertible=_revertible(entry.run, await entry.shelf.store.cycles(entry.run.run_id)),
+        reverts=[act for act in summary.acts if act.verb == "revert"],
         edits=[cycle for cycle in cycles if cycle.edits],
     )
+
+
+def _revertible(run: Run, cycles: Sequence[Cycle]) -> Collection[str]:
+    """Return the versions that may write a later cycle once more."""
+    return () if run.spec.frozen or len(cycles) >= run.spec.cycles else steering.versions(run, cycles)
 
 
 async def _versions(entry: Entry, cycles: Sequence[CycleSummary]) -> list[Version]:

@@ -24,6 +24,7 @@ from services.registry.page.routing import DeskDep, OperatorRoute, PortsDep, for
 
 router = APIRouter(route_class=OperatorRoute, include_in_schema=False)
 _VERBS = get_args(Verb)
+_BACK: Mapping[Verb, str] = {"revert": "lineage"}
 # What may change between cycles, by its place in `Changes`; the label is what people read.
 FIELDS: Mapping[str, str] = {
     "candidates": "candidates of a cycle",
@@ -55,7 +56,7 @@ async def steer(request: Request, desk: DeskDep, ports: PortsDep, key: str) -> R
         await acting.steer(ports.store, ports.publish, entry.run.run_id, act)
     except ArchloopError as error:
         return await _shown(request, entry, sent, str(error))
-    back = f"candidates/{act.candidate}" if act.verb in ON_CANDIDATES else "steer"
+    back = f"candidates/{act.candidate}" if act.verb in ON_CANDIDATES else _BACK.get(act.verb, "steer")
     return RedirectResponse(f"/page/runs/{key}/{back}", HTTPStatus.SEE_OTHER)
 
 
@@ -110,6 +111,8 @@ async def _act(ports: Ports, sent: Mapping[str, str]) -> Act:
         made["code"] = await programs.referred(ports.blobs, code)
     elif verb in ON_CANDIDATES:
         made["candidate"] = sent.get("candidate", "")
+    elif verb == "revert":
+        made["adapter"] = sent.get("adapter", "")
     return checked(Act, made, "act")
 
 
