@@ -109,19 +109,22 @@ class Registries:
         with await asyncio.to_thread(urllib.request.urlopen, request, timeout=20) as response:
             assert response.status == 202
 
-    async def act(self, run_id: str, path: str) -> int:
+    async def act(self, run_id: str, path: str, body: object = None) -> int:
         """Steer a run by whichever registry answers, however long none does; return the status of the answer."""
         began = time.monotonic()
         while True:
             for name, process in list(self.processes.items()):
-                if process.running is not None and (status := await asyncio.to_thread(self._post, name, run_id, path)):
+                if process.running is not None and (
+                    status := await asyncio.to_thread(self._post, name, run_id, path, body)
+                ):
                     return status
             assert time.monotonic() - began < DEADLINE_S
             await asyncio.sleep(0.2)
 
-    def _post(self, name: str, run_id: str, path: str) -> int:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        request = urllib.request.Request(f"{self.url(name)}/runs/{run_id}/{path}", headers=headers, method="POST")
+    def _post(self, name: str, run_id: str, path: str, body: object) -> int:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url(name)}/runs/{run_id}/{path}", data, headers, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=20) as response:
                 return int(response.status)

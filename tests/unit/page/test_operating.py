@@ -174,11 +174,14 @@ async def test_a_candidate_is_scored_again_beside_its_run(operated: Operated) ->
     before = (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items
     for protocol in ("shapes", "shapes", "mnist5k"):
         assert (await operated.post(f"{address}/again", protocol=protocol)).headers["location"] == address
+    assert (await operated.post(f"{address}/again", protocol="digits", seeds="3")).headers["location"] == address
     shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
-    assert all(f"{protocol}: awaits evaluation" in shown for protocol in ("shapes", "mnist5k"))
+    assert all(protocol in shown for protocol in ("standard deviation", "shapes", "mnist5k"))
+    assert "awaited, awaited, awaited" in shown
     assert (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items == before
-    for wrong in ("", "/etc/passwd", "no such"):
-        assert (await operated.post(f"{address}/again", protocol=wrong)).status_code == 422
+    wrong = [{"protocol": each} for each in ("", "/etc/passwd", "no such", "x" * 2000)]
+    for fields in [*wrong, *({"protocol": "digits", "seeds": each} for each in ("9", "-1", "many"))]:
+        assert (await operated.post(f"{address}/again", **fields)).status_code == 422
 
 
 async def test_parked_messages_are_looked_at_handed_over_and_dropped(operated: Operated) -> None:
