@@ -8,6 +8,7 @@ from pydantic import Field
 
 from archloop.blobs import programs
 from archloop.contracts.base import Strict
+from archloop.contracts.numbers import NUMBER
 from archloop.contracts.texts import Name
 from archloop.errors import NotFound
 from archloop.ops.problems import NOT_FOUND, responses
@@ -27,7 +28,7 @@ class ScoreRequest(Strict):
     """A protocol that ships, and how many training seeds beside its own; 0 is with its own."""
 
     protocol: Name
-    seeds: Annotated[int, Field(ge=0, le=MOST_SEEDS)] = 0
+    seeds: Annotated[int, Field(ge=0, le=MOST_SEEDS), NUMBER] = 0
 
 
 @reading.get("/candidates/{candidate_id}/scores", responses=NOT_FOUND)
@@ -53,7 +54,8 @@ async def ask(ports: Ports, candidate_id: str, asked: ScoreRequest, who: str) ->
         raise NotFound("code of candidate", candidate_id)
     check_protocol(asked.protocol, "protocol")
     code = await programs.text_of(source.code, ports.blobs)
-    for seed in rescoring.seeds(asked.protocol, asked.seeds) or [None]:
+    seeds: list[int | None] = [*rescoring.seeds(asked.protocol, asked.seeds)]
+    for seed in seeds or [None]:
         body = SubmissionRequest(
             batch=rescoring.batch(candidate.run_id),
             submission=rescoring.submission(candidate_id, asked.protocol, seed),

@@ -62,7 +62,7 @@ async def test_a_submission_is_trained_by_the_seed_that_it_names(handler, sandbo
     own = seed in (None, DIGITS.seed)
     assert (event.evaluation.protocol_sha256 == DIGITS.sha256) is own
     assert event.evaluation.protocol == ("digits" if own else f"digits, seed {seed}")
-    assert [job.task["seed"] for job in sandbox.jobs] == [DIGITS.seed if own else seed]
+    assert [job.task.seed for job in sandbox.jobs] == [DIGITS.seed if own else seed]
 
 
 def known(**changed) -> Known:

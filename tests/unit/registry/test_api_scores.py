@@ -7,7 +7,7 @@ import pytest
 from archloop import protocols
 from archloop.contracts.base import candidate_id
 from archloop.contracts.messages import CandidateEvaluatedFailed, CandidateEvaluatedOk, CandidateSubmitted
-from archloop.contracts.values import SourceCode
+from archloop.contracts.values import Evaluation
 from services.registry import rescoring
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.rescoring import MOST_SEEDS, Score
@@ -110,9 +110,9 @@ async def answered(world: World, message: CandidateSubmitted, accuracy: float | 
     assert message.seed is not None
     kind = CandidateEvaluatedOk if accuracy is not None else CandidateEvaluatedFailed
     ended = {"outcome": "ok" if accuracy is not None else "build_error", "accuracy": accuracy}
-    known = evaluation("code", f"digits, seed {message.seed}").model_copy(update=ended)
-    code = SourceCode.inline("code")
-    await world.store.record(kind(**message.about(), code=code, evaluation=type(known)(**dict(known))), world.now)
+    own = {"protocol": f"digits, seed {message.seed}", "code_sha256": message.code.sha256}
+    told = Evaluation.model_validate(dict(evaluation("code")) | own | ended)
+    await world.store.record(kind(**message.about(), code=message.code, evaluation=told), world.now)
 
 
 @pytest.mark.parametrize(
