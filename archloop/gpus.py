@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archloop.errors import Unavailable
 
@@ -42,6 +42,13 @@ class Gpu:
             )
 
 
+class GpuUse(NamedTuple):
+    """How a GPU is used now: the share of the last moment in which it computed, null where the driver does not tell."""
+
+    gpu: Gpu
+    busy: float | None
+
+
 class GpuLost(Unavailable):
     """A GPU that was there does not answer, or others have filled it."""
 
@@ -52,6 +59,12 @@ def found() -> tuple[Gpu, ...]:
     """Return the GPUs that this process may use, none where there is no driver. Raises GpuLost, Unavailable."""
     with _driver() as nvml:
         return _allowed(tuple(_all(nvml))) if nvml is not None else ()
+
+
+def in_use() -> tuple[GpuUse, ...]:
+    """Return how the GPUs that this process may use are used. Raises GpuLost, Unavailable."""
+    with _driver() as nvml:
+        return tuple(GpuUse(gpu, _busy(nvml, gpu)) for gpu in _allowed(tuple(_all(nvml)))) if nvml is not None else ()
 
 
 def answers() -> bool:
@@ -129,6 +142,16 @@ def _read(nvml: Any, handle: Any, index: int) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     name, uuid = (_text(ask(handle)) for ask in (nvml.nvmlDeviceGetName, nvml.nvmlDeviceGetUUID))
     return Gpu(index, name, memory.total / _GB, memory.free / _GB, uuid)
+
+
+def _busy(nvml: Any, gpu: Gpu) -> float | None:
+    """Return how busy the card is; of slices the driver tells nothing."""
+    if gpu.uuid.startswith("MIG-"):
+        return None
+    try:
+        return float(nvml.nvmlDeviceGetUtilizationRates(nvml.nvmlDeviceGetHandleByIndex(gpu.index)).gpu) / 100
+    except nvml.NVMLError_NotSupported:
+        return None
 
 
 def _text(given: str | bytes) -> str:

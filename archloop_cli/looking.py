@@ -202,15 +202,15 @@ def queues(
     registry: Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")],
     as_json: Json = False,
 ) -> None:
-    """List a deployment's queues: how many messages wait, and how many are parked."""
+    """List a deployment's queues: how many messages wait, who takes them, and how many are parked."""
 
     async def read() -> list[Any]:
         async with opened("", registry) as (known, _):
             return list(await known.queues())
 
     found = asyncio.run(read())
-    rows = [(each.queue, each.waiting, each.parked, ", ".join(each.missing)) for each in found]
-    _put(("queue", "waiting", "parked", "missing"), rows, found, as_json)
+    rows = [(each.queue, each.waiting, each.consumers, each.parked, ", ".join(each.missing)) for each in found]
+    _put(("queue", "waiting", "consumers", "parked", "missing"), rows, found, as_json)
 
 
 def acts(run: Run, registry: Url = None, as_json: Json = False) -> None:

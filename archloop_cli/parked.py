@@ -26,6 +26,8 @@ Run = Annotated[
 Queue = Annotated[str | None, typer.Option("--queue", help="Of this queue only.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Or their beginnings.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every message that is parked.")]
 
 
 @app.command("list")
@@ -57,16 +59,35 @@ def show(parked_id: Id, run: Run = None) -> None:
 def replay(
     parked_id: Id = "",
     run: Run = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every message that is parked.")] = False,
+    everything: Everything = False,
     queue: Queue = None,
 ) -> None:
     """Hand messages to their service again; what fails again is parked again."""
     if bool(parked_id) == everything:
         raise InvalidInput("ID", parked_id, "the id of one message, or --all")
-    found = asyncio.run(_parked(run, queue))
-    chosen = found if everything else [_named(parked_id, found)]
+    chosen = _chosen(run, queue, None if everything else [parked_id])
     for parked, became in asyncio.run(_replayed(run, chosen)):
         terminal.put(f"{parked.id}  {parked.queue:<10}  {became}")
+
+
+@app.command()
+def drop(parked_ids: Ids = None, run: Run = None, everything: Everything = False, queue: Queue = None) -> None:
+    """Forget messages for good; nobody handles them any more."""
+    names = parked_ids or []
+    if bool(names) == everything or not all(names):
+        raise InvalidInput("ID", " ".join(names), "the ids of messages, or --all")
+    chosen = _chosen(run, queue, None if everything else names)
+    asyncio.run(_dropped(run, [parked.id for parked in chosen]))
+    for parked in chosen:
+        terminal.put(f"{parked.id}  {parked.queue:<10}  dropped")
+
+
+def _chosen(run: Path | None, queue: str | None, names: Sequence[str] | None) -> list[Parked]:
+    """Read what is parked and choose those of these names, each once; all where None."""
+    found = asyncio.run(_parked(run, queue))
+    if names is None:
+        return found
+    return list({parked.id: parked for parked in (_named(name, found) for name in names)}.values())
 
 
 async def _parked(run: Path | None, queue: str | None = None) -> list[Parked]:
@@ -93,6 +114,20 @@ async def _replayed(run: Path | None, chosen: Sequence[Parked]) -> list[tuple[Pa
     manifest = RunDirectory(run).manifest()
     with lock.held(run):
         return await _replayed_in(run, manifest, chosen)
+
+
+async def _dropped(run: Path | None, ids: Sequence[str]) -> None:
+    """Forget them at the broker, or in a directory that no other process has."""
+    if not ids:
+        return
+    if run is None:
+        async with _broker() as bus:
+            await bus.drop(*ids)
+        return
+    with lock.held(run):
+        lot = ParkingLot(run / "parked")
+        for parked_id in ids:
+            lot.take(parked_id)
 
 
 async def _replayed_in(run: Path, manifest: Manifest, chosen: Sequence[Parked]) -> list[tuple[Parked, str]]:

@@ -60,18 +60,22 @@ def steer(
     ban: Candidates = [],  # noqa: B006
     release: Candidates = [],  # noqa: B006
     submit: Annotated[list[Path], typer.Option(metavar="FILE", help="A network of one's own; may be repeated.")] = [],  # noqa: B006
+    revert: Annotated[
+        str | None, typer.Option(metavar="ADAPTER", help="One that wrote an earlier cycle, or the base model's name.")
+    ] = None,
     comment: Annotated[str, typer.Option(help="Why, for who reads the acts.")] = "",
     registry: Url = None,
 ) -> None:
-    """Change what a run asks for from its next cycle on: settings, exemplars, networks of one's own."""
+    """Change what a run asks for from its next cycle on: settings, exemplars, networks of one's own, the adapter."""
     from archloop.contracts.values import SourceCode
 
     wanted: list[dict[str, Any]] = [{"verb": "change", "changes": _changes(changes)}] if changes else []
     for verb, names in (("pin", pin), ("ban", ban), ("release", release)):
         wanted += [{"verb": verb, "candidate": name} for name in names]
     wanted += [{"verb": "submit", "code": SourceCode.inline(sources.of_file(walking.read(path)))} for path in submit]
+    wanted += [{"verb": "revert", "adapter": revert}] if revert is not None else []
     if not wanted:
-        raise InvalidInput("NAME=VALUE…", "", "at least one change, or --pin, --ban, --release or --submit")
+        raise InvalidInput("NAME=VALUE…", "", "at least one change, or --pin, --ban, --release, --submit or --revert")
     _do(run, registry, [each | {"comment": comment} for each in wanted])
     terminal.say(f"{run}: its next cycle takes it up")
 

@@ -13,8 +13,6 @@ from archloop_lab.rescoring import Advance, Network, Scores
 from archloop_lab.run_directory import RunDirectory
 from services.evaluator.settings import EvaluatorSettings
 
-_SEEDS = 2**31
-
 
 async def confirm(run: Path, asked: ConfirmSpec, advance: Advance, settings: EvaluatorSettings | None = None) -> None:
     """Train the best so many of the run, and the best of its first cycle, on other seeds. Done again it goes on.
@@ -27,18 +25,13 @@ async def confirm(run: Path, asked: ConfirmSpec, advance: Advance, settings: Eva
     found = _distinct(await rescoring.networks(run, admitted=False))
     start = min(found, key=lambda network: (network.cycle, -network.accuracy))
     best = found[: asked.count]
-    seeded = [rescoring.reseeded(base, seed) for seed in seeds(base, asked.seeds)]
+    seeded = [base.reseeded(seed) for seed in base.other_seeds(asked.seeds)]
     chosen = [*best, *([start] if start not in best else [])]
     scores = await rescoring.score(chosen, seeded, run / "confirm.jsonl", advance, settings)
     confirmed = {network.name: _confirmed(network, seeded, scores) for network in chosen}
     result = confirmation([p.seed for p in seeded], [confirmed[n.name] for n in best], confirmed[start.name])
     files.write_json(directory.confirmation_file, result.model_dump(mode="json"))
     files.write_csv(run / "confirm.csv", _rows(result))
-
-
-def seeds(base: Protocol, count: int) -> list[int]:
-    """Return so many training seeds that the protocol does not use itself."""
-    return [(base.seed + number) % _SEEDS for number in range(1, count + 1)]
 
 
 def _distinct(networks: Sequence[Network]) -> list[Network]:

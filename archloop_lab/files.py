@@ -1,7 +1,5 @@
 """Files that are whole or not there, and what is wrong with one that is damaged."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any, TypeVar, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from archloop import csv_lines
 from archloop.errors import IntegrityError, NotFound
 from archloop.sources import unmarked
 from archloop.validation import expected
@@ -41,16 +40,14 @@ def write_named(path: Path, content: bytes) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Write CSV (RFC 4180) with a head, whole or not at all; null is an empty field, true and false are 1 and 0.
+    """Write CSV (RFC 4180) with a head, whole or not at all; text in it is text to a spreadsheet, too.
 
     Without `columns` these are the first row's.
     """
     rows = list(rows)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns or list(rows[0] if rows else ()), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in rows)
-    write_text(path, text.getvalue())
+    names = list(columns or (rows[0] if rows else ()))
+    lines = [csv_lines.line(row.get(name) for name in names) for row in rows]
+    write_text(path, csv_lines.line(names) + "".join(lines))
 
 
 def _replace(path: Path, partial: Path, content: bytes, *, named: Path | None = None) -> None:

@@ -32,7 +32,7 @@ def proxy(run: Path, epochs: Sequence[int], seeds: Sequence[int], sample: int, a
     """
     spec = RunDirectory(run).manifest().spec
     base = protocols.load(spec.protocol)
-    changed = [longer(base, count) for count in epochs] + [rescoring.reseeded(base, seed) for seed in seeds]
+    changed = [longer(base, count) for count in epochs] + [base.reseeded(seed) for seed in seeds]
     with lock.held(run):
         return _proxy(run, base, changed, sample, advance)
 

@@ -164,6 +164,8 @@ def _request(act: Act) -> tuple[str, str, dict[str, Any] | None]:
         case "submit":
             assert act.code is not None
             return "POST", "candidates", {"code": act.code.text, "comment": act.comment}
+        case "revert":
+            return "POST", "revert", {"adapter": act.adapter, "comment": act.comment}
     return "POST", act.verb, None
 
 

@@ -57,9 +57,9 @@ def recorded(path: Path) -> Recorded:
 
 
 def require_elsewhere(spec: RunSpec) -> None:
-    """Raise InvalidInput where the run was given networks or exemplars, which another registry does not have."""
-    if any(each.act.code or each.act.candidate for each in spec.steering):
-        raise InvalidInput("--server", spec.preset, "none: networks and exemplars of this run are on this machine only")
+    """Raise InvalidInput where acts name networks or adapters, which another registry does not have."""
+    if any(each.act.code or each.act.candidate or each.act.adapter for each in spec.steering):
+        raise InvalidInput("--server", spec.preset, "none: networks and adapters of this run are on this machine only")
 
 
 def pairs(path: Path, spec: RunSpec) -> Path | None:

@@ -68,11 +68,6 @@ async def score(
     return {(n.name, p.name): known[sha256_of(n.code), p.sha256] for n in chosen for p in protocols}
 
 
-def reseeded(base: Protocol, seed: int) -> Protocol:
-    """Return the protocol with another training seed."""
-    return base.model_copy(update={"name": f"{base.name}, seed {seed}", "seed": seed})
-
-
 def accuracies(chosen: Sequence[Network], scores: Mapping[tuple[str, str], Evaluation], protocol: str) -> list[float]:
     """List accuracies in the order of the networks; what is not valid has none, which counts as 0."""
     return [scores[n.name, protocol].accuracy or 0.0 if scores[n.name, protocol].valid else 0.0 for n in chosen]

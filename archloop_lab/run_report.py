@@ -9,15 +9,15 @@ from archloop import __version__
 from archloop.blobs import programs
 from archloop.contracts.adapter import AdapterManifest
 from archloop.errors import IntegrityError, NotFound
-from archloop_lab import analysis, files, remembered, steered, training_history
+from archloop_lab import analysis, files, remembered, steered
 from archloop_lab.remote_registry import RemoteRegistry
 from archloop_lab.report import page, view
-from archloop_lab.report.view import Training
+from archloop_lab.report.versions import Training
 from archloop_lab.run_directory import Records, RunDirectory
 from archloop_lab.summary import AnalysedSummary
-from archloop_lab.training_history import Compared
 from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import Summary, summarise
+from services.registry.statistics.trainings import Compared, compared
 
 
 async def write(directory: RunDirectory, control: RunDirectory | None = None) -> Summary:
@@ -35,10 +35,10 @@ async def write(directory: RunDirectory, control: RunDirectory | None = None) ->
         codes = await _codes(records, view.showcase(candidates))
         trainings = await _trainings(records, run_id)
         analysed = await analysis.of_run(records.store, records.blobs, run_id)
-        compared = await training_history.compared(records.store, records.blobs, run_id)
+        answers = await compared(records.store, records.blobs, run_id)
         memory = await remembered.of_run(records.store, records.blobs, run_id)
     beside = await control.control() if control else None
-    cycles = {n: each.model_copy(update=_counted(compared.get(n))) for n, each in analysed.cycles.items()}
+    cycles = {n: each.model_copy(update=_counted(answers.get(n))) for n, each in analysed.cycles.items()}
     told = AnalysedSummary.of(summary, cycles, directory.confirmation())
     files.write_json(directory.summary_file, told.model_dump(mode="json"))
     page.write(
@@ -66,8 +66,8 @@ async def write_remote(registry: RemoteRegistry, summary: Summary, directory: Ru
     page.write(told, candidates, directory.report_file, codes=codes, manifest=manifest)
 
 
-def _counted(compared: Compared | None) -> dict[str, int]:
-    return compared._asdict() if compared else {}
+def _counted(found: Compared | None) -> dict[str, int]:
+    return found._asdict() if found else {}
 
 
 async def _codes(records: Records, candidate_ids: Sequence[str]) -> dict[str, str]:

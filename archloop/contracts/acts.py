@@ -11,10 +11,15 @@ from archloop.contracts.numbers import Candidates, Place, Share, Temperature
 from archloop.contracts.texts import Name, Remark
 from archloop.contracts.values import Family, SourceCode
 
-Verb = Literal["pause", "resume", "cancel", "change", "pin", "ban", "release", "submit"]
+Verb = Literal["pause", "resume", "cancel", "change", "pin", "ban", "release", "submit", "revert"]
 AT_ONCE: frozenset[Verb] = frozenset({"pause", "resume", "cancel"})
 ON_CANDIDATES: frozenset[Verb] = frozenset({"pin", "ban", "release"})
-_OBJECTS: Mapping[str, str] = {"change": "changes", "submit": "code"} | dict.fromkeys(ON_CANDIDATES, "candidate")
+_OBJECTS: Mapping[str, str] = {
+    "change": "changes",
+    "submit": "code",
+    "revert": "adapter",
+    **dict.fromkeys(ON_CANDIDATES, "candidate"),
+}
 
 
 def _each_once(families: tuple[Family, ...]) -> tuple[Family, ...]:
@@ -75,7 +80,8 @@ class Act(Frozen):
 
     `pause`: ask for nothing new until `resume`. `cancel`: end the run now. `change`: from the next cycle on go by the
     `changes`. `pin` and `ban`: always, or never, use the `candidate` as an exemplar; `release`: neither any more.
-    `submit`: let the `code` be a candidate of the next cycle.
+    `submit`: let the `code` be a candidate of the next cycle. `revert`: have the next cycle written by the `adapter`,
+    one that wrote an earlier cycle, or by the base model, named likewise; the training after it continues that one.
     """
 
     verb: Verb
@@ -84,11 +90,12 @@ class Act(Frozen):
     changes: Annotated[Changes | None, absent(None)] = None
     candidate: Annotated[Name | None, absent(None)] = None
     code: Annotated[SourceCode | None, absent(None)] = None
+    adapter: Annotated[Name | None, absent(None)] = None
 
     @model_validator(mode="after")
     def _has_its_object(self) -> Self:
         needed = _OBJECTS.get(self.verb)
-        for name in ("changes", "candidate", "code"):
+        for name in dict.fromkeys(_OBJECTS.values()):
             if (getattr(self, name) is not None) != (name == needed):
                 raise ValueError(f"{self.verb} {'needs' if name == needed else 'has no'} {name}")
         return self

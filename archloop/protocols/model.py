@@ -14,6 +14,7 @@ from archloop.contracts.texts import LongText
 from archloop.contracts.values import sha256_of
 from archloop.validation import checked, parsed
 
+_SEEDS = 2**31
 _FOLDER = Path(__file__).parent
 
 
@@ -149,6 +150,14 @@ class Protocol(_Strict):
     def chance_line(self) -> float:
         """The accuracy that a valid network exceeds."""
         return self.below_chance_factor / self.dataset.classes
+
+    def reseeded(self, seed: int) -> Self:
+        """Return the protocol with another training seed."""
+        return self.model_copy(update={"name": f"{self.name}, seed {seed}", "seed": seed})
+
+    def other_seeds(self, count: int) -> list[int]:
+        """Return so many training seeds that it does not use itself."""
+        return [(self.seed + number) % _SEEDS for number in range(1, count + 1)]
 
     @property
     def sha256(self) -> str:

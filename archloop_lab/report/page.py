@@ -9,12 +9,14 @@ from markupsafe import Markup
 
 from archloop import numerals
 from archloop_lab.remembered import Line
-from archloop_lab.report import collapse, edits, findings, later_work, paper, sheet, tables, view
+from archloop_lab.report import edits, findings, later_work, paper, sheet, tables, versions, view
 from archloop_lab.report.plots import all_plots
 from archloop_lab.report.primitives import Run
-from archloop_lab.report.view import Control, Json, Training
+from archloop_lab.report.versions import Training
+from archloop_lab.report.view import Control, Json
 from archloop_lab.summary import AnalysedSummary
 from services.registry.records import Candidate
+from services.registry.statistics import collapses
 
 _NOTHING: Json = MappingProxyType({})
 
@@ -49,9 +51,9 @@ def write(
         cycles=summary.begun,
         best=view.best(summary, candidates, codes),
         edits=edits.rows(summary.begun),
-        collapse=collapse.rows(summary),
+        collapse=collapses.rows(summary.begun, summary.spec),
         watched=summary.spec.collapse,
-        lineage=view.lineage(summary, trainings),
+        lineage=versions.lineage(summary, trainings),
         method="sft" if summary.spec.frozen else summary.spec.training.method,
         memory=memory,
         acts=view.acts(summary),

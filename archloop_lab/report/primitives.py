@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from archloop_lab.report.figure import INK, MUTED, SERIES, Drawing, drawing
-from archloop_lab.report.view import Control, Training
+from archloop_lab.report.versions import Training
+from archloop_lab.report.view import Control
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.html import words
 from services.registry.records import Candidate

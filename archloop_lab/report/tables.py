@@ -1,6 +1,7 @@
 """The report's numbers as CSV (RFC 4180): a header row, a row for each cycle, candidate or architecture.
 
-The columns are documented in docs/reference/metrics.md. No text that a candidate wrote is among them.
+The columns are documented in docs/reference/metrics.md. No text that a candidate wrote is among them, and no name is a
+formula.
 """
 
 from collections.abc import Mapping, Sequence

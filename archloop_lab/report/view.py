@@ -4,10 +4,10 @@ What is null is shown as unknown: reports of unfinished runs, and of older ones,
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from archloop.numerals import UNKNOWN, count, duration, number, percent
+from archloop_lab.report import versions
 from archloop_lab.summary import AnalysedCycle, AnalysedSummary
 from services.registry.acts import told
 from services.registry.records import COMPLETED, Candidate
@@ -22,15 +22,6 @@ class Control(NamedTuple):
 
     summary: AnalysedSummary
     candidates: Sequence[Candidate] = ()
-
-
-class Training(NamedTuple):
-    """How an adapter came about: its manifest's curves and steps, and the seconds of the whole job."""
-
-    steps: int = 0
-    loss_curve: tuple[float, ...] = ()
-    token_curve: tuple[float, ...] = ()
-    seconds: float = 0.0
 
 
 class Tile(NamedTuple):
@@ -168,7 +159,7 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
 def best(summary: AnalysedSummary, candidates: Sequence[Candidate], codes: Mapping[str, str]) -> list[Best]:
     """Describe the architectures of the showcase."""
     places = {c.candidate_id: f"cycle {c.cycle}, no. {c.index}" for c in candidates}
-    parents = _parents(summary)
+    parents = versions.parents(summary)
     return [_best(rank, c, places, parents, codes) for rank, c in enumerate(ranked(candidates)[:SHOWN], 1)]
 
 
@@ -194,17 +185,6 @@ def _best(
     )
 
 
-def lineage(summary: AnalysedSummary, trainings: Mapping[int, Training] = MappingProxyType({})) -> list[dict[str, str]]:
-    """List the versions of the LLM, oldest first: what each was tuned on, how long, and what its cycle came to."""
-    versions, learnt, training = [], _learnt(None), Training()
-    for cycle in summary.begun:
-        before = {"adapter": cycle.adapter or "base model", "cycle": str(cycle.cycle)}
-        after = {"valid": percent(cycle.valid_rate), "accuracy": number(cycle.mean_accuracy)}
-        versions.append(before | learnt | _training(training) | after)
-        learnt, training = _learnt(cycle), trainings.get(cycle.cycle, Training())
-    return versions
-
-
 def acts(summary: AnalysedSummary) -> list[dict[str, str]]:
     """List what people did to the run: when, who, what, and which cycle took it up."""
     planned = [
@@ -221,24 +201,3 @@ def acts(summary: AnalysedSummary) -> list[dict[str, str]]:
         for each in summary.acts
     ]
     return planned + done
-
-
-def _learnt(cycle: AnalysedCycle | None) -> dict[str, str]:
-    """Tell what the training after a cycle was given."""
-    return {name: count(getattr(cycle, name, None)) for name in ("pairs", "chosen", "rejected")}
-
-
-def _training(training: Training) -> dict[str, str]:
-    """Tell how an adapter came about: steps, tokens and how many of them a second, the loss from first to last."""
-    losses, tokens = training.loss_curve, training.token_curve[-1] if training.token_curve else None
-    return {
-        "steps": count(training.steps or None),
-        "tokens": count(tokens),
-        "speed": count(tokens / training.seconds if tokens and training.seconds else None),
-        "loss": f"{number(losses[0], 2)} → {number(losses[-1], 2)}" if losses else UNKNOWN,
-    }
-
-
-def _parents(summary: AnalysedSummary) -> dict[str, str]:
-    adapters = list(dict.fromkeys(cycle.adapter for cycle in summary.begun if cycle.adapter))
-    return dict(zip(adapters[1:], adapters, strict=False))

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from archloop import protocols
 from archloop.contracts.base import Frozen
-from archloop_lab import confirming, files, rescoring
+from archloop_lab import files, rescoring
 from archloop_lab.rescoring import Advance, Network
 from archloop_lab.run_directory import RunDirectory
 from archloop_lab.summary import AnalysedCycle
@@ -61,7 +61,7 @@ async def measure(run: Path, seeds: int, advance: Advance) -> Course:
     """
     directory = RunDirectory(run)
     base = protocols.load(directory.manifest().spec.protocol).model_copy(update={"ladder": None})
-    seeded = [rescoring.reseeded(base, seed) for seed in confirming.seeds(base, seeds)]
+    seeded = [base.reseeded(seed) for seed in base.other_seeds(seeds)]
     cycles = directory.summary().closed
     leading = leaders(await rescoring.networks(run, admitted=False), [cycle.cycle for cycle in cycles])
     distinct = list({network.name: network for network in leading if network}.values())

@@ -42,7 +42,7 @@ class EvaluatorHandler:
 
         Raises NotFound for an unknown protocol, IntegrityError for code that does not match its hash.
         """
-        protocol = protocols.load(message.protocol)
+        protocol = _protocol(message)
         evaluation = await self._known(message, protocol) or await self._evaluated(message, protocol)
         kind = CandidateEvaluatedOk if evaluation.valid else CandidateEvaluatedFailed
         return [kind(**message.about(), code=message.code, novelty=message.novelty, evaluation=evaluation)]
@@ -68,6 +68,13 @@ class EvaluatorHandler:
         if problem and not code.strip():
             return self.evaluator.rejected(problem, protocol, message.code.sha256)
         return await self.evaluator.evaluate(code, protocol, _bar(message))
+
+
+def _protocol(message: CandidateGenerated | CandidateSubmitted) -> Protocol:
+    """Return the protocol, with the training seed of the message where it has one of its own."""
+    protocol = protocols.load(message.protocol)
+    seed = message.seed if isinstance(message, CandidateSubmitted) else None
+    return protocol if seed in (None, protocol.seed) else protocol.reseeded(seed)
 
 
 def _bar(message: CandidateGenerated | CandidateSubmitted) -> float | None:

@@ -31,10 +31,11 @@ class ActSummary(Frozen):
     changes: Changes | None = None
     candidate: str | None = None
     code_sha256: Sha256 | None = None
+    adapter: str | None = None
     cycle: int | None = None
 
     def __str__(self) -> str:
-        objects = [self.candidate, self.code_sha256, ", ".join(_changed(self.changes))]
+        objects = [self.candidate, self.adapter, self.code_sha256, ", ".join(_changed(self.changes))]
         what = " ".join([self.verb, *(each for each in objects if each)])
         return f"{what}: {self.comment}" if self.comment else what
 
@@ -70,13 +71,15 @@ class Submitted(Frozen):
 class Steered(Frozen):
     """What acts made of a cycle: so many of the run's are taken up, and by this spec it goes.
 
-    The `submitted` networks are its last candidates.
+    The `submitted` networks are its last candidates. Where people went back, it is written by the version that
+    `reverted` names, and no training comes before it.
     """
 
     acts: int = 0
     spec: RunSpec
     exemplars: Exemplars = NO_EXEMPLARS
     submitted: tuple[Submitted, ...] = ()
+    reverted: Annotated[str, absent("")] = ""
     wanted: Annotated[int, absent(0)] = 0
 
 
@@ -129,7 +132,7 @@ def told(act: Act, number: int = 0, at: datetime | None = None, cycle: int | Non
     return ActSummary(
         number=number,
         at=at,
-        **act.model_dump(include={"who", "verb", "comment", "candidate"}),
+        **act.model_dump(include={"who", "verb", "comment", "candidate", "adapter"}),
         changes=act.changes,
         code_sha256=act.code.sha256 if act.code else None,
         cycle=cycle,

@@ -1,10 +1,16 @@
 """A small run from its start to its end, as somebody sees it who has nothing but a browser."""
 
+import asyncio
 import re
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from archloop.bus.port import Parked
+from archloop.contracts.envelope import Envelope
+from archloop.contracts.messages import CandidateSubmitted
+from archloop.contracts.values import SourceCode
 from tests.browser.conftest import Running
 from tests.browser.looking import Look, flaws, keep, window
 
@@ -31,10 +37,10 @@ _END_MS = 500_000
 pytestmark = pytest.mark.timeout(600)
 
 
-def filled_in(page: Page, run: str) -> None:
+def filled_in(page: Page, run: str, cycles: int = 2) -> None:
     """Fill in the form for a small run."""
     page.goto("/page/start")
-    for name, value in (("name", run), ("cycles", "2"), ("candidates", "6"), ("seed", "5")):
+    for name, value in (("name", run), ("cycles", str(cycles)), ("candidates", "6"), ("seed", "5")):
         page.fill(f"input[name={name}]", value)
     page.select_option("select[name=protocol]", "digits")
     page.get_by_text("Selection").click()
@@ -176,3 +182,67 @@ def test_a_run_is_paused_changed_given_a_network_and_cancelled_mid_cycle(
         expect(acts).to_have_count(5)
         page.get_by_role("link", name="Overview").click()
         expect(page.locator(".state").first).to_have_text("cancelled")
+
+
+def test_a_run_is_reverted_to_an_earlier_version_of_its_llm(
+    ended: list[str], browser: Browser, running: Running
+) -> None:
+    assert ended
+    with window(browser, running.url, DESK) as page:
+        filled_in(page, "back", cycles=3)
+        page.get_by_role("button", name="Start").click()
+        lineage = "/page/runs/back/lineage"
+        while page.goto(lineage) and not page.get_by_role("button", name="Revert to back-c0").is_visible():
+            page.wait_for_timeout(500)
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Revert to tiny").click()
+        expect(page.get_by_text("page reverted to tiny: the next cycle takes it up.")).to_be_visible()
+        keep(page, "reverting", DESK)
+        assert flaws(page) == []
+        page.get_by_role("link", name="Overview").click()
+        expect(page.locator("#run .state").first).to_have_text("finished", timeout=_END_MS)
+        page.goto(lineage)
+        expect(page.get_by_text("page reverted to tiny: cycle 2 took it up.")).to_be_visible()
+        expect(page.locator(".versions li").first).to_contain_text(re.compile("cycle 0.*cycle 2", re.DOTALL))
+
+
+def test_the_best_candidate_is_evaluated_again_with_other_seeds(
+    ended: list[str], browser: Browser, running: Running
+) -> None:
+    assert ended
+    with window(browser, running.url, DESK) as page:
+        best(page)
+        page.get_by_label("other training seeds").fill("2")
+        page.get_by_role("button", name="Evaluate again").click()
+        row = page.get_by_role("region", name="scores").locator("tbody tr")
+        expect(row).to_contain_text("digits")
+        address = page.url
+        while page.goto(address) and "awaited" in row.inner_text():
+            page.wait_for_timeout(500)
+        _, own, _, mean, deviation = row.locator("td").all_inner_texts()
+        assert all(re.fullmatch(r"0\.\d{3}", each) for each in (own, mean, deviation))
+        keep(page, "seeds", DESK)
+        assert flaws(page) == []
+
+
+def test_a_parked_message_is_looked_at_handed_over_again_or_dropped(
+    ended: list[str], browser: Browser, running: Running
+) -> None:
+    assert ended
+    message = CandidateSubmitted(
+        run_id="others", submission="mine", code=SourceCode.inline("class Net: ..."), protocol="digits"
+    )
+    bodies = {"sound": Envelope.of(message, source="test").encode(), "broken": b"?"}
+    for name, body in bodies.items():
+        parked = Parked(id=name, queue="evaluator", reason="no", stack="", first_failed=datetime.now(UTC), body=body)
+        asyncio.run_coroutine_threadsafe(running.loop.bus.park(parked), running.events).result(60)
+    with window(browser, running.url, DESK) as page:
+        page.goto("/page/parked/sound")
+        expect(page.get_by_text("class Net")).to_be_visible()
+        keep(page, "parked-one", DESK)
+        assert flaws(page) == []
+        page.get_by_role("button", name="Hand it over again").click()
+        page.goto("/page/parked/broken")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Drop it").click()
+        expect(page.locator("main")).not_to_contain_text("look at it")

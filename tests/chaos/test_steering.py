@@ -10,6 +10,7 @@ import pytest
 
 from services.registry.records import Candidate, CandidateQuery
 from services.registry.stores.mongo import MongoStore
+from services.registry.stores.port import Store
 from tests.chaos.registries import Registries, until
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
@@ -17,6 +18,7 @@ from tests.unit.registry.world import World, spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ASKED = spec(cycles=2, candidates=8)
+REVERTED = spec(cycles=5, candidates=8)
 CANDIDATES = 16
 _SOME, _ALL = 6, 50
 
@@ -122,21 +124,64 @@ async def kill_in_turn(registries: Registries, times: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "kills"), [(_SOME, 2), pytest.param(_ALL, 10, marks=pytest.mark.thorough)], ids=["some", "all"]
+    ("runs", "kills", "seconds"),
+    [
+        (_SOME, 2, 280),
+        pytest.param(_ALL, 10, 1780, marks=[pytest.mark.thorough, pytest.mark.timeout(1800)]),
+    ],
+    ids=["some", "all"],
 )
 async def test_a_run_paused_at_any_moment_ends_as_if_nothing_had_been_and_a_cancelled_one_at_once(
-    registries: Registries, tmp_path: Path, mongo_url: str, runs: int, kills: int
+    registries: Registries, tmp_path: Path, mongo_url: str, runs: int, kills: int, seconds: int
 ) -> None:
     await registries.start("a")
     await registries.start("b")
     store = await MongoStore.open(mongo_url, registries.name)
     steered = [Steered(registries, number, tmp_path, store) for number in range(runs)]
-    for each in steered:
-        await registries.request("a", each.name, ASKED)
     try:
-        async with asyncio.timeout(280), asyncio.TaskGroup() as group:
-            for each in steered:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for each in steered:  # at once, as a run may be over by the time that the last one is asked for
+                await registries.request("a", each.name, ASKED)
                 group.create_task(each.go())
             group.create_task(kill_in_turn(registries, kills))
     finally:
         await store.close()
+
+
+async def reverted(folder: Path, name: str, cycle: int) -> tuple[list[Candidate], list[str | None]]:
+    """The same run in one process, reverted to the base model in this cycle: its rows, and what wrote its cycles."""
+    world = World(folder / name)
+    await world.request(REVERTED, name)
+    while len(await world.store.cycles(name)) <= cycle:
+        await world.deliver()
+    await world.act("revert", name, adapter="tiny")
+    await world.run_to_end(run_id=name)
+    rows, versions = (await world.store.candidates(CandidateQuery(run_id=name))).items, await wrote(world.store, name)
+    await world.store.close()
+    return list(rows), versions
+
+
+async def wrote(store: Store, name: str) -> list[str | None]:
+    return [each.adapter and each.adapter.adapter for each in await store.cycles(name)]
+
+
+async def test_a_run_reverted_amid_kills_comes_to_the_same_as_in_one_process(
+    registries: Registries, tmp_path: Path, mongo_url: str
+) -> None:
+    await registries.start("a")
+    await registries.start("b")
+    store = await MongoStore.open(mongo_url, registries.name)
+    await registries.request("a", "back", REVERTED)
+    while len(await store.cycles("back")) < 2:
+        await asyncio.sleep(0.05)
+    assert await registries.act("back", "revert", {"adapter": "back-c9"}) == 422
+    assert await registries.act("back", "revert", {"adapter": "tiny"}) == 202
+    registries.processes.pop("a").kill()
+    assert await registries.ended("b", "back") == "completed"
+    (told,) = (await registries.read("b", "/runs/back/acts")).body
+    rows = list((await store.candidates(CandidateQuery(run_id="back"))).items)
+    calm, versions = await reverted(tmp_path, "back", told["cycle"] - 1)
+    assert await wrote(store, "back") == versions
+    assert (versions[told["cycle"]], set(versions) > {None}) == (None, True)
+    assert essence(rows) == essence(calm)
+    await store.close()

@@ -37,15 +37,16 @@ async def test_acts_are_kept_in_the_order_in_which_they_were_recorded(store: Sto
         steered("a", "resume"),
         steered("m", "change", changes={"candidates": 3, "budget": {"tokens": 9}}),
         steered("b", "submit", code=CODE, comment="mine"),
+        steered("r", "revert", adapter="r-c0", comment="it got worse"),
         steered("c", "cancel"),
     ]
     for number, message in enumerate(messages):
         await store.record(message, AT + timedelta(seconds=number))
     acts = (await known(store)).acts
     assert [(each.act_id, each.act) for each in acts] == [(m.act_id, m.act) for m in messages]
-    assert [each.at for each in acts] == [AT + timedelta(seconds=n) for n in range(5)]
+    assert [each.at for each in acts] == [AT + timedelta(seconds=n) for n in range(6)]
     assert (await store.runs()).items[0].acts == acts
-    assert await store.acted() == {RUN: 5}
+    assert await store.acted() == {RUN: 6}
 
 
 async def test_an_act_that_comes_again_is_no_other_act(store: Store) -> None:
@@ -88,6 +89,7 @@ async def test_a_cycle_keeps_what_it_took_up_and_the_first_word_counts(store: St
         spec=SPEC.model_copy(update={"candidates": 4}),
         exemplars=Exemplars(pinned=("b", "a"), banned=("c",)),
         submitted=(Submitted(code=CODE, who="ann"),),
+        reverted="r-c0",
         wanted=5,
     )
     await store.open_cycle(RUN, 1, None, AT, own)

@@ -47,6 +47,8 @@ MISSING = {
     "server's user": ["run", "--preset", "small.yaml", "--server", "ftp://{}@nowhere.example/"],
     "run's name": ["run", "--preset", "small.yaml", "--server", "http://127.0.0.1:9", "--name", "../{}"],
     "parked replay": ["parked", "replay", "{}", "--run", "exp"],
+    "parked drop": ["parked", "drop", "{}", "--run", "exp"],
+    "parked dropped elsewhere": ["parked", "drop", "--all", "--run", "{}"],
     "parked elsewhere": ["parked", "replay", "--all", "--run", "{}"],
     "pairs' protocol": ["model", "pairs", "made", "--protocol", "{}"],
     "pairs' template": ["model", "pairs", "made", "--protocol", "digits", "--template", "{}"],

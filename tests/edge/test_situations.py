@@ -33,6 +33,7 @@ COMMANDS = {
     "parked list": ["parked", "list", "--run", "exp", "--json"],
     "parked show": ["parked", "show", "0", "--run", "exp"],
     "parked replay": ["parked", "replay", "--all", "--run", "exp"],
+    "parked drop": ["parked", "drop", "--all", "--run", "exp"],
     "model pairs": ["model", "pairs", "made.jsonl", "--count", "2", "--protocol", "digits"],
     "data list": ["data", "list", "--root", "data"],
     "lemur import": ["lemur", "import", "lemur", "--out", "made.corpus"],
@@ -53,14 +54,16 @@ COMMANDS = {
     "cancel": ["cancel", "going"],
 }
 LOOKING = {"runs", "candidates", "show", "diff", "lineage", "adapters", "acts"}
+PARKED = {"parked replay", "parked drop"}
 STEERING = {"pause", "steer", "cancel"}
 SILENT = {"run with pairs", "confirm", "study", "env", "env again", "data list", *STEERING}  # on standard output
 WRITING = {
-    *("run", "run with pairs", "resume", "report", "transfer", "proxy", "confirm", "study", "env", "parked replay"),
+    *("run", "run with pairs", "resume", "report", "transfer", "proxy", "confirm", "study", "env"),
     *("model pairs", "lemur import", "lemur curate", "lemur pairs", "lemur export", "data prepare", "env again"),
     *STEERING,
+    *PARKED,
 }
-LOCKED = {"resume", "report", "transfer", "proxy", "confirm", "study", "parked replay"}
+LOCKED = {"resume", "report", "transfer", "proxy", "confirm", "study", *PARKED}
 READING = set(COMMANDS) - {"version", "help", "doctor", "env", "model pairs", "data list"}
 PRINTING = set(COMMANDS) - SILENT
 ALL = set(COMMANDS)
@@ -109,9 +112,7 @@ SITUATIONS = {
     "one column": Situation(env={"COLUMNS": "1", "LINES": "1"}),
     "nonsense columns": Situation(env={"COLUMNS": "-7", "LINES": "x"}),
     "under nohup": Situation((("ignored", [signal.SIGHUP, signal.SIGINT]),)),
-    "files of no size": Situation(
-        (("limit", ["RLIMIT_FSIZE", 0]),), fails=WRITING - {"parked replay"}, may={"parked replay", *LOOKING}
-    ),
+    "files of no size": Situation((("limit", ["RLIMIT_FSIZE", 0]),), fails=WRITING - PARKED, may={*PARKED, *LOOKING}),
     "files of 2 KiB": Situation((("limit", ["RLIMIT_FSIZE", 2048]),), fails={"run", "report", "lemur import"}, may=ALL),
     "few files at once": Situation((("limit", ["RLIMIT_NOFILE", 5]),), may=ALL, fails={"run", "resume"}),
     "folder gone": Situation((("gone", []),), fails=READING | WRITING | {"doctor"}),

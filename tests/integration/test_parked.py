@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from archloop.bus.amqp import AmqpBus
 from archloop.bus.consumer import Consumer
+from archloop.bus.parking import ParkingLot
 from archloop.bus.port import BusUnavailable, Parked
 from archloop.contracts.base import Message
 from archloop.contracts.envelope import Envelope
@@ -21,6 +23,7 @@ from archloop.contracts.messages import CandidateGenerated, CandidateLost
 from archloop.contracts.topology import EVALUATOR, NOVELTY, Queue
 from archloop.contracts.values import SourceCode
 from archloop.errors import InvalidInput
+from archloop_lab import lock
 from tests.contract.test_bus import Recording, scrubbed, until
 from tests.support import archloop, shell_of
 
@@ -96,16 +99,35 @@ async def test_all_of_one_queue_are_replayed_and_the_others_stay(deployment: Dep
     assert [parked.queue for parked in await deployment.parked()] == ["novelty"]
 
 
+async def test_some_are_dropped_by_the_beginnings_of_their_ids_and_the_others_stay(deployment: Deployment) -> None:
+    first, second = await deployment.parked(EVALUATOR)
+    told = await deployment.told("drop", first.id[:8], second.id, first.id)
+    assert told == [f"{each.id}  evaluator   dropped" for each in (first, second)]
+    assert [parked.queue for parked in await deployment.parked()] == ["novelty"]
+    assert (len(deployment.evaluator.seen), await deployment.bus.depth(EVALUATOR)) == (2, 0)
+
+
+async def test_all_of_one_queue_are_dropped_or_all_there_are(deployment: Deployment) -> None:
+    assert len(await deployment.told("drop", "--all", "--queue", "evaluator")) == 2
+    assert [parked.queue for parked in await deployment.parked()] == ["novelty"]
+    assert len(await deployment.told("drop", "--all")) == 1
+    assert await deployment.told("drop", "--all") == []
+    assert await deployment.parked() == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
     [
+        (["drop"], 1, r"error \[invalid_input\] .* the ids of messages, or --all\n"),
+        (["drop", "abc", "--all"], 1, r"error \[invalid_input\] .*\n"),
+        (["drop", "nobody", "--queue", "novelty"], 1, r"error \[not_found\] .*\n"),
         (["replay"], 1, r"error \[invalid_input\] .*\n"),
         (["replay", "abc", "--all"], 1, r"error \[invalid_input\] .*\n"),
         (["replay", ""], 2, r"error \[usage\] Invalid value for 'ID': it is empty; .*\n"),
         (["show", "nobody"], 1, r"error \[not_found\] .*\n"),
     ],
 )
-async def test_what_cannot_be_meant_is_told_and_nothing_is_replayed(
+async def test_what_cannot_be_meant_is_told_and_nothing_is_done(
     deployment: Deployment, arguments: list[str], code: int, error: str
 ) -> None:
     settings = {"ARCHLOOP_CLI_BROKER_URL": deployment.url}
@@ -126,6 +148,21 @@ async def test_the_url_comes_from_a_file_and_nothing_is_declared(broker_url: str
     await bus.close()
 
 
+def test_those_of_a_run_are_dropped_in_its_directory_unless_another_process_has_it(tmp_path: Path) -> None:
+    lot = ParkingLot(tmp_path / "parked")
+    for name in ("first", "second", "third"):
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        lot.put(Parked(id=name, queue="novelty", reason="x", stack="x", first_failed=at, body=b"x"))
+    with lock.held(tmp_path):
+        refused = archloop("parked", "drop", "--all", "--run", tmp_path)
+    assert (refused.returncode, "error [conflict]" in refused.stderr) == (1, True)
+    left = []
+    for arguments in (["fir"], ["--all", "--queue", "evaluator"], ["--all"]):
+        assert archloop("parked", "drop", *arguments, "--run", tmp_path).returncode == 0
+        left.append({each.id for each in ParkingLot(tmp_path / "parked").list()})
+    assert left == [{"second", "third"}, {"second", "third"}, set()]
+
+
 def test_without_a_broker_or_a_directory_the_setting_is_named() -> None:
     result = archloop("parked", "list")
     assert result.returncode == 1
@@ -133,6 +170,7 @@ def test_without_a_broker_or_a_directory_the_setting_is_named() -> None:
     assert "--run" in result.stderr
 
 
+@pytest.mark.timeout(240)  # a dozen commands
 async def test_every_command_of_the_how_to_does_what_it_says(deployment: Deployment) -> None:
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {"PATH": paths, "PYTHONPATH": str(ROOT), "ARCHLOOP_CLI_BROKER_URL": deployment.url}

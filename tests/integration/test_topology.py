@@ -167,6 +167,7 @@ async def test_queues_that_are_gone_are_named_and_the_others_are_counted(bus: Am
     assert (by_name["evaluator"].parked, by_name["novelty"].waiting) == (None, None)
     others = [n for c in counts.latest for n in (c.waiting, c.parked)]
     assert sum(number is not None for number in others) == 2 * len(QUEUES) - len(gone)
+    assert (by_name["novelty"].consumers, by_name["evaluator"].consumers) == (None, 0)
     bus._topology.start()
     await heals(lambda: there(bus, gone[0]))
     await heals(lambda: there(bus, gone[1]))

@@ -66,13 +66,15 @@ class CandidateGenerated(CandidateMessage):
 class CandidateSubmitted(CandidateMessage):
     """Command from another system: score and judge this code like any other.
 
-    It joins no run: `run_id` is the submitter's own name for the batch, `submission` its own id.
+    It joins no run: `run_id` is the submitter's own name for the batch, `submission` its own id. With a `seed` it is
+    trained by that instead of the protocol's own.
     """
 
     name = "candidate.submitted"
     submission: Name
     code: SourceCode
     protocol: Name
+    seed: Annotated[Seed | None, absent(None)] = None
     novelty: NoveltySpec = NoveltySpec(scope="global")
     submitter: Name = ""
 

@@ -19,7 +19,7 @@ from archloop.ops import health, problems
 from archloop.ops.health import Watched
 from archloop.ops.problems import Problem
 from services.registry.api import blobs as blobs_api
-from services.registry.api import candidates, requests, runs, steering, streams
+from services.registry.api import candidates, requests, runs, scores, steering, streams
 from services.registry.api.entry import Deadline, WritersFirst
 from services.registry.api.feed import Feed
 from services.registry.api.ports import Ports, Publish
@@ -100,8 +100,9 @@ def create(
     app.add_middleware(Deadline)
     app.add_middleware(WritersFirst, token=token)
     bounded(app)
-    reading = (runs.router, candidates.router, steering.acts, blobs_api.router, runs.queues, streams.router)
-    for router in (*reading, requests.router, steering.router, health.router):
+    reading = (runs.router, candidates.router, scores.reading, steering.acts, blobs_api.router)
+    asking = (requests.router, scores.router, steering.router)
+    for router in (*reading, runs.queues, streams.router, *asking, health.router):
         app.include_router(router)
     return app
 

@@ -11,6 +11,7 @@ from archloop.blobs import programs
 from archloop.contracts.base import Frozen, Message, RunId, absent, candidate_id
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateSubmitted, RunRequested
+from archloop.contracts.numbers import Seed
 from archloop.contracts.spec import BootstrapSpec, NoveltySpec, RunSpec
 from archloop.contracts.texts import Name, Said
 from archloop.contracts.values import sha256_of
@@ -48,6 +49,7 @@ class SubmissionRequest(_Body):
     submission: Annotated[str, Field(min_length=1, max_length=200)]
     code: Annotated[str, Field(max_length=CODE_LIMIT)]
     protocol: Name
+    seed: Annotated[Seed | None, absent(None)] = None
     novelty: NoveltySpec = NoveltySpec(scope="global")
     submitter: Annotated[str, Field(max_length=200)] = ""
 
@@ -80,7 +82,7 @@ async def request_run(
     ports: PortsDep, body: RunRequest, response: Response, traceparent: Traceparent = None
 ) -> Accepted:
     """Ask for a run. It is on record once this is answered, and begins even if nobody hears of it."""
-    _check_protocol(body.spec.protocol, "spec.protocol")
+    check_protocol(body.spec.protocol, "spec.protocol")
     check(body.spec, ports.base_models)
     await _check_bootstrap(ports, body.spec)
     message = RunRequested(run_id=body.run_id, spec=body.spec)
@@ -101,7 +103,7 @@ async def submit_candidate(
     ports: PortsDep, body: SubmissionRequest, response: Response, traceparent: Traceparent = None
 ) -> Accepted:
     """Submit a candidate."""
-    _check_protocol(body.protocol, "protocol")
+    check_protocol(body.protocol, "protocol")
     name = candidate_id(body.batch, 0, 0, body.submission)
     digest = sha256_of(body.code)
     _require_same_code(body, await ports.store.candidate(name), digest)
@@ -110,6 +112,7 @@ async def submit_candidate(
         submission=body.submission,
         code=await programs.stored(ports.blobs, body.code),
         protocol=body.protocol,
+        seed=body.seed,
         novelty=body.novelty,
         submitter=body.submitter,
     )
@@ -125,7 +128,7 @@ def _require_same_code(body: SubmissionRequest, known: Candidate | None, sha256:
         raise Conflict(f"submission: {body.submission!r} of {body.batch!r} is taken by other code; choose another name")
 
 
-def _check_protocol(name: str, field: str) -> None:
+def check_protocol(name: str, field: str) -> None:
     """Raise InvalidInput for a protocol that does not ship, also for a path, which would be read on this machine."""
     if name not in protocols.names():
         raise InvalidInput(field, name, f"one of {', '.join(protocols.names())}")

@@ -9,7 +9,7 @@ from pydantic import Field
 from archloop.blobs import programs
 from archloop.contracts.acts import Act, Changes
 from archloop.contracts.base import Strict
-from archloop.contracts.texts import Remark, Said
+from archloop.contracts.texts import Name, Remark, Said
 from archloop.ops.problems import NOT_FOUND, responses
 from services.registry import acting
 from services.registry.acts import ActSummary, listed
@@ -37,6 +37,13 @@ class ExemplarRequest(Strict):
     """Whether the LLM is always, or never, to be shown the candidate and tuned on it."""
 
     state: Literal["pinned", "banned"]
+
+
+class RevertRequest(Strict):
+    """The adapter that wrote an earlier cycle, or the base model's name."""
+
+    adapter: Name
+    comment: Remark = ""
 
 
 class Steering:
@@ -106,3 +113,9 @@ async def give_candidate(steering: SteeringDep, ports: PortsDep, body: Candidate
     """Have a network of one's own scored and judged among the candidates of the run's next cycle."""
     code = await programs.referred(ports.blobs, body.code)
     return await steering.do(Act(verb="submit", code=code, comment=body.comment))
+
+
+@router.post("/runs/{run_id}/revert", status_code=202)
+async def revert_run(steering: SteeringDep, body: RevertRequest) -> Accepted:
+    """Have the next cycle written by an earlier version of the LLM, which the training after it continues."""
+    return await steering.do(Act(verb="revert", adapter=body.adapter, comment=body.comment))

@@ -75,7 +75,7 @@ class Reconciliation:
             whole = last and cycle.settled >= cycle.wanted(spec)
             self._look.finish(over if over and not whole else COMPLETED)
             return None
-        return await self._succeed(cycle)
+        return await self._succeed(cycle, following)
 
     async def _settle(self, cycle: Cycle) -> Cycle | None:
         known = await self._candidates.opened(cycle)
@@ -110,10 +110,10 @@ class Reconciliation:
         reason = next(iter(self._conversation.rejected.values()), "is each service running?")
         self._look.finish(f"cycle {cycle.cycle}: every candidate was lost; {reason}")
 
-    async def _succeed(self, cycle: Cycle) -> Cycle | None:
+    async def _succeed(self, cycle: Cycle, steered: Steered | None) -> Cycle | None:
         """Open the next cycle, with the adapter that this one's pairs made where there is to be one."""
         following = cycle.cycle + 1
-        if self._run.spec.frozen:
+        if self._run.spec.frozen or (steered and steered.reverted):
             return await self._open(following, cycle.adapter, cycle)
         if (challenger := await self._trained(cycle.cycle)) is not None:
             promoted = await self._trials.promoted(challenger, cycle.adapter)
@@ -164,8 +164,18 @@ class Reconciliation:
         if reason := steering.ends_before(self._look.asked_for, cycle):
             self._look.finish(reason)
             return None
-        await self._store.open_cycle(self._run.run_id, cycle, adapter, self._look.now, self._taken_up(cycle, before))
+        steered = self._taken_up(cycle, before)
+        if steered is not None and steered.reverted:
+            adapter = await self._reverted(steered.reverted, adapter)
+        await self._store.open_cycle(self._run.run_id, cycle, adapter, self._look.now, steered)
         return (await self._store.cycles(self._run.run_id))[cycle]
+
+    async def _reverted(self, name: str, present: AdapterRef | None) -> AdapterRef | None:
+        """Return the version of this name; the present one where the run, done again otherwise, never had it."""
+        known = steering.versions(self._look.asked_for, await self._store.cycles(self._run.run_id))
+        if name not in known:
+            log.warning("no cycle was written by the adapter to revert to", run_id=self._run.run_id, adapter=name)
+        return known.get(name, present)
 
     def _taken_up(self, cycle: int, before: Cycle | None) -> Steered | None:
         return steering.taken_up(self._look.asked_for, cycle, before.steered if before else None)

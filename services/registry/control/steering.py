@@ -1,7 +1,7 @@
 """What acts make of a run: which are possible, and what a cycle that opens takes up. Pure functions."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -10,6 +10,7 @@ import structlog
 from archloop import templates
 from archloop.contracts.acts import AT_ONCE, Act, Changes
 from archloop.contracts.spec import RunSpec
+from archloop.contracts.values import AdapterRef
 from archloop.errors import Conflict, InvalidInput
 from archloop.validation import checked
 from services.registry.acts import Steered, Submitted
@@ -30,7 +31,7 @@ def taken_up(run: Run, cycle: int, before: Steered | None) -> Steered | None:
     live = [each.act for each in run.acts[before.acts if before else 0 :]]
     if before is None and not any(act.verb not in AT_ONCE for act in (*planned, *live)):
         return None
-    begun = (before or Steered(spec=run.spec)).model_copy(update={"acts": len(run.acts), "submitted": ()})
+    begun = _begun(run, before).model_copy(update={"acts": len(run.acts)})
     steered = reduce(_after, (*planned, *live), begun)
     return steered.model_copy(update={"wanted": steered.spec.candidates + len(steered.submitted)})
 
@@ -59,8 +60,20 @@ def changes_something(run: Run, cycles: Sequence[Cycle], act: Act) -> bool:
         return act.verb == "cancel" or (act.verb == "pause") != run.paused
     if len(cycles) >= run.spec.cycles:
         raise Conflict(f"run {run.run_id!r}: its last cycle is open, and {act.verb} takes effect in the next one")
-    known = _pending(run, cycles)
-    return _changed_by(known, act) != known
+    if act.adapter is not None and act.adapter not in (known := versions(run, cycles)):
+        raise InvalidInput("adapter", act.adapter, f"one that has written a cycle of the run: {', '.join(known)}")
+    pending = _pending(run, cycles)
+    return _changed_by(pending, act) != pending
+
+
+def versions(run: Run, cycles: Iterable[Cycle]) -> Mapping[str, AdapterRef | None]:
+    """Return the versions of the LLM that the run can be reverted to, by name: the base model, and what wrote cycles.
+
+    An adapter that wrote none is not among them, whether it was proven or not: another run done by the same acts may
+    not have it, as no training comes before a cycle that is reverted.
+    """
+    wrote = {each.adapter.adapter: each.adapter for each in cycles if each.adapter is not None}
+    return {run.spec.base_model: None, **wrote}
 
 
 def changed(spec: RunSpec, changes: Changes) -> RunSpec:
@@ -80,10 +93,15 @@ def changed(spec: RunSpec, changes: Changes) -> RunSpec:
     return made
 
 
+def _begun(run: Run, before: Steered | None) -> Steered:
+    """Return what holds on from the cycle before."""
+    return (before or Steered(spec=run.spec)).model_copy(update={"submitted": (), "reverted": ""})
+
+
 def _pending(run: Run, cycles: Sequence[Cycle]) -> Steered:
     """Return what the next cycle would take up by now."""
     before = cycles[-1].steered if cycles else None
-    begun = (before or Steered(spec=run.spec)).model_copy(update={"submitted": ()})
+    begun = _begun(run, before)
     return reduce(_after, (each.act for each in run.acts[begun.acts :]), begun)
 
 
@@ -99,6 +117,10 @@ def _after(steered: Steered, act: Act) -> Steered:
 def _changed_by(steered: Steered, act: Act) -> Steered:
     if act.changes is not None:
         return steered.model_copy(update={"spec": changed(steered.spec, act.changes)})
+    if act.adapter is not None:
+        if steered.spec.frozen:
+            raise InvalidInput("adapter", act.adapter, "none: the run is frozen, and one version writes all of it")
+        return steered.model_copy(update={"reverted": act.adapter})
     if act.candidate is not None:
         return steered.model_copy(update={"exemplars": steered.exemplars.after(act)})
     if act.code is not None and act.code not in map(operator.attrgetter("code"), steered.submitted):

@@ -138,9 +138,10 @@ def test_a_run_is_steered_and_tells_of_it(going: Going, remote: bool, tmp_path: 
     said("pause", *run)
     said("resume", *run) if remote else said("steer", *run, "candidates=8", "--comment", "less")
     said("steer", *run, *changes, "--pin", going.valid, "--ban", going.failed, "--submit", tmp_path / "net.py")
-    said("steer", *run, "--release", going.failed)
+    said("steer", *run, "--release", going.failed, "--revert", "tiny", "--comment", "it got worse")
     acts = told("acts", *run)
-    assert [act["verb"] for act in acts][2:] == ["change", "pin", "ban", "submit", "release"]
+    assert [act["verb"] for act in acts][2:] == ["change", "pin", "ban", "submit", "release", "revert"]
+    assert (acts[-1]["adapter"], acts[-1]["comment"]) == ("tiny", "it got worse")
     change = acts[2]["changes"]
     assert (change["candidates"], change["generation"]) == (9, {"temperature": 0.7, "families": ["dense", "gated"]})
     assert change["budget"]["tokens"] == 1000
@@ -178,6 +179,8 @@ def test_a_cancelled_run_is_cancelled_again_and_is_not_resumed(going: Going, rem
         (("--pin", "{failed}"), InvalidInput, "candidate"),
         (("--pin", "9/9"), NotFound, "candidate"),
         (("--submit", "nothing.py"), NotFound, "nothing.py"),
+        (("--revert", "run-1-c7"), InvalidInput, "one that has written a cycle of the run: tiny, run-1-c0"),
+        (("--revert", ""), InvalidInput, "adapter"),
     ],
     ids=str,
 )
@@ -201,7 +204,7 @@ def test_the_how_to_says_what_can_be_done(going: Going, tmp_path: Path, monkeypa
         assert name == "archloop"
         said(*arguments)
     verbs = [act["verb"] for act in told("acts", going.directory)]
-    assert verbs == ["pause", "resume", "change", "pin", "submit", "cancel"]
+    assert verbs == ["pause", "resume", "change", "pin", "submit", "revert", "cancel"]
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:

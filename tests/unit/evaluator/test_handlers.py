@@ -55,6 +55,16 @@ async def test_a_submission_keeps_its_own_identity(handler):
     assert event.candidate_id == message.candidate_id
 
 
+@pytest.mark.parametrize("seed", [None, DIGITS.seed, DIGITS.seed + 5])
+async def test_a_submission_is_trained_by_the_seed_that_it_names(handler, sandbox, seed):
+    fields = {"run_id": "batch", "submission": "s-1", "code": SourceCode.inline(GOOD), "protocol": "digits"}
+    (event,) = await handler.handle(CandidateSubmitted(**fields, seed=seed))
+    own = seed in (None, DIGITS.seed)
+    assert (event.evaluation.protocol_sha256 == DIGITS.sha256) is own
+    assert event.evaluation.protocol == ("digits" if own else f"digits, seed {seed}")
+    assert [job.task.seed for job in sandbox.jobs] == [DIGITS.seed if own else seed]
+
+
 def known(**changed) -> Known:
     values = {
         "outcome": Outcome.OK, "stage": "predict", "protocol": "digits", "protocol_sha256": DIGITS.sha256,

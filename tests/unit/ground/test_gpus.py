@@ -79,6 +79,11 @@ class FakeNvml(ModuleType):
             raise self.NVMLError_GpuIsLost("lost")
         return SimpleNamespace(total=handle.size * GIB, free=handle.free * GIB)
 
+    def nvmlDeviceGetUtilizationRates(self, card):  # noqa: N802
+        if not self.knows_slices:
+            raise self.NVMLError_NotSupported("old")
+        return SimpleNamespace(gpu=int(card.size), memory=0)
+
     def nvmlDeviceGetName(self, handle):  # noqa: N802
         return b"G" if handle.size < 20 else "G"
 
@@ -128,6 +133,16 @@ def test_cards_and_slices_with_their_memory(nvml, knows_slices: bool) -> None:
         ]
     ]
     assert {gpu.name for gpu in gpus.found()} == {"G"}
+
+
+def test_how_busy_a_card_is_is_told_and_of_a_slice_nobody_knows(nvml) -> None:
+    nvml(*FOUR)
+    told = [(each.gpu.uuid, each.busy) for each in gpus.in_use()]
+    assert told == [("GPU-aaaa", 0.12), ("GPU-bbbb", 0.24), ("MIG-1111", None), ("MIG-2222", None), ("GPU-dddd", 0.24)]
+    nvml(card("GPU-aaaa"), knows_slices=False)
+    assert [each.busy for each in gpus.in_use()] == [None]
+    nvml(fails="NVMLError_DriverNotLoaded")
+    assert gpus.in_use() == ()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_training_that_came_to_nothing_counts_as_nothing():
 
 @pytest.mark.parametrize(("base", "count"), [(0, 3), (1, 5), (7, 10), (2**31 - 1, 3), (2**31 - 2, 4)])
 def test_no_new_seed_is_the_protocols_own_and_none_is_taken_twice(base, count):
-    chosen = confirming.seeds(protocols.load("digits").model_copy(update={"seed": base}), count)
+    chosen = protocols.load("digits").model_copy(update={"seed": base}).other_seeds(count)
     assert len(set(chosen) - {base}) == count
     assert all(0 <= seed < 2**31 for seed in chosen)
 

@@ -18,7 +18,7 @@ from services.registry.records import CandidateQuery
 from services.registry.statistics.summary import summarise
 from tests.unit.registry.world import RUN, World, spec
 
-SPEC = spec(cycles=3, candidates=6, protocol="digits")
+SPEC = spec(cycles=4, candidates=6, protocol="digits")
 CODE = "a network of one's own"
 Acts = dict[int, list[dict[str, Any]]]
 STEERED: dict[str, Acts] = {
@@ -30,6 +30,11 @@ STEERED: dict[str, Acts] = {
     "given a network": {1: [{"verb": "submit"}]},
     "paused": {0: [{"verb": "pause"}, {"verb": "resume"}], 1: [{"verb": "change", "changes": {"candidates": 2}}]},
     "given exemplars": {1: [{"verb": "pin", "candidate": "{valid}"}, {"verb": "ban", "candidate": "{best}"}]},
+    "reverted": {1: [{"verb": "revert", "adapter": "tiny"}]},
+    "reverted twice": {
+        1: [{"verb": "revert", "adapter": "run-1-c0"}],
+        2: [{"verb": "revert", "adapter": "tiny"}, {"verb": "change", "changes": {"candidates": 4}}],
+    },
     "cancelled": {1: [{"verb": "change", "changes": {"candidates": 9}}], 2: [{"verb": "cancel"}]},
 }
 
@@ -88,7 +93,7 @@ async def reason(directory: Path) -> str | None:
     return run.reason
 
 
-@pytest.mark.parametrize("name", ["changed", "given a network"])
+@pytest.mark.parametrize("name", ["changed", "given a network", "reverted"])
 def test_without_what_was_done_it_comes_out_otherwise(name: str, tmp_path: Path) -> None:
     asyncio.run(driven(tmp_path / "then", SPEC, STEERED[name]))
     asyncio.run(driven(tmp_path / "again", SPEC, {}))
@@ -105,7 +110,7 @@ def test_a_run_that_was_done_again_may_be_done_again(tmp_path: Path) -> None:
         asyncio.run(done_again(before, after, asked))
     found = reproduction.compared(folders[0], folders[2])
     assert found is not None
-    assert (found.differing, found.shared) == ([], 19)
+    assert (found.differing, found.shared) == ([], 25)
 
 
 def test_the_manifest_has_the_acts_and_keeps_its_seal_and_one_of_a_run_without_any_stays_as_it_was(
@@ -127,6 +132,9 @@ def test_a_network_that_is_not_there_any_more_is_named(tmp_path: Path) -> None:
         asyncio.run(steered.bring(asked, RunDirectory(tmp_path / "nowhere"), RunDirectory(tmp_path / "again").blobs))
     with pytest.raises(InvalidInput, match="on this machine only"):
         reproduction.require_elsewhere(asked)
+    asyncio.run(driven(tmp_path / "back", SPEC, STEERED["reverted"]))
+    with pytest.raises(InvalidInput, match="on this machine only"):
+        reproduction.require_elsewhere(reproduction.recorded(tmp_path / "back/manifest.json").spec)
     reproduction.require_elsewhere(SPEC)
 
 

@@ -8,8 +8,8 @@ import pytest
 from archloop import answers
 from archloop.contracts.values import AdapterRef, BlobRef
 from archloop_lab import training_history
-from archloop_lab.training_history import Compared
 from services.registry.control.pairs import put_bootstrap
+from services.registry.statistics import trainings
 from tests.unit.registry.world import RUN, Sharing, World, spec
 
 PAIRS = [json.dumps({"prompt": "write", "completion": answers.render(f"given {n}")}) for n in range(3)]
@@ -85,13 +85,13 @@ async def compared(folder: Path, method: str) -> tuple[World, list[dict[str, str
 @pytest.mark.parametrize("method", ["sft", "dpo", "negatives"])
 async def test_chosen_and_rejected_answers_are_counted_each_once(method: str, tmp_path: Path) -> None:
     world, lines = await compared(tmp_path, method)
-    found = await training_history.compared(world.store, world.blobs, RUN)
+    found = await trainings.compared(world.store, world.blobs, RUN)
     if method == "sft":
         assert found == {}
         return
     chosen = {line["completion"] for line in lines}
     rejected = {line["rejected"] for line in lines if line.get("rejected")}
-    assert found[0] == Compared(len(chosen), len(rejected))
+    assert found[0] == trainings.Compared(len(chosen), len(rejected))
     assert found.keys() == {message.cycle for message in world.trainer.requests}
     assert 0 < len(chosen) < len(lines), "an answer is in several pairs"
 
@@ -110,4 +110,4 @@ async def test_what_is_rejected_is_learnt_by_negatives_alone(method: str, learnt
 async def test_pairs_that_are_gone_are_not_counted(tmp_path: Path) -> None:
     world, _ = await compared(tmp_path, "dpo")
     (tmp_path / "blobs" / world.trainer.requests[0].pairs.key).unlink()
-    assert 0 not in await training_history.compared(world.store, world.blobs, RUN)
+    assert 0 not in await trainings.compared(world.store, world.blobs, RUN)

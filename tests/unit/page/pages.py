@@ -10,6 +10,7 @@ from archloop.bus.port import Bus
 from archloop.contracts.envelope import Envelope
 from services.registry import page
 from services.registry.api import bounded, create
+from services.registry.counting import Counts
 from services.registry.page.access import Access
 from services.registry.page.library import Shelf, StoreLibrary
 from services.registry.page.routing import Desk
@@ -26,6 +27,7 @@ def app_of(
     read_token: str | None = None,
     *,
     bus: Bus | None = None,
+    counts: Counts | None = None,
     served: bool = True,
 ) -> FastAPI:
     """The registry's API with the page; or the page over what is recorded alone."""
@@ -34,7 +36,7 @@ def app_of(
     app = create(world.store, world.blobs, publish, **tokens)
     shelf = Shelf(world.store, world.blobs, bounded(app))
     ports = app.state.ports if served else None
-    page.install(app, Desk(StoreLibrary(shelf), Access(**tokens), ports=ports, bus=bus))
+    page.install(app, Desk(StoreLibrary(shelf), Access(**tokens), ports=ports, bus=bus, counts=counts or Counts()))
     return app
 
 

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from archloop import csv_lines
 from archloop.contracts.base import Message, candidate_id
 from archloop.contracts.messages import (
     AdapterRejected,
@@ -26,6 +28,7 @@ from archloop.contracts.messages import (
     RunRequested,
 )
 from archloop.contracts.values import AdapterRef, BlobRef, Evaluation, SourceCode
+from archloop_lab import files
 from tests.unit.page.pages import Seen, app_of, client_of
 from tests.unit.registry.world import RUN, World, spec
 
@@ -48,6 +51,9 @@ ATTACKS = {
     "tab": "\t=1+1",
     "lines": 'first\r\n=second,"third\n+fourth',
 }  # fmt: skip
+# Whole-width signs, which some spreadsheets take for the others, and signs behind spaces of any width.
+WIDE = {"wide": "＝1+1", "wide minus": "－1+1", "behind spaces": "\u3000\xa0 =1+1"}
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = {"run_id": RUN, "cycle": 0, "index": 0}
 CANDIDATE = candidate_id(RUN, 0, 0)
@@ -138,17 +144,43 @@ async def test_what_stands_in_a_place_is_text(tmp_path: Path, place: str, text: 
             assert elements(answer) == elements(harmless[view]), view
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-async def test_a_spreadsheet_computes_nothing_of_it(tmp_path: Path, attack: str) -> None:
-    text = ATTACKS[attack]
-    answers = await pages_with(tmp_path, [generated(text, problem=text), evaluated(text)])
+async def sent_by_the_page(folder: Path, text: str) -> str:
+    answers = await pages_with(folder, [generated(text, problem=text), evaluated(text)])
     sent = answers[f"/page/runs/{RUN}/candidates.csv"]
     assert "attachment" in sent.headers["content-disposition"]
-    rows = list(csv.reader(io.StringIO(sent.text, newline="")))
+    return sent.text
+
+
+async def written_as_a_table(folder: Path, text: str) -> str:
+    """As reports, studies, transfers and proxies are: names of runs, variants, adapters and protocols are people's."""
+    folder.mkdir()
+    files.write_csv(folder / "table.csv", [{"name": text, text: 1, "accuracy": -0.5, "flops": None, "valid": True}])
+    return (folder / "table.csv").read_bytes().decode()
+
+
+CSVS = {"page": sent_by_the_page, "table": written_as_a_table}
+
+
+@pytest.mark.parametrize("made", CSVS)
+@pytest.mark.parametrize("attack", [*ATTACKS, *WIDE])
+async def test_a_spreadsheet_computes_nothing_of_it(tmp_path: Path, attack: str, made: str) -> None:
+    written = await CSVS[made](tmp_path / "csv", (ATTACKS | WIDE)[attack])
+    rows = list(csv.reader(io.StringIO(written, newline="")))
     assert [len(row) for row in rows] == [len(rows[0])] * 2
-    for cell in rows[1]:
-        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")), cell
-        assert cell.isprintable()
+    texts = [cell for row in rows for cell in row if cell != "-0.5"]
+    assert [cell for cell in texts if cell.startswith(FORMULA) or _OBEYED.search(cell)] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (None, ""), (True, "1"), (-3, "-3"), (-0.25, "-0.25"), (float("nan"), "nan"), (np.int64(-7), "-7"),
+        ("-0.25", "'-0.25"), (" =1", "' =1"), ("a,b", '"a,b"'), ("a=b", "a=b"), ("", ""),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_number_is_a_number_and_a_text_is_a_text(cell: object, shown: str) -> None:
+    assert csv_lines.line(["x", cell]) == f"x,{shown}\r\n"
 
 
 async def test_hostile_text_is_there_to_be_read(tmp_path: Path) -> None:

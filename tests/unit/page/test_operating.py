@@ -35,6 +35,10 @@ class Operated(NamedTuple):
         token = next(each["value"] for each in found.all("input") if each.get("name") == "form_token")
         return await self.client.post(address, data={"form_token": token, **fields})
 
+    async def inputs(self, address: str) -> list[dict[str, str | None]]:
+        """The fields of a view's forms."""
+        return Seen((await self.client.get(address)).text).all("input")
+
     async def acts(self) -> list[str]:
         """What was done to the run."""
         run = await self.world.store.run(RUN)
@@ -98,6 +102,29 @@ async def test_exemplars_are_pinned_and_released_on_the_candidates_page(operated
     assert await operated.acts() == ["pin", "ban", "release"]
 
 
+async def test_a_run_is_reverted_where_its_versions_are_listed(operated: Operated) -> None:
+    address = f"/page/runs/{RUN}/lineage"
+    while len(await operated.world.store.cycles(RUN)) < 3:
+        await operated.world.deliver()
+    offered = [each["value"] for each in await operated.inputs(address) if each.get("name") == "adapter"]
+    assert offered == ["tiny", "run-1-c0", "run-1-c1"]
+    answer = await operated.post(STEER, do="revert", adapter="run-1-c0")
+    assert (answer.status_code, answer.headers["location"]) == (303, address)
+    shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
+    assert "page reverted to run-1-c0: the next cycle takes it up." in shown
+    while len(cycles := await operated.world.store.cycles(RUN)) < 4:
+        await operated.world.deliver()
+    assert cycles[3].adapter == cycles[1].adapter
+    shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
+    assert "page reverted to run-1-c0: cycle 3 took it up." in shown
+
+
+async def test_a_run_that_is_over_offers_no_version_to_revert_to(operated: Operated) -> None:
+    await operated.world.act("cancel")
+    await operated.world.deliver_to_registry()
+    assert [each for each in await operated.inputs(f"/page/runs/{RUN}/lineage") if each.get("name") == "adapter"] == []
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -108,6 +135,8 @@ async def test_exemplars_are_pinned_and_released_on_the_candidates_page(operated
         ({"do": "submit", "code": " "}, "code"),
         ({"do": "pin", "candidate": "me"}, "candidate"),
         ({"do": "ban", "candidate": ""}, "candidate"),
+        ({"do": "revert"}, "adapter"),
+        ({"do": "revert", "adapter": "run-1-c77"}, "one that has written a cycle of the run"),
     ],
 )
 async def test_what_cannot_be_done_is_said_beside_what_was_filled_in(
@@ -145,11 +174,14 @@ async def test_a_candidate_is_scored_again_beside_its_run(operated: Operated) ->
     before = (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items
     for protocol in ("shapes", "shapes", "mnist5k"):
         assert (await operated.post(f"{address}/again", protocol=protocol)).headers["location"] == address
+    assert (await operated.post(f"{address}/again", protocol="digits", seeds="3")).headers["location"] == address
     shown = " ".join(Seen((await operated.client.get(address)).text).text.split())
-    assert all(f"{protocol}: awaits evaluation" in shown for protocol in ("shapes", "mnist5k"))
+    assert all(protocol in shown for protocol in ("standard deviation", "shapes", "mnist5k"))
+    assert "awaited, awaited, awaited" in shown
     assert (await operated.world.store.candidates(CandidateQuery(run_id=RUN))).items == before
-    for wrong in ("", "/etc/passwd", "no such"):
-        assert (await operated.post(f"{address}/again", protocol=wrong)).status_code == 422
+    wrong = [{"protocol": each} for each in ("", "/etc/passwd", "no such", "x" * 2000)]
+    for fields in [*wrong, *({"protocol": "digits", "seeds": each} for each in ("9", "-1", "many"))]:
+        assert (await operated.post(f"{address}/again", **fields)).status_code == 422
 
 
 async def test_parked_messages_are_looked_at_handed_over_and_dropped(operated: Operated) -> None:

@@ -46,6 +46,7 @@ ACTS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("PUT", "exemplars/{valid}", {"state": "pinned"}, "pin"),
     ("PUT", "exemplars/{valid}", {"state": "banned"}, "ban"),
     ("POST", "candidates", {"code": CODE, "comment": "mine"}, "submit"),
+    ("POST", "revert", {"adapter": "tiny", "comment": "it got worse"}, "revert"),
 ]
 
 
@@ -112,6 +113,8 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "candidates", {"code": "  "}, 422, "body.code"),
     ("POST", "candidates", {"code": "x" * (CODE_LIMIT + 1)}, 422, "body.code"),
     ("POST", "candidates", {"code": CODE, "who": "me"}, 422, "body.who"),
+    ("POST", "revert", {}, 422, "body.adapter"),
+    ("POST", "revert", {"adapter": "run-1-c9"}, 422, "one that has written a cycle of the run: tiny, run-1-c0"),
 ]
 
 

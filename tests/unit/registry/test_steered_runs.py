@@ -236,11 +236,92 @@ async def test_a_pinned_network_is_always_trained_on_and_a_banned_one_never(
     assert [content.decode().count(f"{source.code.text}\\n") for content in pairs] == trained
 
 
+REVERTED = spec(cycles=4, candidates=6)
+
+
+async def reverted(world: World, name: str, cycle: int) -> None:
+    """Ask for the version once that cycle is open, and see the run to its end."""
+    await world.request(REVERTED)
+    await until_cycle(world, cycle)
+    await world.act("revert", adapter=name)
+    await world.run_to_end()
+
+
+async def wrote(world: World) -> list[str | None]:
+    return [each.adapter and each.adapter.adapter for each in await world.store.cycles(RUN)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cycle", "versions"),
+    [
+        ("tiny", 1, [None, "run-1-c0", None, "run-1-c2"]),
+        ("run-1-c0", 2, [None, "run-1-c0", "run-1-c1", "run-1-c0"]),
+        ("run-1-c0", 1, [None, "run-1-c0", "run-1-c0", "run-1-c2"]),
+    ],
+)
+async def test_a_reverted_run_is_written_by_the_earlier_version_which_the_next_training_continues(
+    tmp_path: Path, name: str, cycle: int, versions: list[str | None]
+) -> None:
+    world = World(tmp_path)
+    await reverted(world, name, cycle)
+    assert await reason(world) == "completed"
+    assert await wrote(world) == versions
+    trained = {m.cycle: m.parent and m.parent.adapter for m in asked(world, TrainingRequested)}
+    before = {number: each for number, each in enumerate(versions[:3]) if number != cycle}
+    assert trained == before, "none comes before the cycle that goes back, and each other continues what wrote"
+    told = await summarise(world.store, RUN)
+    assert [(each.verb, each.adapter, each.cycle) for each in told.acts] == [("revert", name, cycle + 1)]
+
+
+async def test_a_training_that_goes_on_while_a_run_is_reverted_is_for_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.request(REVERTED)
+    await until_cycle(world, 1)
+    while not asked(world, TrainingRequested, 1):
+        await world.deliver()
+    world.pending, trainings = [], [each for each in world.pending if each[0] == "trainer"]
+    await world.act("revert", adapter="tiny")
+    await world.deliver_to_registry()
+    assert await wrote(world) == [None, "run-1-c0", None], "it waits for no training"
+    world.pending += trainings
+    await world.run_to_end()
+    assert await wrote(world) == [None, "run-1-c0", None, "run-1-c2"]
+    parents = {each.adapter.adapter: each.parent for each in await world.store.adapters(RUN)}
+    assert parents == {"run-1-c0": None, "run-1-c1": "run-1-c0", "run-1-c2": None}
+
+
+@pytest.mark.parametrize("steps", [0, 2, 5, 9, 14])
+async def test_a_run_that_was_killed_while_it_is_reverted_comes_to_the_same(tmp_path: Path, steps: int) -> None:
+    calm, world = World(tmp_path / "calm"), World(tmp_path / "killed")
+    await reverted(calm, "tiny", 1)
+    await world.request(REVERTED)
+    await until_cycle(world, 1)
+    await world.act("revert", adapter="tiny")
+    for _ in range(steps):
+        await world.deliver()
+    await world.kill()
+    await world.run_to_end()
+    assert (await wrote(world), await rows(world)) == (await wrote(calm), await rows(calm))
+
+
+async def test_a_gate_is_not_asked_whether_a_run_may_be_reverted(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.request(spec(cycles=3, candidates=6, gate={"candidates": 2, "margin": 1.0}))
+    await until_cycle(world, 1)
+    trials = [m.submission for m in asked(world) if m.submission]
+    await world.act("revert", adapter="tiny")
+    await world.run_to_end()
+    assert await wrote(world) == [None, "run-1-c0", None]
+    assert [m.submission for m in asked(world) if m.submission] == trials
+    assert len(trials) == 4
+
+
 @pytest.mark.parametrize(
     ("said", "error"),
     [
         ({"verb": "pin", "candidate": candidate_id("other", 0, 0)}, NotFound),
         ({"verb": "ban", "candidate": "nothing at all"}, NotFound),
+        ({"verb": "revert", "adapter": "run-1-c0"}, InvalidInput),
         ({"verb": "change", "changes": {"selection": {"threshold": 0.0}}}, InvalidInput),
     ],
 )

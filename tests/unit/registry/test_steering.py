@@ -7,7 +7,7 @@ import pytest
 
 from archloop.contracts.acts import Act, Changes
 from archloop.contracts.spec import RunSpec
-from archloop.contracts.values import SourceCode
+from archloop.contracts.values import AdapterRef, BlobRef, SourceCode
 from archloop.errors import Conflict, InvalidInput
 from services.registry.acts import Exemplars, RecordedAct, Steered, listed, paused_s
 from services.registry.control import steering
@@ -73,6 +73,8 @@ def test_an_act_that_makes_nothing_otherwise_changes_nothing(acts: list[str], mo
         ([], act("release", candidate="a"), False),
         ([act("submit", code=CODE)], act("submit", code=CODE), False),
         ([act("submit", code=CODE)], act("submit", code=SourceCode.inline("other")), True),
+        ([], act("revert", adapter="tiny"), True),
+        ([act("revert", adapter="tiny")], act("revert", adapter="tiny"), False),
     ],
     ids=str,
 )
@@ -87,7 +89,7 @@ def test_what_a_cycle_took_up_may_be_submitted_again() -> None:
     assert steering.changes_something(run, [*cycles(1), *cycles(1, taken)], act("submit", code=CODE))
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume", "change", "pin", "ban", "release", "submit", "cancel"])
+@pytest.mark.parametrize("verb", ["pause", "resume", "change", "pin", "ban", "release", "submit", "revert", "cancel"])
 @pytest.mark.parametrize("reason", ["completed", "budget exhausted: tokens 1 of 1", "cycle 0: every one was lost"])
 def test_a_run_that_is_over_is_not_steered_any_more(verb: str, reason: str) -> None:
     with pytest.raises(Conflict, match=rf"'r' is over \({reason}\): nobody can {verb} it any more"):
@@ -102,7 +104,15 @@ def test_a_run_that_was_cancelled_is_cancelled_again_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "late", [change(**HOTTER), act("pin", candidate="a"), act("release", candidate="a"), act("submit", code=CODE)]
+    "late",
+    [
+        change(**HOTTER),
+        act("pin", candidate="a"),
+        act("release", candidate="a"),
+        act("submit", code=CODE),
+        act("revert", adapter="tiny"),
+    ],
+    ids=str,
 )
 def test_in_the_last_cycle_nothing_waits_for_the_next(late: Act) -> None:
     assert late.verb == "release" or steering.changes_something(steered_by(), cycles(2), late)
@@ -151,6 +161,36 @@ def test_a_change_changes_its_field_and_no_other(changes: dict[str, Any], path: 
         else {}
     )
     assert others == {name: getattr(getattr(before, section), name) for name in others}
+
+
+def wrote(*names: str) -> list[Cycle]:
+    """Cycles that these adapters wrote; an empty name is the base model's."""
+    manifest = BlobRef(key="m", sha256="b" * 64, bytes=1)
+    refs = [AdapterRef(adapter=name, manifest=manifest, base_model="tiny") if name else None for name in names]
+    return [Cycle(run_id="r", cycle=n, opened=AT, adapter=ref) for n, ref in enumerate(refs)]
+
+
+@pytest.mark.parametrize("name", ["r-c1", "r-c0 ", "", "base"])
+def test_a_version_that_wrote_no_cycle_is_not_reverted_to_and_those_that_did_are_named(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"adapter: .* one that has written a cycle of the run: tiny, r-c0$"):
+        steering.changes_something(steered_by(), wrote("", "r-c0"), act("revert", adapter=name))
+    assert steering.changes_something(steered_by(), wrote("", "r-c0"), act("revert", adapter="r-c0"))
+
+
+def test_a_frozen_run_has_one_version_and_is_not_reverted() -> None:
+    run = steered_by().model_copy(update={"spec": spec(frozen=True)})
+    with pytest.raises(InvalidInput, match="the run is frozen"):
+        steering.changes_something(run, cycles(1), act("revert", adapter="tiny"))
+
+
+def test_the_last_word_counts_of_where_to_revert_to_and_for_one_cycle_only() -> None:
+    run = steered_by(act("revert", adapter="r-c0"), act("revert", adapter="tiny"))
+    first = steering.taken_up(run, 1, None)
+    assert first is not None
+    assert (first.acts, first.reverted) == (2, "tiny")
+    second = steering.taken_up(run, 2, first)
+    assert second is not None
+    assert second.reverted == ""
 
 
 def test_a_budget_replaces_the_one_before() -> None:

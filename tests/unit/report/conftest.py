@@ -5,7 +5,7 @@ from statistics import fmean, median
 import pytest
 
 from archloop.contracts.values import Family
-from archloop_lab.report.view import Training
+from archloop_lab.report.versions import Training
 from archloop_lab.summary import AnalysedSummary
 from services.registry.records import Candidate
 from services.registry.statistics import intervals

@@ -6,7 +6,7 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from archloop_lab.remembered import Line
-from archloop_lab.report import plots_validity, view
+from archloop_lab.report import plots_validity, versions, view
 from archloop_lab.report.page import write
 from archloop_lab.report.primitives import Run
 from archloop_lab.summary import AnalysedCycle
@@ -155,7 +155,7 @@ def test_the_best_are_the_most_accurate_admitted_ones_with_their_lineage(run, re
 
 def test_lineage_tells_the_pairs_that_each_version_was_tuned_on(run, read):
     summary, _ = run()
-    first, second, *_ = view.lineage(read(summary)[0])
+    first, second, *_ = versions.lineage(read(summary)[0])
     assert (first["adapter"], first["pairs"]) == ("base model", "–")
     assert (second["adapter"], second["pairs"]) == ("demo-s0-c0", str(summary["cycles"][0]["pairs"]))
 
@@ -181,7 +181,7 @@ def test_what_was_rejected_is_told_where_it_was_learnt_from(run, page, method, c
 
 def test_lineage_tells_how_long_each_version_was_trained(run, read, page, trainings):
     summary, candidates = run(cycles=3)
-    first, second, _ = view.lineage(read(summary)[0], trainings(summary))
+    first, second, _ = versions.lineage(read(summary)[0], trainings(summary))
     assert (first["tokens"], first["loss"]) == ("–", "–")
     assert (second["steps"], second["tokens"], second["speed"]) == ("160", "175\u2009000", "25\u2009000")
     assert second["loss"] == "1.60 → 0.33"

@@ -10,9 +10,10 @@ from archloop import protocols, sources
 from archloop.blobs import programs
 from archloop.contracts.acts import ON_CANDIDATES
 from archloop.errors import ArchloopError, NotFound
+from services.registry import rescoring
 from services.registry.acts import NO_EXEMPLARS
 from services.registry.api.ports import CandidatePath
-from services.registry.page import again, charts, family_tree, highlighting
+from services.registry.page import charts, family_tree, highlighting
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import LibraryDep, PageRoute, frame
@@ -48,7 +49,8 @@ async def show(request: Request, library: LibraryDep, key: str, candidate_id: Ca
         program=program,
         error=error,
         lines=highlighting.lines(program.code, error),
-        again=await again.scores(entry, candidate_id),
+        again=list(rescoring.spreads(candidate, await rescoring.scores(entry.shelf.store, candidate))),
+        most_seeds=rescoring.MOST_SEEDS,
         protocols=protocols.names(),
         exemplar=_exemplar(entry, candidate_id),
         loss=charts.own_loss(evaluation.loss_curve) if evaluation else None,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from archloop import csv_lines
 from archloop.contracts.values import Family, Outcome, Verdict
 from archloop.errors import InvalidInput
 from services.registry.api.ports import LARGEST
@@ -76,10 +77,10 @@ async def export(library: LibraryDep, key: str, conditions: Conditions) -> Respo
 
 
 async def _csv(entry: Entry, conditions: dict[str, str]) -> AsyncIterator[str]:
-    yield csv.line(csv.COLUMNS)
+    yield csv_lines.line(csv.COLUMNS)
     offset = 0
     while items := (await _page(entry, conditions, offset)):
-        yield "".join(csv.line(csv.row(candidate)) for candidate in items)
+        yield "".join(csv_lines.line(csv.row(candidate)) for candidate in items)
         offset += len(items)
 
 

@@ -1,6 +1,6 @@
 """The versions of the LLM: which continues which, what each was tuned on, who proved it, what it wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
@@ -10,20 +10,27 @@ from archloop.contracts.adapter import AdapterManifest
 from archloop.contracts.base import type_of
 from archloop.contracts.messages import AdapterActivated, AdapterRejected
 from archloop.errors import ArchloopError
+from services.registry.acts import listed
+from services.registry.control import steering
 from services.registry.page import charts
 from services.registry.page.charts import Chart
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import DeskDep, PageRoute, frame
-from services.registry.records import Adapter, Event
+from services.registry.records import Adapter, Cycle, Event, Run
+from services.registry.statistics import trainings
 from services.registry.statistics.summary import CycleSummary
+from services.registry.statistics.trainings import Compared
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TYPES = (type_of(AdapterActivated), type_of(AdapterRejected))
 
 
 class Version(NamedTuple):
-    """One adapter: what replicas said of it, its manifest where that can be read, and the cycles that it wrote."""
+    """One adapter: what replicas said of it, its manifest where that can be read, and the cycles that it wrote.
+
+    Where answers were compared, also how many different ones it learnt from and rejected.
+    """
 
     adapter: Adapter
     proved_by: Sequence[str]
@@ -32,6 +39,7 @@ class Version(NamedTuple):
     wrote: Sequence[CycleSummary]
     loss: Chart | None
     depth: int
+    compared: Compared | None
 
 
 @router.get("/page/runs/{key}/lineage")
@@ -39,7 +47,7 @@ async def show(request: Request, desk: DeskDep, key: str) -> Response:
     """Show the run's adapters as a tree, and the networks that are edits of others."""
     entry = await desk.library.find(key)
     summary = (await desk.summaries.read(entry)).summary
-    cycles = charts.begun(summary)
+    cycles, opened = charts.begun(summary), await entry.shelf.store.cycles(entry.run.run_id)
     return page(
         "lineage.html",
         **frame(request),
@@ -48,13 +56,22 @@ async def show(request: Request, desk: DeskDep, key: str) -> Response:
         base=[cycle for cycle in cycles if cycle.adapter is None],
         versions=await _versions(entry, cycles),
         writing=cycles[-1].adapter if cycles and entry.run.finished is None else "",
+        revertible=_revertible(entry.run, opened),
+        reverts=[act for act in listed(entry.run.acts, opened) if act.verb == "revert"],
         edits=[cycle for cycle in cycles if cycle.edits],
     )
+
+
+def _revertible(run: Run, cycles: Sequence[Cycle]) -> Collection[str]:
+    """Return the versions that may write a later cycle once more."""
+    return () if run.spec.frozen or len(cycles) >= run.spec.cycles else steering.versions(run, cycles)
 
 
 async def _versions(entry: Entry, cycles: Sequence[CycleSummary]) -> list[Version]:
     store = entry.shelf.store
     said = await store.events(run_id=entry.run.run_id, types=_TYPES)
+    tuned = entry.run.spec.training.method
+    compared = await trainings.compared(store, entry.shelf.blobs, entry.run.run_id) if tuned != "sft" else {}
     found: list[Version] = []
     depths: dict[str, int] = {}
     for adapter in await store.adapters(entry.run.run_id):
@@ -63,7 +80,9 @@ async def _versions(entry: Entry, cycles: Sequence[CycleSummary]) -> list[Versio
         wrote = [cycle for cycle in cycles if cycle.adapter == name]
         loss = charts.loss([("training loss", adapter.loss_curve)])
         proved, refused = _proved(said, name), _refused(said, name)
-        found.append(Version(adapter, proved, refused, await _manifest(entry, adapter), wrote, loss, depths[name]))
+        told = await _manifest(entry, adapter)
+        pairs = compared.get(adapter.cycle)
+        found.append(Version(adapter, proved, refused, told, wrote, loss, depths[name], pairs))
     return found
 
 

@@ -38,6 +38,7 @@ async def show(request: Request, desk: DeskDep) -> Response:
         **frame(request),
         health=health or Health(),
         counts=desk.counts.latest,
+        gpus=desk.counts.gpus,
         devices=await _devices(desk.library),
         looked_at=_LOOKED_AT,
     )

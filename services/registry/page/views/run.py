@@ -14,6 +14,7 @@ from services.registry.page.charts import Told
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import Desk, DeskDep, LibraryDep, PageRoute, frame
+from services.registry.statistics import collapses
 from services.registry.statistics.summary import Summary
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -44,6 +45,8 @@ async def show_run(request: Request, desk: DeskDep, key: str, control: Against =
         progress=await progress.of(entry),
         awaited=await progress.awaited(entry, cycles),
         counts=desk.counts.latest,
+        gpus=desk.counts.gpus if entry.run.finished is None else (),
+        collapse=collapses.rows(charts.begun(read.summary), entry.run.spec),
         control=behind.key if behind else "",
         others=[other.key for other in (await desk.library.entries(0, _LOOKED_THROUGH)).items if other.key != key],
     )

@@ -11,19 +11,20 @@ from archloop import templates
 from archloop.blobs import programs
 from archloop.contracts.acts import ON_CANDIDATES, Act, Changes, Verb
 from archloop.contracts.values import Family
-from archloop.errors import ArchloopError, InvalidInput, NotFound
+from archloop.errors import ArchloopError, InvalidInput
 from archloop.validation import checked
 from services.registry import acting
 from services.registry.acts import listed
+from services.registry.api import scores
 from services.registry.api.ports import CandidatePath, Ports
-from services.registry.api.requests import SubmissionRequest, submit_candidate
-from services.registry.page import again
+from services.registry.api.scores import ScoreRequest
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
 from services.registry.page.routing import DeskDep, OperatorRoute, PortsDep, form, frame
 
 router = APIRouter(route_class=OperatorRoute, include_in_schema=False)
 _VERBS = get_args(Verb)
+_BACK: Mapping[Verb, str] = {"revert": "lineage"}
 # What may change between cycles, by its place in `Changes`; the label is what people read.
 FIELDS: Mapping[str, str] = {
     "candidates": "candidates of a cycle",
@@ -55,7 +56,7 @@ async def steer(request: Request, desk: DeskDep, ports: PortsDep, key: str) -> R
         await acting.steer(ports.store, ports.publish, entry.run.run_id, act)
     except ArchloopError as error:
         return await _shown(request, entry, sent, str(error))
-    back = f"candidates/{act.candidate}" if act.verb in ON_CANDIDATES else "steer"
+    back = f"candidates/{act.candidate}" if act.verb in ON_CANDIDATES else _BACK.get(act.verb, "steer")
     return RedirectResponse(f"/page/runs/{key}/{back}", HTTPStatus.SEE_OTHER)
 
 
@@ -63,19 +64,11 @@ async def steer(request: Request, desk: DeskDep, ports: PortsDep, key: str) -> R
 async def evaluate_again(
     request: Request, desk: DeskDep, ports: PortsDep, key: str, candidate_id: CandidatePath
 ) -> Response:
-    """Ask for a candidate's code to be scored under another protocol, beside the run."""
-    entry, sent = await desk.library.find(key), await form(request)
-    if (source := await ports.store.source(candidate_id)) is None:
-        raise NotFound("code of candidate", candidate_id)
-    protocol = sent.get("protocol", "")
-    body = SubmissionRequest(
-        batch=again.batch(entry.run.run_id),
-        submission=again.submission(candidate_id, protocol[:100]),
-        code=await programs.text_of(source.code, ports.blobs),
-        protocol=protocol[:100],
-        submitter="page",
-    )
-    await submit_candidate(ports, body, Response())
+    """Ask for a candidate's code to be scored once more, beside the run."""
+    await desk.library.find(key)
+    sent = await form(request)
+    asked = {name: value for name in ("protocol", "seeds") if (value := sent.get(name, "").strip())}
+    await scores.ask(ports, candidate_id, checked(ScoreRequest, {"protocol": ""} | asked, "again"), "page")
     return RedirectResponse(f"/page/runs/{key}/candidates/{candidate_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -110,6 +103,8 @@ async def _act(ports: Ports, sent: Mapping[str, str]) -> Act:
         made["code"] = await programs.referred(ports.blobs, code)
     elif verb in ON_CANDIDATES:
         made["candidate"] = sent.get("candidate", "")
+    elif verb == "revert":
+        made["adapter"] = sent.get("adapter", "")
     return checked(Act, made, "act")
 
 

@@ -1,22 +1,22 @@
-"""The report's table of collapse: how novel each cycle was, and what the run did about it."""
+"""What is told of collapse: how novel each watched cycle was, and what the run did about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from archloop.contracts.spec import RunSpec
 from archloop.numerals import percent
-from archloop_lab.summary import AnalysedSummary
 from services.registry.control.collapse import widened
+from services.registry.statistics.summary import CycleSummary
 
 
-def rows(summary: AnalysedSummary) -> list[dict[str, str]]:
+def rows(begun: Iterable[CycleSummary], spec: RunSpec) -> list[dict[str, str]]:
     """Return a row for each cycle that was watched; none for a run that is not."""
-    watched = [(cycle.cycle, cycle.collapse) for cycle in summary.begun if cycle.collapse]
+    watched = [(cycle.cycle, cycle.collapse) for cycle in begun if cycle.collapse]
     return [
         {
             "cycle": str(cycle),
             "novelty": percent(each.novelty),
             "step": str(each.step),
-            "then": ", ".join(_otherwise(summary.spec, each.step)) or "as asked",
+            "then": ", ".join(_otherwise(spec, each.step)) or "as asked",
         }
         for cycle, each in watched
     ]
