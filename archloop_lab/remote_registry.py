@@ -122,7 +122,8 @@ class RemoteRegistry:
     async def steer(self, run_id: str, act: Act) -> None:
         """Have an act put on record. Raises NotFound, Refused."""
         method, path, body = _request(act)
-        await self._checked(method, f"/runs/{run_id}/{path}", json=body)
+        comment = {"comment": act.comment} if act.comment else {}
+        await self._checked(method, f"/runs/{run_id}/{path}", json=body, params=comment)
 
     async def parked(self) -> int:
         """Count the messages that are set aside."""
@@ -163,9 +164,9 @@ def _request(act: Act) -> tuple[str, str, dict[str, Any] | None]:
             return "DELETE", exemplar, None
         case "submit":
             assert act.code is not None
-            return "POST", "candidates", {"code": act.code.text, "comment": act.comment}
+            return "POST", "candidates", {"code": act.code.text}
         case "revert":
-            return "POST", "revert", {"adapter": act.adapter, "comment": act.comment}
+            return "POST", "revert", {"adapter": act.adapter}
     return "POST", act.verb, None
 
 

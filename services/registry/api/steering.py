@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from archloop.blobs import programs
@@ -24,13 +24,13 @@ router = APIRouter(
     responses=NOT_FOUND | responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT),
 )
 Who = Annotated[str, Depends(role)]
+Comment = Annotated[Remark, Query(description="Why, for who reads the acts.")]
 
 
 class CandidateRequest(Strict):
     """A network that somebody wrote, for the run's next cycle."""
 
     code: Annotated[Said, Field(max_length=CODE_LIMIT)]
-    comment: Remark = ""
 
 
 class ExemplarRequest(Strict):
@@ -43,21 +43,26 @@ class RevertRequest(Strict):
     """The adapter that wrote an earlier cycle, or the base model's name."""
 
     adapter: Name
-    comment: Remark = ""
 
 
 class Steering:
-    """Records one caller's acts and publishes them."""
+    """Records one caller's acts, with the comment on them, and publishes them."""
 
     def __init__(
-        self, ports: PortsDep, run_id: RunPath, who: Who, response: Response, traceparent: Traceparent = None
+        self,
+        ports: PortsDep,
+        run_id: RunPath,
+        who: Who,
+        response: Response,
+        comment: Comment = "",
+        traceparent: Traceparent = None,
     ) -> None:
-        self._ports, self._run_id, self._who = ports, run_id, who
+        self._ports, self._run_id, self._said = ports, run_id, {"who": who, "comment": comment}
         self._response, self._traceparent = response, traceparent
 
     async def do(self, act: Act) -> Accepted:
         """Put the act on record and on its way, as this caller's. Raises NotFound, Conflict, InvalidInput."""
-        ports, own = self._ports, act.model_copy(update={"who": self._who})
+        ports, own = self._ports, act.model_copy(update=self._said)
         message = await acting.steer(ports.store, ports.publish, self._run_id, own, self._traceparent)
         return accepted(self._response, message.id, f"/runs/{self._run_id}/acts")
 
@@ -112,10 +117,10 @@ async def release_exemplar(steering: SteeringDep, candidate_id: CandidatePath) -
 async def give_candidate(steering: SteeringDep, ports: PortsDep, body: CandidateRequest) -> Accepted:
     """Have a network of one's own scored and judged among the candidates of the run's next cycle."""
     code = await programs.referred(ports.blobs, body.code)
-    return await steering.do(Act(verb="submit", code=code, comment=body.comment))
+    return await steering.do(Act(verb="submit", code=code))
 
 
 @router.post("/runs/{run_id}/revert", status_code=202)
 async def revert_run(steering: SteeringDep, body: RevertRequest) -> Accepted:
     """Have the next cycle written by an earlier version of the LLM, which the training after it continues."""
-    return await steering.do(Act(verb="revert", adapter=body.adapter, comment=body.comment))
+    return await steering.do(Act(verb="revert", adapter=body.adapter))

@@ -1,13 +1,15 @@
 """Steering over HTTP: what each request puts on record and says, what it answers, and what it refuses by which name."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from archloop.contracts.acts import ON_CANDIDATES, Act, Changes, Verb
 from archloop.contracts.base import candidate_id
 from archloop.contracts.messages import RunSteered
-from archloop.contracts.values import sha256_of
+from archloop.contracts.values import SourceCode, sha256_of
+from archloop_lab.remote_registry import RemoteRegistry
 from services.registry.api.requests import CODE_LIMIT
 from services.registry.records import CandidateQuery
 from tests.unit.registry.test_api import PUBLISHED, client_of
@@ -45,8 +47,8 @@ ACTS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("POST", "changes", {"candidates": 9, "generation": {"temperature": 1.5}}, "change"),
     ("PUT", "exemplars/{valid}", {"state": "pinned"}, "pin"),
     ("PUT", "exemplars/{valid}", {"state": "banned"}, "ban"),
-    ("POST", "candidates", {"code": CODE, "comment": "mine"}, "submit"),
-    ("POST", "revert", {"adapter": "tiny", "comment": "it got worse"}, "revert"),
+    ("POST", "candidates", {"code": CODE}, "submit"),
+    ("POST", "revert", {"adapter": "tiny"}, "revert"),
 ]
 
 
@@ -68,6 +70,26 @@ async def test_an_act_is_on_record_and_said_once_it_is_answered_and_once_only(
     run = await world.store.run(RUN)
     assert run is not None
     assert [each.act for each in run.acts] == [message.act for message in said()]
+
+
+@pytest.mark.parametrize("verb", get_args(Verb))
+async def test_every_act_of_the_command_keeps_its_comment(world: World, verb: Verb) -> None:
+    objects: dict[str, dict[str, Any]] = {
+        "change": {"changes": Changes(candidates=9)},
+        "submit": {"code": SourceCode.inline(CODE)},
+        "revert": {"adapter": "tiny"},
+        **{key: {"candidate": await valid(world)} for key in ON_CANDIDATES},
+    }
+    act = Act.model_validate({"verb": verb, "comment": "why & how: 50 % <b>"} | objects.get(verb, {}))
+    before = {"release": "pin", "resume": "pause"}.get(verb)
+    async with client_of(world) as client:
+        registry = RemoteRegistry(client)
+        if before:
+            await registry.steer(RUN, Act.model_validate({"verb": before} | objects.get(before, {})))
+        await registry.steer(RUN, act)
+        listed = (await client.get(f"{URL}/acts")).json()
+    assert (listed[-1]["verb"], listed[-1]["comment"]) == (verb, act.comment)
+    assert said()[-1].act.comment == act.comment
 
 
 async def test_what_was_paused_or_set_is_undone(world: World) -> None:
@@ -149,7 +171,7 @@ async def test_a_run_that_is_over_and_one_that_there_is_not_are_not_steered(
 
 async def test_the_list_of_acts_has_code_by_its_hash_and_the_cycle_that_took_it_up(world: World) -> None:
     async with client_of(world) as client:
-        await client.post(f"{URL}/candidates", json={"code": CODE, "comment": "<b>mine</b>"})
+        await client.post(f"{URL}/candidates", json={"code": CODE}, params={"comment": "<b>mine</b>"})
         await world.run_to_end()
         (listed,) = (await client.get(f"{URL}/acts")).json()
         summary = (await client.get(f"{URL}/summary")).json()
