@@ -74,7 +74,7 @@ def _drained(reading: dict[int, int]) -> dict[int, str]:
 
 def _child(request: dict[str, Any]) -> int:
     """As the interpreter would start and end it."""
-    signal.alarm(request.get("limit", 30))
+    signal.alarm(request.get("limit", 90))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
