@@ -10,12 +10,13 @@ from archloop import remembering
 from archloop.errors import InvalidInput
 from services.generator.model_build import card, corpus, tokenizer, training
 from services.generator.model_build.card import BuildReport, Round
+from services.generator.model_build.training import Lesson
 
 SEED = 0
+LESSONS = (Lesson(4, 20, 3000), Lesson(8, 48, 400), Lesson(16, 192, 400))
 ROUNDS = (
-    Round(16_000, 2600, corpus.Kinds(edits=0.4, memory=0.4)),
-    Round(3200, 400, corpus.Kinds(edits=1.0, changes=6)),  # what is mostly copied teaches it to copy
-    Round(12_000, 1500, corpus.Kinds(edits=0.5, memory=0.4)),
+    Round(16_000, 2000, corpus.Kinds(edits=0.6, memory=0.4, changes=2)),  # more is copied where more is changed
+    Round(16_000, 2200, corpus.Kinds(edits=0.5, memory=0.5)),
 )
 _VOCABULARY = 1536
 _THREADS = 1
@@ -26,27 +27,32 @@ def build(
     out: Path,
     seed: int = SEED,
     rounds: Sequence[Round] = ROUNDS,
+    lessons: Sequence[Lesson] = LESSONS,
     progress: training.Progress = lambda *_: None,
     measure: Measure = lambda _: {},
 ) -> BuildReport:
     """Write the model into the folder `out`; the same arguments give the same weights on the same kind of machine.
 
-    Each round of training has a corpus of its own; the tokenizer is that of the first. `progress` is called with what
-    is being done, how far it is, and the total; `measure` is given the finished folder and returns, for the model
-    card, the valid rate by temperature. Raises InvalidInput.
+    It learns to copy first, by `lessons`. Then each round of training has a corpus of its own; the tokenizer is
+    that of the first. `progress` is called with what is being done, how far it is, and the total; `measure` is given
+    the finished folder and returns, for the model card, the valid rate by temperature. Raises InvalidInput.
     """
     _check(rounds)
     torch.set_num_threads(_THREADS)
     first, *_ = written = [corpus.write(seed + n, each.answers, kinds=each.kinds) for n, each in enumerate(rounds)]
     words = tokenizer.train([e.words for e in first], [*_texts(first)], _VOCABULARY)
     model, loss = training.untrained(words, seed), 0.0
+    for lesson in lessons:
+        repeated = training.repeats(len(words), lesson, seed)
+        training.fit(model, repeated, steps=lesson.steps, seed=seed, progress=progress)
     for number, (examples, each) in enumerate(zip(written, rounds, strict=True)):
-        sequences = _encoded(words, examples)
-        loss = training.fit(model, sequences, steps=each.steps, seed=seed + number, progress=progress)
+        mixed = [*_encoded(words, examples), *_kept(len(words), len(examples), seed + number)]
+        loss = training.fit(model, mixed, steps=each.steps, seed=seed + number, progress=progress)
     _save(out, model, words)
     sequences = _encoded(words, first)
     report = BuildReport(
         seed=seed,
+        copying=sum(lesson.steps for lesson in lessons),
         rounds=tuple(rounds),
         parameters=model.num_parameters(),
         vocabulary=len(words),
@@ -61,6 +67,11 @@ def build(
 
 def _encoded(words: PreTrainedTokenizerFast, examples: Sequence[corpus.Example]) -> training.Sequences:
     return tokenizer.encode(words, [e.pair.prompt for e in examples], [e.pair.completion for e in examples])
+
+
+def _kept(vocabulary: int, answers: int, seed: int) -> training.Sequences:
+    """Return repeats for a round of so many answers, one to eight of them, lest it forgets how to copy."""
+    return training.repeats(vocabulary, Lesson(8, 192, answers // 8 // training.BATCH), seed)
 
 
 def _texts(examples: Sequence[corpus.Example]) -> Iterator[str]:

@@ -24,12 +24,14 @@ class Round(NamedTuple):
 
 
 class BuildReport(NamedTuple):
-    """Arguments and results of a build: `bytes` of the whole folder, `loss` in nats per token at the end.
+    """Arguments and results of a build.
 
-    Tokens are means over the answers of the first round.
+    `bytes` are those of the whole folder, `loss` in nats per token at the end. Tokens are means over the answers of the
+    first round.
     """
 
     seed: int
+    copying: int
     rounds: tuple[Round, ...]
     parameters: int
     vocabulary: int

@@ -12,12 +12,13 @@ from archloop.protocols import Protocol
 from archloop.training_pairs import TrainingPair
 from services.generator import prompts, seeds
 from services.generator.prompts import BriefParameters, Original
+from services.generator.seeds import memories
 from services.generator.seeds.failures import failed
-from services.generator.seeds.taste import Taste, remembered
+from services.generator.seeds.memories import Memory
 
 VARIED = ("shapes", "shapes", "digits", "mnist5k", "cifar10")
 _SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64))
-_CHOSEN_FROM = 6
+_DRAWN = 8
 _REMEMBERED = (1, 8)
 _FAILED = (0, 0, 1, 3)
 _MUTATED = (0, 0, 1, 2, 4)
@@ -50,18 +51,13 @@ class Example(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """Draws of one example: the brief, a taste, and what is remembered of it."""
+    """Draws of one example: the brief, and what the prompt remembers."""
 
     rng: random.Random
     protocol: Protocol
     family: Family
     brief: BriefParameters
-    taste: Taste
-    memory: tuple[Remembered, ...]
-
-    def chosen(self, designs: Sequence[seeds.Design]) -> seeds.Design:
-        """Return the one that suits what is remembered; where that is nothing, any."""
-        return self.taste.best(designs) if self.memory else designs[0]
+    memory: Memory
 
 
 def write(
@@ -85,14 +81,13 @@ def _example(rng: random.Random, index: int, template: str, among: Sequence[str]
 def _task(rng: random.Random, index: int, template: str, among: Sequence[str], kinds: Kinds) -> _Task:
     protocol, family = _protocol(rng, among), list(Family)[index % len(Family)]
     brief = prompts.draw_brief(rng, prompts.budgets(template))
-    taste = Taste(rng)
-    memory = _memory(rng, taste, brief) if rng.random() < kinds.memory else ()
-    return _Task(rng, protocol, family, brief, taste, memory)
+    memory = _memory(rng, brief) if rng.random() < kinds.memory else Memory()
+    return _Task(rng, protocol, family, brief, memory)
 
 
-def _memory(rng: random.Random, taste: Taste, brief: BriefParameters) -> tuple[Remembered, ...]:
-    networks = remembered(rng, taste, partial(_any, rng, brief), rng.randint(*_REMEMBERED))
-    return (*networks, *failed(rng, rng.choice(_FAILED)))
+def _memory(rng: random.Random, brief: BriefParameters) -> Memory:
+    memory = memories.remembered(rng, partial(_any, rng, brief), rng.randint(*_REMEMBERED))
+    return memory._replace(lines=(*memory.lines, *failed(rng, rng.choice(_FAILED))))
 
 
 def _protocol(rng: random.Random, among: Sequence[str]) -> Protocol:
@@ -112,27 +107,29 @@ def _any(rng: random.Random, brief: BriefParameters) -> seeds.Design:
 
 
 def _whole(task: _Task, template: str) -> Example:
-    drawn = [seeds.draw(task.rng, task.family, task.brief) for _ in range(_CHOSEN_FROM)]
-    design = task.chosen(drawn)
+    design = seeds.draw(task.rng, task.family, task.brief)
+    if task.memory.best is not None:
+        design = memories.following(task.rng, design, task.memory.best)
     code = seeds.render(design)
     ask = partial(prompts.ask, template, protocol=task.protocol, family=task.family, brief=task.brief)
-    pair = TrainingPair(prompt=ask(memory=task.memory).text, completion=answers.render(code))
-    return Example(pair, seeds.Seed(code, task.family, task.brief, design), _words(ask, task), task.memory)
+    pair = TrainingPair(prompt=ask(memory=task.memory.lines).text, completion=answers.render(code))
+    return Example(pair, seeds.Seed(code, task.family, task.brief, design), _words(ask, task), task.memory.lines)
 
 
 def _edit(task: _Task, changes: int) -> Example:
     parent = _parent(task.rng, task.brief)
     focus = task.rng.choice(prompts.FOCUSES)
-    design = task.chosen([_changed(task, parent, focus, changes) for _ in range(_CHOSEN_FROM)])
+    drawn = [_changed(task, parent, focus, changes) for _ in range(_DRAWN)]
+    design = memories.nearest(drawn, task.memory.best) if task.memory.best is not None else drawn[0]
     before, after = edits.prepared(seeds.render(parent)), seeds.render(design)
     if before == after:
         return _edit(task, changes)
-    accuracy = task.taste.accuracy(task.rng, parent)
+    accuracy = memories.accuracy(task.rng)
     ask = partial(prompts.ask_edit, protocol=task.protocol, family=task.family, brief=task.brief, focus=focus)
-    text = ask(original=Original(before, accuracy), memory=task.memory).text
+    text = ask(original=Original(before, accuracy), memory=task.memory.lines).text
     pair = TrainingPair(prompt=text, completion=edits.render(before, after))
     words = _words(partial(ask, original=Original("", accuracy)), task)
-    return Example(pair, seeds.Seed(after, design.family, task.brief, design), words, task.memory)
+    return Example(pair, seeds.Seed(after, design.family, task.brief, design), words, task.memory.lines)
 
 
 def _changed(task: _Task, parent: seeds.Design, focus: str, changes: int) -> seeds.Design:
@@ -151,7 +148,7 @@ def _parent(rng: random.Random, brief: BriefParameters) -> seeds.Design:
 
 
 def _words(ask: Callable[..., prompts.Prompt], task: _Task) -> str:
-    text = ask(memory=task.memory).text
-    for each in task.memory:
+    text = ask(memory=task.memory.lines).text
+    for each in task.memory.lines:
         text = text.replace(f"- {remembering.line(each)}\n", "")
     return text

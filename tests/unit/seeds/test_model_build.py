@@ -17,15 +17,17 @@ from archloop.errors import InvalidInput
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer
 from services.generator.model_build.card import Round
+from services.generator.model_build.training import Lesson
 
 MEGABYTE = 1_000_000
+LESSONS = (Lesson(2, 4, 1), Lesson(4, 8, 1))
 SMALL = (Round(24, 2, corpus.Kinds(0.5, 0.5)), Round(8, 1, corpus.Kinds(1.0, 0.0, 3)))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]:
     out = tmp_path_factory.mktemp("tiny")
-    return out, build(out, seed=3, rounds=SMALL, measure=lambda _: {0.9: 0.25})
+    return out, build(out, seed=3, rounds=SMALL, lessons=LESSONS, measure=lambda _: {0.9: 0.25})
 
 
 def _weights(folder: Path) -> str:
@@ -38,7 +40,7 @@ def _prompt(index: int) -> str:
 
 
 def test_the_same_seed_builds_the_same_weights(built: tuple[Path, BuildReport], tmp_path: Path) -> None:
-    again = build(tmp_path, seed=3, rounds=SMALL)
+    again = build(tmp_path, seed=3, rounds=SMALL, lessons=LESSONS)
     assert again.loss == built[1].loss
     assert _weights(tmp_path) == _weights(built[0])
 
@@ -49,6 +51,7 @@ def test_the_card_tells_how_it_was_built_and_what_was_measured(
     card = (built[0] / "README.md").read_text()
     for part in (
         "--seed 3",
+        "in 2 steps on random tokens",
         "| 24 | 2 | 50 % | 1 | 50 % |",
         "| 8 | 1 | 100 % | 3 | 0 % |",
         "license: apache-2.0",
@@ -59,8 +62,8 @@ def test_the_card_tells_how_it_was_built_and_what_was_measured(
 
 def test_progress_is_told_to_the_last_step(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    build(tmp_path, rounds=SMALL, progress=lambda *step: told.append(step))
-    assert told == [("training", 1, 2), ("training", 2, 2), ("training", 1, 1)]
+    build(tmp_path, rounds=SMALL, lessons=LESSONS, progress=lambda *step: told.append(step))
+    assert told == [("training", 1, 1), ("training", 1, 1), ("training", 1, 2), ("training", 2, 2), ("training", 1, 1)]
 
 
 @pytest.mark.parametrize(("steps", "answers", "field"), [(0, 24, "steps"), (1, 7, "answers")])

@@ -1,17 +1,18 @@
-"""Tastes: random preferences, consistent in themselves, of which a memory tells and an answer takes the best."""
+"""Memories to learn from: accuracies at random, and designs that follow the best remembered network."""
 
 import random
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
 import pytest
 
-from archloop import remembering
+from archloop import networks, remembering
 from archloop.contracts.values import Family
 from services.generator import prompts, seeds
 from services.generator.model_build import corpus
+from services.generator.seeds import memories
 from services.generator.seeds.failures import failed
-from services.generator.seeds.taste import Taste, remembered
 
 
 def _designs(seed: int, count: int) -> list[seeds.Design]:
@@ -19,29 +20,38 @@ def _designs(seed: int, count: int) -> list[seeds.Design]:
     return [seeds.draw(rng, rng.choice(list(Family)), prompts.draw_brief(rng)) for _ in range(count)]
 
 
-def test_a_taste_likes_what_it_liked_and_another_likes_otherwise() -> None:
-    designs = _designs(0, 40)
-    orders = []
-    for seed in (1, 1, 2):
-        taste = Taste(random.Random(seed))
-        orders.append(sorted(range(40), key=[taste.likes(each) for each in designs].__getitem__))
-    assert orders[0] == orders[1] != orders[2]
-
-
-def test_no_design_is_favoured_over_all_tastes() -> None:
-    designs = _designs(1, 6)
-    likes = [[Taste(random.Random(seed)).likes(each) for seed in range(400)] for each in designs]
-    assert max(abs(fmean(each)) for each in likes) < 0.3
-
-
-def test_what_is_remembered_is_scored_by_the_taste_the_best_first() -> None:
+def test_what_is_remembered_has_the_best_first_and_says_so_of_its_design() -> None:
     rng = random.Random(3)
     draw = partial(seeds.draw, rng, Family.PLAIN, prompts.draw_brief(rng))
-    found = remembered(rng, Taste(rng), draw, 6)
-    accuracies = [each.accuracy or 0.0 for each in found]
+    found = memories.remembered(rng, draw, 6)
+    accuracies = [each.accuracy or 0.0 for each in found.lines]
     assert accuracies == sorted(accuracies, reverse=True)
     assert all(0.1 <= each <= 0.95 for each in accuracies)
-    assert all(each.text.startswith("plain, ") for each in found)
+    assert all(each.text.startswith("plain, ") for each in found.lines)
+    assert found.best is not None
+    assert networks.described(seeds.render(found.best), Family.PLAIN, memories.size(found.best)) == found.lines[0].text
+
+
+def test_a_design_takes_norm_and_rates_of_the_best_and_no_rate_that_it_is_without() -> None:
+    rng, best, *designs = random.Random(4), *_designs(0, 200)
+    followed = [(design, memories.following(rng, design, best)) for design in designs]
+    shares = [
+        fmean(after.style.norm == best.style.norm for _, after in followed),
+        fmean(after.training.rate == best.training.rate for _, after in followed),
+    ]
+    assert min(shares) > 0.85
+    without = [after.training for before, after in followed if not before.training.clipping]
+    assert len(without) > 10
+    assert {training.clipping for training in without} == {0.0}
+    kept = [replace(after, style=before.style, training=before.training) == before for before, after in followed]
+    assert all(kept)
+
+
+def test_the_nearest_has_most_in_common_with_the_best() -> None:
+    best, other, *_ = _designs(2, 2)
+    nearly = replace(best, training=replace(best.training, smoothing=0.05))
+    assert memories.nearest([other, nearly, best], best) is best
+    assert memories.nearest([other, nearly], best) is nearly
 
 
 def test_the_corpus_has_edits_and_memories_in_the_shares_that_are_asked_for() -> None:
