@@ -107,6 +107,12 @@ def best(page: Page) -> None:
     page.locator("#candidates tbody a").first.click()
 
 
+def like_another(page: Page) -> None:
+    """Open the candidate that is nearest to one before it: the best may be the first of all, and like none."""
+    page.goto(f"{HOME}/candidates?sort=-similarity")
+    page.locator("#candidates tbody a").first.click()
+
+
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_the_best_candidate_its_code_and_what_it_is_like(
     ended: list[str], browser: Browser, running: Running, look: Look
@@ -118,6 +124,7 @@ def test_the_best_candidate_its_code_and_what_it_is_like(
         expect(page.locator(".k-k").first).to_be_visible()
         keep(page, "candidate", look)
         assert flaws(page) == []
+        like_another(page)
         page.get_by_role("link", name="differences").click()
         expect(page.get_by_role("region", name="differences")).to_be_visible()
         keep(page, "diff", look)
