@@ -1,11 +1,12 @@
 """Composes the registry service: the consumer of every message, the clock, and the HTTP API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from fastapi import FastAPI
 
 from archloop.blobs.port import Blobs
@@ -30,7 +31,10 @@ from services.registry.settings import RegistrySettings
 from services.registry.stores.mongo import MongoStore
 from services.registry.stores.port import Store
 
+log = structlog.get_logger(__name__)
+
 _COUNT_S = 15.0
+_TELLINGS, _TELLING_S = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,7 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
         with closing(feed):
             yield RegistryApp(store, controller, active, api)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(tasks)
         await active.drain()
 
 
@@ -107,6 +109,22 @@ def _needs(bus: Bus, blobs: Blobs, store: Store) -> dict[str, Ping]:
 def _patience(settings: RegistrySettings) -> Patience:
     answer_s, training_s = settings.patience_s, settings.training_patience_s
     return Patience(answer_s, training_s, settings.echo_s, settings.asks, settings.window)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End the tasks, and wait no longer than that takes.
+
+    They are told more than once: before Python 3.12 `asyncio.wait_for` forgets a cancellation that comes just when what
+    it waits for is there, and a task that goes on for ever then does so.
+    """
+    left = set(tasks)
+    for _ in range(_TELLINGS):
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_TELLING_S)
+        if not left:
+            return
+    log.warning("ended amid a look at runs", tasks=len(left))
 
 
 async def _forever(name: str, step: Callable[[], Awaitable[None]], interval_s: float) -> None:
