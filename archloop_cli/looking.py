@@ -11,12 +11,11 @@ from pydantic import BaseModel
 
 from archloop.errors import NotFound
 from archloop_cli import terminal
-from archloop_cli.options import MOST, finite
+from archloop_cli.options import MOST, JsonLines, finite
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Its directory; with --registry, its name.")]
 Name = Annotated[str, typer.Argument(metavar="CANDIDATE", help="CYCLE/INDEX, its id, or the beginning of that.")]
 Url = Annotated[str | None, typer.Option("--registry", metavar="URL", help="A deployment's registry, to look there.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @asynccontextmanager
@@ -34,7 +33,7 @@ def runs(
         list[str] | None, typer.Argument(metavar="RUN…", help="Directories; runs/* if none.")
     ] = None,
     registry: Url = None,
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """List runs, latest first: how they go, and how large they are."""
     found = asyncio.run(_runs(directories or [], registry))
@@ -74,7 +73,7 @@ def candidates(
     ] = None,
     sort: Annotated[str, typer.Option(help="index, accuracy or similarity; -accuracy is the best first.")] = "index",
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="So many at most.")] = 100,
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """List a run's candidates: what became of each."""
     from archloop.validation import checked
@@ -117,7 +116,7 @@ def show(
     run: Run,
     candidate: Name,
     registry: Url = None,
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Show one candidate whole: what was measured, and its code."""
     from archloop_cli.listing import cell
@@ -140,7 +139,7 @@ def show(
     terminal.put_lines(code.rstrip("\n"))
 
 
-def diff(run: Run, before: Name, after: Name, registry: Url = None, as_json: Json = False) -> None:
+def diff(run: Run, before: Name, after: Name, registry: Url = None, as_json: JsonLines = False) -> None:
     """Show what differs between the code of two candidates, as a unified diff."""
     from archloop_lab.walks import difference, named, place
 
@@ -159,7 +158,7 @@ def diff(run: Run, before: Name, after: Name, registry: Url = None, as_json: Jso
         terminal.put_styled(line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
 
 
-def lineage(run: Run, candidate: Name, registry: Url = None, as_json: Json = False) -> None:
+def lineage(run: Run, candidate: Name, registry: Url = None, as_json: JsonLines = False) -> None:
     """Show what a candidate is an edit of, up to the first, and the edits that were made of it."""
     from archloop_cli.listing import cell
     from archloop_lab.walks import lineage as walked
@@ -180,7 +179,7 @@ def lineage(run: Run, candidate: Name, registry: Url = None, as_json: Json = Fal
             terminal.put(f"{mark}{'  ' * (step.depth - first)}{told}")
 
 
-def adapters(run: Run, registry: Url = None, as_json: Json = False) -> None:
+def adapters(run: Run, registry: Url = None, as_json: JsonLines = False) -> None:
     """List the versions of the LLM: what each was tuned on, and which one it continues."""
 
     async def read() -> list[Any]:
@@ -200,7 +199,7 @@ def _loss(curve: tuple[float, ...]) -> tuple[str, str]:
 
 def queues(
     registry: Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")],
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """List a deployment's queues: how many messages wait, who takes them, and how many are parked."""
 
@@ -213,7 +212,7 @@ def queues(
     _put(("queue", "waiting", "consumers", "parked", "missing"), rows, found, as_json)
 
 
-def acts(run: Run, registry: Url = None, as_json: Json = False) -> None:
+def acts(run: Run, registry: Url = None, as_json: JsonLines = False) -> None:
     """List what people did to a run: who, when, what, and which cycle took it up."""
 
     async def read() -> list[Any]:

@@ -14,6 +14,7 @@ from archloop.errors import InvalidInput
 LARGEST_SEED = 2**31 - 1
 MOST = 1_000_000
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def once(command: Any) -> None:

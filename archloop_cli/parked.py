@@ -13,6 +13,7 @@ from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Bus, Parked
 from archloop.errors import InvalidInput, NotFound
 from archloop_cli import terminal
+from archloop_cli.options import JsonLines
 from archloop_lab import lock
 from archloop_lab.manifests import Manifest
 
@@ -24,14 +25,13 @@ Run = Annotated[
     ),
 ]
 Queue = Annotated[str | None, typer.Option("--queue", help="Of this queue only.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Or its beginning.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Or their beginnings.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every message that is parked.")]
 
 
 @app.command("list")
-def list_(run: Run = None, queue: Queue = None, as_json: Json = False) -> None:
+def list_(run: Run = None, queue: Queue = None, as_json: JsonLines = False) -> None:
     """List what is parked, oldest first."""
     for parked in asyncio.run(_parked(run, queue)):
         if as_json:

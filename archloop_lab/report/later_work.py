@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from archloop.numerals import UNKNOWN, percent
 from archloop_lab.report.primitives import Run
+from archloop_lab.report.view import accuracies
 from services.registry.records import Candidate
 
 EDITS, MEMORY = "2605.04903", "2603.12091"
@@ -34,15 +35,15 @@ def table(run: Run) -> list[Row]:
     if not (closed := {cycle.cycle for cycle in run.summary.closed}):
         return []
     found = [candidate for candidate in run.candidates if candidate.cycle in closed]
-    whole, edits = (_kind([c for c in found if (c.parent is None) == alone]) for alone in (True, False))
-    tuned = not run.summary.spec.frozen
+    tuned = [] if run.summary.spec.frozen else found
+    whole, edits = (_kind([c for c in tuned if (c.parent is None) == alone]) for alone in (True, False))
     return [
-        _row("valid rate, whole networks", "50.6 %, peak 74.5 %", whole.valid_rate, tuned, _POOLED),
-        _row("valid rate, edits", "75.3 %", edits.valid_rate, tuned, f"{_DEEPSEEK}; {_UNAPPLIED}"),
-        _row("mean first-epoch accuracy, whole networks", "42.3 %", whole.mean, tuned, _SIX),
-        _row("mean first-epoch accuracy, edits", "65.8 %", edits.mean, tuned, f"{_DEEPSEEK}; {_SIX}"),
-        _row("best first-epoch accuracy, whole networks", "63.98 %", whole.best, tuned, _SPLIT),
-        _row("best first-epoch accuracy, edits", "85.5 %", edits.best, tuned, f"there Mistral 7B; {_SPLIT}"),
+        _row("valid rate, whole networks", "50.6 %, peak 74.5 %", whole.valid_rate, _POOLED),
+        _row("valid rate, edits", "75.3 %", edits.valid_rate, f"{_DEEPSEEK}; {_UNAPPLIED}"),
+        _row("mean first-epoch accuracy, whole networks", "42.3 %", whole.mean, _SIX),
+        _row("mean first-epoch accuracy, edits", "65.8 %", edits.mean, f"{_DEEPSEEK}; {_SIX}"),
+        _row("best first-epoch accuracy, whole networks", "63.98 %", whole.best, _SPLIT),
+        _row("best first-epoch accuracy, edits", "85.5 %", edits.best, f"there Mistral 7B; {_SPLIT}"),
         _remembered(run, found),
         Row("ranks after 1 and 50 epochs", "ρ .926", EDITS, UNKNOWN, _RANKS),
     ]
@@ -56,8 +57,8 @@ _SPLIT = "there CIFAR-10 and its test split; here the run's data and a validatio
 _RANKS = "Spearman's, there CIFAR-10 and edits by Mistral 7B; archloop proxy RUN --epochs 50 measures it"
 
 
-def _row(label: str, published: str, value: float | None, tuned: bool, definitions: str) -> Row:
-    return Row(label, published, EDITS, percent(value) if tuned else UNKNOWN, definitions)
+def _row(label: str, published: str, value: float | None, definitions: str) -> Row:
+    return Row(label, published, EDITS, percent(value), definitions)
 
 
 def _remembered(run: Run, found: Sequence[Candidate]) -> Row:
@@ -68,8 +69,6 @@ def _remembered(run: Run, found: Sequence[Candidate]) -> Row:
 
 
 def _kind(candidates: Sequence[Candidate]) -> _Kind:
-    valid = [c.evaluation.accuracy for c in candidates if c.valid and c.evaluation]
-    accuracies = [accuracy for accuracy in valid if accuracy is not None]
-    if not accuracies:
-        return _Kind(0.0 if candidates else None, None, None)
-    return _Kind(len(valid) / len(candidates), fmean(accuracies), max(accuracies))
+    known, valid = accuracies(candidates), sum(candidate.valid for candidate in candidates)
+    rate = valid / len(candidates) if candidates else None
+    return _Kind(rate, fmean(known) if known else None, max(known, default=None))

@@ -130,9 +130,9 @@ def _tile(
     return Tile(label, form(first), form(last), sign.replace(" %", " points"), better, told)
 
 
-def accuracies(candidates: Sequence[Candidate], cycle: int) -> list[float]:
-    """List those of the valid candidates of a cycle."""
-    valid = (c.evaluation for c in candidates if c.cycle == cycle and c.evaluation and c.valid)
+def accuracies(candidates: Sequence[Candidate], cycle: int | None = None) -> list[float]:
+    """List those of the valid candidates, of one cycle or of all."""
+    valid = (c.evaluation for c in candidates if cycle in (None, c.cycle) and c.evaluation and c.valid)
     return [evaluation.accuracy for evaluation in valid if evaluation.accuracy is not None]
 
 

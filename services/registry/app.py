@@ -1,7 +1,7 @@
 """Composes the registry service: the consumer of every message, the clock, and the HTTP API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from archloop.contracts.topology import QUEUES, REGISTRY
 from archloop.ops.connecting import broker, bucket, needed, patiently
 from archloop.ops.health import Ping, Watched
 from archloop.ops.serve import Served
+from archloop.tasks import cancelled
 from services.registry import page
 from services.registry.api import bounded, create
 from services.registry.control.active import Active, Speaker
@@ -34,7 +35,7 @@ from services.registry.stores.port import Store
 log = structlog.get_logger(__name__)
 
 _COUNT_S = 15.0
-_TELLINGS, _TELLING_S = 4, 0.5
+_CANCELLED = 4  # times, two seconds together
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
         with closing(feed):
             yield RegistryApp(store, controller, active, api)
     finally:
-        await _ended(tasks)
+        await cancelled(*tasks, times=_CANCELLED)
+        if left := sum(not task.done() for task in tasks):
+            log.warning("ended amid a look at runs", tasks=left)
         await active.drain()
 
 
@@ -109,22 +112,6 @@ def _needs(bus: Bus, blobs: Blobs, store: Store) -> dict[str, Ping]:
 def _patience(settings: RegistrySettings) -> Patience:
     answer_s, training_s = settings.patience_s, settings.training_patience_s
     return Patience(answer_s, training_s, settings.echo_s, settings.asks, settings.window)
-
-
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """End the tasks, and wait no longer than that takes.
-
-    They are told more than once: before Python 3.12 `asyncio.wait_for` forgets a cancellation that comes just when what
-    it waits for is there, and a task that goes on for ever then does so.
-    """
-    left = set(tasks)
-    for _ in range(_TELLINGS):
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_TELLING_S)
-        if not left:
-            return
-    log.warning("ended amid a look at runs", tasks=len(left))
 
 
 async def _forever(name: str, step: Callable[[], Awaitable[None]], interval_s: float) -> None:

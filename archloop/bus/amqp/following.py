@@ -8,10 +8,11 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from archloop.bus.amqp import consuming
-from archloop.bus.amqp.link import AWAY, Link, cancelled
+from archloop.bus.amqp.link import AWAY, Link
 from archloop.bus.port import Listener
 from archloop.contracts.topology import Log
 from archloop.errors import ArchloopError
+from archloop.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 

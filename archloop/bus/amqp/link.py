@@ -7,7 +7,6 @@ cancelled (aio-pika #334, #231); a plain connection and one place that starts ov
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import repeat
 from typing import Any
 
 import aio_pika
@@ -34,28 +33,11 @@ log = structlog.get_logger(__name__)
 
 # A worker that is frozen shows no sign of life for two of these, and its messages go to another.
 HEARTBEAT_S, _LONGEST_HEARTBEAT_S = 30, 300
-_BLOCKED_S, _CANCELLED_S, _CLOSED_S = 0.05, 0.5, 2.0
+_BLOCKED_S, _CLOSED_S = 0.05, 2.0
 _FORM = "amqp://user:password@host:5672/vhost, or amqps://…, with special characters percent-encoded"
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
 # What the client raises when the broker, the connection or the channel is gone.
 AWAY = (AMQPError, OSError, RuntimeError)
-
-
-async def cancelled(*tasks: "asyncio.Task[None]", times: int | None = None) -> None:
-    """Cancel the tasks until they have ended: now and then the client turns a cancellation into an error of its own.
-
-    Args:
-        tasks: What is to end.
-        times: How often they are cancelled at most, and then left alone; by default as often as it takes.
-
-    """
-    for _ in repeat(None) if times is None else repeat(None, times):
-        left = [task for task in tasks if not task.done()]
-        if not left:
-            return
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=_CANCELLED_S)
 
 
 class BrokerRefused(ArchloopError):

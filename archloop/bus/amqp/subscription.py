@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from archloop.bus.amqp.consuming import AmqpDelivery, begun
 from archloop.bus.amqp.declaring import DELIVERY_LIMIT, counted
-from archloop.bus.amqp.link import AWAY, Link, cancelled
+from archloop.bus.amqp.link import AWAY, Link
 from archloop.bus.port import BusUnavailable, Callback, Subscription
 from archloop.contracts.topology import Queue
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
+from archloop.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 

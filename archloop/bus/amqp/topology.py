@@ -10,9 +10,10 @@ import structlog
 from aio_pika.abc import AbstractChannel
 
 from archloop.bus.amqp import declaring
-from archloop.bus.amqp.link import BrokerRefused, Link, cancelled
+from archloop.bus.amqp.link import BrokerRefused, Link
 from archloop.bus.port import BusUnavailable, Gone
 from archloop.contracts.topology import Log, Queue
+from archloop.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 

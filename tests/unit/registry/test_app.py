@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,6 @@ from archloop.contracts.messages import GenerationRequested, RunRequested
 from archloop.contracts.topology import EVALUATOR, GENERATOR, NOVELTY, QUEUES, REGISTRY, TRAINER
 from archloop.errors import Misconfigured
 from archloop.ops.http import listening
-from services.registry import app
 from services.registry.app import RegistryApp, running
 from services.registry.control.clock import tick
 from services.registry.control.controller import Controller
@@ -265,30 +263,3 @@ async def test_earlier_evaluations_are_found_in_the_store(stage: Stage) -> None:
     assert source is not None
     assert found == evaluation(source.code.text or "")
     assert await stage.store.evaluation("0" * 64, "a" * 64) is None
-
-
-async def test_tasks_end_though_a_cancellation_is_forgotten_and_nobody_waits_for_one_that_never_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(app, "_TELLING_S", 0.02)
-    told: Counter[str] = Counter()
-    freed = asyncio.Event()
-
-    async def forgetful(name: str, times: int) -> None:
-        while not freed.is_set():
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                told[name] += 1
-                if told[name] > times:
-                    raise
-
-    names = {"obedient": 0, "forgets once": 1, "deaf": 1_000}
-    tasks = {name: asyncio.create_task(forgetful(name, times)) for name, times in names.items()}
-    await asyncio.sleep(0)
-    await app._ended([*tasks.values()])
-    assert [name for name, task in tasks.items() if not task.done()] == ["deaf"]
-    assert told["forgets once"] == 2
-    freed.set()
-    tasks["deaf"].cancel()
-    await asyncio.wait([tasks["deaf"]], timeout=5)
