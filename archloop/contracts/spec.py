@@ -32,9 +32,10 @@ class GenerationSpec(Strict):
     in this `edit_share`. `parents` says which candidates of closed cycles are edited: the `best`, the most `novel`
     of the better half, the best of the `families` in rotation, those of the `archive` of cells, or by
     `aging` the winners of small tournaments among the youngest, as in regularised evolution. While there is none, a
-    whole network is asked for. `memory` is what the prompt says of the cycles before: which `failures` there were and
-    why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`. Prompts ask for `families` in
-    rotation, and for all where none is named.
+    whole network is asked for. A `guided` edit is decoded under a grammar in which it can look only for lines that
+    stand in the parent once; our own server and vLLM know how. `memory` is what the prompt says of the cycles before:
+    which `failures` there were and why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
+    Prompts ask for `families` in rotation, and for all where none is named.
     """
 
     template: Name = "brief"
@@ -47,6 +48,7 @@ class GenerationSpec(Strict):
     mode: Annotated[Mode, absent("whole")] = "whole"
     edit_share: Annotated[Share, absent(0.5)] = 0.5
     parents: Annotated[Parents, absent("best")] = "best"
+    guided: Annotated[bool, absent(False)] = False
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
     families: Annotated[FamilyChoice, absent(())] = ()

@@ -21,6 +21,10 @@ class TooLong(InvalidInput):
     code = "too_long"
 
 
+class Unguided(InvalidInput):
+    """The model server cannot decode under a grammar, which the whole run asks for."""
+
+
 class AdapterMissing(Unavailable):
     """The model server does not know an adapter that it had loaded: it has been restarted."""
 

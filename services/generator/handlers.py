@@ -21,7 +21,7 @@ from archloop.errors import InvalidInput
 from services.generator import metrics, tasks
 from services.generator.adapters import AdapterManager
 from services.generator.backends.port import Answer, Backend, Decoding
-from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong
+from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong, Unguided
 from services.generator.tasks import Task
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,8 @@ class GenerateHandler:
         try:
             task, answer = await self._answered(message, task)
             code, problem = task.read(answer.text)
+        except Unguided:
+            raise
         except InvalidInput as error:
             answer, code, problem = _NOTHING, "", f"the model server refuses the request: {error}"
         if not sources.is_utf8(code):
@@ -81,27 +83,28 @@ class GenerateHandler:
     async def _answered(self, message: GenerationRequested, task: Task) -> tuple[Task, Answer]:
         """Ask for the edit, or for a whole network where the parent is too long for the model; tell which it was."""
         try:
-            return task, await self._answer(message, task.prompt)
+            return task, await self._answer(message, task)
         except TooLong as error:
             if task.original is None:
                 raise
             log.info("the parent is too long for the model: a whole network is asked for", error=str(error))
             whole = tasks.of(message, None)
-            return whole, await self._answer(message, whole.prompt)
+            return whole, await self._answer(message, whole)
 
-    async def _answer(self, message: GenerationRequested, prompt: str) -> Answer:
+    async def _answer(self, message: GenerationRequested, task: Task) -> Answer:
         """Ask the model server; give it the adapter again, once, if a restart has lost it."""
         try:
-            return await self._ask(message, prompt)
+            return await self._ask(message, task)
         except AdapterMissing:
             assert message.adapter is not None
             await self._adapters.lost(message.adapter)
-            return await self._ask(message, prompt)
+            return await self._ask(message, task)
 
-    async def _ask(self, message: GenerationRequested, prompt: str) -> Answer:
+    async def _ask(self, message: GenerationRequested, task: Task) -> Answer:
+        decoding = Decoding.of(message.generation, task.grammar if message.generation.guided else None)
         async with self._adapters.pinned(message.adapter) as adapter:
             with telemetry.span("generate") as span:
-                answer = await _within(self._backend, prompt, Decoding.of(message.generation), message.seed, adapter)
+                answer = await _within(self._backend, task.prompt, decoding, message.seed, adapter)
                 metrics.count(answer.usage, cost=self._prices.of(answer.usage))
                 span.note(
                     adapter=adapter,

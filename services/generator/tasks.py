@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from archloop import answers, protocols
-from archloop.answers import Extracted, edits
+from archloop.answers import Extracted, edits, guided
 from archloop.blobs import programs
 from archloop.blobs.port import Blobs
 from archloop.contracts.messages import GenerationRequested
@@ -23,6 +23,11 @@ class Task(NamedTuple):
 
     prompt: str
     original: Original | None = None
+
+    @property
+    def grammar(self) -> str | None:
+        """The grammar of the edits of that network; None where there is none."""
+        return None if self.original is None else guided.grammar(self.original.code)
 
     def read(self, answer: str) -> Extracted:
         """Return the code that the answer comes to, and what is wrong with it."""

@@ -1,9 +1,10 @@
 """The generator's port to a model server: ours for real, doubles of TGI and vLLM, and two of vLLM as one."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from services.generator.backends.port import Backend, Decoding, ServedModel
 from services.generator.backends.replicated import Replicated
 from services.generator.backends.tgi import TgiBackend
 from services.generator.backends.vllm import VllmBackend
-from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded, TooLong
+from services.generator.errors import AdapterMissing, GenerationFailed, ServerOverloaded, TooLong, Unguided
 from tests.servers import tgi_double, tgi_routes, vllm_double
 from tests.servers.double_model import fingerprint
 from tests.servers.process import free_ports
@@ -29,6 +30,7 @@ NAME = "org/tiny"
 PROMPT = "class Net:"
 GREEDY = Decoding(9)
 SAMPLED = Decoding(9, temperature=0.9, top_p=0.9, top_k=50)
+GRAMMAR = "start: /[01]{6}/"
 EVERY = ["cpu", "tgi", "tgi chat", "vllm", "replicated"]
 DOUBLES = EVERY[1:]
 HOT = ["cpu", "vllm", "replicated"]
@@ -155,6 +157,35 @@ async def test_an_answer_is_complete(world):
 async def test_the_same_seed_gives_the_same_answer_and_another_another(world):
     texts = [(await world.ask(decoding=SAMPLED, seed=seed)).text for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
+
+
+@against(["cpu"])
+async def test_a_guided_answer_is_a_text_of_its_grammar_and_ends_with_it(world):
+    answers = [await world.ask(decoding=replace(SAMPLED, grammar=GRAMMAR), seed=seed) for seed in range(8)]
+    answers.append(await world.ask(decoding=Decoding(9, grammar=GRAMMAR)))
+    assert all(re.fullmatch("[01]{6}", answer.text) for answer in answers)
+    assert {answer.finish_reason for answer in answers} == {"eos_token"}
+    assert len({answer.text for answer in answers}) > 1
+    assert not re.fullmatch("[01]{6}.*", (await world.ask(decoding=SAMPLED, seed=0)).text)
+
+
+@against(["vllm", "replicated"])
+async def test_vllm_is_told_the_grammar(world):
+    await world.ask(decoding=replace(SAMPLED, grammar=GRAMMAR))
+    assert [told for double in world.doubles for told in double.guided] == [{"grammar": GRAMMAR}]
+
+
+@against(["tgi", "tgi chat"])
+async def test_tgi_is_not_asked_for_what_it_would_not_keep_to(world):
+    with pytest.raises(Unguided, match="guided"):
+        await world.ask(decoding=replace(SAMPLED, grammar=GRAMMAR))
+
+
+@against(["cpu"])
+async def test_a_text_that_is_no_grammar_is_refused(world):
+    with pytest.raises(InvalidInput, match="grammar"):
+        await world.ask(decoding=replace(SAMPLED, grammar="start: missing"))
+    assert (await world.ask()).text
 
 
 @against(EVERY)

@@ -1,5 +1,7 @@
 """What of TGI's and OpenAI's parameters our CPU server takes without having them, and what it refuses."""
 
+import re
+
 import httpx2
 import pytest
 
@@ -53,7 +55,7 @@ async def test_what_asks_for_nothing_is_taken(http, route, parameters):
             ("typical_p", 0.9),
             ("typical_p", 0),
         ],
-        *[("truncate", 100), ("truncate", 0), ("grammar", {"type": "regex", "value": "a"}), ("watermark", True)],
+        *[("truncate", 100), ("truncate", 0), ("guided_grammar", 'start: "a"'), ("watermark", True)],
         *[("decoder_input_details", True), ("decoder_input_details", 1), ("min_p", 0.1), ("num_beams", 4)],
         *[
             ("stop_sequences", ["a"]),
@@ -71,6 +73,19 @@ async def test_what_would_be_ignored_is_refused_by_name(http, name, value):
             "error": f"Input validation error: `parameters`: `{name}` is not supported by this server",
             "error_type": "validation",
         }
+
+
+async def test_chat_answers_under_a_grammar(http):
+    response = await chat(http, max_tokens=9, structured_outputs={"grammar": "start: /[01]{6}/"})
+    [choice] = response.json()["choices"]
+    assert re.fullmatch("[01]{6}", choice["message"]["content"])
+    assert choice["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("given", [{}, {"grammar": ""}, {"json": {}}, {"grammar": "start: missing"}, "start: a", []])
+async def test_chat_refuses_what_is_no_grammar(http, given):
+    response = await chat(http, structured_outputs=given)
+    assert response.status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Chat(BaseModel):
     top_k: int | None = None
     seed: int | None = None
     logprobs: bool | None = None
+    structured_outputs: dict[str, Any] | None = None
 
 
 class Refused(Exception):
@@ -64,6 +65,7 @@ class VllmDouble:
     running: int = 0
     asked: int = 0
     loads: list[str] = field(default_factory=list)
+    guided: list[dict[str, Any]] = field(default_factory=list)
 
     def load(self, body: Load) -> None:
         name, folder = body.lora_name, Path(body.lora_path)
@@ -97,6 +99,8 @@ class VllmDouble:
             raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist. {aliases}")
         if self.running >= self.limit:
             raise Refused(429, "TooManyRequests", "Too many requests, try again later.")
+        if body.structured_outputs is not None:
+            self.guided.append(body.structured_outputs)
         prompt = "".join(str(message["content"]) for message in body.messages)
         used = self.loaded[body.model][1] if body.model in self.loaded else None
         length = self._length(length_of(prompt), body.max_tokens)

@@ -57,6 +57,7 @@ class Hub:
                 top_p=decoding.top_p,
                 top_k=decoding.top_k,
                 do_sample=decoding.temperature is not None,
+                grammar=_grammar(decoding),
             )
             return await _streamed_text(given) if stream else _whole_text(given)
 
@@ -79,7 +80,7 @@ class Hub:
                 top_p=decoding.top_p,
                 stream=stream,
                 stream_options=_WITH_USAGE if stream else None,
-                extra_body={"top_k": decoding.top_k} if decoding.top_k else None,
+                extra_body=_extras(decoding),
             )
             return await _streamed_chat(given) if stream else _whole_chat(given)
 
@@ -133,6 +134,20 @@ _Ask = Callable[[AsyncInferenceClient, bool], Awaitable[_Given]]
 
 class _Unreadable(Unavailable):
     """An event of the stream is no JSON."""
+
+
+def _grammar(decoding: Decoding) -> Any:
+    """Return TGI's field of that name, of a type that our own server alone has."""
+    return {"type": "lark", "value": decoding.grammar} if decoding.grammar else None
+
+
+def _extras(decoding: Decoding) -> dict[str, Any] | None:
+    """Return what vLLM has beyond OpenAI's fields."""
+    given = {
+        "top_k": decoding.top_k,
+        "structured_outputs": {"grammar": decoding.grammar} if decoding.grammar else None,
+    }
+    return {name: value for name, value in given.items() if value} or None
 
 
 def _whole_text(output: Any) -> _Given:

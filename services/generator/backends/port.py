@@ -10,17 +10,21 @@ from archloop.contracts.values import Usage
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a text is decoded; greedily with a temperature of None."""
+    """How a text is decoded; greedily with a temperature of None.
+
+    With a `grammar`, in Lark's syntax with llguidance's extensions, the answer is a text of it, as far as it goes.
+    """
 
     max_new_tokens: int
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    grammar: str | None = None
 
     @classmethod
-    def of(cls, spec: GenerationSpec) -> Self:
+    def of(cls, spec: GenerationSpec, grammar: str | None = None) -> Self:
         """Return the decoding that a run asks for."""
-        return cls(spec.max_new_tokens, spec.temperature, spec.top_p, spec.top_k)
+        return cls(spec.max_new_tokens, spec.temperature, spec.top_p, spec.top_k, grammar)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Backend(Protocol):
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
         """Generate one answer.
 
-        Raises AdapterMissing, ServerOverloaded, GenerationFailed, TooLong, InvalidInput.
+        Raises AdapterMissing, ServerOverloaded, GenerationFailed, TooLong, InvalidInput, Unguided.
         """
 
     async def load(self, name: str, path: Path) -> None:

@@ -9,7 +9,7 @@ from archloop.errors import Unavailable
 from services.generator import transport
 from services.generator.backends.hub import Hub
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
-from services.generator.errors import AdapterMissing
+from services.generator.errors import AdapterMissing, Unguided
 
 _BASE = "tgi"
 
@@ -59,6 +59,8 @@ class TgiBackend(Backend):
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
         if adapter is not None and adapter not in self._loaded:
             raise AdapterMissing(f"the model server was started without adapter {adapter!r}")
+        if decoding.grammar is not None:
+            raise Unguided("generation.guided", True, "false: no grammar of TGI keeps an edit to lines of its parent")
         if self._chat:
             return await self._hub.chat(prompt, decoding, seed, adapter, _BASE)
         return await self._hub.text(prompt, decoding, seed, adapter)

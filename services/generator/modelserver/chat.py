@@ -44,6 +44,7 @@ def _ask(body: ChatRequest, texts: Texts) -> Ask:
         max_new_tokens=body.most_tokens,
         stop=body.stop,
         adapter=None if body.model == _BASE else body.model,
+        grammar=body.structured_outputs.grammar if body.structured_outputs else None,
     )
 
 

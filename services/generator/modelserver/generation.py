@@ -40,6 +40,7 @@ class Ask:
     max_new_tokens: int | None = None
     stop: tuple[str, ...] = ()
     adapter: str | None = None
+    grammar: str | None = None
 
 
 class Generation(NamedTuple):
@@ -96,7 +97,8 @@ class Generations:
             self._running.discard(sequence)
 
     def _sequence(self, ask: Ask, seed: int | None, events: Events, *, tokens: bool) -> Sequence:
-        loop = asyncio.get_running_loop()
+        loop, base = asyncio.get_running_loop(), self.fleet.base
+        guide = None if ask.grammar is None else base.texts.guide(ask.grammar, base.eos)
 
         def tell(event: Choice | Exception | None) -> None:
             if not loop.is_closed():
@@ -104,10 +106,10 @@ class Generations:
 
         return Sequence(
             prompt=ask.prompt,
-            sampler=Sampler(ask.sampling, seed or 0),
+            sampler=Sampler(ask.sampling, seed or 0, guide),
             max_new_tokens=self._allowed(ask),
-            eos=self.fleet.base.eos,
-            stopped=StopWatch(self.fleet.base.texts, ask.stop) if ask.stop else None,
+            eos=base.eos,
+            stopped=StopWatch(base.texts, ask.stop) if ask.stop else None,
             on_token=tell if tokens else None,
             on_end=tell,
         )

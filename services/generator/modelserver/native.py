@@ -52,6 +52,7 @@ def _ask(body: GenerateRequest, texts: Texts) -> Ask:
         max_new_tokens=parameters.max_new_tokens,
         stop=parameters.stop,
         adapter=parameters.adapter_id,
+        grammar=parameters.grammar.value if parameters.grammar else None,
     )
 
 

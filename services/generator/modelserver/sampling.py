@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.generator.modelserver.guide import Guide
+
 Logits = NDArray[np.float32]
 
 
@@ -34,14 +36,21 @@ class Sampling:
 
 
 class Sampler:
-    """Draws by inverse CDF, summed in float64, with one uniform number for each step."""
+    """Draws by inverse CDF, summed in float64, with one uniform number for each step; where there is a guide, by it."""
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
-        self._sampling = sampling
+    def __init__(self, sampling: Sampling, seed: int, guide: Guide | None = None) -> None:
+        self._sampling, self._guide = sampling, guide
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose
 
     def choose(self, logits: Logits) -> Choice:
         """Return the next token, given the last position's logits (V,)."""
+        if self._guide is None:
+            return self._drawn(logits)
+        choice = self._drawn(self._guide.masked(logits))
+        self._guide.accept(choice.token)
+        return choice
+
+    def _drawn(self, logits: Logits) -> Choice:
         weights = np.exp((logits - logits.max()) / np.float32(self._sampling.temperature or 1.0))
         if self._sampling.greedy:
             return _choice(weights, int(weights.argmax()), float(weights.sum(dtype=np.float64)))

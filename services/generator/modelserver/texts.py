@@ -1,8 +1,12 @@
 """Text to token ids and back, as one model's tokenizer has it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Lock
 from typing import Any
+
+import llguidance
+
+from services.generator.modelserver.guide import Guide
 
 
 class Texts:
@@ -12,6 +16,7 @@ class Texts:
         self._tokenizer = tokenizer
         self._special = frozenset(tokenizer.all_special_ids)
         self._pieces: dict[int, str] = {}
+        self._for_guides: llguidance.LLTokenizer | None = None
         self._lock = Lock()
 
     @property
@@ -50,6 +55,15 @@ class Texts:
             with self._lock:
                 self._pieces[token] = self._tokenizer.decode([token], clean_up_tokenization_spaces=False)
         return self._pieces[token]
+
+    def guide(self, grammar: str, eos: Collection[int]) -> Guide:
+        """Return the guide of one answer, which one of these tokens ends. Raises InvalidInput."""
+        with self._lock:
+            if self._for_guides is None:
+                self._for_guides = llguidance.LLTokenizer(
+                    self._tokenizer.backend_tokenizer.to_str(), eos_token=sorted(eos)
+                )
+        return Guide(self._for_guides, grammar)
 
     def special(self, token: int) -> bool:
         """Return whether the token is special, and no text."""

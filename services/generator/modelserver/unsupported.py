@@ -8,7 +8,6 @@ NATIVE: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "decoder_input_details": (False,),
     "frequency_penalty": (0,),
-    "grammar": (),
     "repetition_penalty": (1,),
     "top_n_tokens": (0,),
     "truncate": (),
@@ -46,6 +45,8 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
     "typical_p": (1,),
     "use_beam_search": (False,),
 }
+# Beside the grammar of structured outputs.
+STRUCTURED_OUTPUTS: Mapping[str, tuple[Any, ...]] = {}
 # Of one message of a conversation.
 MESSAGE: Mapping[str, tuple[Any, ...]] = {"tool_calls": ([],), "annotations": ([],)}
 # vLLM's, of adapters that are loaded and unloaded; the number of an adapter is its own affair.

@@ -44,6 +44,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
 Stops = Annotated[tuple[str, ...], Field(max_length=MAX_STOP_SEQUENCES)]
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(_float32)]
 TopK = Annotated[int, Field(gt=0, strict=True)]
+GrammarText = Annotated[str, Field(min_length=1, max_length=1024**2)]
 Tokens = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -69,6 +70,21 @@ class _Parameters(_Known):
         return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
 
 
+class Grammar(BaseModel):
+    """Field `grammar` of TGI, of a type that TGI has not: Lark's syntax with llguidance's extensions."""
+
+    type: Literal["lark"]
+    value: GrammarText
+
+
+class StructuredOutputs(_Known):
+    """Field of that name of vLLM's, of which a grammar is known here."""
+
+    unsupported = unsupported.STRUCTURED_OUTPUTS
+
+    grammar: GrammarText
+
+
 class Parameters(_Parameters):
     """Field `parameters` of the native routes."""
 
@@ -84,6 +100,7 @@ class Parameters(_Parameters):
     stop: Stops = ()
     details: StrictBool = False
     return_full_text: StrictBool | None = None
+    grammar: Grammar | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -131,6 +148,7 @@ class ChatRequest(_Parameters):
     max_completion_tokens: Tokens | None = None
     seed: Seed | None = None
     stop: Annotated[Stops, BeforeValidator(_several)] = ()
+    structured_outputs: StructuredOutputs | None = None
 
     @property
     def most_tokens(self) -> int | None:

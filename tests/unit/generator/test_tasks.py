@@ -2,10 +2,11 @@
 
 import pytest
 
-from archloop.answers import edits
+from archloop.answers import edits, guided
 from archloop.blobs import programs
 from archloop.contracts.values import BlobRef, Parent, SourceCode
 from services.generator import tasks
+from services.generator.errors import Unguided
 from services.generator.handlers import GenerateHandler
 from services.generator.prompts import Original
 from tests.unit.generator.test_handlers import GENERATION, only, request
@@ -36,6 +37,22 @@ async def test_the_same_request_asks_the_same_and_others_for_other_changes(handl
     first, again, *others = [await only(handler, asked(index=index)) for index in (3, 3, *range(20, 40))]
     assert first == again
     assert len({generated.prompt.split("Change")[1] for generated in others}) > 5
+
+
+async def test_a_guided_edit_is_decoded_under_the_grammar_of_its_parent(handler, backend):
+    whole = request(generation=GENERATION.model_copy(update={"guided": True}))
+    for message in (asked(), asked(generation=whole.generation), whole):
+        await only(handler, message)
+    assert [decoding.grammar for _, decoding, _, _ in backend.asked] == [None, guided.grammar(CODE), None]
+
+
+async def test_a_server_that_cannot_guide_has_the_request_rejected(handler, backend, monkeypatch):
+    async def generate(*_):
+        raise Unguided("generation.guided", True, "false")
+
+    monkeypatch.setattr(backend, "generate", generate)
+    with pytest.raises(Unguided):
+        await handler.handle(asked())
 
 
 @pytest.mark.parametrize(
