@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from archloop.answers import patches
 
-_MOST_LINES = 500
+_MOST_LINES = 350  # llguidance follows 2,000 rules at a time, and five are of a line
+_LONGEST = 20  # more lines than this say which place is meant in no code that anybody edits
 _CHANGED = 3  # a run of so many lines more than identify it, or longer, may also be replaced by itself
 _HEAD = """\
 SEARCH: {}
@@ -32,17 +33,19 @@ class _Parent(NamedTuple):
 
 
 def grammar(parent: str) -> str | None:
-    """Return the grammar of edits of a parent, as `edits.prepared` makes it; None where it is too long for one.
+    """Return the grammar of edits of a parent, as `edits.prepared` makes it; None where it is too long for one, or
+    each of its lines stands there more than once.
 
     No line of a replacement begins with a character of a marker, and no line of Python does.
     """
     lines = parent.split("\n")[:-1]
-    if len(lines) > _MOST_LINES:
+    shortest = _shortest(lines) if len(lines) <= _MOST_LINES else []
+    if not any(shortest):
         return None
     distinct = {line: f"L{number}" for number, line in enumerate(dict.fromkeys(lines))}
     head = _HEAD.format(*map(_text, (patches.SEARCH, patches.DIVIDER, patches.REPLACE)))
     terminals = "".join(f"{name}: {_text(line)}\n" for line, name in distinct.items())
-    read = _Parent(lines, [distinct[line] for line in lines], _shortest(lines))
+    read = _Parent(lines, [distinct[line] for line in lines], shortest)
     return head + terminals + "".join(f"{rule}\n" for at in range(len(lines) + 1) for rule in _rules(read, at))
 
 
@@ -81,11 +84,10 @@ def _runs(parent: _Parent, at: int, shortest: int) -> Iterator[str]:
 
 
 def _shortest(lines: Sequence[str]) -> list[int | None]:
-    """Return how many lines from each on say which place is meant, blank ones alone never."""
+    """Return how many lines from each on say which place is meant, blank ones alone never; None for too many."""
     found: list[int | None] = [None] * len(lines)
-    searched, length = set(range(len(lines))), 0
-    while searched:
-        length += 1
+    searched = set(range(len(lines)))
+    for length in range(1, _LONGEST + 1):
         runs = {at: tuple(lines[at : at + length]) for at in searched if at + length <= len(lines)}
         times = Counter(tuple(lines[at : at + length]) for at in range(len(lines) - length + 1))
         fit = {at for at, run in runs.items() if times[run] == 1 and "".join(run).strip()}
