@@ -33,10 +33,10 @@ class _Parent(NamedTuple):
 
 
 def grammar(parent: str) -> str | None:
-    """Return the grammar of edits of a parent, as `edits.prepared` makes it; None where it is too long for one, or
-    each of its lines stands there more than once.
+    """Return the grammar of edits of a parent, as `edits.prepared` makes it.
 
-    No line of a replacement begins with a character of a marker, and no line of Python does.
+    There is None for one that is too long, and for one whose lines all stand there more than once. No line of a
+    replacement begins with a character of a marker, and no line of Python does.
     """
     lines = parent.split("\n")[:-1]
     shortest = _shortest(lines) if len(lines) <= _MOST_LINES else []
