@@ -15,6 +15,7 @@ from archloop.bus.parking import ParkingLot, fresh
 from archloop.bus.port import Bus, Callback, Listener, Parked, Subscription
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.topology import ENDS, Log, Queue
+from archloop.tasks import cancelled
 
 _PAUSE_S = 0.1
 
@@ -94,9 +95,7 @@ class MemorySubscription(Subscription):
     async def abandon(self) -> None:
         self._end()
         given_back = dict(self.in_hand)
-        for task in given_back:
-            task.cancel()
-        await asyncio.gather(*given_back, return_exceptions=True)
+        await cancelled(*given_back)
         self._channel.ready.extendleft(body for task, body in given_back.items() if task.cancelled())
         self._channel.pump()
 

@@ -11,6 +11,7 @@ import structlog
 from archloop.bus.port import Delivery
 from archloop.contracts.values import sha256_of
 from archloop.errors import ArchloopError
+from archloop.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +85,4 @@ async def _unless_lost(work: Awaitable[None], delivery: Delivery) -> bool:
         doing.result()
         return True
     finally:
-        for each in (doing, losing):
-            each.cancel()
-        await asyncio.gather(doing, losing, return_exceptions=True)
+        await cancelled(doing, losing)

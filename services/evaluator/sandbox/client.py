@@ -5,13 +5,13 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import structlog
 from typing_extensions import override
 
 from archloop.contracts.values import SandboxLevel
-from archloop.errors import ArchloopError, SandboxUnavailable
+from archloop.errors import SandboxUnavailable
+from archloop.tasks import ended
 from services.evaluator.devices import Device
 from services.evaluator.sandbox import cgroup, landlock
 from services.evaluator.sandbox.container_checks import missing_protections
@@ -95,8 +95,7 @@ class ForkServerSandbox(Sandbox):
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             runner.cancel()
-            with suppress(ArchloopError):
-                await running
+            await ended(running)
             raise
 
     async def _ready(self) -> ForkServer:

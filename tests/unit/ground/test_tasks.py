@@ -33,3 +33,16 @@ async def test_tasks_end_though_a_cancellation_is_forgotten_and_nobody_waits_for
     freed.set()
     tasks["deaf"].cancel()
     await asyncio.wait([tasks["deaf"]], timeout=5)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_work_is_outlasted_however_often_its_task_is_cancelled(fails: bool) -> None:
+    work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    outlasting = asyncio.create_task(ending.ended(work))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        outlasting.cancel()
+    await asyncio.sleep(0)
+    assert not outlasting.done()
+    work.set_exception(ValueError("what a child did")) if fails else work.set_result(None)
+    await asyncio.wait_for(outlasting, 5)
