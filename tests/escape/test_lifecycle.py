@@ -33,10 +33,13 @@ async def child_of(sandbox: ForkServerSandbox) -> psutil.Process:
     return children[0]
 
 
-async def test_a_candidate_that_is_cancelled_is_gone_and_its_slot_free(arena):
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_candidate_that_is_cancelled_is_gone_and_its_slot_free(arena, times):
     task = asyncio.create_task(arena.evaluator.evaluate(SLEEP, LONG))
     child = await child_of(arena.sandbox)
-    task.cancel()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not child.is_running()
