@@ -60,9 +60,8 @@ class Texts:
         """Return the guide of one answer, which one of these tokens ends. Raises InvalidInput."""
         with self._lock:
             if self._for_guides is None:
-                self._for_guides = llguidance.LLTokenizer(
-                    self._tokenizer.backend_tokenizer.to_str(), eos_token=sorted(eos)
-                )
+                rust = self._tokenizer.backend_tokenizer.to_str()
+                self._for_guides = llguidance.LLTokenizer(rust, eos_token=sorted(eos))
         return Guide(self._for_guides, grammar)
 
     def special(self, token: int) -> bool:
