@@ -9,7 +9,7 @@ from archloop.models import FETCHED
 from archloop.training_pairs import encoded
 from archloop_cli import terminal
 from archloop_cli.bars import bars
-from archloop_cli.options import LARGEST_SEED, MOST
+from archloop_cli.options import LARGEST_SEED, MOST, finite
 from archloop_lab import base_models, files
 
 app = typer.Typer(no_args_is_help=True, help="Language models for machines without a GPU, and pairs to tune them on.")
@@ -47,10 +47,17 @@ def pairs(
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the networks and their prompts.")] = 0,
     protocol: Annotated[str, typer.Option(help="Whose images the prompts describe.")] = "shapes",
     template: Annotated[str, typer.Option(help="Of the prompts, as in the run.")] = "brief",
+    edits: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share that edits a network that the prompt shows.")
+    ] = 0.0,
+    memory: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share whose prompt holds a memory.")
+    ] = 0.0,
 ) -> None:
     """Write seed networks, drawn at random over sensible ranges, as pairs to tune on: `archloop run --pairs FILE`."""
     from services.generator.model_build import corpus
 
-    written = corpus.write(seed, count, template=template, among=[protocol])
+    kinds = corpus.Kinds(edits=edits, memory=memory)
+    written = corpus.write(seed, count, template=template, among=[protocol], kinds=kinds)
     files.write_named(out, encoded(each.pair.line() for each in written))
     terminal.put(out)

@@ -68,7 +68,8 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
     prompts += f", {g.answers} answers to each prompt" if g.answers > 1 else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
     if g.edited:
-        yield "edits", f"{g.edited:.0%} of the candidates edit an earlier one, drawn from: {g.parents}"
+        guided = ", guided by its lines" if g.guided else ""
+        yield "edits", f"{g.edited:.0%} of the candidates edit an earlier one, drawn from: {g.parents}{guided}"
     if g.memory != "none":
         yield "memory", f"{g.memory} of earlier cycles, in at most {g.memory_tokens} tokens of each prompt"
     yield "evaluation", f"{protocol.name}: {protocol.dataset.name}, {protocol.epochs} epoch, batch {protocol.batch}"

@@ -14,6 +14,8 @@ NUMBERS = [
     (("lemur", "pairs", "c.sqlite", "out"), "--count", ["0", "-1", "99999999999999999999"]),
     (("model", "pairs", "out"), "--count", ["0", "-5", "1000001"]),
     (("model", "pairs", "out"), "--seed", ["-1", "2147483648", "x"]),
+    (("model", "pairs", "out"), "--edits", ["-0.1", "1.1", "nan", "half"]),
+    (("model", "pairs", "out"), "--memory", ["-1", "2", "inf"]),
     (("model", "build"), "--seed", ["-1", "2147483648"]),
     (("data", "prepare", "leaves"), "--side", ["0", "-1", "4097", "32.5"]),
     (("study", "none"), "--at-once", ["0", "-1", "257"]),

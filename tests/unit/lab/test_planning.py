@@ -112,6 +112,9 @@ def test_edits_are_reckoned_with_the_network_that_they_show_and_told(mode: str, 
     assert more == 6 * 64 * round(generation.edited * estimate_cpu.MODELS["tiny"].answer)
     said = dict(planning.plan(spec, None).steps).get("edits")
     assert said == (f"{told} of the candidates edit an earlier one, drawn from: archive" if told else None)
+    guided = spec.model_copy(update={"generation": generation.model_copy(update={"guided": True})})
+    also = dict(planning.plan(guided, None).steps).get("edits")
+    assert also == (f"{said}, guided by its lines" if said else None)
 
 
 def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:

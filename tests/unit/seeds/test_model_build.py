@@ -9,11 +9,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
-from archloop import answers, models, protocols
+from archloop import answers, models, protocols, training_pairs
 from archloop.answers import edits, patches
 from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
+from archloop_cli.commands import app
 from services.generator import prompts
 from services.generator.model_build import BuildReport, build, corpus, tokenizer, training
 from services.generator.model_build.card import Round
@@ -90,6 +92,21 @@ def test_an_edit_makes_its_changes(changes: int) -> None:
     blocks = [each.pair.completion.count(patches.SEARCH) for each in examples]
     assert (sum(blocks) / 40 > 3) == (changes > 2)
     assert all(edits.taught(each.pair.prompt, each.pair.completion) == each.seed.code for each in examples)
+
+
+@pytest.mark.parametrize(("edits_share", "memory_share"), [(0, 0), (1, 0), (0, 1), (0.5, 0.5)])
+def test_the_command_writes_pairs_of_the_kinds_that_it_is_told(
+    tmp_path, edits_share: float, memory_share: float
+) -> None:
+    out = tmp_path / "pairs.jsonl"
+    shares = ["--edits", str(edits_share), "--memory", str(memory_share)]
+    result = CliRunner().invoke(app, ["model", "pairs", str(out), "--count", "16", "--protocol", "digits", *shares])
+    assert result.exit_code == 0, result.output
+    pairs = training_pairs.read(out)
+    editing = [pair.completion.startswith(patches.SEARCH) for pair in pairs]
+    remembering = ["Seen in earlier answers" in pair.prompt for pair in pairs]
+    for found, share in ((editing, edits_share), (remembering, memory_share)):
+        assert sum(found) == 16 * share if share in {0, 1} else 2 < sum(found) < 14
 
 
 def test_the_corpus_rotates_families_and_asks_as_a_run_asks() -> None:
