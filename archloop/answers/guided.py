@@ -57,18 +57,15 @@ def _text(line: str) -> str:
 def _rules(parent: _Parent, at: int) -> Iterator[str]:
     """Yield the rules of one line: `from`, a block from here on; `more`, a block that has found all above it."""
     ended = at == len(parent.lines)
+    found = None if ended else parent.shortest[at]
+    begins = [f"SEARCH run{at}"] if found else []
+    begins += [f"from{at + 1}"] if any(parent.shortest[at + 1 :]) else []
     yield f"more{at}: DIVIDER ANY REPLACE then{at}" + ("" if ended else f" | {parent.names[at]} more{at + 1}")
-    if not any(parent.shortest[at:]):
-        yield f'then{at}: ""'
-        return
-    yield f'then{at}: "" | from{at}'
-    further = f"from{at + 1}" if any(parent.shortest[at + 1 :]) else ""
-    found = parent.shortest[at]
-    if found is None:
-        yield f"from{at}: {further}"
-        return
-    yield f"from{at}: SEARCH run{at}" + (f" | {further}" if further else "")
-    yield from _runs(parent, at, found)
+    yield f'then{at}: ""' + (f" | from{at}" if begins else "")
+    if begins:
+        yield f"from{at}: {' | '.join(begins)}"
+    if found:
+        yield from _runs(parent, at, found)
 
 
 def _runs(parent: _Parent, at: int, shortest: int) -> Iterator[str]:

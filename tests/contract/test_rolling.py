@@ -162,3 +162,19 @@ async def test_a_server_with_graphs_on_answers_as_the_base_as_the_real_one_is_fe
     await world.backend.load("code-v0", world.adapter("code-v0"))
     assert await world.ask("code-v0") == world.expected(None)
     await world.backend.unload("code-v0")
+
+
+async def test_a_server_that_is_being_stopped_when_all_ends_is_stopped_to_its_end(rolls):
+    world, stopped = rolls(), []
+
+    async def retire():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.7)  # longer than what is told to end again and again is left alone
+            stopped.append(True)
+
+    world.backend._retiring = asyncio.create_task(retire())
+    await asyncio.sleep(0)
+    await world.backend.close()
+    assert stopped == [True]

@@ -10,7 +10,6 @@ import structlog
 from typing_extensions import override
 
 from archloop.errors import ArchloopError, Unavailable
-from archloop.tasks import cancelled
 from services.generator.backends.port import Answer, Backend, Decoding, ServedModel
 from services.generator.backends.serving import Connect, Server, started
 from services.generator.backends.tgi_launcher import Launcher
@@ -104,7 +103,7 @@ class Rolling(Backend):
             self._wanted = {n: path for n, path in new.adapters.items() if n == name or n in self._wanted}
             self._unproven = None
             self._serve(new)
-            await cancelled(*filter(None, [self._revival]))
+            await _cancelled(self._revival)
             if old is not None:
                 self._retiring = asyncio.create_task(old.retire(self._times.drain_s))
 
@@ -121,7 +120,7 @@ class Rolling(Backend):
         """Stop all servers."""
         servers = [self._serving, self._unproven.server if self._unproven else None]
         self._serving = self._unproven = None
-        await cancelled(*filter(None, [self._revival, self._retiring]), *self._watches)
+        await _cancelled(self._revival, self._retiring, *self._watches)
         await asyncio.gather(*(server.retire(0) for server in servers if server is not None))
 
     def _standing(self) -> Server:
@@ -193,3 +192,11 @@ class Rolling(Backend):
             finally:
                 self._tried.set()
             await asyncio.sleep(again_s)
+
+
+async def _cancelled(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancel the tasks, once, as the servers that they stop take their time for it, and return when they have ended."""
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

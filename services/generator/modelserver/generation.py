@@ -97,7 +97,7 @@ class Generations:
             self._running.discard(sequence)
 
     def _sequence(self, ask: Ask, seed: int | None, events: Events, *, tokens: bool) -> Sequence:
-        loop, base = asyncio.get_running_loop(), self.fleet.base
+        loop, base, allowed = asyncio.get_running_loop(), self.fleet.base, self._allowed(ask)
         guide = None if ask.grammar is None else base.texts.guide(ask.grammar, base.eos)
 
         def tell(event: Choice | Exception | None) -> None:
@@ -107,7 +107,7 @@ class Generations:
         return Sequence(
             prompt=ask.prompt,
             sampler=Sampler(ask.sampling, seed or 0, guide),
-            max_new_tokens=self._allowed(ask),
+            max_new_tokens=allowed,
             eos=base.eos,
             stopped=StopWatch(base.texts, ask.stop) if ask.stop else None,
             on_token=tell if tokens else None,
