@@ -15,6 +15,7 @@ from archloop.contracts.values import AdapterRef, BlobRef
 Mode = Literal["whole", "edit", "mixed"]
 Parents = Literal["best", "novel", "families", "archive", "aging"]
 Memory = Literal["none", "failures", "scores", "all"]
+Start = Literal["llm", "seed-program"]
 # A run is called by its preset, its seed and `-frozen`, which together have to be a RunId.
 PresetName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,43}$")]
 
@@ -35,7 +36,8 @@ class GenerationSpec(Strict):
     whole network is asked for. A `guided` edit is decoded under a grammar in which it can look only for lines that
     stand in the parent once; our own server and vLLM know how. `memory` is what the prompt says of the cycles before:
     which `failures` there were and why, which networks had which `scores`, or `all` of it, in at most `memory_tokens`.
-    Prompts ask for `families` in rotation, and for all where none is named.
+    Prompts ask for `families` in rotation, and for all where none is named. `start` says who writes the first cycle:
+    the `llm`, or the `seed-program`, which draws networks at random, so that edits have parents that train.
     """
 
     template: Name = "brief"
@@ -52,6 +54,7 @@ class GenerationSpec(Strict):
     memory: Annotated[Memory, absent("none")] = "none"
     memory_tokens: Annotated[Tokens, absent(256)] = 256
     families: Annotated[FamilyChoice, absent(())] = ()
+    start: Annotated[Start, absent("llm")] = "llm"
 
     def slot(self, index: int) -> int:
         """Return which of the cycle's prompts a candidate answers, counted from 0."""

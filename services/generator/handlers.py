@@ -20,6 +20,7 @@ from archloop.contracts.values import Usage
 from archloop.errors import InvalidInput
 from services.generator import metrics, tasks
 from services.generator.adapters import AdapterManager
+from services.generator.backends import seed_program
 from services.generator.backends.port import Answer, Backend, Decoding
 from services.generator.errors import AdapterMissing, AdapterUnusable, TooLong, Unguided
 from services.generator.tasks import Task
@@ -67,7 +68,7 @@ class GenerateHandler:
             prompt=task.prompt,
             protocol=message.protocol,
             novelty=message.novelty,
-            adapter=message.adapter.adapter if message.adapter else None,
+            adapter=None if message.is_drawn or message.adapter is None else message.adapter.adapter,
             parent=message.parent.candidate if message.parent and task.original else None,
             bar=message.bar,
             problem=problem,
@@ -93,6 +94,8 @@ class GenerateHandler:
 
     async def _answer(self, message: GenerationRequested, task: Task) -> Answer:
         """Ask the model server; give it the adapter again, once, if a restart has lost it."""
+        if message.is_drawn:
+            return seed_program.draw(task.prompt, message.seed)
         try:
             return await self._ask(message, task)
         except AdapterMissing:

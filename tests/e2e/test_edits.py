@@ -135,6 +135,14 @@ async def test_edits_that_apply_are_networks_and_others_are_outcomes_with_their_
     assert any(child.valid for child in edited)
 
 
+async def test_what_the_seed_program_wrote_is_edited_by_the_llm(tmp_path):
+    found = await scripted(tmp_path, "edit", start="seed-program")
+    first = {c.candidate_id: c for c in found if c.cycle == 0}
+    assert {c.evaluation.outcome for c in first.values()} <= {"ok", "below_chance"}
+    assert len({c.code_sha256 for c in first.values()}) == 6
+    assert {c.parent in first for c in found if c.cycle == 1} == {True}
+
+
 def rows(directory):
     """What the registry recorded of each candidate, as far as it does not depend on the clock."""
     with sqlite3.connect(f"file:{directory / 'registry.sqlite'}?mode=ro", uri=True) as registry:

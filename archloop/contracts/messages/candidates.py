@@ -6,7 +6,7 @@ from pydantic import Field
 
 from archloop.contracts.base import CandidateMessage, Sha256, absent
 from archloop.contracts.numbers import Place, Seed, Share
-from archloop.contracts.spec import GenerationSpec, NoveltySpec
+from archloop.contracts.spec import SEED_PROGRAM, GenerationSpec, NoveltySpec
 from archloop.contracts.texts import LongText, Name, Remark
 from archloop.contracts.values import (
     AdapterRef,
@@ -41,6 +41,11 @@ class GenerationRequested(CandidateMessage):
     parent: Annotated[Parent | None, absent(None)] = None
     memory: Annotated[tuple[Remembered, ...], Field(max_length=64), absent(())] = ()
     bar: Annotated[Share | None, absent(None)] = None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the seed program writes it: a candidate of the first cycle, where the run starts with that."""
+        return self.generation.start == SEED_PROGRAM and self.cycle == 0 and self.submission is None
 
 
 class CandidateGenerated(CandidateMessage):

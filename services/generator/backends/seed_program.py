@@ -42,9 +42,9 @@ class SeedProgram(Backend):
 
     @override
     async def generate(self, prompt: str, decoding: Decoding, seed: int | None, adapter: str | None) -> Answer:
-        rng = random.Random(f"seed program {seed}")  # noqa: S311 - reproducible on purpose
-        parent = _parent(prompt)
-        return Answer(_mutated(rng, prompt, parent) if parent else _drawn(rng, prompt), Usage(), "stop", None, 0.0)
+        rng, parent = _rng(seed), _parent(prompt)
+        text = _mutated(rng, prompt, parent) if parent else answers.render(write(_drawn(rng, prompt)))
+        return Answer(text, Usage(), "stop", None, 0.0)
 
     @override
     async def load(self, name: str, path: Path) -> None:
@@ -63,9 +63,18 @@ class SeedProgram(Backend):
         """Do nothing: there is no connection."""
 
 
+def draw(prompt: str, seed: int | None) -> Answer:
+    """Return a network of the family and size that the prompt asks for, as an LLM would answer it."""
+    return Answer(answers.render(seeds.render(_drawn(_rng(seed), prompt))), Usage(), "stop", None, 0.0)
+
+
 def write(design: seeds.Design) -> str:
     """Return the file of a design, with the design in its first line, so that it can be mutated."""
     return f"# design {_DESIGN.dump_json(design).decode()}\n{seeds.render(design)}"
+
+
+def _rng(seed: int | None) -> random.Random:
+    return random.Random(f"seed program {seed}")  # noqa: S311 - reproducible on purpose
 
 
 def _parent(prompt: str) -> seeds.Design | None:
@@ -83,9 +92,9 @@ def _mutated(rng: random.Random, prompt: str, parent: seeds.Design) -> str:
     return edits.render(write(parent), write(child))
 
 
-def _drawn(rng: random.Random, prompt: str) -> str:
+def _drawn(rng: random.Random, prompt: str) -> seeds.Design:
     family, budget = _FAMILY.search(prompt), _BUDGET.search(prompt)
     wanted = int(budget[1].replace(",", "")) if budget else max(prompts.BUDGETS)
     fitting = [each for each in prompts.BUDGETS if each <= wanted] or [min(prompts.BUDGETS)]
     brief = prompts.draw_brief(rng, [max(fitting)])
-    return answers.render(write(seeds.draw(rng, Family(family[1]) if family else rng.choice(list(Family)), brief)))
+    return seeds.draw(rng, Family(family[1]) if family else rng.choice(list(Family)), brief)

@@ -19,6 +19,7 @@ from archloop.errors import InvalidInput, NotFound
 from services.generator.errors import AdapterUnusable
 from services.generator.handlers import AdapterHandler, GenerateHandler, Prices
 from tests.unit.generator.fakes import BASE
+from tests.unit.seeds.marks import train_one_step
 
 GENERATION = GenerationSpec(temperature=0.8, top_p=0.9, max_new_tokens=99)
 
@@ -76,6 +77,32 @@ async def test_the_same_request_asks_the_same_and_another_index_another_prompt(h
     assert first == again
     assert backend.asked[0] == backend.asked[1]
     assert other.prompt != first.prompt
+
+
+STARTED = GENERATION.model_copy(update={"start": "seed-program"})
+
+
+@pytest.mark.parametrize("index", range(4))
+async def test_the_seed_program_writes_the_first_cycle_where_the_run_starts_with_it(index, handler, backend):
+    message = request(index, cycle=0, generation=STARTED)
+    generated = await only(handler, message)
+    assert backend.asked == []
+    assert (generated.adapter, generated.problem, generated.usage.completion_tokens) == (None, "", 0)
+    assert train_one_step(generated.code.text).shape[0] == 5
+    assert not generated.code.text.startswith("# design")
+    assert generated == await only(handler, message)
+
+
+async def test_what_the_seed_program_wrote_names_no_adapter(handler, backend, publisher):
+    generated = await only(handler, request(cycle=0, generation=STARTED, adapter=await publisher.publish("code-v1")))
+    assert generated.adapter is None
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize("place", [{"cycle": 1}, {"cycle": 21}, {"cycle": 0, "submission": "trial-base-3"}], ids=str)
+async def test_the_llm_writes_later_cycles_and_what_stands_in_none(place, handler, backend):
+    await only(handler, request(generation=STARTED, **place))
+    assert len(backend.asked) == 1
 
 
 @pytest.mark.parametrize("bar", [None, 0.0, 0.1, 0.625, 1.0])
