@@ -157,16 +157,16 @@ def _parameters_in(file: Path) -> int:
 
 
 def pair_passes(spec: RunSpec, bootstrap: int) -> float:
-    """Count how often an answer is gone through, over all trainings."""
+    """Count how often an answer is gone through, over all trainings; a frozen run has that before its first cycle."""
+    first = bootstrap * spec.training.passes(bootstrap) if bootstrap else 0.0
     if spec.frozen:
-        return 0.0
+        return first
     again = bootstrap if spec.bootstrap is not None and spec.bootstrap.replay else 0
     admitted = min(ADMITTED, spec.candidates)
     earlier = [admitted * cycle for cycle in range(spec.cycles - 1)]
     limit = spec.selection.replay
     pairs = [again + admitted + (count if limit is None else min(limit, count)) for count in earlier]
-    sizes = [size for size in (bootstrap, *pairs) if size]
-    return _ANSWERS[spec.training.method] * sum(size * spec.training.passes(size) for size in sizes)
+    return first + _ANSWERS[spec.training.method] * sum(size * spec.training.passes(size) for size in pairs if size)
 
 
 def _trained_tokens(spec: RunSpec, bootstrap: int, answer: int) -> float:

@@ -67,6 +67,8 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
     prompts = f", {g.prompts} fixed prompts" if g.prompts else ""
     prompts += f", {g.answers} answers to each prompt" if g.answers > 1 else ""
     yield "generation", f"template {g.template}{prompts}, temperature {g.temperature}, top_p {g.top_p}, top_k {g.top_k}"
+    if g.start != "llm":
+        yield "first cycle", f"drawn by the {g.start}"
     if g.edited:
         guided = ", guided by its lines" if g.guided else ""
         yield "edits", f"{g.edited:.0%} of the candidates edit an earlier one, drawn from: {g.parents}{guided}"
@@ -115,7 +117,7 @@ def _small_costs(spec: RunSpec, protocol: Protocol, found: Estimate, pairs: int)
         "time",
         (
             f"about {estimate_cpu.shown(here.seconds)} without a GPU: {evaluate} to evaluate {slots} at a time,"
-            f" {write} to write, {'nothing' if spec.frozen else train} to train; a factor of three either way"
+            f" {write} to write, {train if here.train_s else 'nothing'} to train; a factor of three either way"
         ),
     )
     yield "disk", f"{found.disk_gb:,.0f} GB"

@@ -52,7 +52,9 @@ def test_more_of_everything_takes_longer() -> None:
     assert twice.evaluate_hours == pytest.approx(2 * once.evaluate_hours)
     assert twice.tokens == 2 * once.tokens
     assert estimate.of(spec, protocol, 3_400).train_hours > 1.8 * once.train_hours
-    assert estimate.of(spec.model_copy(update={"frozen": True}), protocol, 1_700).train_hours == 0
+    frozen = spec.model_copy(update={"frozen": True})
+    assert 0 < estimate.of(frozen, protocol, 1_700).train_hours < once.train_hours / 10
+    assert estimate.of(frozen, protocol, 0).train_hours == 0
     small = protocol.model_copy(update={"resize": 128})
     assert estimate.epoch_seconds(small) == pytest.approx(estimate.epoch_seconds(protocol) / 4)
 
@@ -64,9 +66,9 @@ def test_the_size_of_a_model_is_read_from_its_name(name: str, size: float) -> No
     assert estimate.parameters(name) == size
 
 
-def reckoned(slots: int = 2, protocol: str = "shapes", **changes: object) -> estimate_cpu.CpuEstimate:
+def reckoned(slots: int = 2, protocol: str = "shapes", pairs: int = 0, **changes: object) -> estimate_cpu.CpuEstimate:
     spec = presets.checked(presets.load("demo").model_dump() | {"protocol": protocol} | changes, source="here")
-    return estimate_cpu.of(spec, protocols.load(protocol), 0, slots)
+    return estimate_cpu.of(spec, protocols.load(protocol), pairs, slots)
 
 
 def test_the_demo_is_reckoned_as_it_was_measured() -> None:
@@ -117,6 +119,12 @@ def test_edits_are_reckoned_with_the_network_that_they_show_and_told(mode: str, 
     assert also == (f"{said}, guided by its lines" if said else None)
 
 
+@pytest.mark.parametrize(("start", "told"), [("llm", None), ("seed-program", "drawn by the seed-program")])
+def test_who_writes_the_first_cycle_is_told(start: str, told: str | None) -> None:
+    spec = presets.load("demo").model_copy(update={"generation": GenerationSpec(start=start)})
+    assert dict(planning.plan(spec, None).steps).get("first cycle") == told
+
+
 def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:
     assert reckoned(slots=8).evaluate_s == pytest.approx(reckoned(slots=2).evaluate_s / 4)
     assert reckoned(slots=64).evaluate_s == reckoned(slots=4096).evaluate_s
@@ -134,8 +142,10 @@ def test_no_candidate_is_reckoned_beyond_its_limit() -> None:
     assert estimate_cpu.epoch_seconds(protocols.load("paper-cifar10")) == 6000
 
 
-def test_a_frozen_run_trains_nothing_and_a_gate_writes_more() -> None:
-    assert reckoned(frozen=True).train_s == 0
+def test_a_frozen_run_trains_on_what_it_begins_with_alone_and_a_gate_writes_more() -> None:
+    begins = reckoned(pairs=100).train_s - reckoned().train_s
+    assert reckoned(frozen=True).train_s == 0 < begins
+    assert reckoned(frozen=True, pairs=100).train_s == pytest.approx(begins)
     assert reckoned(gate={"candidates": 64}).tokens > 2 * reckoned().tokens
 
 
