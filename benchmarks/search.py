@@ -1,20 +1,24 @@
 """How long the registry takes to list, filter, sort and search many candidates: `python -m benchmarks.search`.
 
 Seeds a store with so many candidates of one run, as messages would have recorded them, asks for each page again and
-again over the API and the page, and prints the times of a request in milliseconds.
+again over the API and the page, and prints the times of a request in milliseconds. With `--mongo URL` the store is an
+empty database of that server, which is dropped in the end, and every message is recorded on its own.
 """
 
 import argparse
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
+from pymongo import AsyncMongoClient
 
 from archloop.blobs.directory import DirectoryBlobs
 from archloop.contracts.base import Message
@@ -33,10 +37,12 @@ from services.registry.api import bounded, create
 from services.registry.page.access import Access
 from services.registry.page.library import Shelf, StoreLibrary
 from services.registry.page.routing import Desk
+from services.registry.stores.mongo import MongoStore
+from services.registry.stores.port import Store
 from services.registry.stores.sqlite import SqliteStore
 from services.registry.stores.sqlite_writes import apply
 
-RUN, AT = "large", datetime(2026, 1, 1, tzinfo=UTC)
+RUN, DATABASE, AT = "large", "search", datetime(2026, 1, 1, tzinfo=UTC)
 API, VIEW = f"/runs/{RUN}/candidates", f"/page/runs/{RUN}/candidates"
 _ERRORS = (
     "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x32 and 24x10) (line 44)",
@@ -87,16 +93,24 @@ def messages(count: int) -> Iterator[Message]:
             yield CandidateJudged(**place, verdict=Verdict.NOVEL, similarity=similarity, threshold=0.85, family=family)
 
 
-async def seeded(folder: Path, count: int) -> SqliteStore:
-    """Make a store that has them, in one transaction."""
-    store = SqliteStore(folder / "registry.sqlite")
-    spec = RunSpec(cycles=1, candidates=count, protocol="digits")
-    await store.record(RunRequested(run_id=RUN, spec=spec), AT)
+@asynccontextmanager
+async def seeded(folder: Path, count: int, mongo: str | None) -> AsyncIterator[Store]:
+    """Make a store that has them, on SQLite in one transaction."""
+    store = await MongoStore.open(mongo, DATABASE) if mongo else SqliteStore(folder / "registry.sqlite")
+    await store.record(RunRequested(run_id=RUN, spec=RunSpec(cycles=1, candidates=count, protocol="digits")), AT)
     await store.open_cycle(RUN, 0, None, AT)
-    with store._transaction() as db:  # noqa: SLF001 - a transaction a message would take ten times as long
+    if isinstance(store, SqliteStore):
+        with store._transaction() as db:  # noqa: SLF001 - a transaction a message would take ten times as long
+            for message in messages(count):
+                apply(message, db, AT)
+    else:
         for message in messages(count):
-            apply(message, db, AT)
-    return store
+            await store.record(message, AT)
+    yield store
+    await store.close()
+    if mongo:
+        async with AsyncMongoClient[dict[str, Any]](mongo) as client:
+            await client.drop_database(DATABASE)
 
 
 async def timed(client: httpx.AsyncClient, path: str, query: dict[str, str], times: int) -> tuple[int, list[float]]:
@@ -110,13 +124,13 @@ async def timed(client: httpx.AsyncClient, path: str, query: dict[str, str], tim
     return len(answer.content), found
 
 
-async def measured(count: int, times: int) -> None:
+async def measured(folder: Path, count: int, times: int, mongo: str | None) -> None:
     """Print the whole table."""
-    with TemporaryDirectory() as name:
-        began = time.perf_counter()
-        store, blobs = await seeded(Path(name), count), DirectoryBlobs(Path(name) / "blobs")
-        size = (Path(name) / "registry.sqlite").stat().st_size / 2**20
+    began = time.perf_counter()
+    async with seeded(folder, count, mongo) as store:
+        size = sum(file.stat().st_size for file in folder.glob("registry.sqlite")) / 2**20
         print(f"{count} candidates in {time.perf_counter() - began:.0f} s, {size:.0f} MiB")
+        blobs = DirectoryBlobs(folder / "blobs")
         app = create(store, blobs, _nobody)
         page.install(app, Desk(StoreLibrary(Shelf(store, blobs, bounded(app))), Access(None, None)))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry") as client:
@@ -126,7 +140,6 @@ async def measured(count: int, times: int) -> None:
                 api = (await timed(client, API, {"limit": "50", **asked}, times))[1]
                 view = (await timed(client, VIEW, asked, times))[1]
                 print(f"{label:<28}{_row(api)}{_row(view)}")
-        await store.close()
 
 
 def _row(times: list[float]) -> str:
@@ -141,5 +154,7 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--candidates", type=int, default=100_000)
     options.add_argument("--times", type=int, default=20)
+    options.add_argument("--mongo", metavar="URL", help="a server whose database `search` may be written and dropped")
     given = options.parse_args()
-    asyncio.run(measured(given.candidates, given.times))
+    with TemporaryDirectory() as name:
+        asyncio.run(measured(Path(name), given.candidates, given.times, given.mongo))
