@@ -22,8 +22,8 @@ PAGE, IMAGE = Path("docs/results/laptop.md"), Path("docs/images/laptop.svg")
 SHOWS = "## What it shows"
 TEXT = """# A pretrained LLM on two cores, on real images
 
-SmolLM2-135M-Instruct in preset `laptop`: {cycles} cycles of {candidates} on `cifar10-mini`. Tuned first on {pairs} pairs,
-edits of the project's own seed networks. The seed program drew the networks of cycle 0, which are the same in
+SmolLM2-135M-Instruct in preset `laptop`: {cycles} cycles of {candidates} on `cifar10-mini`. Tuned first on
+{pairs} edits of the project's own seed networks. The seed program drew the networks of cycle 0, which are the same in
 both runs; all others are the LLM's edits. The one run is tuned by the loop, the other a frozen control whose prompts
 hold a memory. By the commands in `benchmarks/laptop.py`; metrics as in [metrics](../reference/metrics.md).
 {cores} cores. {note}
