@@ -1,5 +1,6 @@
 """The `archloop` command. Each command is a few lines: it parses, calls, prints."""
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -76,29 +77,33 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
-    from archloop_cli import remote, runs
+    from archloop_cli import asking
     from archloop_lab import planning, reproduction
 
     check_run(context, plan=plan, manifest=manifest)
-    wanted = runs.wanted(devices, backend, server)
-    spec = runs.spec_of(
-        runs.recorded(manifest) if manifest else presets.load(preset),
+    wanted = asking.wanted(devices, backend, server)
+    spec = asking.spec_of(
+        asking.recorded(manifest) if manifest else presets.load(preset),
         cycles=cycles,
         candidates=candidates,
         seed=seed,
         protocol=protocol,
         base_model=base_model,
         frozen=frozen or None,
-        budget=runs.limits(budget) or None,
+        budget=asking.limits(budget) or None,
     )
     pairs = pairs or (reproduction.pairs(manifest, spec) if manifest else None)
     if plan:
-        raise typer.Exit(runs.show_plan(planning.plan(spec, pairs, wanted)))
-    run_id = name or runs.default_run_id(spec)
-    directory = out or runs.fresh_directory(run_id)
+        raise typer.Exit(asking.show_plan(planning.plan(spec, pairs, wanted)))
+    run_id = name or asking.default_run_id(spec)
+    directory = out or asking.fresh_directory(run_id)
     if server:
+        from archloop_cli import remote
+
         remote.drive(server, run_id, spec, directory, pairs)
     else:
+        from archloop_cli import runs
+
         before = RunDirectory(manifest.parent) if manifest else None
         runs.start(spec, directory, pairs, wanted, before=before, shown=shown)
     _conclude(directory, as_json)
@@ -143,12 +148,12 @@ def study(
     plan: Annotated[bool, typer.Option("--plan", help="Say what runs take and lack, and start nothing.")] = False,
 ) -> None:
     """Run variants with several seeds, and report what differs; an interrupted study goes on."""
-    from archloop_cli import runs
+    from archloop_cli import asking
     from archloop_lab.study import studies
 
     if plan:
         without_effect(context, "with --plan, which starts nothing", "out", "at_once")
-        raise typer.Exit(runs.show_plans(studies.plans(file)))
+        raise typer.Exit(asking.show_plans(studies.plans(file)))
     directory = out or Path("studies") / Path(file).stem
     with bars() as advance:
         studies.run(file, directory, at_once, advance)
@@ -169,10 +174,13 @@ def report(
     control: Annotated[Path | None, typer.Option(help="Directory of a frozen run to show beside it.")] = None,
 ) -> None:
     """Write a run's summary.json, its report and the tables beside it anew."""
-    from archloop_cli import runs
+    from archloop_lab import lock, run_report
 
-    runs.report(directory, control)
-    terminal.put(RunDirectory(directory).report_file)
+    run = RunDirectory(directory)
+    run.manifest()
+    with lock.held(directory):
+        asyncio.run(run_report.write(run, RunDirectory(control) if control else None))
+    terminal.put(run.report_file)
 
 
 @app.command()

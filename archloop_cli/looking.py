@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from archloop.errors import NotFound
 from archloop_cli import terminal
-from archloop_cli.options import MOST, JsonLines, finite
+from archloop_cli.options import MOST, CliSettings, JsonLines, finite
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Its directory; with --registry, its name.")]
 Name = Annotated[str, typer.Argument(metavar="CANDIDATE", help="CYCLE/INDEX, its id, or the beginning of that.")]
@@ -21,7 +21,6 @@ Url = Annotated[str | None, typer.Option("--registry", metavar="URL", help="A de
 @asynccontextmanager
 async def opened(run: str, url: str | None) -> AsyncIterator[tuple[Any, str]]:
     """Open the registry and tell the run's name there, with the token of the command's settings."""
-    from archloop_cli.remote import CliSettings
     from archloop_lab import registries
 
     async with registries.opened(run, url, CliSettings.load().token) as found:

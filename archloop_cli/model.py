@@ -28,7 +28,7 @@ def build(
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of corpus, initial weights and batches.")] = 0,
 ) -> None:
     """Write the seed networks, train tokenizer and model on them, measure, and save: minutes on two cores."""
-    from services.generator.model_build import build as build_model
+    from services.generator.model_build.build import build as build_model
 
     with bars() as advance:
         terminal.put(build_model(out, seed=seed, progress=advance))

@@ -1,20 +1,30 @@
-"""What options of several commands have in common."""
+"""What options of several commands have in common, and what the environment sets for all."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from archloop.contracts.base import RunId
 from archloop.errors import InvalidInput
+from archloop.ops.settings import ServiceSettings, config
 
 LARGEST_SEED = 2**31 - 1
 MOST = 1_000_000
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+class CliSettings(ServiceSettings):
+    """`token` allows to ask a registry for runs; `broker_url` is where parked messages are looked at."""
+
+    service: ClassVar[str] = "cli"
+    model_config = config("cli")
+
+    token: SecretStr | None = None
 
 
 def once(command: Any) -> None:

@@ -13,7 +13,7 @@ from archloop.bus.parking import ParkingLot
 from archloop.bus.port import Bus, Parked
 from archloop.errors import InvalidInput, NotFound
 from archloop_cli import terminal
-from archloop_cli.options import JsonLines
+from archloop_cli.options import CliSettings, JsonLines
 from archloop_lab import lock
 from archloop_lab.manifests import Manifest
 
@@ -146,7 +146,6 @@ async def _replayed_in(run: Path, manifest: Manifest, chosen: Sequence[Parked]) 
 async def _broker() -> AsyncIterator[Bus]:
     """Connect to a deployment's broker, and declare nothing on it."""
     from archloop.ops.connecting import undeclared_broker
-    from archloop_cli.remote import CliSettings
 
     async with undeclared_broker(CliSettings.load(), "; or name a run's folder by --run") as bus:
         yield bus

@@ -4,17 +4,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-from pydantic import SecretStr
 
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Unavailable
-from archloop.ops.settings import ServiceSettings, config
 from archloop.training_pairs import TrainingPair
 from archloop_cli import terminal
+from archloop_cli.asking import refuse_taken
+from archloop_cli.options import CliSettings
 from archloop_cli.progress import Progress, cycle_table
-from archloop_cli.runs import refuse_taken
 from archloop_lab import bootstrap_pairs, folders, lock, reproduction
 from archloop_lab.remote_registry import PATIENCE_S, RemoteRegistry
 from archloop_lab.run_directory import RunDirectory
@@ -22,15 +19,6 @@ from services.registry.statistics.summary import Summary
 
 _POLL_S = 1.0
 _POLL_SHARE = 9
-
-
-class CliSettings(ServiceSettings):
-    """`token` allows to ask a registry for runs; `broker_url` is where parked messages are looked at."""
-
-    service: ClassVar[str] = "cli"
-    model_config = config("cli")
-
-    token: SecretStr | None = None
 
 
 def drive(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None = None) -> Summary:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archloop import protocols, sources
 from archloop.contracts.values import Evaluation, Outcome, sha256_of
@@ -16,7 +16,9 @@ from services.evaluator.app import opened_evaluator
 from services.evaluator.evaluator import Evaluator
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.tracing import traced
-from services.novelty.compare import Comparison, compare
+
+if TYPE_CHECKING:
+    from services.novelty.compare import Comparison
 
 _MEASURES = (
     *("parameters", "flops", "activation_bytes", "uncounted", "graph_sha256", "untraced"),
@@ -47,6 +49,8 @@ def novelty(paths: list[Path], threshold: float, protocol_name: str | None = Non
 
     By their graphs too where a protocol is named, at whose input shape they are built in the sandbox.
     """
+    from services.novelty.compare import compare  # of no use to whoever evaluates, and slow to import
+
     protocol = protocols.load(protocol_name) if protocol_name else None
     found = list(walking.sources(paths))
     files = [(str(each.path), _text(each.content)) for each in found if isinstance(each, Found)]
@@ -101,7 +105,7 @@ def _evaluated(line: dict[str, Any]) -> str:
     return f"{line['outcome']:<15}{accuracy}  {line['seconds']:6.2f} s  {line['file']}  {line['detail']}"
 
 
-def _judged(comparison: Comparison) -> str:
+def _judged(comparison: "Comparison") -> str:
     if comparison.verdict is None:
         return f"{'unreadable':<17}    –  {'':<15}  {comparison.file}  {comparison.problem}"
     nearest = f"  nearest {comparison.nearest}" if comparison.nearest else ""

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from archloop.ops.settings import S3Settings, ServiceSettings
-from archloop_cli.remote import CliSettings
+from archloop_cli.options import CliSettings
 from services.evaluator.settings import EvaluatorSettings
 from services.generator.settings import GeneratorSettings
 from services.novelty.settings import NoveltySettings

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 PRELOADED = (
-    *(f"archloop_cli.{name}" for name in ("commands", "main", "runs", "remote", "scoring", "mishaps")),
+    *(f"archloop_cli.{name}" for name in ("commands", "main", "asking", "runs", "remote", "scoring", "mishaps")),
     *(f"archloop_lab.{name}" for name in ("reproduction", "study.studies", "transfer", "proxy", "run_report")),
     *(f"archloop_lab.lemur.{name}" for name in ("importing", "exporting", "curating", "pairs", "tally")),
     *("services.generator.model_build.corpus", "services.evaluator.datasets.preparing", "PIL.Image"),

@@ -6,9 +6,9 @@ import pytest
 import typer
 
 from archloop.errors import InvalidInput
+from archloop_cli.asking import limits
 from archloop_cli.commands import app
 from archloop_cli.options import once
-from archloop_cli.runs import limits
 from archloop_lab.folders import refuse_shared
 
 TWICE = [

@@ -31,6 +31,25 @@ def test_a_command_is_understood_before_arrays_or_servers_are_loaded() -> None:
     assert loaded.isdisjoint({*HEAVY, "fastapi", "numpy"}), loaded & {"fastapi", "numpy"}
 
 
+@pytest.mark.parametrize(
+    ("statement", "there"),
+    [
+        ("from archloop_cli import asking", "archloop_lab.planning"),
+        (
+            "from archloop_cli import looking, listing, steering, parked; from archloop_lab import walks",
+            "archloop_lab.walks",
+        ),
+        ("from services.generator.model_build import corpus", "services.generator.seeds"),
+        ("from archloop_cli import scoring", "services.evaluator.app"),
+    ],
+    ids=["plans and refusals", "lists", "pairs", "evaluations"],
+)
+def test_what_only_looks_or_writes_waits_for_none_of_what_runs(statement: str, there: str) -> None:
+    loaded = loaded_by(statement)
+    assert there in loaded
+    assert loaded.isdisjoint({*HEAVY, "datasketch", "archloop_cli.embedded", "services.novelty.app"})
+
+
 def test_digits_are_read_without_the_package_that_brings_them() -> None:
     given = "protocols.load('digits').dataset, Secret.of(PUBLISHED)"
     imports = "from archloop import protocols; from services.evaluator.secret import PUBLISHED, Secret"

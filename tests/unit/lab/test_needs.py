@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from archloop import gpus, presets, protocols
 from archloop.errors import InvalidInput, Unavailable
 from archloop.gpus import Gpu, GpuLost
-from archloop_cli import doctor, runs
+from archloop_cli import asking, doctor
 from archloop_lab import estimate, needs, planning
 from archloop_lab.needs import Machine, Needs, Software, Wanted
 
@@ -126,9 +126,9 @@ def test_what_a_size_of_memory_serves_needs_no_more_than_it(weights: float) -> N
 )
 def test_a_deployment_has_devices_of_its_own(devices: str, backend: str, named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
-        runs.wanted(devices, backend, "http://registry:8000")
-    assert runs.wanted(devices, backend, None) == Wanted.of(devices, backend)
-    assert runs.wanted("auto", "auto", "http://registry:8000") == Wanted()
+        asking.wanted(devices, backend, "http://registry:8000")
+    assert asking.wanted(devices, backend, None) == Wanted.of(devices, backend)
+    assert asking.wanted("auto", "auto", "http://registry:8000") == Wanted()
 
 
 TWO = (Gpu(0, "First", 24.0, 23.0, "GPU-0"), Gpu(1, "Second", 24.0, 1.5, "GPU-1"))

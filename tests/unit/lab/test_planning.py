@@ -6,7 +6,7 @@ import pytest
 
 from archloop import presets, protocols
 from archloop.contracts.spec import GenerationSpec
-from archloop_cli import runs
+from archloop_cli import asking
 from archloop_lab import estimate, estimate_cpu, planning
 
 
@@ -34,7 +34,7 @@ def test_all_that_the_paper_needs_and_is_not_there_is_said_with_the_way_to_get_i
 def test_the_demo_lacks_nothing() -> None:
     made = planning.plan(presets.load("demo"), None)
     assert made.missing == []
-    assert runs.show_plan(made) == 0
+    assert asking.show_plan(made) == 0
 
 
 def test_pairs_that_are_given_are_counted_and_not_missing(tmp_path: Path) -> None:

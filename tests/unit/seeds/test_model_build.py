@@ -17,8 +17,9 @@ from archloop.contracts.values import Family
 from archloop.errors import InvalidInput
 from archloop_cli.commands import app
 from services.generator import prompts
-from services.generator.model_build import BuildReport, build, corpus, tokenizer, training
-from services.generator.model_build.card import Round
+from services.generator.model_build import corpus, tokenizer, training
+from services.generator.model_build.build import build
+from services.generator.model_build.card import BuildReport, Round
 from services.generator.model_build.training import Lesson
 
 MEGABYTE = 1_000_000
