@@ -26,6 +26,7 @@ PRELOADED = (
     *(f"archloop_lab.{name}" for name in ("reproduction", "study.studies", "transfer", "proxy", "run_report")),
     *(f"archloop_lab.lemur.{name}" for name in ("importing", "exporting", "curating", "pairs", "tally")),
     *("services.generator.model_build.corpus", "services.evaluator.datasets.preparing", "PIL.Image"),
+    "services.novelty.compare",
 )
 _CAPABILITIES = 0x20080522
 
@@ -198,12 +199,12 @@ class Before:
     @staticmethod
     def bug(what: str) -> None:
         """Something that nobody has thought of."""
-        from archloop_cli import scoring
+        from services.novelty import compare
 
         def broken(*_: object) -> None:
             raise {"KeyError": KeyError, "RecursionError": RecursionError, "MemoryError": MemoryError}[what]("x[/b]")
 
-        scoring.compare = broken  # type: ignore[assignment]
+        compare.compare = broken  # type: ignore[assignment]
 
     _kept: ClassVar[list[Any]] = []
     _timers: ClassVar[list[threading.Timer]] = []
