@@ -139,8 +139,15 @@ def read(cells: Sequence[Cell], directory: Path) -> list[Result]:
 
 
 def estimate(results: Sequence[Result], variant: str, metric: Metric) -> MeanEstimate | None:
-    """Estimate over the seeds of the variant; None where no run has the metric."""
-    return _estimate([v for r in results if r.variant == variant and (v := metric.of(r)) is not None])
+    """Estimate over the seeds of the variant; None where no run has the metric.
+
+    The interval of a share ends where shares do, which Student's does not know.
+    """
+    found = _estimate([v for r in results if r.variant == variant and (v := metric.of(r)) is not None])
+    if found is None or found.interval is None or not metric.share:
+        return found
+    low, high = found.interval
+    return found._replace(interval=Interval(max(0.0, low), min(1.0, high)))
 
 
 def difference(results: Sequence[Result], variant: str, reference: str, metric: Metric) -> Difference | None:

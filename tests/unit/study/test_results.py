@@ -72,6 +72,28 @@ def test_a_difference_is_that_of_students_paired_test(seed: int) -> None:
     assert difference.clear == (stats.ttest_rel(frozen[:shared], loop[:shared]).pvalue < 0.05)
 
 
+@pytest.mark.parametrize(
+    ("rates", "low", "high"),
+    [((0.9, 1.0, 1.0), None, 1.0), ((0.0, 0.0, 0.1), 0.0, None), ((0.02, 0.98), 0.0, 1.0), ((0.5, 0.5, 0.5), 0.5, 0.5)],
+)
+def test_the_interval_of_a_share_ends_where_shares_do(
+    rates: tuple[float, ...], low: float | None, high: float | None
+) -> None:
+    t = stats.ttest_1samp(rates, 0).confidence_interval(0.95)
+    estimate = results.estimate(found(list(rates), [0.5]), "loop", VALID_RATE)
+    assert estimate is not None
+    expected = (t.low if low is None else low, t.high if high is None else high)
+    assert estimate.interval == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_interval_of_what_is_no_share_is_students() -> None:
+    metric = VALID_RATE._replace(of=lambda result: 10.0 * result.seed, share=False)
+    estimate = results.estimate(found([0.1, 0.2, 0.3], [0.5]), "loop", metric)
+    assert estimate is not None
+    assert estimate.interval is not None
+    assert estimate.interval.low < 0 < 1 < estimate.interval.high
+
+
 def test_one_seed_gives_a_difference_without_an_interval() -> None:
     difference = results.difference(found([0.9], [0.5]), "frozen", "loop", VALID_RATE)
     assert difference is not None
