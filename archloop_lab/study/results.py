@@ -141,13 +141,13 @@ def read(cells: Sequence[Cell], directory: Path) -> list[Result]:
 def estimate(results: Sequence[Result], variant: str, metric: Metric) -> MeanEstimate | None:
     """Estimate over the seeds of the variant; None where no run has the metric.
 
-    The interval of a share ends where shares do, which Student's does not know.
+    No metric is negative, and no share above 1, which Student's interval does not know.
     """
     found = _estimate([v for r in results if r.variant == variant and (v := metric.of(r)) is not None])
-    if found is None or found.interval is None or not metric.share:
+    if found is None or found.interval is None:
         return found
     low, high = found.interval
-    return found._replace(interval=Interval(max(0.0, low), min(1.0, high)))
+    return found._replace(interval=Interval(max(0.0, low), min(1.0, high) if metric.share else high))
 
 
 def difference(results: Sequence[Result], variant: str, reference: str, metric: Metric) -> Difference | None:
