@@ -78,7 +78,8 @@ def _steps(spec: RunSpec, protocol: Protocol, first_pairs: int) -> Iterator[tupl
     if (rung := protocol.ladder) is not None:
         yield "ladder", f"{rung.share:g} of the images first, all only from the run's quantile {rung.quantile:g} on"
     yield "novelty", f"Jaccard below {spec.novelty.threshold}"
-    yield "selection", f"{s.rule} {s.threshold}, down to {s.fallback_threshold} until there are {s.minimum}"
+    learnt = ", edits no worse than their parents learnt from" if s.improving else ""
+    yield "selection", f"{s.rule} {s.threshold}, down to {s.fallback_threshold} until there are {s.minimum}{learnt}"
     if spec.frozen:
         yield "training", "none: the frozen control"
     else:

@@ -96,7 +96,8 @@ class SelectionSpec(Strict):
     Of the admitted, at most `quota` per structural family are trained on in a cycle, so that one family cannot take
     over; null is no limit. `replay` earlier ones are added, null is all: family by family in turn, the best of all, or
     the most recent first. With the `archive` of `cells` the quota and the turns are not each family's, but
-    each cell's: of one family, size and cost, by the whole part of log2 of parameters and FLOPs.
+    each cell's: of one family, size and cost, by the whole part of log2 of parameters and FLOPs. With `improving` no
+    edit is trained on that is less accurate than its parent, unless it is pinned.
     """
 
     rule: Literal["threshold", "percentile", "pareto"] = "threshold"
@@ -109,6 +110,7 @@ class SelectionSpec(Strict):
     replay: Whole | None = 96
     replay_order: Literal["families", "best", "recent"] = "families"
     archive: Annotated[Literal["none", "cells"], absent("none")] = "none"
+    improving: Annotated[bool, absent(False)] = False
 
     @model_validator(mode="after")
     def _fallback_is_below(self) -> Self:
