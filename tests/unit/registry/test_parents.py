@@ -200,6 +200,28 @@ async def test_pairs_of_an_edited_candidate_are_the_edit_that_makes_it_of_its_pa
         assert {edits.apply(code, completion).code for code in parents_of} & codes
 
 
+async def test_edits_that_are_worse_than_their_parents_are_learnt_from_only_where_that_is_asked_for_or_pinned(world):
+    await world.request(spec(cycles=4, generation={"mode": "edit"}, selection={"replay": None, "quota": None}))
+    await world.run_to_end()
+    run, found = await world.store.run(RUN), await rows(world)
+
+    async def learnt(improving: bool, pinned: tuple[str, ...] = ()) -> int:
+        selection = run.spec.selection.model_copy(update={"improving": improving})
+        asked = {
+            "spec": run.spec.model_copy(update={"selection": selection}),
+            "exemplars": run.exemplars.model_copy(update={"pinned": pinned}),
+        }
+        return len(await pairs.lines(world.store, world.blobs, run.model_copy(update=asked), 3))
+
+    admitted = [c for c in found.values() if c.admitted]
+    edited = [c for c in admitted if c.parent]
+    worse = [c for c in edited if c.evaluation.accuracy < found[c.parent].evaluation.accuracy]
+    assert 0 < len(worse) < len(edited) < len(admitted)
+    assert await learnt(improving=False) == len(admitted)
+    assert await learnt(improving=True) == len(admitted) - len(worse)
+    assert await learnt(improving=True, pinned=(worse[0].candidate_id,)) == len(admitted) - len(worse) + 1
+
+
 @pytest.mark.parametrize(
     ("unfit", "reason"),
     [
