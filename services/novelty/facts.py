@@ -30,7 +30,7 @@ _SPECIAL = frozenset(
     | {"__mro__", "__bases__", "__subclasses__", "_get_name"}
 )
 _TELLING = _TABLES | _SPECIAL | WHOLE
-_QUIET = frozenset({"__init__", "__call__", "__repr__", "__str__", "__len__", "__del__"})
+_QUIET = frozenset({"__init__", "__call__", "__len__"})  # others that change nothing are not read at all
 _IN_PLACE = frozenset({"iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imatmul"})
 
 
