@@ -78,7 +78,7 @@ def run(
 ) -> None:
     """Run the closed loop and report: on this machine, with no servers, or at a deployment."""
     from archloop_cli import asking
-    from archloop_lab import planning, reproduction
+    from archloop_lab import bootstrap_pairs, planning, reproduction
 
     check_run(context, plan=plan, manifest=manifest)
     wanted = asking.wanted(devices, backend, server)
@@ -93,6 +93,7 @@ def run(
         budget=asking.limits(budget) or None,
     )
     pairs = pairs or (reproduction.pairs(manifest, spec) if manifest else None)
+    spec = bootstrap_pairs.expected(spec) if pairs else spec
     if plan:
         raise typer.Exit(asking.show_plan(planning.plan(spec, pairs, wanted)))
     run_id = name or asking.default_run_id(spec)

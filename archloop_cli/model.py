@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from archloop import templates
 from archloop.models import FETCHED
 from archloop.training_pairs import encoded
 from archloop_cli import terminal
@@ -57,6 +58,7 @@ def pairs(
     """Write seed networks, drawn at random over sensible ranges, as pairs to tune on: `archloop run --pairs FILE`."""
     from services.generator.model_build import corpus
 
+    templates.known(template)
     kinds = corpus.Kinds(edits=edits, memory=memory)
     written = corpus.write(seed, count, template=template, among=[protocol], kinds=kinds)
     files.write_named(out, encoded(each.pair.line() for each in written))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from archloop import sources
-from archloop.errors import InvalidInput, NotFound
+from archloop.errors import ArchloopError, InvalidInput, NotFound
 from archloop_cli import terminal, walking
 from archloop_cli.looking import Run, Url, opened
 from archloop_lab import lock
@@ -72,12 +72,23 @@ def steer(
     wanted: list[dict[str, Any]] = [{"verb": "change", "changes": _changes(changes)}] if changes else []
     for verb, names in (("pin", pin), ("ban", ban), ("release", release)):
         wanted += [{"verb": verb, "candidate": name} for name in names]
-    wanted += [{"verb": "submit", "code": SourceCode.inline(sources.of_file(walking.read(path)))} for path in submit]
+    wanted += [{"verb": "submit", "code": SourceCode.inline(_network(path))} for path in submit]
     wanted += [{"verb": "revert", "adapter": revert}] if revert is not None else []
     if not wanted:
         raise InvalidInput("NAME=VALUE…", "", "at least one change, or --pin, --ban, --release, --submit or --revert")
     _do(run, registry, [each | {"comment": comment} for each in wanted])
     terminal.say(f"{run}: its next cycle takes it up")
+
+
+def _network(path: Path) -> str:
+    """Read a network. Raises InvalidInput that names the file."""
+    try:
+        text = sources.of_file(walking.read(path))
+    except sources.UndecodableSource as error:
+        raise InvalidInput("--submit", str(path), f"a network in Python; {error}") from error
+    if not text.strip():
+        raise InvalidInput("--submit", str(path), "a network in Python; the file is empty")
+    return text
 
 
 def _changes(given: Sequence[str]) -> dict[str, Any]:
@@ -102,7 +113,10 @@ def _value(name: str, value: str, parsed: Any) -> Any:
 
 
 def _do(run: str, registry: str | None, acts: Sequence[dict[str, Any]]) -> None:
-    """Put the acts on record, one after the other. Raises NotFound, Conflict, InvalidInput, Refused."""
+    """Put the acts on record, one after the other, once all names are known.
+
+    Raises NotFound, Conflict, InvalidInput, Refused; what was on record by then is told with it.
+    """
     from archloop.contracts.acts import Act
     from archloop.validation import checked
     from archloop_lab.walks import named
@@ -111,10 +125,14 @@ def _do(run: str, registry: str | None, acts: Sequence[dict[str, Any]]) -> None:
 
     async def act() -> None:
         async with opened(run, registry) as (known, run_id):
-            for each in made:
-                if each.candidate is not None:
-                    found = await named(known, run_id, each.candidate)
-                    each = each.model_copy(update={"candidate": found.candidate_id})  # noqa: PLW2901
-                await known.steer(run_id, each)
+            places = {each.candidate: await named(known, run_id, each.candidate) for each in made if each.candidate}
+            for done, each in enumerate(made):
+                about = {"candidate": places[each.candidate].candidate_id} if each.candidate else {}
+                try:
+                    await known.steer(run_id, each.model_copy(update=about))
+                except ArchloopError as error:
+                    if done:
+                        error.add_note(f"on record before it: {', '.join(before.verb for before in made[:done])}")
+                    raise
 
     asyncio.run(act())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from archloop import training_pairs
+from archloop import presets, training_pairs
 from archloop.blobs.port import Blobs
 from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.contracts.values import BlobRef
@@ -18,6 +18,13 @@ def read(path: Path) -> list[TrainingPair]:
     if not path.exists():  # it may be a pipe
         raise NotFound("file of pairs", str(path))
     return training_pairs.read(path)
+
+
+def expected(spec: RunSpec) -> RunSpec:
+    """Return the spec of a run that is to begin with pairs. Raises InvalidInput where it cannot."""
+    if spec.bootstrap is not None:
+        return spec
+    return presets.checked(spec.model_dump() | {"bootstrap": {}}, source="--pairs")
 
 
 def stored(spec: RunSpec, found: Sequence[TrainingPair], blobs: Blobs) -> RunSpec:

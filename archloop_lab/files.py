@@ -33,7 +33,10 @@ def write_named(path: Path, content: bytes) -> None:
     Raises OSError that names it.
     """
     if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
-        path.write_bytes(content)
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
     else:
         target = path.resolve()
         _replace(target, target.with_name(f".{os.getpid()}.partial"), content, named=path)

@@ -26,7 +26,10 @@ class Step(NamedTuple):
 async def named(registry: Registry, run_id: str, name: str) -> Candidate:
     """Return the candidate of this place, CYCLE/INDEX, or id, or beginning of one. Raises NotFound, InvalidInput."""
     if place := _PLACE.fullmatch(name):
-        return await registry.candidate(candidate_id(run_id, int(place[1]), int(place[2])))
+        try:
+            return await registry.candidate(candidate_id(run_id, int(place[1]), int(place[2])))
+        except NotFound:
+            raise NotFound("candidate", name) from None
     if _ID.fullmatch(name):
         return await registry.candidate(name)
     if not _BEGINNING.fullmatch(name):

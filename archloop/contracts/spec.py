@@ -201,6 +201,12 @@ class RunSpec(Strict):
     collapse: Annotated[CollapseSpec | None, absent(None)] = None
 
     @model_validator(mode="after")
+    def _only_edits_are_guided(self) -> Self:
+        if self.generation.guided and self.generation.mode == "whole":
+            raise ValueError("generation.guided is for edits; set generation.mode to edit or mixed")
+        return self
+
+    @model_validator(mode="after")
     def _collapse_can_be_answered(self) -> Self:
         asked = self.collapse
         if asked is not None and asked.parents is not None and self.generation.mode == "whole":
@@ -226,10 +232,10 @@ class RunSpec(Strict):
     @model_validator(mode="after")
     def _preferences_are_between_answers_to_one_prompt(self) -> Self:
         prompts, answers = self.generation.prompts, self.generation.answers
-        shared = answers > 1 or (prompts is not None and prompts < self.cycles * self.candidates)
+        shared = min(answers, self.candidates) > 1 or (prompts is not None and prompts < self.cycles * self.candidates)
         if self.training.method != "sft" and not shared:
             raise ValueError(
                 f"training.method {self.training.method} needs candidates that answer one prompt; "
-                "set generation.answers to 2 or more, or fewer generation.prompts"
+                "set generation.answers and candidates to 2 or more, or fewer generation.prompts"
             )
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from archloop import catalogue, presets, protocols
+from archloop import catalogue, presets, protocols, templates
 from archloop.contracts.base import Frozen
 from archloop.contracts.numbers import Seed
 from archloop.contracts.spec import RunSpec
@@ -73,6 +73,7 @@ class Study(Frozen):
             content | {"seed": seed, "preset": f"{self.name}-{variant}"}, source=f"variant {variant}"
         )
         protocols.load(spec.protocol)
+        templates.known(spec.generation.template)
         return spec
 
 

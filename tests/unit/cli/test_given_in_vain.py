@@ -1,11 +1,13 @@
 """What was given on the command line and would have no effect, or another than was meant, is refused."""
 
+import re
 from pathlib import Path
 
+import click
 import pytest
 import typer
 
-from archloop.errors import InvalidInput
+from archloop.errors import InvalidInput, NotFound
 from archloop_cli.asking import limits
 from archloop_cli.commands import app
 from archloop_cli.options import once
@@ -109,3 +111,29 @@ def test_a_run_does_not_go_into_the_root_or_a_home(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", ["there", "/tmp/there", "~/runs", "."])
 def test_a_folder_of_its_own_is_taken(path):
     refuse_shared(Path(path).expanduser())
+
+
+@pytest.mark.parametrize("template", ["edit", "memory", "nope", "../brief", ""])
+@pytest.mark.parametrize("more", [[], ["--edits", "1"], ["--edits", "1", "--memory", "1"]], ids=" ".join)
+def test_pairs_are_asked_for_by_a_template_that_is_a_whole_one(template, more, tmp_path):
+    with pytest.raises((NotFound, typer.BadParameter, click.BadParameter)):
+        invoked(["model", "pairs", "made.jsonl", "--count", "1", "--template", template, *more])
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("frozen", [[], ["--frozen"]], ids=["tuned", "frozen"])
+def test_a_plan_knows_of_pairs_that_the_preset_does_not_ask_for(frozen, tmp_path, capsys):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 7)
+    with pytest.raises(typer.Exit):
+        invoked(["run", "--pairs", "pairs.jsonl", "--plan", *frozen])
+    told = capsys.readouterr().out
+    assert "tunes on 7 pairs first" in told
+    assert "nothing to train" not in told
+    assert re.search(r"^ trainer +on the CPU", told, re.MULTILINE)
+
+
+def test_what_learns_nothing_begins_with_no_pairs(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    with pytest.raises(InvalidInput, match="the seed program learns nothing"):
+        invoked(["run", "--model", "seed-program", "--frozen", "--pairs", "pairs.jsonl", "--out", "made"])
+    assert not (tmp_path / "made").exists()

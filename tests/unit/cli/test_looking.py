@@ -177,7 +177,12 @@ def test_a_cancelled_run_is_cancelled_again_and_is_not_resumed(going: Going, rem
         (("generation.template=poem",), InvalidInput, "generation.template"),
         (("selection.threshold=0.1",), InvalidInput, "fallback_threshold must not exceed"),
         (("--pin", "{failed}"), InvalidInput, "candidate"),
-        (("--pin", "9/9"), NotFound, "candidate"),
+        (("--pin", "9/9"), NotFound, "no candidate named '9/9'"),
+        (("--pin", "{valid}", "--ban", "9/9"), NotFound, "no candidate named '9/9'"),
+        (("candidates=4", "--release", "9/9"), NotFound, "no candidate named '9/9'"),
+        (("--submit", "/dev/null"), InvalidInput, "--submit: '/dev/null'.*empty"),
+        (("--submit", "{blank}"), InvalidInput, "--submit: .*blank.py.*empty"),
+        (("--submit", "{binary}"), InvalidInput, "--submit: .*binary.py.*utf-8"),
         (("--submit", "nothing.py"), NotFound, "nothing.py"),
         (("--revert", "run-1-c7"), InvalidInput, "one that has written a cycle of the run: tiny, run-1-c0"),
         (("--revert", ""), InvalidInput, "adapter"),
@@ -185,11 +190,22 @@ def test_a_cancelled_run_is_cancelled_again_and_is_not_resumed(going: Going, rem
     ids=str,
 )
 def test_what_cannot_be_is_refused_by_its_name(
-    going: Going, given: tuple[str, ...], error: type[ArchloopError], field: str
+    going: Going, given: tuple[str, ...], error: type[ArchloopError], field: str, tmp_path: Path
 ) -> None:
+    files = {"blank": b"\n \n", "binary": b"\xff\x00\x80"}
+    for name, content in files.items():
+        (tmp_path / f"{name}.py").write_bytes(content)
+    places = {name: tmp_path / f"{name}.py" for name in files} | {"failed": going.failed, "valid": going.valid}
     with pytest.raises(error, match=field):
-        said("steer", going.directory, *(each.format(failed=going.failed) for each in given))
+        said("steer", going.directory, *(each.format_map(places) for each in given))
     assert told("acts", going.directory) == []
+
+
+def test_where_a_later_act_is_refused_the_earlier_ones_are_told(going: Going) -> None:
+    with pytest.raises(InvalidInput, match="adapter") as refused:
+        said("steer", going.directory, "candidates=4", "--pin", going.valid, "--revert", "run-1-c7")
+    assert refused.value.__notes__ == ["on record before it: change, pin"]
+    assert [act["verb"] for act in told("acts", going.directory)] == ["change", "pin"]
 
 
 def test_the_how_to_says_what_can_be_done(going: Going, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,9 +127,30 @@ def test_preferences_need_prompts_that_are_shared(generation: dict[str, int], me
         assert RunSpec.model_validate(given | {"training": {"method": method}}).training.method == method
     else:
         with pytest.raises(
-            ValidationError, match=r"set generation\.answers to 2 or more, or fewer generation\.prompts"
+            ValidationError, match=r"generation\.answers and candidates to 2 or more, or fewer generation\.prompts"
         ):
             RunSpec.model_validate(given | {"training": {"method": method}})
+
+
+@pytest.mark.parametrize(("candidates", "taken"), [(1, False), (2, True)])
+def test_one_candidate_a_cycle_shares_its_prompt_with_nobody(candidates: int, *, taken: bool) -> None:
+    given = {"cycles": 2, "candidates": candidates, "protocol": "digits", "generation": {"answers": 4}}
+    for method in ("dpo", "negatives"):
+        if taken:
+            assert RunSpec.model_validate(given | {"training": {"method": method}})
+        else:
+            with pytest.raises(ValidationError, match="candidates to 2 or more"):
+                RunSpec.model_validate(given | {"training": {"method": method}})
+
+
+@pytest.mark.parametrize(("mode", "taken"), [("whole", False), ("edit", True), ("mixed", True)])
+def test_only_edits_are_guided(mode: str, *, taken: bool) -> None:
+    given = {"cycles": 1, "candidates": 8, "protocol": "digits", "generation": {"mode": mode, "guided": True}}
+    if taken:
+        assert RunSpec.model_validate(given).generation.guided
+    else:
+        with pytest.raises(ValidationError, match=r"generation\.guided is for edits"):
+            RunSpec.model_validate(given)
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,11 @@ def test_where_no_file_can_be_the_error_names_it_as_it_was_given(name, tmp_path,
     with pytest.raises(OSError, match=r"directory|too long") as raised:
         files.write_named(files.Path(name), NEW)
     assert raised.value.filename == (name or ".")
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "folder"])
+def test_what_cannot_be_written_to_is_named(path, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError) as refused:  # noqa: PT011 - which one it is depends on the path
+        files.write_named(tmp_path / path, NEW)
+    assert refused.value.filename == str(tmp_path / path)

@@ -49,6 +49,8 @@ def test_every_variant_has_every_seed_and_its_own_changes(tmp_path: Path) -> Non
         ({"seeds": []}, "seeds"),
         ({"control": "nobody"}, "none of the variants"),
         ({"settings": {"protocol": "unheard-of"}}, "unheard-of"),
+        ({"settings": {"generation": {"template": "unsaid"}}}, "no prompt template named 'unsaid'"),
+        ({"settings": {"generation": {"template": "edit"}}}, "no prompt template named 'edit'"),
         ({"colour": "red"}, "colour"),
     ],
 )
