@@ -17,18 +17,25 @@ UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86_400, "days"), (365.25 * 86_400,
 
 
 class Model(NamedTuple):
-    """Tokens of a prompt and an answer, and seconds of the cores for a token written and for one trained on."""
+    """Tokens of a prompt, a whole network and an edit; seconds of the cores for a token read, written, trained on."""
 
     prompt: int
     answer: int
+    edit: int
+    read_s: float
     written_s: float
     trained_s: float
 
+    def answered(self, spec: RunSpec) -> float:
+        """Estimate the tokens of an answer; most candidates of a run that edits have a parent."""
+        edited = spec.generation.edited
+        return min(edited * self.edit + (1 - edited) * self.answer, spec.generation.max_new_tokens)
+
 
 MODELS = {
-    "tiny": Model(60, 83, 1e-3, 1e-4),
-    "smollm2": Model(300, 530, 1e-2, 5e-3),
-    SEED_PROGRAM: Model(0, 0, 0.0, 0.0),
+    "tiny": Model(60, 83, 45, 0.0, 1e-3, 1e-4),
+    "smollm2": Model(300, 530, 170, 1.7e-3, 1e-2, 5e-3),
+    SEED_PROGRAM: Model(0, 0, 0, 0.0, 0.0, 0.0),
 }
 
 
@@ -49,14 +56,14 @@ class CpuEstimate(NamedTuple):
 def of(spec: RunSpec, protocol: Protocol, bootstrap: int, slots: int) -> CpuEstimate:
     """Estimate a run that begins with so many pairs and evaluates so many candidates at a time."""
     model = MODELS.get(spec.base_model, MODELS["smollm2"])
-    prompt = round(estimate.prompt_tokens(spec, model.prompt, model.answer))
-    answer = min(model.answer, spec.generation.max_new_tokens)
+    prompt, answer = round(estimate.prompt_tokens(spec, model.prompt, model.answer)), round(model.answered(spec))
     candidates = spec.cycles * spec.candidates
-    asked = candidates + (spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0)
+    asked = candidates - (spec.candidates if spec.generation.start == SEED_PROGRAM else 0)
+    asked += spec.gate.candidates * 2 * (spec.cycles - 1) if spec.gate else 0
     steady = min(slots, spec.candidates)  # no cycle begins before the one before it has ended
     return CpuEstimate(
         tokens=asked * (prompt + answer),
-        generate_s=asked * answer * model.written_s,
+        generate_s=asked * (prompt * model.read_s + answer * model.written_s),
         evaluate_s=candidates * (START_S + VALID * epoch_seconds(protocol)) / steady,
         train_s=estimate.pair_passes(spec, bootstrap) * (prompt + answer) * model.trained_s,
     )

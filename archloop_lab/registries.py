@@ -115,5 +115,5 @@ async def opened(run: str, url: str | None, token: SecretStr | None) -> AsyncIte
     async with directory.opened() as records:
         found = (await records.store.runs(limit=1)).items
         if not found:
-            raise NotFound("run", str(directory.registry_file))
+            raise NotFound("run", str(directory.path))
         yield DirectoryRegistry(records), found[0].run_id

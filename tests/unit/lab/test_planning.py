@@ -111,7 +111,9 @@ def test_edits_are_reckoned_with_the_network_that_they_show_and_told(mode: str, 
     generation = GenerationSpec(mode=mode, edit_share=share, parents="archive")
     spec = presets.load("demo").model_copy(update={"generation": generation})
     more = reckoned(generation={"mode": mode, "edit_share": share}).tokens - reckoned().tokens
-    assert more == 6 * 64 * round(generation.edited * estimate_cpu.MODELS["tiny"].answer)
+    tiny = estimate_cpu.MODELS["tiny"]
+    shorter = tiny.answer - round(generation.edited * tiny.edit + (1 - generation.edited) * tiny.answer)
+    assert more == 6 * 64 * (round(generation.edited * tiny.answer) - shorter)
     said = dict(planning.plan(spec, None).steps).get("edits")
     assert said == (f"{told} of the candidates edit an earlier one, drawn from: archive" if told else None)
     guided = spec.model_copy(update={"generation": generation.model_copy(update={"guided": True})})
@@ -123,6 +125,13 @@ def test_edits_are_reckoned_with_the_network_that_they_show_and_told(mode: str, 
 def test_who_writes_the_first_cycle_is_told(start: str, told: str | None) -> None:
     spec = presets.load("demo").model_copy(update={"generation": GenerationSpec(start=start)})
     assert dict(planning.plan(spec, None).steps).get("first cycle") == told
+
+
+def test_what_the_seed_program_draws_costs_no_tokens() -> None:
+    drawn = reckoned(generation={"start": "seed-program"})
+    assert drawn.tokens == pytest.approx(reckoned().tokens * 5 / 6)
+    assert drawn.generate_s == pytest.approx(reckoned().generate_s * 5 / 6)
+    assert drawn.evaluate_s == reckoned().evaluate_s
 
 
 def test_time_falls_with_slots_up_to_the_candidates_of_a_cycle() -> None:
