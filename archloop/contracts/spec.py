@@ -97,7 +97,8 @@ class SelectionSpec(Strict):
     over; null is no limit. `replay` earlier ones are added, null is all: family by family in turn, the best of all, or
     the most recent first. With the `archive` of `cells` the quota and the turns are not each family's, but
     each cell's: of one family, size and cost, by the whole part of log2 of parameters and FLOPs. With `improving` no
-    edit is trained on that is less accurate than its parent, unless it is pinned.
+    edit is trained on that is less accurate than its parent, nor, where all are to be edits, a whole network, unless
+    it is pinned; where the cycle has nothing new to train on, nothing is trained.
     """
 
     rule: Literal["threshold", "percentile", "pareto"] = "threshold"

@@ -1,7 +1,7 @@
 """Training pairs as JSON lines: what was asked, and the answer in exactly the form that generation expects."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from archloop.blobs.port import Blobs
 from archloop.blobs.sound import put_sound
@@ -34,9 +34,12 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     There are none where nothing was admitted to learn from, or, for `dpo`, nothing that is better than another answer.
     """
     admitted = [a for a in (await store.architectures(run.run_id)).items if a.candidate_id not in run.exemplars.banned]
-    if run.spec.selection.improving:
-        admitted = await _improving(store, admitted, run.exemplars.pinned)
+    improving = run.spec.selection.improving
+    if improving:
+        admitted = await _improving(store, run, admitted)
     current = [_scored(a) for a in admitted if a.cycle == cycle]
+    if improving and not current:  # what it knows already, again and again, is all that it would know in the end
+        return []
     earlier = [_scored(a) for a in admitted if a.cycle < cycle]
     by_id = {a.candidate_id: a for a in admitted}
     ranked = selection.training(current, earlier, run.spec.selection, run.exemplars.pinned)
@@ -45,14 +48,23 @@ async def lines(store: Store, blobs: Blobs, run: Run, cycle: int) -> list[str]:
     return [*own, *await _bootstrap(blobs, run)] if own else []
 
 
-async def _improving(store: Store, admitted: Iterable[Architecture], pinned: Collection[str]) -> list[Architecture]:
-    """Leave out edits that are less accurate than their parents; what is pinned stays."""
+async def _improving(store: Store, run: Run, admitted: Iterable[Architecture]) -> list[Architecture]:
+    """Leave out edits that are less accurate than their parents, and whole networks where only edits are asked for.
+
+    What is pinned stays.
+    """
     accuracies: dict[str, float] = {}
     for parent in {each.parent for each in admitted if each.parent}:
         found = await store.candidate(parent)
         if found is not None and found.evaluation is not None:
             accuracies[parent] = found.evaluation.accuracy or 0.0
-    return [a for a in admitted if a.accuracy >= accuracies.get(a.parent or "", 0.0) or a.candidate_id in pinned]
+    whole = run.spec.generation.edited < 1
+    return [
+        each
+        for each in admitted
+        if each.candidate_id in run.exemplars.pinned
+        or (whole if each.parent is None else each.accuracy >= accuracies.get(each.parent, 0.0))
+    ]
 
 
 async def put_bootstrap(blobs: Blobs, pairs: Iterable[str]) -> BlobRef:

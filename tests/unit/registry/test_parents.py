@@ -200,26 +200,48 @@ async def test_pairs_of_an_edited_candidate_are_the_edit_that_makes_it_of_its_pa
         assert {edits.apply(code, completion).code for code in parents_of} & codes
 
 
+def learning(run, *, improving: bool, pinned: tuple[str, ...] = (), **generation: object):
+    """The run as it would be with these settings."""
+    selection = run.spec.selection.model_copy(update={"improving": improving})
+    changed = {"selection": selection, "generation": run.spec.generation.model_copy(update=generation)}
+    exemplars = run.exemplars.model_copy(update={"pinned": pinned})
+    return run.model_copy(update={"spec": run.spec.model_copy(update=changed), "exemplars": exemplars})
+
+
 async def test_edits_that_are_worse_than_their_parents_are_learnt_from_only_where_that_is_asked_for_or_pinned(world):
     await world.request(spec(cycles=4, generation={"mode": "edit"}, selection={"replay": None, "quota": None}))
     await world.run_to_end()
     run, found = await world.store.run(RUN), await rows(world)
 
-    async def learnt(improving: bool, pinned: tuple[str, ...] = ()) -> int:
-        selection = run.spec.selection.model_copy(update={"improving": improving})
-        asked = {
-            "spec": run.spec.model_copy(update={"selection": selection}),
-            "exemplars": run.exemplars.model_copy(update={"pinned": pinned}),
-        }
-        return len(await pairs.lines(world.store, world.blobs, run.model_copy(update=asked), 3))
+    def accuracy(candidate):
+        return candidate.evaluation.accuracy
 
-    admitted = [c for c in found.values() if c.admitted]
-    edited = [c for c in admitted if c.parent]
-    worse = [c for c in edited if c.evaluation.accuracy < found[c.parent].evaluation.accuracy]
-    assert 0 < len(worse) < len(edited) < len(admitted)
+    better = [c for c in found.values() if c.admitted and c.parent and accuracy(c) >= accuracy(found[c.parent])]
+    last = max(c.cycle for c in better)  # later cycles bring nothing to learn from
+    admitted = [c for c in found.values() if c.admitted and c.cycle <= last]
+    worse = [c for c in admitted if c.parent and c not in better]
+    whole = [c for c in admitted if not c.parent]
+    assert better
+    assert worse
+    assert whole
+
+    async def learnt(cycle: int = last, **asked: object) -> int:
+        return len(await pairs.lines(world.store, world.blobs, learning(run, **asked), cycle))
+
     assert await learnt(improving=False) == len(admitted)
-    assert await learnt(improving=True) == len(admitted) - len(worse)
-    assert await learnt(improving=True, pinned=(worse[0].candidate_id,)) == len(admitted) - len(worse) + 1
+    assert await learnt(improving=True) == len(better)
+    assert await learnt(improving=True, mode="mixed") == len(better) + len(whole)
+    assert await learnt(improving=True, pinned=(worse[0].candidate_id,)) == len(better) + 1
+    assert await learnt(last + 1, improving=True) == 0
+
+
+async def test_where_no_edit_improves_nothing_is_trained_anew(world):
+    await world.request(spec(cycles=2, generation={"mode": "edit"}))
+    await world.run_to_end()
+    run = await world.store.run(RUN)
+    for improving, trained in ((False, True), (True, False)):
+        lines = await pairs.lines(world.store, world.blobs, learning(run, improving=improving), 0)
+        assert bool(lines) is trained
 
 
 @pytest.mark.parametrize(
