@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from archloop import __version__, presets
+from archloop.contracts.spec import RunSpec
 from archloop_cli import (
     confirming,
     data,
@@ -25,6 +26,7 @@ from archloop_cli import (
 from archloop_cli.bars import bars
 from archloop_cli.options import Json, check_run, run_name, without_effect
 from archloop_lab import files
+from archloop_lab.needs import Wanted
 from archloop_lab.run_directory import RunDirectory
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=__doc__)
@@ -99,17 +101,27 @@ def run(
     run_id = name or asking.default_run_id(spec)
     directory = out or asking.fresh_directory(run_id)
     if server:
-        from archloop_cli import remote
-
-        remote.drive(server, run_id, spec, directory, pairs)
+        _drive_there(server, run_id, spec, directory, pairs)
     else:
-        from archloop_cli import runs
-
-        before = RunDirectory(manifest.parent) if manifest else None
-        runs.start(spec, directory, pairs, wanted, before=before, shown=shown)
+        _drive_here(spec, directory, pairs, wanted, manifest, shown=shown)
     _conclude(directory, as_json)
     if manifest and not server:
         _compare(manifest.parent, directory)
+
+
+def _drive_there(server: str, run_id: str, spec: RunSpec, directory: Path, pairs: Path | None) -> None:
+    from archloop_cli import remote
+
+    remote.drive(server, run_id, spec, directory, pairs)
+
+
+def _drive_here(
+    spec: RunSpec, directory: Path, pairs: Path | None, wanted: Wanted, manifest: Path | None, *, shown: bool
+) -> None:
+    from archloop_cli import runs
+
+    before = RunDirectory(manifest.parent) if manifest else None
+    runs.start(spec, directory, pairs, wanted, before=before, shown=shown)
 
 
 def _compare(before: Path, again: Path) -> None:

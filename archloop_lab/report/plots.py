@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from archloop_lab.report import plots_control, plots_cost, plots_novelty, plots_validity
-from archloop_lab.report.primitives import Run, curves
+from archloop_lab.report import plots_control, plots_cost, plots_novelty
+from archloop_lab.report.primitives import Run, cloud, curves, stacked
+from archloop_lab.report.view import accuracies
 from services.registry.statistics import figures
 from services.registry.statistics.figures import Lines
 
@@ -34,13 +35,28 @@ def _lines(figure: Lines) -> _Draw:
     return figure.title, figure.caption, partial(curves, figure=figure)
 
 
+def good_share(run: Run) -> str:
+    """Draw the share of the trained, as the paper has it, and of all; the control's is of all."""
+    return curves(run, figures.GOOD_SHARE, f"candidates with accuracy ≥ {run.summary.spec.selection.threshold:g}")
+
+
+def distribution(run: Run) -> str:
+    """Draw every valid candidate as a point, the shape of the distribution behind."""
+    return cloud(run, figures.DISTRIBUTION, {n: accuracies(run.candidates, n) for n in run.numbers})
+
+
+def outcomes(run: Run) -> str:
+    """Draw how every candidate ended."""
+    return stacked(run, figures.OUTCOMES, [cycle.outcomes for cycle in run.cycles])
+
+
 _PLOTS: Mapping[str, tuple[_Draw, ...]] = {
     "worked": (
         _lines(figures.VALID),
         _lines(figures.ACCURACY),
-        (figures.GOOD_SHARE.title, figures.GOOD_SHARE.caption, plots_validity.good_share),
-        (figures.DISTRIBUTION.title, figures.DISTRIBUTION.caption, plots_validity.distribution),
-        (figures.OUTCOMES.title, figures.OUTCOMES.caption, plots_validity.outcomes),
+        (figures.GOOD_SHARE.title, figures.GOOD_SHARE.caption, good_share),
+        (figures.DISTRIBUTION.title, figures.DISTRIBUTION.caption, distribution),
+        (figures.OUTCOMES.title, figures.OUTCOMES.caption, outcomes),
     ),
     "control": (
         (

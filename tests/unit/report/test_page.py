@@ -6,7 +6,7 @@ import pytest
 
 from archloop.contracts.values import Outcome
 from archloop_lab.remembered import Line
-from archloop_lab.report import plots_validity, versions, view
+from archloop_lab.report import plots, versions, view
 from archloop_lab.report.page import write
 from archloop_lab.report.primitives import Run
 from archloop_lab.summary import AnalysedCycle
@@ -78,7 +78,7 @@ def standard(run, read, manifest, hostile, tmp_path_factory) -> str:
 def test_every_outcome_is_drawn_in_a_colour_of_its_own(run, read):
     summary, candidates = run(1)
     summary["cycles"][0]["outcomes"] = dict.fromkeys(Outcome, 2)
-    drawn = plots_validity.outcomes(Run(*read(summary, candidates)))
+    drawn = plots.outcomes(Run(*read(summary, candidates)))
     assert all(f"--c{number})" in drawn for number in range(len(Outcome)))
     assert "suspect" in drawn
 
