@@ -66,8 +66,8 @@ highest in brackets; every engine and number of threads has a process of its own
 
 {table(found)}
 
-- **The machine was not idle**: *others* is how many of its two cores other programs took meanwhile. So compare lines,
-  not with other machines: *a second of its own* is the tokens of sixteen together for each second of processor time.
+- *Others* is how many of the machine's two cores other programs took meanwhile: nearly none. *A second of its own* is
+  the tokens of sixteen together for each second of processor time.
 - *Reading* is the share of the sixteen's time that as many other prompts of that length take to be read.
 - "ours, 8 bits" is what `--weights auto` chooses for this model on a processor with instructions for 8-bit products;
   it guesses ahead from what the text repeats, which changes no token. Sixteen at a time it cannot.
