@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="under what load it was timed")
     options = parser.parse_args()
     tuned, frozen = (json.loads((run / "summary.json").read_text()) for run in (options.tuned, options.frozen))
-    plot([{"tuned": tuned, "frozen": frozen}], IMAGE)
+    plot([{"tuned": tuned, "frozen, with memory": frozen}], IMAGE)
     _, found, kept = PAGE.read_text().partition(SHOWS)
     PAGE.write_text(page(options.tuned, tuned, frozen, options.note) + found + kept)
     print(PAGE.read_text())
