@@ -93,7 +93,10 @@ class GenerateHandler:
             return whole, await self._answer(message, whole)
 
     async def _answer(self, message: GenerationRequested, task: Task) -> Answer:
-        """Ask the model server; give it the adapter again, once, if a restart has lost it."""
+        """Draw the answer where the seed program writes it; else ask the model server.
+
+        It is given the adapter again, once, if a restart has lost it.
+        """
         if message.is_drawn:
             return seed_program.draw(task.prompt, message.seed)
         try:
