@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from archloop import presets, protocols, templates
+from archloop import presets
 from archloop.contracts.spec import RunSpec
 from archloop.errors import Conflict, InvalidInput
 from archloop_cli import terminal
@@ -20,10 +20,7 @@ from archloop_lab.run_directory import RunDirectory
 def spec_of(base: RunSpec, **overrides: Any) -> RunSpec:
     """Apply to the preset what the command line says otherwise. Raises NotFound, InvalidInput."""
     chosen = base.model_dump() | {k: v for k, v in overrides.items() if v is not None}
-    spec = presets.checked(chosen, source="command line")
-    protocols.load(spec.protocol)
-    templates.known(spec.generation.template)
-    return spec
+    return presets.resolved(chosen, source="command line")
 
 
 def limits(given: Sequence[str]) -> dict[str, str]:

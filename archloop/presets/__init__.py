@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from archloop import catalogue, validation
+from archloop import catalogue, protocols, templates, validation
 from archloop.contracts.spec import RunSpec
 from archloop.errors import InvalidInput
 from archloop.validation import parsed
@@ -28,4 +28,12 @@ def checked(content: object, *, source: str) -> RunSpec:
     spec = validation.checked(RunSpec, content, source)
     if not spec.base_model.strip() or not spec.base_model.isprintable():
         raise InvalidInput(f"{source}: base_model", spec.base_model, "a model that ships, a folder or a hub id")
+    return spec
+
+
+def resolved(content: object, *, source: str) -> RunSpec:
+    """Make a RunSpec whose protocol and template are there. Raises InvalidInput as `checked`, and NotFound."""
+    spec = checked(content, source=source)
+    protocols.load(spec.protocol)
+    templates.known(spec.generation.template)
     return spec

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from archloop import catalogue, presets, protocols, templates
+from archloop import catalogue, presets
 from archloop.contracts.base import Frozen
 from archloop.contracts.numbers import Seed
 from archloop.contracts.spec import RunSpec
@@ -69,12 +69,8 @@ class Study(Frozen):
     def _spec(self, variant: str, seed: int) -> RunSpec:
         base = presets.load(self.preset).model_dump()
         content = merged(merged(base, self.settings), self.variants[variant])
-        spec = presets.checked(
-            content | {"seed": seed, "preset": f"{self.name}-{variant}"}, source=f"variant {variant}"
-        )
-        protocols.load(spec.protocol)
-        templates.known(spec.generation.template)
-        return spec
+        named = {"seed": seed, "preset": f"{self.name}-{variant}"}
+        return presets.resolved(content | named, source=f"variant {variant}")
 
 
 def load(name: str) -> Study:
