@@ -175,7 +175,8 @@ def study(
 
 for _command in (
     *(measuring.transfer, measuring.proxy, confirming.confirm),
-    *(looking.runs, looking.candidates, looking.show, looking.diff, looking.lineage, looking.adapters, looking.queues),
+    *(looking.runs, looking.candidates, looking.show, looking.diff, looking.lineage, looking.adapters),
+    *(looking.queues, looking.services),
     *(looking.acts, steering.pause, steering.cancel, steering.steer),
 ):
     app.command()(_command)

@@ -207,8 +207,30 @@ def queues(
             return list(await known.queues())
 
     found = asyncio.run(read())
-    rows = [(each.queue, each.waiting, each.consumers, each.parked, ", ".join(each.missing)) for each in found]
-    _put(("queue", "waiting", "consumers", "parked", "missing"), rows, found, as_json)
+    heads = ("queue", "waiting", "in hand", "consumers", "parked", "missing")
+    rows = [(q.queue, q.waiting, q.in_hand, q.consumers, q.parked, ", ".join(q.missing)) for q in found]
+    _put(heads, rows, found, as_json)
+
+
+def services(
+    registry: Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")],
+    as_json: JsonLines = False,
+) -> None:
+    """List a deployment's processes: where each is, its version and sandbox, what it has in hand, its GPUs."""
+
+    async def read() -> list[Any]:
+        async with opened("", registry) as (known, _):
+            return list(await known.services())
+
+    found = asyncio.run(read())
+    heads = ("service", "host", "process", "version", "sandbox", "in hand", "GPUs busy")
+    _put(heads, [_process(each) for each in found], found, as_json)
+
+
+def _process(there: Any) -> tuple[Any, ...]:
+    held = ", ".join(f"{queue} {count}" for queue, count in there.in_hand.items())
+    busy = ", ".join(f"{use.gpu.label} {'–' if use.busy is None else f'{use.busy:.0%}'}" for use in there.gpus)
+    return there.service, there.host, there.process, there.version, there.sandbox_level or "", held, busy
 
 
 def acts(run: Run, registry: Url = None, as_json: JsonLines = False) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Literal, NamedTuple, Self, get_args
 
 from archloop import gpus
-from archloop.contracts.spec import RunSpec
+from archloop.contracts.spec import SEED_PROGRAM, RunSpec
 from archloop.errors import InvalidInput
 from archloop.gpus import Gpu
 from archloop.protocols.model import Protocol
@@ -78,7 +78,10 @@ ANY = Wanted()
 
 
 class Needs(NamedTuple):
-    """What a run needs, in 10^9 bytes of a GPU's memory for each kind of work; `nf4_gb` trains it quantised."""
+    """What a run needs, in 10^9 bytes of a GPU's memory for each kind of work; `nf4_gb` trains it quantised.
+
+    The seed program `serves` no language model.
+    """
 
     base_model: str
     protocol: str
@@ -92,6 +95,7 @@ class Needs(NamedTuple):
     quantised: bool = False
     long_epochs: bool = True
     chat: bool = True
+    serves: bool = True
 
     @classmethod
     def of(cls, spec: RunSpec, protocol: Protocol) -> Self:
@@ -111,6 +115,7 @@ class Needs(NamedTuple):
             quantised=quantised,
             long_epochs=estimate_cpu.core_seconds(protocol) >= _LONG_S,
             chat=has_chat_template(spec.base_model),
+            serves=spec.base_model != SEED_PROGRAM,
         )
 
 

@@ -62,6 +62,8 @@ def _backend(gpus: Sequence[Gpu], needs: Needs, software: Software, wanted: Want
     missing = {"vllm": not software.vllm, "tgi": not software.tgi}
     installed = {"vllm": "`pip install 'archloop[vllm]'`", "tgi": "text-generation-launcher on the PATH"}
     if wanted.backend in ("vllm", "tgi"):
+        if not needs.serves:
+            raise InvalidInput("--backend", wanted.backend, f"auto: {needs.base_model} draws, and no model is served")
         if not gpus:
             raise InvalidInput("--backend", wanted.backend, "`cpu`, our own server: there is no GPU to serve on")
         if missing[wanted.backend]:
@@ -75,8 +77,8 @@ def _backend(gpus: Sequence[Gpu], needs: Needs, software: Software, wanted: Want
 def _server(gpus: tuple[Gpu, ...], needs: Needs, wanted: Wanted, why: list[str]) -> Gpu | None:
     """Choose the smallest GPU that can serve the model, None for the CPU. Raises InvalidInput."""
     insisted = wanted.explicit or wanted.backend in ("vllm", "tgi")
-    if not gpus or not (insisted or needs.weights_gb >= WORTH_SERVING_GB):
-        if gpus:
+    if not gpus or not needs.serves or not (insisted or needs.weights_gb >= WORTH_SERVING_GB):
+        if gpus and needs.serves:
             why.append(f"{needs.base_model} is so small that the CPU serves it as fast")
         return None
     fitting = [gpu for gpu in gpus if usable_gb(gpu) >= needs.serving_gb]
@@ -169,7 +171,8 @@ def _turns(draft: _Draft, needs: Needs, slots: SlotPlan, *, evaluate_alone: bool
 def _seats(machine: Machine, draft: _Draft, needs: Needs, slots: SlotPlan, turns: Turns) -> tuple[Seat, ...]:
     evaluators = [Seat(Role.EVALUATE, gpu, slots.gb(gpu), count) for gpu, count in slots.slots.items()]
     served = _served_gb(draft, needs, slots, turns) if draft.serve else 0.0
-    seats = [Seat(Role.SERVE, draft.serve, served), *(evaluators or [Seat(Role.EVALUATE, None, slots=machine.slots)])]
+    seats = [Seat(Role.SERVE, draft.serve, served)] if needs.serves else []
+    seats += evaluators or [Seat(Role.EVALUATE, None, slots=machine.slots)]
     if needs.trains:
         seats.append(Seat(Role.TRAIN, draft.train, needs.training_gb if draft.train else 0.0))
     return tuple(seats)

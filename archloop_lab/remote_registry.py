@@ -15,6 +15,7 @@ from archloop.contracts.spec import BootstrapSpec, RunSpec
 from archloop.errors import ArchloopError, NotFound, Unavailable
 from archloop.ops import web
 from archloop.ops.connecting import patiently
+from archloop.ops.presence import Presence
 from archloop.training_pairs import TrainingPair
 from services.registry.acts import ActSummary
 from services.registry.counting import QueueCount
@@ -23,7 +24,8 @@ from services.registry.statistics.summary import Summary
 
 PATIENCE_S = 120.0
 _PAGE = 1000
-_ADAPTERS, _ACTS, _COUNTS = TypeAdapter(list[Adapter]), TypeAdapter(list[ActSummary]), TypeAdapter(list[QueueCount])
+_ADAPTERS, _ACTS = TypeAdapter(list[Adapter]), TypeAdapter(list[ActSummary])
+_COUNTS, _PRESENT = TypeAdapter(list[QueueCount]), TypeAdapter(list[Presence])
 
 
 class Refused(ArchloopError):
@@ -118,6 +120,10 @@ class RemoteRegistry:
     async def queues(self) -> list[QueueCount]:
         """Return how many messages wait and are set aside."""
         return _COUNTS.validate_json(await self._checked("GET", "/queues"))
+
+    async def services(self) -> list[Presence]:
+        """Return the processes that are there."""
+        return _PRESENT.validate_json(await self._checked("GET", "/services"))
 
     async def steer(self, run_id: str, act: Act) -> None:
         """Have an act put on record. Raises NotFound, Refused."""

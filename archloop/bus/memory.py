@@ -120,6 +120,7 @@ class MemoryBus(Bus):
         self._timers: set[asyncio.TimerHandle] = set()
         self._logged: dict[Log, list[bytes]] = {ENDS: []}
         self._listeners: list[tuple[Log, Listener]] = []
+        self._ears: list[Listener] = []
 
     @override
     async def declare(self, queue: Queue) -> None:
@@ -150,6 +151,15 @@ class MemoryBus(Bus):
         for body in self._logged[log]:
             listener(body)
         self._listeners.append((log, listener))
+
+    @override
+    async def signal(self, body: bytes) -> None:
+        for listener in self._ears:
+            listener(body)
+
+    @override
+    async def listen(self, listener: Listener) -> None:
+        self._ears.append(listener)
 
     @override
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:

@@ -98,6 +98,12 @@ class Bus(Protocol):
         Where the log cannot be read for now, it is tried again and listened to from then on.
         """
 
+    async def signal(self, body: bytes) -> None:
+        """Pass bytes to whoever listens at this moment; nobody keeps them. Raises BusUnavailable."""
+
+    async def listen(self, listener: Listener) -> None:
+        """Pass signals to `listener` from now on, also those of others; where the broker is away, once it is back."""
+
     async def retry(self, queue: Queue, envelope: Envelope, delay_s: float) -> None:
         """Put the envelope back on this one queue after the delay in seconds."""
 

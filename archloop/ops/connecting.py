@@ -14,6 +14,7 @@ from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.bus.amqp import AmqpBus
 from archloop.errors import ArchloopError, Misconfigured, Unavailable
 from archloop.ops.settings import S3Settings, ServiceSettings
+from archloop.ops.presence import announced
 
 log = structlog.get_logger(__name__)
 
@@ -23,13 +24,14 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def broker(settings: ServiceSettings) -> AsyncIterator[AmqpBus]:
-    """Connect to the broker, with the loop's topology declared.
+    """Connect to the broker, with the loop's topology declared, and tell others that this process is there.
 
     Raises Misconfigured, and BusUnavailable where the broker is not there within the patience of the settings.
     """
     async with undeclared_broker(settings) as bus:
         await patiently(bus.connect, settings.start_patience_s)
-        yield bus
+        async with announced(bus, settings.service):
+            yield bus
 
 
 @asynccontextmanager

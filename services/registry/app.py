@@ -35,6 +35,7 @@ from services.registry.stores.port import Store
 log = structlog.get_logger(__name__)
 
 _COUNT_S = 15.0
+_ALL = "all services"  # in one process
 _CANCELLED = 4  # times, two seconds together
 
 
@@ -62,7 +63,8 @@ async def running(settings: RegistrySettings, *, bus: Bus, blobs: Blobs, store: 
     for queue in QUEUES:
         await bus.declare(queue)
     await active.turn()
-    counts, clock = Counts(), Clock(active, controller, store)
+    counts, clock = Counts(name=settings.service if bus.lasting else _ALL), Clock(active, controller, store)
+    await bus.listen(counts.roster.hear)
     turns_s = min(settings.tick_s, settings.lease_s / 6)
     tasks = [
         asyncio.create_task(_forever("lead", active.turn, turns_s)),

@@ -377,3 +377,30 @@ async def test_one_who_came_for_one_message_does_not_wait_for_ever(bus: Bus) -> 
     await bus.subscribe(WORK, once)
     async with asyncio.timeout(2):
         await once.over()
+
+
+async def test_a_signal_reaches_all_who_listen_then_and_nobody_later(bus: Bus) -> None:
+    await bus.signal(b"too early")
+    heard: list[tuple[str, bytes]] = []
+    await bus.listen(lambda body: heard.append(("one", body)))
+    await bus.listen(lambda body: heard.append(("other", body)))
+    await bus.signal(b"\x00 any bytes \xff")
+    await until(lambda: len(heard) == 2)
+    await bus.listen(lambda body: heard.append(("late", body)))
+    await bus.signal(b"again")
+    await until(lambda: len(heard) == 5)
+    assert sorted(heard) == [
+        ("late", b"again"),
+        *((who, body) for who in ("one", "other") for body in (b"\x00 any bytes \xff", b"again")),
+    ]
+
+
+async def test_a_signal_is_no_message(bus: Bus) -> None:
+    await bus.declare(EVERYTHING)
+    await bus.listen(lambda _: None)
+    await bus.signal(envelope(1).encode())
+    await bus.publish(envelope(2))
+    handler = Recording()
+    await Consumer(bus, EVERYTHING, handler, "test").start()
+    await until(lambda: handler.seen)
+    assert [message.index for message in handler.seen] == [2]

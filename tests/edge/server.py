@@ -76,6 +76,7 @@ def _drained(reading: dict[int, int]) -> dict[int, str]:
 def _child(request: dict[str, Any]) -> int:
     """As the interpreter would start and end it."""
     signal.alarm(request.get("limit", 90))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup it is ignored, and inherited
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

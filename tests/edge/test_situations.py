@@ -51,11 +51,12 @@ COMMANDS = {
     "acts": ["acts", "exp"],
     "pause": ["pause", "going"],
     "steer": ["steer", "going", "candidates=4", "--pin", "0/1"],
+    "submit": ["steer", "going", "--submit", "nets/a.py"],
     "cancel": ["cancel", "going"],
 }
 LOOKING = {"runs", "candidates", "show", "diff", "lineage", "adapters", "acts"}
 PARKED = {"parked replay", "parked drop"}
-STEERING = {"pause", "steer", "cancel"}
+STEERING = {"pause", "steer", "submit", "cancel"}
 SILENT = {"run with pairs", "confirm", "study", "env", "env again", "data list", *STEERING}  # on standard output
 WRITING = {
     *("run", "run with pairs", "resume", "report", "transfer", "proxy", "confirm", "study", "env"),

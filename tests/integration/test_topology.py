@@ -13,6 +13,7 @@ from archloop.bus.port import BusUnavailable, Gone
 from archloop.contracts.envelope import Envelope
 from archloop.contracts.messages import CandidateLost, RunFinished
 from archloop.contracts.topology import ENDS, EVALUATOR, EXCHANGE, NOVELTY, QUEUES, REGISTRY, Queue
+from archloop.ops.presence import Presence
 from services.registry.counting import Counts
 from tests.contract.test_bus import Recording, until
 from tests.servers.rabbitmq import RabbitMQ
@@ -173,6 +174,33 @@ async def test_queues_that_are_gone_are_named_and_the_others_are_counted(bus: Am
     await heals(lambda: there(bus, gone[1]))
     await counts.take(bus)
     assert [count.missing for count in counts.latest] == [()] * len(QUEUES)
+
+
+def presence(process: int, queue: str, held: int) -> bytes:
+    told = Presence(service=queue, host="elsewhere", process=process, version="1", in_hand={queue: held})
+    return told.model_dump_json().encode()
+
+
+async def test_what_processes_elsewhere_have_in_hand_is_counted_also_after_a_connection_was_lost(
+    bus: AmqpBus, mortal_broker: RabbitMQ
+) -> None:
+    counts, other = Counts(), AmqpBus(mortal_broker.url, "other")
+    await bus.listen(counts.roster.hear)
+    await other.signal(presence(1, "evaluator", 1))
+    await other.signal(presence(2, "evaluator", 1))
+    await until(lambda: len(counts.roster.present()) == 2)
+    await counts.take(bus)
+    assert {count.queue: count.in_hand for count in counts.latest}["evaluator"] == 2
+    assert [each.service for each in counts.services] == ["registry", "evaluator", "evaluator"]
+    assert bus._in._connection is not None
+    await bus._in._connection.close()
+
+    async def heard() -> bool:
+        await other.signal(presence(3, "trainer", 1))
+        return any(each.process == 3 for each in counts.roster.present())
+
+    await heals(heard)
+    await other.close()
 
 
 async def any_parked(bus: AmqpBus) -> bool:

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
 from typing_extensions import override
 
-from archloop.bus.amqp import declaring, parking, publisher
-from archloop.bus.amqp.following import AmqpFollower
+from archloop.bus.amqp import declaring, parking, publisher, signals
+from archloop.bus.amqp.following import AmqpFollower, Followed
 from archloop.bus.amqp.link import Link
 from archloop.bus.amqp.publisher import Publisher
 from archloop.bus.amqp.subscription import AmqpSubscription
@@ -94,7 +95,19 @@ class AmqpBus(Bus):
 
     @override
     async def follow(self, log: Log, listener: Listener) -> None:
-        follower = AmqpFollower(self._in, log, listener, self._topology.log)
+        first = {"x-stream-offset": "first"}
+        await self._follow(Followed(log.name, partial(self._topology.log, log), first), listener)
+
+    @override
+    async def signal(self, body: bytes) -> None:
+        await signals.send(self._out, body)
+
+    @override
+    async def listen(self, listener: Listener) -> None:
+        await self._follow(signals.heard(self._in), listener)
+
+    async def _follow(self, followed: Followed, listener: Listener) -> None:
+        follower = AmqpFollower(self._in, followed, listener)
         self._followers.append(follower)
         await follower.start()
 

@@ -1,8 +1,10 @@
-"""Reads a log from its beginning on, and again whenever the connection or the log was lost."""
+"""Reads a queue that is nobody's work: a log from its beginning on, or signals; again whenever it was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
@@ -10,7 +12,6 @@ from aio_pika.abc import AbstractIncomingMessage
 from archloop.bus.amqp import consuming
 from archloop.bus.amqp.link import AWAY, Link
 from archloop.bus.port import Listener
-from archloop.contracts.topology import Log
 from archloop.errors import ArchloopError
 from archloop.tasks import cancelled
 
@@ -22,22 +23,29 @@ _BEGINNING_S = 5.0
 _AGAIN_S = 5.0
 
 
+@dataclass(frozen=True)
+class Followed:
+    """A queue by its name, how it is made, and the arguments for its consumers."""
+
+    name: str
+    make: Callable[[], Awaitable[object]]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 class AmqpFollower:
-    """Tells a listener every message of a log.
+    """Tells a listener every message of a queue.
 
     A stream has no end to reach: what it held counts as told once nothing has come for a moment.
     """
 
-    def __init__(
-        self, link: Link, followed: Log, listener: Listener, declare: Callable[[Log], Awaitable[None]]
-    ) -> None:
-        self._link, self._log, self._listener, self._declare = link, followed, listener, declare
+    def __init__(self, link: Link, followed: Followed, listener: Listener) -> None:
+        self._link, self._followed, self._listener = link, followed, listener
         self._heard = 0
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return when the log's messages so far are told, or cannot be for now."""
+        """Return when the messages so far are told, or cannot be for now."""
         self._task = asyncio.create_task(self._forever())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._told.wait(), _BEGINNING_S)
@@ -52,15 +60,15 @@ class AmqpFollower:
             try:
                 await self._follow()
             except ArchloopError as error:
-                log.warning("cannot follow", log=self._log.name, error=str(error))
+                log.warning("cannot follow", queue=self._followed.name, error=str(error))
             self._told.set()
             await asyncio.sleep(_AGAIN_S)
 
     async def _follow(self) -> None:
         """Listen until the consumer is lost. Raises BusUnavailable, BrokerRefused."""
-        await self._declare(self._log)
+        await self._followed.make()
         channel, tag, consumers = await consuming.begun(
-            self._link, self._log.name, self._on_message, _AT_ONCE, {"x-stream-offset": "first"}
+            self._link, self._followed.name, self._on_message, _AT_ONCE, self._followed.arguments
         )
         try:
             heard = -1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Linear, Module, Parameter
 
 from archloop.adapters import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, servable
 from archloop.errors import InvalidInput, NotFound
@@ -24,25 +24,33 @@ class Delta(NamedTuple):
     scale: float
 
     def added_to(self, weight: Tensor) -> Tensor:
-        """Return the sum, in float32. Raises ValueError where the shapes do not fit."""
+        """Return the sum, as peft's `merge` computes it. Raises ValueError where it is none."""
         if (self.up.shape[0], self.down.shape[1]) != weight.shape:
             raise ValueError(f"a weight of {tuple(weight.shape)} cannot take {self.up.shape[0]} x {self.down.shape[1]}")
-        return torch.addmm(weight, self.up, self.down, alpha=self.scale)
+        total = weight + ((self.up @ self.down) * self.scale).to(weight)
+        if not torch.isfinite(total).all():
+            raise ValueError("the sum is not finite")
+        return total
 
 
 def merged(base: Any, folder: Path) -> Any:
     """Return a copy of transformers' model `base` with the adapter's deltas added.
 
     It shares every weight that the adapter leaves alone. Raises NotFound, InvalidInput.
-    """
-    from peft import PeftModel
 
-    _check(folder)
+    peft could do this too, and takes seconds to import.
+    """
+    added, tuned = deltas(folder), _twin(base)
+    layers = {name: layer for name, layer in tuned.named_modules() if isinstance(layer, Linear)}
     try:
-        tuned = PeftModel.from_pretrained(_twin(base), str(folder), is_trainable=False)
-        return tuned.merge_and_unload(safe_merge=True).eval()
-    except Exception as error:
+        for name, delta in added.items():
+            if name not in layers:
+                raise ValueError(f"there is no {name} in it")
+            total = delta.added_to(layers[name].weight.data)
+            layers[name].weight = Parameter(total, requires_grad=False)
+    except ValueError as error:
         raise _not_of_this_base(folder, error) from error
+    return tuned.eval()
 
 
 def deltas(folder: Path) -> Mapping[str, Delta]:

@@ -1,4 +1,4 @@
-"""Runs, their cycles and summaries, what was admitted, the adapters that came of it, and what waits."""
+"""Runs, their cycles and summaries, what was admitted, the adapters that came of it, what waits, and who is there."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from archloop.contracts.base import RunId
 from archloop.errors import NotFound
+from archloop.ops.presence import Presence
 from archloop.ops.problems import NOT_FOUND
 from services.registry.api.ports import Limit, Offset, PortsDep, RunPath, StoreDep
 from services.registry.counting import QueueCount
@@ -64,6 +65,12 @@ async def list_adapters(
 async def list_queues(ports: PortsDep) -> list[QueueCount]:
     """List every queue of the loop, in the order of its steps, and what is gone of it; empty until the first count."""
     return ports.counts.latest
+
+
+@queues.get("/services")
+async def list_services(ports: PortsDep) -> list[Presence]:
+    """List the processes that were there at the latest count, this one first."""
+    return list(ports.counts.services)
 
 
 async def existing_run(store: Store, run_id: str) -> Run:

@@ -13,17 +13,33 @@ import pytest
 from typer.testing import CliRunner
 
 from archloop.errors import ArchloopError, Conflict, InvalidInput, NotFound
+from archloop.gpus import Gpu, GpuUse
 from archloop.ops.http import listening
+from archloop.ops.presence import Presence
 from archloop_cli.commands import app
 from archloop_lab.remote_registry import Refused
 from archloop_lab.run_directory import RunDirectory
 from services.registry.api import create
+from services.registry.counting import Counts, QueueCount
 from services.registry.records import CandidateQuery
 from tests.support import shell_of
 from tests.unit.registry.world import RUN, World, spec
 
 ROOT = Path(__file__).parents[3]
 CODE = "class Net: 'a network of my own'\n"
+
+
+WAITS = QueueCount(queue="evaluator", waiting=4, parked=1, consumers=3, in_hand=2)
+THERE = Presence(service="registry", host="one", process=7, version="9.9", in_hand={"registry": 1})
+ELSEWHERE = Presence(
+    service="evaluator",
+    host="two\x1b[31m\n[b]",
+    process=8,
+    version="9.9",
+    sandbox_level="namespaces",
+    in_hand={"evaluator": 2},
+    gpus=(GpuUse(Gpu(0, "G", 80.0, 30.0), 0.42), GpuUse(Gpu(1, "G", 80.0, 30.0), None)),
+)
 
 
 class Going(NamedTuple):
@@ -51,7 +67,8 @@ def going(tmp_path: Path) -> Iterator[Going]:
         rows = (await world.store.candidates(CandidateQuery(run_id=RUN, cycle=0))).items
         valid = next(c for c in rows if c.valid and c.judgement)
         failed = next(c for c in rows if not c.valid)
-        async with listening(create(world.store, world.blobs, publish), "127.0.0.1", 0, "port") as url:
+        api = create(world.store, world.blobs, publish, counts=Counts([WAITS], (THERE, ELSEWHERE)))
+        async with listening(api, "127.0.0.1", 0, "port") as url:
             ready.set_result(Going(str(tmp_path / "run"), url, f"0/{valid.index}", f"0/{failed.index}"))
             await over.wait()
         await world.store.close()
@@ -206,6 +223,19 @@ def test_where_a_later_act_is_refused_the_earlier_ones_are_told(going: Going) ->
         said("steer", going.directory, "candidates=4", "--pin", going.valid, "--revert", "run-1-c7")
     assert refused.value.__notes__ == ["on record before it: change, pin"]
     assert [act["verb"] for act in told("acts", going.directory)] == ["change", "pin"]
+
+
+def test_what_waits_at_a_deployment_and_who_is_there(going: Going) -> None:
+    assert [QueueCount.model_validate(each) for each in told("queues", "--registry", going.url)] == [WAITS]
+    assert [Presence.model_validate(each) for each in told("services", "--registry", going.url)] == [THERE, ELSEWHERE]
+    (_, one) = said("queues", "--registry", going.url).splitlines()
+    assert one.split() == ["evaluator", "4", "2", "3", "1"]
+    (_, own, other) = said("services", "--registry", going.url).splitlines()
+    assert own.split() == ["registry", "one", "7", "9.9", "registry", "1"]
+    assert other.isprintable()
+    assert "namespaces" in other
+    assert "evaluator 2" in other
+    assert "GPU 0 42%, GPU 1 –" in other
 
 
 def test_the_how_to_says_what_can_be_done(going: Going, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,23 @@ def test_a_lean_training_and_a_frozen_run_need_no_gpu_for_it() -> None:
     assert placed(gpus(24), frozen).of(Role.TRAIN) == []
 
 
+@pytest.mark.parametrize("devices", ["auto", "0", "0,1", "cpu"])
+def test_the_seed_program_is_served_nowhere(devices: str) -> None:
+    drawn = needs("seed-program", "none", frozen=True, bootstrap=None)
+    made = placed(gpus(24, 24), drawn, Wanted.of(devices, "auto"))
+    assert not made.of(Role.SERVE)
+    assert not made.of(Role.TRAIN)
+    assert all(title != "language model" and "seed-program" not in line for title, line in told(made))
+    assert_fits(made)
+
+
+@pytest.mark.parametrize("backend", ["vllm", "tgi"])
+def test_a_server_for_the_seed_program_is_refused(backend: str) -> None:
+    drawn = needs("seed-program", "none", frozen=True, bootstrap=None)
+    with pytest.raises(InvalidInput, match="seed-program draws, and no model is served"):
+        placed(gpus(24), drawn, Wanted.of("auto", backend))
+
+
 @pytest.mark.parametrize(("size", "model"), [(24, CODER), (8, SMALL), (32, CODER), (48, LARGE), (32, "a-8b")])
 def test_tgi_cannot_make_room(size: int, model: str) -> None:
     assert any(Role.SERVE in pair for pair in placed(gpus(size), needs(model)).turns)

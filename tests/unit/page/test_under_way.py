@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from archloop.gpus import Gpu, GpuUse
+from archloop.ops.presence import Presence
 from services.registry.counting import Counts, QueueCount
 from tests.unit.page.pages import Seen, app_of, client_of
 from tests.unit.registry.world import RUN, Generator, Sharing, World, spec
@@ -21,17 +22,24 @@ async def test_what_is_busy_now_is_told(tmp_path: Path) -> None:
     await world.request(spec())
     await world.deliver()
     gpu = Gpu(0, "G", 80.0, 30.0)
+    there = {"service": "evaluator", "version": "9.9", "sandbox_level": "namespaces", "in_hand": {"evaluator": 2}}
     counts = Counts(
         [QueueCount(queue="evaluator", waiting=4, parked=0, consumers=3, in_hand=2)],
-        (GpuUse(gpu, 0.42), GpuUse(gpu, None)),
+        (
+            Presence(host="one", process=7, gpus=(GpuUse(gpu, 0.42),), **there),
+            Presence(host="two", process=8, gpus=(GpuUse(gpu, None),), **there),
+            Presence(host="two", process=9, gpus=(GpuUse(gpu, None),), **there),
+        ),
     )
     async with client_of(app_of(world, counts=counts)) as client:
         run, system = [words(await client.get(address)) for address in (f"/page/runs/{RUN}", "/page/system")]
     await world.store.close()
     evaluator = "queue evaluator 4 2 in hand of 3 consumers"
-    assert f"{evaluator} GPU 0, G 42.0 % 50 of 80 GB in use GPU 0, G – 50 of 80 GB in use" in run
+    shown = "one: GPU 0, G 42.0 % 50 of 80 GB in use two: GPU 0, G – 50 of 80 GB in use"
+    assert f"{evaluator} {shown}" in run
     assert "evaluator 4 2 3 0" in system
-    assert "GPUs of this machine" in system
+    assert "evaluator one 7 9.9 namespaces evaluator 2 evaluator two 8" in system
+    assert f"GPUs {shown}" in system
 
 
 async def ended(folder: Path, generator: Generator, **asked: object) -> tuple[str, str]:

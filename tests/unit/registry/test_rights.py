@@ -32,6 +32,7 @@ RIGHTS: dict[tuple[str, str], Role] = {
     ("GET", "/blobs/{key}"): "reader",
     ("GET", "/evaluations"): "anyone",
     ("GET", "/queues"): "anyone",
+    ("GET", "/services"): "anyone",
     ("GET", "/events"): "anyone",
     ("POST", "/runs"): "writer",
     ("POST", "/pairs"): "writer",

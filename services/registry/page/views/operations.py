@@ -31,13 +31,14 @@ class Device(NamedTuple):
 
 @router.get("/page/system")
 async def show(request: Request, desk: DeskDep) -> Response:
-    """Show queues, servers, and the devices of the evaluations recorded last."""
+    """Show servers, queues, services, and the devices of the evaluations recorded last."""
     health = await desk.watched.ready() if desk.watched is not None else None
     return page(
         "system.html",
         **frame(request),
         health=health or Health(),
         counts=desk.counts.latest,
+        services=desk.counts.services,
         gpus=desk.counts.gpus,
         devices=await _devices(desk.library),
         looked_at=_LOOKED_AT,

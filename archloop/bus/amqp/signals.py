@@ -1,0 +1,45 @@
+"""Signals: an exchange that hands each to all who listen, over a queue of each listener that keeps none for long."""
+
+import uuid
+from functools import partial
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractExchange, ExchangeType
+
+from archloop.bus.amqp.following import Followed
+from archloop.bus.amqp.link import Link
+from archloop.bus.port import BusUnavailable
+
+SIGNALS = "archloop.signals"
+_KEPT = {
+    "x-queue-type": "classic",
+    "x-expires": 60_000,
+    "x-message-ttl": 30_000,
+    "x-max-length": 2000,
+    "x-max-length-bytes": 2**22,
+}
+
+
+async def send(link: Link, body: bytes) -> None:
+    """Publish; nobody confirms it. Raises BusUnavailable, also where the broker takes nothing for now."""
+    if not await link.taking():
+        raise BusUnavailable(f"{link.shown}: it takes no messages for now, for it is short of memory or disk")
+    async with link.briefly() as channel:
+        exchange = await _exchange(channel)
+        await exchange.publish(Message(body), "", mandatory=False, timeout=link.timeout_s)
+
+
+def heard(link: Link) -> Followed:
+    """Return a listener's own queue, which goes a minute after it."""
+    name = f"{SIGNALS}.{uuid.uuid4()}"
+    return Followed(name, partial(_listening, link, name))
+
+
+async def _listening(link: Link, name: str) -> None:
+    async with link.briefly() as channel:
+        queue = await channel.declare_queue(name, durable=True, arguments=_KEPT, timeout=link.timeout_s)
+        await queue.bind(await _exchange(channel), timeout=link.timeout_s)
+
+
+async def _exchange(channel: AbstractChannel) -> AbstractExchange:
+    return await channel.declare_exchange(SIGNALS, ExchangeType.FANOUT, durable=True)
