@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from archloop.blobs.minio import Bucket, MinioBlobs
 from archloop.bus.amqp import AmqpBus
 from archloop.errors import ArchloopError, Misconfigured, Unavailable
-from archloop.ops.settings import S3Settings, ServiceSettings
 from archloop.ops.presence import announced
+from archloop.ops.settings import S3Settings, ServiceSettings
 
 log = structlog.get_logger(__name__)
 

@@ -40,7 +40,7 @@ class Presence(Frozen):
     process: Annotated[int, Field(ge=1)]
     version: Name
     sandbox_level: Name | None = None
-    in_hand: dict[Name, Annotated[int, Field(ge=0)]] = {}
+    in_hand: dict[Name, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     gpus: tuple[GpuUse, ...] = ()
 
     @classmethod

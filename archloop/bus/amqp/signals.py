@@ -2,6 +2,7 @@
 
 import uuid
 from functools import partial
+from typing import Any
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange, ExchangeType
@@ -11,7 +12,7 @@ from archloop.bus.amqp.link import Link
 from archloop.bus.port import BusUnavailable
 
 SIGNALS = "archloop.signals"
-_KEPT = {
+_KEPT: dict[str, Any] = {
     "x-queue-type": "classic",
     "x-expires": 60_000,
     "x-message-ttl": 30_000,
