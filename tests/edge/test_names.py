@@ -79,7 +79,7 @@ MISSING = {
     "revert to": ["steer", "going", "--revert", "{}"],
     "submitted file": ["steer", "going", "--submit", "{}"],
     "queues of": ["queues", "--registry", "{}"],
-    "services of": ["services", "--registry", "http://{}@127.0.0.1:9"],
+    "services of": ["services", "--registry", "ftp://{}@nowhere.example/"],
     "page of": ["page", "{}"],
     "command": ["{}"],
     "option": ["novelty", "--{}"],
