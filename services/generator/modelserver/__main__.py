@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0: any free one, told on stdout")
     parser.add_argument("--slots", type=int, default=16, help="sequences decoded together, a multiple of 8")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of one matrix product")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, where they help")
     parser.add_argument("--device", default="cpu", help="cpu, or a GPU such as cuda:0")
     parser.add_argument("--weights", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help=_WEIGHTS)
     parser.add_argument("--max-total-tokens", type=int, default=2048, help="prompt and answer together")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.sequence import Sequence
+from services.generator.modelserver.threads import running_on
 
 _TILE = 8
 
@@ -18,10 +19,10 @@ class Engine:
     `slots` is a multiple of 8, because matrix kernels treat rows beyond their last whole tile differently.
     """
 
-    def __init__(self, decoder: Decoder, slots: int, capacity: int) -> None:
+    def __init__(self, decoder: Decoder, slots: int, capacity: int, reading_threads: int = 1) -> None:
         if slots < 1 or slots % _TILE:
             raise ValueError(f"slots: {slots} is not a positive multiple of {_TILE}")
-        self._decoder = decoder
+        self._decoder, self._reading_threads = decoder, reading_threads
         self._cache = decoder.cache(slots, capacity)
         self._rows: list[Sequence | None] = [None] * slots
         self._waiting: deque[Sequence] = deque()
@@ -57,7 +58,8 @@ class Engine:
     def _begin(self, row: int, sequence: Sequence) -> None:
         self._rows[row] = sequence
         if not sequence.cancelled:
-            logits, states = self._decoder.prefill(sequence.prompt)
+            with running_on(self._reading_threads):
+                logits, states = self._decoder.prefill(sequence.prompt)
             self._cache.admit(row, states)
             sequence.accept(sequence.sampler.choose(logits))
         self._settle(row, sequence)
