@@ -1,5 +1,6 @@
 """On how many threads a decoder reads prompts, and on how many it steps."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +34,11 @@ def quicker(decoder: Decoder, most: int) -> int:
     """
     if most == 1:
         return 1
-    took: dict[int, list[float]] = {1: [], most: []}
-    for _ in range(_ROUNDS):
-        for count, times in took.items():
-            with running_on(count):
-                times += _steps(decoder)
-    return min(took, key=lambda count: min(took[count]))
+    took = {1: math.inf, most: math.inf}
+    for count in (1, most) * _ROUNDS:
+        with running_on(count):
+            took[count] = min(took[count], *_steps(decoder))
+    return min(took, key=took.__getitem__)
 
 
 def _steps(decoder: Decoder) -> list[float]:

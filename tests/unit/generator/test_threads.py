@@ -68,7 +68,7 @@ def test_a_prompt_is_read_on_all_threads_and_the_steps_are_not():
         accept=chosen.append,
         draft=lambda most: [],
         done=False,
-        on_end=lambda error: chosen.append(error),
+        on_end=chosen.append,
     )
     engine.submit(sequence)
     engine.advance()
@@ -78,7 +78,13 @@ def test_a_prompt_is_read_on_all_threads_and_the_steps_are_not():
 
 
 def test_threads_are_given_back_where_something_fails():
-    with pytest.raises(ValueError, match="no"), threads.running_on(2):
-        assert torch.get_num_threads() == 2
-        raise ValueError("no")
-    assert torch.get_num_threads() == 1
+    seen: list[int] = []
+
+    def failing() -> None:
+        with threads.running_on(2):
+            seen.append(torch.get_num_threads())
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        failing()
+    assert (seen, torch.get_num_threads()) == ([2], 1)
