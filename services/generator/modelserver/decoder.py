@@ -1,14 +1,11 @@
-"""What the engine asks of a model version, and any model of transformers as one."""
+"""What the engine asks of a model version."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from transformers import DynamicCache
-from typing_extensions import override
 
 from services.generator.modelserver.sampling import Logits
 from services.generator.modelserver.slots import SlotCache, States
@@ -43,47 +40,3 @@ class Decoder(Protocol):
     def adapted(self, folder: Path) -> "Decoder":
         """Return a copy with the adapter's deltas added. Raises NotFound, InvalidInput."""
         ...
-
-
-class TransformersDecoder(Decoder):
-    """A causal language model of transformers, with the attention of slots.
-
-    Every step has the fixed shape (slots, 1), because matrix kernels compute a row differently in another shape.
-    """
-
-    width = 1
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    @override
-    def cache(self, slots: int, capacity: int) -> SlotCache:
-        return SlotCache(slots, capacity, device=self.model.device)
-
-    @override
-    def prefill(self, prompt: Sequence[int]) -> tuple[Logits, Iterable[States]]:
-        cache, ids = DynamicCache(), torch.tensor([prompt], device=self.model.device)
-        logits = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        after: Logits = logits[0, -1].float().cpu().numpy()
-        return after, [States(layer.keys, layer.values) for layer in cache.layers]
-
-    @override
-    def step(self, fed: Mapping[int, Sequence[int]], cache: SlotCache) -> Mapping[int, NDArray[np.float32]]:
-        device = self.model.device
-        tokens = [fed.get(row, (0,)) for row in range(len(cache.lengths))]
-        logits = self.model(
-            input_ids=torch.tensor(tokens, device=device),
-            position_ids=cache.positions()[:, None],
-            attention_mask=torch.zeros(1, 1, 1, 1, device=device),
-            past_key_values=cache,
-            use_cache=True,
-            lengths=cache.lengths,
-        ).logits
-        rows = logits.float().cpu().numpy()
-        return {row: rows[row] for row in fed}
-
-    @override
-    def adapted(self, folder: Path) -> "TransformersDecoder":
-        from services.generator.modelserver.merging import merged
-
-        return TransformersDecoder(merged(self.model, folder))

@@ -4,17 +4,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from archloop.errors import InvalidInput, NotFound
 from archloop.models import fingerprint, locate
 from services.generator.modelserver import int8, llama
 from services.generator.modelserver.checkpoint import Checkpoint
-from services.generator.modelserver.decoder import Decoder, TransformersDecoder
-from services.generator.modelserver.slots import ATTENTION
+from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.texts import Texts
 from services.generator.transport import TransportError
 
@@ -56,7 +54,7 @@ def load_base(name: str, max_length: int, *, weights: str = "auto", device: str 
         if kept is Weights.INT8:
             decoder: Decoder = llama.load(config, Checkpoint(where), most)
         else:
-            decoder = TransformersDecoder(_model(where, kept, device))
+            decoder = _of_transformers(where, kept, device)
         eos = _eos(where, config, tokenizer)
     except (OSError, ValueError, KeyError) as error:
         raise NotFound("base model", name, f"something that cannot be loaded: {error}") from error
@@ -81,12 +79,11 @@ def _parameters(config: Any) -> int:
     return int(config.vocab_size * hidden + config.num_hidden_layers * hidden * (2 * hidden + 3 * intermediate))
 
 
-def _model(where: str, weights: Weights, device: str) -> Any:
-    dtype = torch.bfloat16 if weights is Weights.BFLOAT16 else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(
-        where, dtype=dtype, attn_implementation=ATTENTION, use_safetensors=True
-    )
-    return model.eval().to(device)
+def _of_transformers(where: str, weights: Weights, device: str) -> Decoder:
+    """Load what transformers' own code computes; to import that takes a second, and memory, which 8 bits do without."""
+    from services.generator.modelserver import transformers_model
+
+    return transformers_model.load(where, device, halved=weights is Weights.BFLOAT16)
 
 
 def _look_up(name: str) -> None:

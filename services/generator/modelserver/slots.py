@@ -1,19 +1,11 @@
-"""Key-value slots and the attention over them: what a sequence computes never depends on its neighbours.
-
-Attention is done row by row over exactly that row's own length.
-"""
+"""Key-value slots: each sequence has a row of its own, of its own length."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-ATTENTION = "archloop_slots"
 _PIECE = 64
 
 
@@ -98,35 +90,3 @@ def _longer(content: Tensor, room: int, rows: Sequence[int]) -> Tensor:
     for row in rows:
         longer[row, :, :length] = content[row]
     return longer
-
-
-def slot_attention(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    lengths: Sequence[int] | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attend with queries (slots, heads, 1, head size) over each row's own length; by SDPA without `lengths`."""
-    if lengths is None:
-        prefilled, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        return prefilled, None
-    scale, window = kwargs.get("scaling"), kwargs.get("sliding_window")
-    packed = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-    out = query.new_zeros(*packed.shape[:3], value.shape[3])
-    for q, k, v, row, length in zip(*map(_rows, (packed, key, value, out)), lengths, strict=True):
-        if length:
-            seen = min(length, window or length)
-            past, content = k.narrow(2, length - seen, seen), v.narrow(2, length - seen, seen)
-            row.copy_(scaled_dot_product_attention(q, past, content, scale=scale))
-    return out.reshape(query.shape[0], 1, query.shape[1], -1), None
-
-
-def _rows(batch: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(batch, 1)
-
-
-AttentionInterface.register(ATTENTION, slot_attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -18,11 +18,10 @@ from transformers import (
 from services.generator.modelserver import int8
 from services.generator.modelserver import llama as eight_bits
 from services.generator.modelserver.checkpoint import Checkpoint
-from services.generator.modelserver.decoder import TransformersDecoder
 from services.generator.modelserver.engine import Engine
 from services.generator.modelserver.sampling import Sampler, Sampling
 from services.generator.modelserver.sequence import Finish, Sequence
-from services.generator.modelserver.slots import ATTENTION
+from services.generator.modelserver.transformers_model import ATTENTION, TransformersDecoder
 
 SIZES = {"vocab_size": 300, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
 HEADS = SIZES | {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.2}
