@@ -56,3 +56,9 @@ def test_digits_are_read_without_the_package_that_brings_them() -> None:
     loaded = loaded_by(f"{imports}; from services.evaluator.datasets.bundled import digits; digits({given})")
     assert "services.evaluator.datasets.bundled" in loaded
     assert "sklearn" not in loaded
+
+
+def test_a_model_server_in_8_bits_loads_nothing_that_computes_in_other_numbers() -> None:
+    loaded = loaded_by("from services.generator.modelserver import app, fleet, models")
+    assert "services.generator.modelserver.llama" in loaded
+    assert loaded.isdisjoint({"peft", "transformers.modeling_utils", "scipy.stats"})
