@@ -1,6 +1,9 @@
 """Numbers as people read them; what is not known is shown as that."""
 
+from itertools import pairwise
+
 UNKNOWN = "–"
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -19,10 +22,13 @@ def count(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write seconds as minutes and seconds."""
+    """Write seconds in the two units that tell most: seconds, minutes, hours or days."""
     if seconds is None:
         return UNKNOWN
     if seconds < 10:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    for (whole, name), (part, smaller) in pairwise(_UNITS):
+        if round(seconds) >= whole:
+            count, rest = divmod(round(seconds / part) * part, whole)
+            return f"{count} {name} {rest // part} {smaller}"
+    return f"{round(seconds)} s"
