@@ -33,7 +33,7 @@ SMALL = {
         "warmup_steps": 2,
         "batch_size": 2,
         "accumulation": 2,
-        "epochs": 3,
+        "epochs": 1,
     },
     "selection": {"threshold": THRESHOLD, "fallback_threshold": FALLBACK, "minimum": MINIMUM},
 }

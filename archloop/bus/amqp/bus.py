@@ -29,7 +29,7 @@ _LOOP = tuple(queue.name for queue in (*QUEUES, adapter_queue("any")))
 
 
 class AmqpBus(Bus):
-    """A bus with three connections: to publish, to consume, and to inspect.
+    """A bus with a connection for each: to publish, to consume, to inspect, and to signal.
 
     A broker short of memory or disk reads nothing from one that publishes, be it an acknowledgement; and a question
     that is broken off, because somebody does not wait for the answer, costs the client the connection.
@@ -41,6 +41,7 @@ class AmqpBus(Bus):
         self._out = Link(url, f"{name} publish", timeout_s, setting)
         self._in = Link(url, f"{name} consume", timeout_s, setting)
         self._aside = Link(url, f"{name} look", timeout_s, setting)
+        self._signals = Link(url, f"{name} signal", timeout_s, setting)
         self._publisher = Publisher(self._out)
         self._topology = Topology(self._aside)
         self._queues: dict[str, Queue] = {}
@@ -100,7 +101,7 @@ class AmqpBus(Bus):
 
     @override
     async def signal(self, body: bytes) -> None:
-        await signals.send(self._out, body)
+        await signals.send(self._signals, body)
 
     @override
     async def listen(self, listener: Listener) -> None:
@@ -212,7 +213,7 @@ class AmqpBus(Bus):
             await each.stop()
         for subscription in self._subscriptions:
             await subscription.abandon()
-        for link in (self._in, self._out, self._aside):
+        for link in (self._in, self._out, self._aside, self._signals):
             await link.close()
 
 

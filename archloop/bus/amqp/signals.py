@@ -1,5 +1,6 @@
 """Signals: an exchange that hands each to all who listen, over a queue of each listener that keeps none for long."""
 
+import asyncio
 import uuid
 from functools import partial
 from typing import Any
@@ -25,9 +26,9 @@ async def send(link: Link, body: bytes) -> None:
     """Publish; nobody confirms it. Raises BusUnavailable, also where the broker takes nothing for now."""
     if not await link.taking():
         raise BusUnavailable(f"{link.shown}: it takes no messages for now, for it is short of memory or disk")
-    async with link.briefly() as channel:
+    async with link.briefly() as channel, asyncio.timeout(link.timeout_s):
         exchange = await _exchange(channel)
-        await exchange.publish(Message(body), "", mandatory=False, timeout=link.timeout_s)
+        await exchange.publish(Message(body), "", mandatory=False)
 
 
 def heard(link: Link) -> Followed:
