@@ -42,11 +42,11 @@ check: $(READY) ## The inner loop, within a minute: style, layers, types, quick 
 	$(BIN)/python -m pytest -p tests.torchless --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 	    -m "not slow and not thorough" tests/unit --ignore tests/unit/k8s
 
-test: $(READY) ## The tests, on three processes: many of them wait for servers
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: $(READY) ## The tests, on four processes: many of them wait for servers
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 thorough: $(READY) ## The tests, and those members of slow kinds that `make test` leaves out
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "thorough or not thorough"
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "thorough or not thorough"
 
 gpu: $(READY) ## What only a GPU can prove, in ten minutes: make gpu ARGS="--data ../cifar10"
 	$(BIN)/python -m benchmarks.gpu --out . $(ARGS)

@@ -21,8 +21,9 @@ on the machine, the spinning ones a quarter of an hour before the others:
 
 By what the system says, the machine's two processors are two cores, not two threads of one. What makes a second thread
 slower is that threads meet some 200 times a token: where another program has one core, the thread on the other spins
-until that one's turn is over. Asleep it leaves its core meanwhile. What a second thread gains on an idle machine is not
-known: there was none. `archloop run` gives the server one.
+until that one's turn is over. Asleep it leaves its core meanwhile. On an idle machine a second thread made a lone sequence
+slower still, 24 tokens/s after 33, and sixteen 65 after 70. So the 8-bit server tries at its start whether one thread or
+all step faster, here one, and reads prompts on all: the figures for two threads above. `archloop run` gives the server one.
 
 ## What bounds it
 
@@ -36,8 +37,8 @@ which is 243 tokens/s without the prompts.
 - A prompt of 265 tokens takes 240 ms, of which its products are 120; one whose first 256 tokens are known takes 50.
 
 400 tokens/s for sixteen together would be a step of 40 ms with the prompts in it. It is not reached: a compiled kernel
-for the attention and the small operations would be needed. Nor is half of the 1.1 GB while it works; torch and
-transformers take 400 MB of it before there is a model.
+for the attention and the small operations would be needed. Nor is half of the 1.1 GB while it works; torch and what
+reads tokenizers take 270 MB of it before there is a model, and 400 in float32, with what transformers computes by.
 """
 
 
