@@ -21,9 +21,10 @@ on the machine, the spinning ones a quarter of an hour before the others:
 
 By what the system says, the machine's two processors are two cores, not two threads of one. What makes a second thread
 slower is that threads meet some 200 times a token: where another program has one core, the thread on the other spins
-until that one's turn is over. Asleep it leaves its core meanwhile. On an idle machine a second thread made a lone sequence
-slower still, 24 tokens/s after 33, and sixteen 65 after 70. So the 8-bit server tries at its start whether one thread or
-all step faster, here one, and reads prompts on all: the figures for two threads above. `archloop run` gives the server one.
+until that one's turn is over. Asleep it leaves its core meanwhile. On an idle machine a second thread made a lone
+sequence slower still, 24 tokens/s after 33, and sixteen 65 after 70. So the 8-bit server tries at its start whether one
+thread or all step faster, here one, and reads prompts on all: the figures for two threads above. `archloop run` gives
+the server one.
 
 ## What bounds it
 
