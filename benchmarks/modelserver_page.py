@@ -73,6 +73,8 @@ highest in brackets; every engine and number of threads has a process of its own
 - *Reading* is the share of the sixteen's time that as many other prompts of that length take to be read.
 - "ours, 8 bits" is what `--weights auto` chooses for this model on a processor with instructions for 8-bit products;
   it guesses ahead from what the text repeats, which changes no token. Sixteen at a time it cannot.
+- Those of "ours, 8 bits" are five rounds of their own, two hours after the others, when prompts were read on all
+  threads.
 - At rest is two seconds after the last answer, when working memory has been given back.
 - llama.cpp has the four-bit file that the model was made from. Its layouts for this processor's matrix unit crashed
   (llama-cpp-python 0.3.36, compiled here), so it ran without them (`use_extra_bufts`), slower than it can be: by an
