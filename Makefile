@@ -1,7 +1,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# On all cores; a few files are templates or for other versions of Python.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # Hundreds of processes are started: what one has compiled, the others need not.
 export PYTHONDONTWRITEBYTECODE :=
@@ -13,16 +17,21 @@ help: ## What there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
 
 setup: $(READY) ## Install everything into .venv
-$(READY): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Archloop needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable '.[cli,otel,smollm2]'
+	$(COMPILE)
+	touch $@
+$(READY): $(RUNS)
+	$(PIP) --editable '.[dev]'
+	$(COMPILE)
 	touch $@
 
-demo: $(READY) ## Run the closed loop once: 6 cycles of 64 candidates, ending in a report
+demo: $(RUNS) ## Run the closed loop once: 6 cycles of 64 candidates, ending in a report
 	$(BIN)/archloop run --preset demo
 
-run: $(READY) ## Any archloop command: make run ARGS="doctor"
+run: $(RUNS) ## Any archloop command: make run ARGS="doctor"
 	$(BIN)/archloop $(ARGS)
 
 up: .env ## The whole deployment in containers, from this checkout
