@@ -28,7 +28,7 @@ $(READY): $(RUNS)
 	$(COMPILE)
 	touch $@
 
-demo: $(RUNS) ## Run the closed loop once: 6 cycles of 64 candidates, ending in a report
+demo: $(RUNS) ## Run the closed loop once: 5 cycles of 64 candidates, ending in a report
 	$(BIN)/archloop run --preset demo
 
 run: $(RUNS) ## Any archloop command: make run ARGS="doctor"
