@@ -24,6 +24,7 @@ class Excite(nn.Module):
         return torch.sigmoid(self.fc(x.mean((2, 3))))[..., None, None]
 """
 DENSE_LIST = "fs = [x]; for layer in self.layers:; \tfs.append(layer(torch.cat(fs, 1))); return torch.cat(fs, 1)"
+EXTENDED = "fs = [x]; for f in self.layers:; \tfs.extend([f(torch.cat(fs, 1))]); return torch.cat(fs, 1)"
 BRANCH_LIST = "o = []; for b in self.bs:; \to.append(b(x)); return torch.cat(o, 1)"
 GATE = "self.g = nn.Sequential(nn.Conv2d(8, 8, 1), nn.Sigmoid())"
 EXCITE = "x = self.a(x); w = torch.sigmoid(self.f(x.mean((2, 3)))); return x * w[:, :, None, None]"
@@ -38,6 +39,10 @@ CASES: dict[str, tuple[str, str, str]] = {
     "skip": ("residual", CONV, "return x + self.a(x)"),
     "projected skip": ("residual", CONV, "y = self.a(x); y += self.b(x); return y"),
     "torch.add": ("residual", CONV, "return torch.add(self.a(x), x)"),
+    "skip in a loop": ("residual", "self.layers = nn.ModuleList()", "for f in self.layers:; \tx = x + f(x); return x"),
+    "skip while": ("residual", CONV, "while x.sum() > 1:; \tx = x + self.a(x); return x"),
+    "skip of a turn before": ("residual", CONV, "y = 0; for n in range(3):; \tz = y + self.a(x); \ty = x; return z"),
+    "no skip in a loop": ("plain", "self.layers = nn.ModuleList()", "for f in self.layers:; \tx = f(x); return x"),
     "depthwise": ("depthwise", "self.a = nn.Conv2d(8, 16, 3, groups=8)", "return self.a(x)"),
     "depthwise by name": ("depthwise", "c = 8; self.a = nn.Conv2d(c, c * 2, 3, groups=c)", "return self.a(x)"),
     "grouped only": ("plain", "self.a = nn.Conv2d(8, 8, 3, groups=2)", "return self.a(x)"),
@@ -49,6 +54,8 @@ CASES: dict[str, tuple[str, str, str]] = {
     "one part": ("plain", CONV, "return torch.cat([self.a(x)], 1)"),
     "growing": ("dense", CONV, "x = torch.cat([x, self.a(x)], 1); return x"),
     "growing list": ("dense", "self.layers = nn.ModuleList()", DENSE_LIST),
+    "growing list, extended": ("dense", "self.layers = nn.ModuleList()", EXTENDED),
+    "list of one": ("plain", CONV, "o = [self.a(x)]; return torch.cat([o.pop()], 1)"),
     "gate": ("gated", CONV, "return self.a(x) * torch.sigmoid(self.b(x))"),
     "tanh gate": ("gated", CONV, "return torch.tanh(self.a(x)) * self.b(x)"),
     "chunked gate": ("gated", CONV, "a, b = self.a(x).chunk(2, 1); return a * b.sigmoid()"),
@@ -59,6 +66,11 @@ CASES: dict[str, tuple[str, str, str]] = {
     "spatial mean": ("gated", CONV, "return x * torch.sigmoid(self.a(x.mean(1, keepdim=True)))"),
     "softmax head": ("plain", CONV, "return F.softmax(self.a(x).flatten(1), dim=1)"),
     "products": ("attention", CONV, "q, k = self.a(x), self.b(x); w = F.softmax(q @ k / 4, -1); return w @ q"),
+    "a layer named softmax": (
+        "attention",
+        CONV + "; self.softmax = nn.Conv2d(8, 8, 3)",
+        "q, k = self.a(x), self.softmax(x); w = F.softmax(q @ k / 4, -1); return w @ q",
+    ),
     "bmm": ("attention", CONV, "e = torch.bmm(self.a(x), self.b(x)); return e.softmax(dim=-1)"),
     "softmax module": ("attention", CONV + "; self.s = nn.Softmax(-1)", "return self.s(torch.einsum('ij,jk', x, x))"),
     "multihead": ("attention", "self.m = nn.MultiheadAttention(8, 2)", "return x + self.m(x, x, x)[0]"),
