@@ -3,6 +3,7 @@ import pytest
 from archloop.contracts.values import Family
 from services.novelty.families import PRECEDENCE, family
 from services.novelty.reach import read
+from services.novelty.values import NOTHING, Values
 
 
 def written(layers: str, steps: str, helpers: str = "") -> str:
@@ -95,6 +96,23 @@ def test_a_method_that_forward_calls_is_followed():
         + "    def body(self, y):\n        return y + self.a(y)\n"
     )
     assert family(read(source)) == "residual"
+
+
+def test_loops_within_loops_are_followed_for_a_bounded_time():
+    depth = 40
+    loops = "; ".join("\t" * level + f"for n{level} in range(2):" for level in range(depth))
+    steps = f"{loops}; {chr(9) * depth}x = x + self.a(x); return x"
+    assert family(read(written("self.a = nn.Conv2d(8, 8, 3)", steps.replace("\t", "    ")))) == "residual"
+
+
+def test_beyond_their_limit_values_are_nothing():
+    values = Values(2)
+    first = values.source()
+    assert not values.exhausted
+    second = values.derived([first])
+    assert second.ancestry != first.ancestry
+    assert values.exhausted
+    assert values.derived([second]) is NOTHING
 
 
 def test_code_that_net_never_reaches_has_no_family():
