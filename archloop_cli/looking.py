@@ -1,7 +1,7 @@
 """Commands that look at runs, in their directories or at a deployment's registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from archloop_cli.options import MOST, CliSettings, JsonLines, finite
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Its directory; with --registry, its name.")]
 Name = Annotated[str, typer.Argument(metavar="CANDIDATE", help="CYCLE/INDEX, its id, or the beginning of that.")]
+Deployment = Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")]
 Url = Annotated[str | None, typer.Option("--registry", metavar="URL", help="A deployment's registry, to look there.")]
 
 
@@ -197,34 +198,29 @@ def _loss(curve: tuple[float, ...]) -> tuple[str, str]:
 
 
 def queues(
-    registry: Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")],
+    registry: Deployment,
     as_json: JsonLines = False,
 ) -> None:
     """List a deployment's queues: how many messages wait, who takes them, and how many are parked."""
-
-    async def read() -> list[Any]:
-        async with opened("", registry) as (known, _):
-            return list(await known.queues())
-
-    found = asyncio.run(read())
+    found = asyncio.run(_told(registry, lambda known: known.queues()))
     heads = ("queue", "waiting", "in hand", "consumers", "parked", "missing")
     rows = [(q.queue, q.waiting, q.in_hand, q.consumers, q.parked, ", ".join(q.missing)) for q in found]
     _put(heads, rows, found, as_json)
 
 
 def services(
-    registry: Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")],
+    registry: Deployment,
     as_json: JsonLines = False,
 ) -> None:
     """List a deployment's processes: where each is, its version and sandbox, what it has in hand, its GPUs."""
-
-    async def read() -> list[Any]:
-        async with opened("", registry) as (known, _):
-            return list(await known.services())
-
-    found = asyncio.run(read())
+    found = asyncio.run(_told(registry, lambda known: known.services()))
     heads = ("service", "host", "process", "version", "sandbox", "in hand", "GPUs busy")
     _put(heads, [_process(each) for each in found], found, as_json)
+
+
+async def _told(registry: str, ask: Callable[[Any], Awaitable[Sequence[Any]]]) -> Sequence[Any]:
+    async with opened("", registry) as (known, _):
+        return await ask(known)
 
 
 def _process(there: Any) -> tuple[Any, ...]:
