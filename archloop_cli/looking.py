@@ -203,9 +203,8 @@ def queues(
 ) -> None:
     """List a deployment's queues: how many messages wait, who takes them, and how many are parked."""
     found = asyncio.run(_told(registry, lambda known: known.queues()))
-    heads = ("queue", "waiting", "in hand", "consumers", "parked", "missing")
     rows = [(q.queue, q.waiting, q.in_hand, q.consumers, q.parked, ", ".join(q.missing)) for q in found]
-    _put(heads, rows, found, as_json)
+    _put(("queue", "waiting", "in hand", "consumers", "parked", "missing"), rows, found, as_json)
 
 
 def services(
