@@ -58,6 +58,7 @@ def test_what_is_no_envelope_is_refused_by_its_first_field(body: bytes, said: st
         Envelope.parse(body)
     assert str(refused.value).startswith(said)
     assert len(str(refused.value)) < 250
+    assert (refused.value.code, refused.value.retryable) == ("malformed_message", False)
 
 
 @pytest.mark.parametrize(
