@@ -1,10 +1,10 @@
 """Commands that look at runs, in their directories or at a deployment's registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from archloop.errors import NotFound
 from archloop_cli import terminal
 from archloop_cli.options import MOST, CliSettings, JsonLines, finite
 
+T = TypeVar("T")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Its directory; with --registry, its name.")]
 Name = Annotated[str, typer.Argument(metavar="CANDIDATE", help="CYCLE/INDEX, its id, or the beginning of that.")]
 Deployment = Annotated[str, typer.Option("--registry", metavar="URL", help="A deployment's registry.")]
@@ -26,6 +27,16 @@ async def opened(run: str, url: str | None) -> AsyncIterator[tuple[Any, str]]:
 
     async with registries.opened(run, url, CliSettings.load().token) as found:
         yield found
+
+
+def _read(run: str, url: str | None, ask: Callable[[Any, str], Awaitable[T]]) -> T:
+    """Ask the registry of the run, told its name there."""
+
+    async def read() -> T:
+        async with opened(run, url) as (known, run_id):
+            return await ask(known, run_id)
+
+    return asyncio.run(read())
 
 
 def runs(
@@ -90,11 +101,7 @@ def candidates(
     asked |= {"code": code, "error": error}
     query = checked(CandidateQuery, asked | {"sort": sort, "limit": limit}, "candidates")
 
-    async def read() -> list[Any]:
-        async with opened(run, registry) as (known, run_id):
-            return list(await known.found(query.model_copy(update={"run_id": run_id})))
-
-    found = asyncio.run(read())
+    found = _read(run, registry, lambda known, run_id: known.found(query.model_copy(update={"run_id": run_id})))
     _put(
         ("candidate", "id", *_MEASURED), [(place(c), c.candidate_id[:8], *_measured(c)) for c in found], found, as_json
     )
@@ -122,12 +129,11 @@ def show(
     from archloop_cli.listing import cell
     from archloop_lab.walks import named, place
 
-    async def read() -> tuple[Any, str]:
-        async with opened(run, registry) as (known, run_id):
-            found = await named(known, run_id, candidate)
-            return found, await known.code(found.candidate_id) if found.code_sha256 else ""
+    async def ask(known: Any, run_id: str) -> tuple[Any, str]:
+        found = await named(known, run_id, candidate)
+        return found, await known.code(found.candidate_id) if found.code_sha256 else ""
 
-    found, code = asyncio.run(read())
+    found, code = _read(run, registry, ask)
     if as_json:
         terminal.put_json(found.model_dump(mode="json") | {"code": code})
         return
@@ -143,12 +149,11 @@ def diff(run: Run, before: Name, after: Name, registry: Url = None, as_json: Jso
     """Show what differs between the code of two candidates, as a unified diff."""
     from archloop_lab.walks import difference, named, place
 
-    async def read() -> tuple[list[Any], list[str]]:
-        async with opened(run, registry) as (known, run_id):
-            found = [await named(known, run_id, each) for each in (before, after)]
-            return found, [await known.code(each.candidate_id) for each in found]
+    async def ask(known: Any, run_id: str) -> tuple[list[Any], list[str]]:
+        found = [await named(known, run_id, each) for each in (before, after)]
+        return found, [await known.code(each.candidate_id) for each in found]
 
-    found, codes = asyncio.run(read())
+    found, codes = _read(run, registry, ask)
     lines = list(difference(codes[0], codes[1], (place(found[0]), place(found[1]))))
     if as_json:
         names = {"before": found[0].candidate_id, "after": found[1].candidate_id}
@@ -164,11 +169,10 @@ def lineage(run: Run, candidate: Name, registry: Url = None, as_json: JsonLines 
     from archloop_lab.walks import lineage as walked
     from archloop_lab.walks import named, place
 
-    async def read() -> list[Any]:
-        async with opened(run, registry) as (known, run_id):
-            return list(await walked(known, await named(known, run_id, candidate)))
+    async def ask(known: Any, run_id: str) -> list[Any]:
+        return list(await walked(known, await named(known, run_id, candidate)))
 
-    steps = asyncio.run(read())
+    steps = _read(run, registry, ask)
     first = min(step.depth for step in steps)
     for step in steps:
         if as_json:
@@ -181,12 +185,7 @@ def lineage(run: Run, candidate: Name, registry: Url = None, as_json: JsonLines 
 
 def adapters(run: Run, registry: Url = None, as_json: JsonLines = False) -> None:
     """List the versions of the LLM: what each was tuned on, and which one it continues."""
-
-    async def read() -> list[Any]:
-        async with opened(run, registry) as (known, run_id):
-            return list(await known.adapters(run_id))
-
-    found = asyncio.run(read())
+    found = _read(run, registry, lambda known, run_id: known.adapters(run_id))
     rows = [
         (a.adapter.adapter, a.cycle, a.parent, a.pair_count, *_loss(a.loss_curve), f"{a.seconds:.0f}") for a in found
     ]
@@ -202,7 +201,7 @@ def queues(
     as_json: JsonLines = False,
 ) -> None:
     """List a deployment's queues: how many messages wait, who takes them, and how many are parked."""
-    found = asyncio.run(_told(registry, lambda known: known.queues()))
+    found = _read("", registry, lambda known, _: known.queues())
     rows = [(q.queue, q.waiting, q.in_hand, q.consumers, q.parked, ", ".join(q.missing)) for q in found]
     _put(("queue", "waiting", "in hand", "consumers", "parked", "missing"), rows, found, as_json)
 
@@ -212,14 +211,9 @@ def services(
     as_json: JsonLines = False,
 ) -> None:
     """List a deployment's processes: where each is, its version and sandbox, what it has in hand, its GPUs."""
-    found = asyncio.run(_told(registry, lambda known: known.services()))
+    found = _read("", registry, lambda known, _: known.services())
     heads = ("service", "host", "process", "version", "sandbox", "in hand", "GPUs busy")
     _put(heads, [_process(each) for each in found], found, as_json)
-
-
-async def _told(registry: str, ask: Callable[[Any], Awaitable[Sequence[Any]]]) -> Sequence[Any]:
-    async with opened("", registry) as (known, _):
-        return await ask(known)
 
 
 def _process(there: Any) -> tuple[Any, ...]:
@@ -230,12 +224,7 @@ def _process(there: Any) -> tuple[Any, ...]:
 
 def acts(run: Run, registry: Url = None, as_json: JsonLines = False) -> None:
     """List what people did to a run: who, when, what, and which cycle took it up."""
-
-    async def read() -> list[Any]:
-        async with opened(run, registry) as (known, run_id):
-            return list(await known.acts(run_id))
-
-    found = asyncio.run(read())
+    found = _read(run, registry, lambda known, run_id: known.acts(run_id))
     rows = [(each.number, f"{each.at:%F %T}", each.who, each, each.cycle) for each in found]
     _put(("number", "when", "who", "what", "cycle"), rows, found, as_json)
 

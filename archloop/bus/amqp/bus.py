@@ -68,8 +68,7 @@ class AmqpBus(Bus):
         await asyncio.shield(looking)
 
     async def _looked(self) -> None:
-        if not await self._out.taking():
-            raise BusUnavailable(f"{self._out.shown}: it takes no messages for now, for it is short of memory or disk")
+        await self._out.require_taking()
         async with self._out.briefly():
             wrong = await self._topology.seen()
         if wrong:

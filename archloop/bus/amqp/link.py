@@ -89,6 +89,11 @@ class Link:
             return False
         return True
 
+    async def require_taking(self) -> None:
+        """Raise BusUnavailable where the broker takes no messages for now."""
+        if not await self.taking():
+            raise BusUnavailable(f"{self.shown}: it takes no messages for now, for it is short of memory or disk")
+
     async def version(self) -> tuple[int, ...]:
         """Return the broker's version, for instance (4, 0, 5). Raises BusUnavailable, BrokerRefused."""
         with self.translated():

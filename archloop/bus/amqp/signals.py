@@ -10,7 +10,6 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, ExchangeType
 
 from archloop.bus.amqp.following import Followed
 from archloop.bus.amqp.link import Link
-from archloop.bus.port import BusUnavailable
 
 SIGNALS = "archloop.signals"
 _KEPT: dict[str, Any] = {
@@ -24,8 +23,7 @@ _KEPT: dict[str, Any] = {
 
 async def send(link: Link, body: bytes) -> None:
     """Publish; nobody confirms it. Raises BusUnavailable, also where the broker takes nothing for now."""
-    if not await link.taking():
-        raise BusUnavailable(f"{link.shown}: it takes no messages for now, for it is short of memory or disk")
+    await link.require_taking()
     async with link.briefly() as channel, asyncio.timeout(link.timeout_s):
         exchange = await _exchange(channel)
         await exchange.publish(Message(body), "", mandatory=False)

@@ -17,11 +17,10 @@ from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention, silu
 from typing_extensions import override
 
-from archloop.errors import InvalidInput
 from services.generator.modelserver.checkpoint import Checkpoint, give_back
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.int8 import Int8Linear, quantised
-from services.generator.modelserver.merging import Delta, deltas
+from services.generator.modelserver.merging import Delta, deltas, not_of_this_base
 from services.generator.modelserver.prefixes import BLOCK, Prefixes
 from services.generator.modelserver.sampling import Logits
 from services.generator.modelserver.slots import SlotCache, States
@@ -125,7 +124,7 @@ class Int8Llama(Decoder):
                 raise ValueError(f"there is no {unknown[0]} in it")
             layers = [self._adapted(number, layer, added) for number, layer in enumerate(self.layers)]
         except ValueError as error:
-            raise InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})") from error
+            raise not_of_this_base(folder, error) from error
         give_back()
         return replace(self, layers=layers, prefixes=Prefixes())
 

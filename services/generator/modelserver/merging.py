@@ -49,7 +49,7 @@ def merged(base: Any, folder: Path) -> Any:
             total = delta.added_to(layers[name].weight.data)
             layers[name].weight = Parameter(total, requires_grad=False)
     except ValueError as error:
-        raise _not_of_this_base(folder, error) from error
+        raise not_of_this_base(folder, error) from error
     return tuned.eval()
 
 
@@ -69,7 +69,7 @@ def deltas(folder: Path) -> Mapping[str, Delta]:
     except InvalidInput:
         raise
     except Exception as error:
-        raise _not_of_this_base(folder, error) from error
+        raise not_of_this_base(folder, error) from error
     return found
 
 
@@ -84,7 +84,8 @@ def _check(folder: Path) -> None:
         raise InvalidInput("lora_path", str(folder), f"a folder that holds {' and '.join(ADAPTER_FILES)}")
 
 
-def _not_of_this_base(folder: Path, error: Exception) -> InvalidInput:
+def not_of_this_base(folder: Path, error: Exception) -> InvalidInput:
+    """Return the refusal of an adapter that does not fit the base model."""
     return InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})")
 
 
