@@ -1,230 +1,124 @@
-"""Models of Llama's shape with 8-bit weights: few operations a token, an eighth of float32's memory traffic or less.
+"""What models of Llama's shape have in common: their sizes, the names of their modules, their rotary embedding."""
 
-Numbers that are not weights stay in float32, keys and values are kept in bfloat16. A sequence's tokens do not depend
-on what is batched beside it: products are sums of integers, and everything else is done row by row.
-"""
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from torch import Tensor
-from torch.nn.functional import embedding, scaled_dot_product_attention, silu
-from typing_extensions import override
 
-from services.generator.modelserver.checkpoint import Checkpoint, give_back
-from services.generator.modelserver.decoder import Decoder
-from services.generator.modelserver.int8 import Int8Linear, quantised
-from services.generator.modelserver.merging import Delta, deltas, not_of_this_base
-from services.generator.modelserver.prefixes import BLOCK, Prefixes
-from services.generator.modelserver.sampling import Logits
-from services.generator.modelserver.slots import SlotCache, States
+from services.generator.modelserver.checkpoint import Checkpoint
 
-_PRODUCTS = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "attended": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
-_NORMS = {"qkv": "input_layernorm", "gate_up": "post_attention_layernorm"}
-_KEPT = torch.bfloat16
-_PASS = 8 * BLOCK
+ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+NORMS = ("input_layernorm", "post_attention_layernorm")
+EMBEDDINGS, NORM, HEAD = "model.embed_tokens", "model.norm", "lm_head"
 
 
-@dataclass(frozen=True)
-class Layer:
-    """Weights of one decoder layer: products of the same input are one, and hold the weights of the norm before."""
+class Shape(BaseModel):
+    """Sizes and constants of a model, named and by default as in transformers' LlamaConfig."""
 
-    qkv: Int8Linear
-    attended: Int8Linear
-    gate_up: Int8Linear
-    down: Int8Linear
+    model_config = ConfigDict(frozen=True)
 
+    vocab_size: PositiveInt
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    head_dim: PositiveInt
+    max_position_embeddings: PositiveInt = 2048
+    rms_norm_eps: PositiveFloat = 1e-6
+    rope_theta: PositiveFloat = 10_000.0
+    tie_word_embeddings: bool = False
 
-@dataclass(frozen=True)
-class Int8Llama(Decoder):
-    """A Llama in 8 bits. `embedded` holds codes and scales of the token embeddings."""
-
-    config: Any
-    checkpoint: Checkpoint
-    layers: Sequence[Layer]
-    embedded: tuple[Tensor, Tensor]
-    head: Int8Linear
-    turns: tuple[Tensor, Tensor]
-    width: int = 8
-    prefixes: Prefixes = field(default_factory=Prefixes)
-
-    @override
-    def cache(self, slots: int, capacity: int) -> SlotCache:
-        return SlotCache(slots, capacity)
-
-    @override
-    def prefill(self, prompt: Sequence[int]) -> tuple[Logits, Iterable[States]]:
-        config = self.config
-        sizes = (config.num_hidden_layers, config.num_key_value_heads, len(prompt), config.head_dim)
-        states = torch.empty(2, *sizes, dtype=_KEPT)
-        known = self.prefixes.fill(states, prompt)
-        for begin in range(known, len(prompt), _PASS):
-            last = self._read(prompt[begin : begin + _PASS], begin, states)[-1:]
-        self.prefixes.keep(states, prompt)
-        return self._logits(last)[0], [States(keys[None], values[None]) for keys, values in zip(*states, strict=True)]
-
-    def _read(self, tokens: Sequence[int], begin: int, states: Tensor) -> Tensor:
-        """Return what the head reads of these tokens of a prompt, and write their keys and values.
-
-        Attention is in blocks at fixed places, so that it comes to the same wherever the reading begins.
-        """
-        end = begin + len(tokens)
-        ends = [min(at + BLOCK, end) for at in range(begin, end, BLOCK)]
-        masks = [torch.ones(at - (at - 1) // BLOCK * BLOCK, at, dtype=torch.bool) for at in ends]
-        masks = [mask.tril_(mask.shape[1] - mask.shape[0]) for mask in masks]
-
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            own = states[:, layer]
-            own[0, :, begin:end], own[1, :, begin:end] = keys.transpose(0, 1), values.transpose(0, 1)
-            outputs = []
-            for q, mask in zip(torch.split(queries.transpose(0, 1), BLOCK, 1), masks, strict=True):
-                k, v = own[:, None, :, : mask.shape[1]]
-                outputs.append(scaled_dot_product_attention(q[None], k, v, mask, enable_gqa=True))
-            return torch.cat(outputs, 2)[0].transpose(0, 1)
-
-        return self._run(torch.tensor(tokens), torch.arange(begin, end), attend)
-
-    @override
-    def step(self, fed: Mapping[int, Sequence[int]], cache: SlotCache) -> Mapping[int, NDArray[np.float32]]:
-        seen = [
-            (row, length)
-            for row in fed
-            for length in range(cache.lengths[row] - len(fed[row]) + 1, cache.lengths[row] + 1)
-        ]
-        rows, lengths = torch.tensor(seen).unbind(1)
-        positions = lengths - 1
-
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            states = cache.layers[layer]
-            states.keys[rows, :, positions] = keys
-            states.values[rows, :, positions] = values
-            return _attended(queries, states, seen)
-
-        tokens = torch.tensor([token for each in fed.values() for token in each])
-        logits = self._logits(self._run(tokens, positions, attend))
-        ends = list(accumulate(map(len, fed.values())))
-        return {row: logits[end - len(fed[row]) : end] for row, end in zip(fed, ends, strict=True)}
-
-    @override
-    def adapted(self, folder: Path) -> "Int8Llama":
-        added = deltas(folder)
-        try:
-            if unknown := sorted(added.keys() - set(_modules(len(self.layers)))):
-                raise ValueError(f"there is no {unknown[0]} in it")
-            layers = [self._adapted(number, layer, added) for number, layer in enumerate(self.layers)]
-        except ValueError as error:
-            raise not_of_this_base(folder, error) from error
-        give_back()
-        return replace(self, layers=layers, prefixes=Prefixes())
-
-    def _adapted(self, number: int, layer: Layer, added: Mapping[str, Delta]) -> Layer:
-        changed: dict[str, Any] = {
-            product: _product(self.checkpoint, number, product, added)
-            for product, names in _PRODUCTS.items()
-            if any(_module(number, name) in added for name in names)
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """Read what a config.json says, of today or of older versions of transformers. Raises ValueError."""
+        heads = config.get("num_attention_heads")
+        filled = {
+            "num_key_value_heads": heads,
+            "head_dim": config.get("hidden_size", 0) // heads if heads else None,
+            "rope_theta": _rope(config).get("rope_theta"),
         }
-        return replace(layer, **changed)
+        given = {name: value for name, value in config.items() if value is not None}
+        return cls.model_validate({name: value for name, value in filled.items() if value is not None} | given)
 
-    def _run(self, tokens: Tensor, positions: Tensor, attend: Any) -> Tensor:
-        """Return what the head reads, (M, hidden), for the tokens (M,) at these positions."""
-        config, (codes, scales) = self.config, self.embedded
-        hidden = embedding(tokens, codes).float() * embedding(tokens, scales)
-        heads, kept = config.num_attention_heads, config.num_key_value_heads
-        cos, sin = (turn[positions][:, None] for turn in self.turns)
-        for number, layer in enumerate(self.layers):
-            mixed = layer.qkv(hidden, self._unit(hidden)).view(len(tokens), heads + 2 * kept, -1)
-            turned = mixed[:, : heads + kept]
-            across = turned.roll(turned.shape[-1] // 2, -1).mul_(sin)
-            turned.mul_(cos).add_(across)
-            queries, keys, values = torch.split(mixed.to(_KEPT), [heads, kept, kept], 1)
-            hidden += layer.attended(attend(number, queries, keys, values).flatten(1).float())
-            gate, up = layer.gate_up(hidden, self._unit(hidden)).chunk(2, 1)
-            hidden += layer.down(silu(gate).mul_(up))
-        return hidden
+    @property
+    def parameters(self) -> int:
+        """About how many parameters it has."""
+        hidden, intermediate = self.hidden_size, self.intermediate_size
+        return self.vocab_size * hidden + self.num_hidden_layers * hidden * (2 * hidden + 3 * intermediate)
 
-    def _unit(self, hidden: Tensor) -> Tensor:
-        """Return the factors (M, 1) that bring the rows to a root mean square of one."""
-        squares: Tensor = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_().div_(hidden.shape[-1])
-        return squares.add_(self.config.rms_norm_eps).rsqrt_()
+    @property
+    def products(self) -> Iterable[str]:
+        """Names of all linear modules of its layers: what an adapter may change."""
+        return (module(layer, name) for layer in range(self.num_hidden_layers) for name in ATTENTION + MLP)
 
-    def _logits(self, hidden: Tensor) -> Logits:
-        logits: Logits = self.head(hidden, self._unit(hidden)).numpy()
-        return logits
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """Sizes of weights by the last part of their modules' names."""
+        hidden, between = self.hidden_size, self.intermediate_size
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        return {
+            "q_proj": (queries, hidden),
+            "k_proj": (keys, hidden),
+            "v_proj": (keys, hidden),
+            "o_proj": (hidden, queries),
+            "gate_proj": (between, hidden),
+            "up_proj": (between, hidden),
+            "down_proj": (hidden, between),
+            "embed_tokens": (self.vocab_size, hidden),
+            "lm_head": (self.vocab_size, hidden),
+            **dict.fromkeys(("norm", *NORMS), (hidden,)),
+        }
 
-
-def load(config: Any, checkpoint: Checkpoint, max_length: int) -> Int8Llama:
-    """Read a model and round its weights, one after another. Raises KeyError for a weight that is missing."""
-    embeddings = checkpoint.weight("model.embed_tokens.weight")
-    head = embeddings if config.tie_word_embeddings else checkpoint.weight("lm_head.weight")
-    codes = quantised(embeddings)
-    output = Int8Linear(head * checkpoint.weight("model.norm.weight"))
-    del embeddings, head
-    layers = [_layer(checkpoint, number) for number in range(config.num_hidden_layers)]
-    give_back()
-    return Int8Llama(config, checkpoint, layers, codes, output, _turns(config, max_length))
+    def turns(self, max_length: int) -> tuple[Tensor, Tensor]:
+        """Return cosines, and sines with the sign of what they turn, (max_length, head size) each."""
+        steps = torch.arange(0, self.head_dim, 2).float() / self.head_dim
+        angles = torch.outer(torch.arange(max_length).float(), 1.0 / self.rope_theta**steps)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat((cos, cos), 1), torch.cat((-sin, sin), 1)
 
 
-def unfit(config: Any) -> str | None:
-    """Return why a model of this configuration is not served in 8 bits, or None where it is."""
-    rope = getattr(config, "rope_parameters", None) or {}
+@dataclass(frozen=True)
+class Source:
+    """Weights of a model in its files, each of the size that its shape asks for."""
+
+    shape: Shape
+    checkpoint: Checkpoint
+
+    def weight(self, name: str) -> Tensor:
+        """Return a module's weight in float32. Raises KeyError, and ValueError for one of another size."""
+        weight, size = self.checkpoint.weight(f"{name}.weight"), self.shape.sizes[name.rpartition(".")[2]]
+        if weight.shape != size:
+            raise ValueError(f"{name} is {tuple(weight.shape)}, and should be {size} by its config.json")
+        return weight
+
+    def head(self, embeddings: Tensor) -> Tensor:
+        """Return the weight (V, hidden) of what gives the logits."""
+        return embeddings if self.shape.tie_word_embeddings else self.weight(HEAD)
+
+
+def unfit(config: Mapping[str, Any]) -> str | None:
+    """Return why a model of this config.json is not of Llama's shape, or None where it is."""
+    rope, act = _rope(config), config.get("hidden_act", "silu")
+    kind = rope.get("rope_type", rope.get("type", "default"))
     wrong = {
-        f"model_type {config.model_type}": config.model_type != "llama",
-        "a bias": getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False),
-        f"hidden_act {getattr(config, 'hidden_act', None)}": getattr(config, "hidden_act", None) != "silu",
-        f"rope_type {rope.get('rope_type')}": rope.get("rope_type") != "default",
+        f"model_type {config.get('model_type')}": config.get("model_type") != "llama",
+        "a bias": config.get("attention_bias") or config.get("mlp_bias"),
+        f"hidden_act {act}": act != "silu",
+        f"rope_type {kind}": kind != "default",
+        "weights that are quantised already": "quantization_config" in config,
     }
     return next((what for what, found in wrong.items() if found), None)
 
 
-def _layer(checkpoint: Checkpoint, number: int) -> Layer:
-    return Layer(**{product: _product(checkpoint, number, product, {}) for product in _PRODUCTS})
+def module(layer: int, name: str) -> str:
+    """Return the whole name of a layer's module."""
+    return f"model.layers.{layer}.{name}"
 
 
-def _product(checkpoint: Checkpoint, number: int, product: str, added: Mapping[str, Delta]) -> Int8Linear:
-    weights = []
-    for module in (_module(number, name) for name in _PRODUCTS[product]):
-        weight = checkpoint.weight(f"{module}.weight")
-        weights.append(added[module].added_to(weight) if module in added else weight)
-    whole = torch.cat(weights)
-    if product in _NORMS:
-        whole *= checkpoint.weight(f"{_module(number, _NORMS[product])}.weight")
-    return Int8Linear(whole)
-
-
-def _modules(layers: int) -> Iterable[str]:
-    return (_module(number, name) for number in range(layers) for names in _PRODUCTS.values() for name in names)
-
-
-def _module(number: int, name: str) -> str:
-    return f"model.layers.{number}.{name}"
-
-
-def _turns(config: Any, max_length: int) -> tuple[Tensor, Tensor]:
-    """Return cosines, and sines with the sign of what they turn, (max_length, head size) each: rotary embedding."""
-    steps = torch.arange(0, config.head_dim, 2).float() / config.head_dim
-    angles = torch.outer(torch.arange(max_length).float(), 1.0 / config.rope_parameters["rope_theta"] ** steps)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.cat((cos, cos), 1), torch.cat((-sin, sin), 1)
-
-
-def _attended(queries: Tensor, states: States, rows: Sequence[tuple[int, int]]) -> Tensor:
-    """Attend with each query (heads, head size) over the first `length` keys of its row; return them likewise."""
-    packed = queries.reshape(len(queries), states.keys.shape[1], -1, queries.shape[-1])
-    outputs = [
-        scaled_dot_product_attention(
-            packed[at : at + 1], states.keys[row : row + 1, :, :length], states.values[row : row + 1, :, :length]
-        )
-        for at, (row, length) in enumerate(rows)
-    ]
-    return torch.cat(outputs).flatten(1, 2)
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("rope_parameters") or config.get("rope_scaling") or {}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 _PIECE = 64
 
@@ -82,6 +83,23 @@ class SlotCache:
     def _empty(self, like: Tensor) -> Tensor:
         _, heads, _, size = like.shape
         return like.new_empty(len(self.lengths), heads, 0, size)
+
+
+def attended(
+    queries: Tensor, states: States, lengths: Sequence[int], scale: float | None, window: int | None = None
+) -> Tensor:
+    """Attend with one query of each slot, (slots, heads, 1, head size), over that slot's own length.
+
+    Only the last `window` keys are seen, where it is given. Returns (slots, heads, 1, head size), zero in free slots.
+    """
+    packed = queries.reshape(len(queries), states.keys.shape[1], -1, queries.shape[-1])
+    out = queries.new_zeros(*packed.shape[:3], states.values.shape[-1])
+    for q, k, v, row, length in zip(*(torch.split(each, 1) for each in (packed, *states, out)), lengths, strict=True):
+        if length:
+            seen = min(length, window or length)
+            past, content = k.narrow(2, length - seen, seen), v.narrow(2, length - seen, seen)
+            row.copy_(scaled_dot_product_attention(q, past, content, scale=scale))
+    return out.reshape(len(queries), -1, 1, out.shape[-1])
 
 
 def _longer(content: Tensor, room: int, rows: Sequence[int]) -> Tensor:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, DynamicCache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -20,7 +19,7 @@ from typing_extensions import override
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.merging import merged
 from services.generator.modelserver.sampling import Logits
-from services.generator.modelserver.slots import SlotCache, States
+from services.generator.modelserver.slots import SlotCache, States, attended
 
 ATTENTION = "archloop_slots"
 
@@ -89,19 +88,8 @@ def slot_attention(
     if lengths is None:
         prefilled, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return prefilled, None
-    scale, window = kwargs.get("scaling"), kwargs.get("sliding_window")
-    packed = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-    out = query.new_zeros(*packed.shape[:3], value.shape[3])
-    for q, k, v, row, length in zip(*map(_rows, (packed, key, value, out)), lengths, strict=True):
-        if length:
-            seen = min(length, window or length)
-            past, content = k.narrow(2, length - seen, seen), v.narrow(2, length - seen, seen)
-            row.copy_(scaled_dot_product_attention(q, past, content, scale=scale))
-    return out.reshape(query.shape[0], 1, query.shape[1], -1), None
-
-
-def _rows(batch: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(batch, 1)
+    out = attended(query, States(key, value), lengths, kwargs.get("scaling"), kwargs.get("sliding_window"))
+    return out.transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, slot_attention)

@@ -15,10 +15,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from services.generator.modelserver import int8
-from services.generator.modelserver import llama as eight_bits
+from services.generator.modelserver import int8, llama_float32, llama_int8
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.engine import Engine
+from services.generator.modelserver.llama import Shape
 from services.generator.modelserver.sampling import Sampler, Sampling
 from services.generator.modelserver.sequence import Finish, Sequence
 from services.generator.modelserver.transformers_model import ATTENTION, TransformersDecoder
@@ -48,11 +48,15 @@ def built(name):
     return architecture(config).eval()
 
 
-def in_eight_bits(folder):
-    if not int8.fast():
+def of_our_own(kind, folder):
+    if kind is llama_int8 and not int8.fast():
         pytest.skip("this processor has no instructions for 8-bit products")
-    built("llama with grouped heads").save_pretrained(folder)
-    return eight_bits.load(LlamaConfig.from_pretrained(folder), Checkpoint(str(folder)), CAPACITY)
+    model = built("llama with grouped heads")
+    model.save_pretrained(folder)
+    return kind.load(Shape.of(model.config.to_dict()), Checkpoint(str(folder)), CAPACITY)
+
+
+OF_OUR_OWN = {"llama in 8 bits": llama_int8, "llama in float32": llama_float32}
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -60,11 +64,11 @@ def model(request):
     return built(request.param)
 
 
-@pytest.fixture(params=[*ARCHITECTURES, "llama in 8 bits"])
+@pytest.fixture(params=[*ARCHITECTURES, *OF_OUR_OWN])
 def decoder(request, tmp_path):
     if request.param in ARCHITECTURES:
         return TransformersDecoder(built(request.param))
-    return in_eight_bits(tmp_path)
+    return of_our_own(OF_OUR_OWN[request.param], tmp_path)
 
 
 @pytest.fixture

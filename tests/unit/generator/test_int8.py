@@ -22,7 +22,7 @@ from transformers import (
 from archloop.adapters import CONFIG_FILE, WEIGHTS_FILE
 from archloop.errors import InvalidInput, NotFound
 from archloop.models import locate
-from services.generator.modelserver import int8, llama
+from services.generator.modelserver import int8, llama, llama_int8
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.drafting import Drafter
 from services.generator.modelserver.engine import Engine
@@ -57,7 +57,9 @@ def own(folder):
 
 @pytest.fixture(scope="module")
 def rounded(folder):
-    return llama.load(LlamaConfig.from_pretrained(folder), Checkpoint(str(folder)), CAPACITY)
+    return llama_int8.load(
+        llama.Shape.of(LlamaConfig.from_pretrained(folder).to_dict()), Checkpoint(str(folder)), CAPACITY
+    )
 
 
 def after_prompt(model):
@@ -74,7 +76,7 @@ def test_logits_are_near_those_of_transformers(tmp_path, tied):
     torch.manual_seed(1)
     model = LlamaForCausalLM(LlamaConfig(**HEADS, tie_word_embeddings=tied)).eval()
     model.save_pretrained(tmp_path)
-    decoder = llama.load(model.config, Checkpoint(str(tmp_path)), CAPACITY)
+    decoder = llama_int8.load(llama.Shape.of(model.config.to_dict()), Checkpoint(str(tmp_path)), CAPACITY)
     assert 0 < distance(decoder.prefill(PROMPT)[0], after_prompt(model)) < 0.03
 
 
@@ -311,7 +313,7 @@ def test_an_adapter_that_is_not_there_is_not_found(rounded, tmp_path):
     ],
 )
 def test_what_is_not_of_llamas_shape_is_not_served_in_eight_bits(config, why):
-    assert llama.unfit(config) == why
+    assert llama.unfit(config.to_dict()) == why
 
 
 def test_a_small_model_stays_in_float32_and_a_wish_is_granted():

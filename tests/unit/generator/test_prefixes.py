@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from services.generator.modelserver import int8, llama
+from services.generator.modelserver import int8, llama, llama_int8
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.prefixes import BLOCK, Prefixes
 
@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
 
 
 def loaded(folder):
-    return llama.load(LlamaConfig.from_pretrained(folder), Checkpoint(str(folder)), 1024)
+    return llama_int8.load(llama.Shape.of(LlamaConfig.from_pretrained(folder).to_dict()), Checkpoint(str(folder)), 1024)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def test_a_prompt_comes_to_the_same_bits_whatever_was_asked_before(folder, crowd
 
 def test_what_is_known_is_not_computed_again_and_an_adapted_model_knows_nothing(folder, monkeypatch):
     read = []
-    run = llama.Int8Llama._run
+    run = llama_int8.Int8Llama._run
     monkeypatch.setattr(
-        llama.Int8Llama, "_run", lambda own, tokens, *rest: read.append(len(tokens)) or run(own, tokens, *rest)
+        llama_int8.Int8Llama, "_run", lambda own, tokens, *rest: read.append(len(tokens)) or run(own, tokens, *rest)
     )
     decoder = loaded(folder)
     for end in (101, 102, 103):
@@ -106,7 +106,7 @@ def test_what_is_known_is_not_computed_again_and_an_adapted_model_knows_nothing(
     read.clear()
     decoder.prefill(WORDS[300:900])
     assert max(read) <= 8 * BLOCK, "memory for a long prompt is bounded"
-    monkeypatch.setattr(llama, "deltas", lambda folder: {})
+    monkeypatch.setattr(llama_int8, "deltas", lambda folder: {})
     read.clear()
     decoder.adapted(folder).prefill(WORDS[:103])
     assert read == [103]
