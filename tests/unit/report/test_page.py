@@ -60,6 +60,13 @@ def page(read, tmp_path):
     return make
 
 
+@pytest.fixture
+def tables(page, monkeypatch):
+    """The page without its figures, which take a second to draw."""
+    monkeypatch.setattr("archloop_lab.report.page.all_plots", lambda run: {section: [] for section in plots._PLOTS})
+    return page
+
+
 @pytest.fixture(scope="module")
 def standard(run, read, manifest, hostile, tmp_path_factory) -> str:
     """A whole run beside its control, some of its words and all of its code hostile."""
@@ -137,11 +144,11 @@ def test_a_cycle_that_still_runs_is_in_the_table_and_in_no_figure(run, read, pag
     assert str(summary["cycles"][-1]["seconds"]["total"]) in page(summary, candidates).text
 
 
-def test_without_a_control_the_page_says_what_cannot_be_concluded(run, page):
+def test_without_a_control_the_page_says_what_cannot_be_concluded(run, tables):
     summary, _ = run(cycles=2, size=8)
-    assert "Nothing here tells learning from drift" in page(summary).text
+    assert "Nothing here tells learning from drift" in tables(summary).text
     summary["spec"]["frozen"] = True
-    assert "changes between cycles are chance" in page(summary).text
+    assert "changes between cycles are chance" in tables(summary).text
 
 
 def test_the_best_are_the_most_accurate_admitted_ones_with_their_lineage(run, read):
@@ -168,12 +175,12 @@ LEARNT = [
 
 
 @pytest.mark.parametrize(("method", "column", "fact"), LEARNT)
-def test_what_was_rejected_is_told_where_it_was_learnt_from(run, page, method, column, fact):
+def test_what_was_rejected_is_told_where_it_was_learnt_from(run, tables, method, column, fact):
     summary, candidates = run(cycles=3, size=8)
     summary["spec"] |= {"training": {"method": method}, "generation": {"answers": 4}}
     if method != "sft":
         summary["cycles"][0] |= {"chosen": 1234, "rejected": 5678}
-    shown = page(summary, candidates).text
+    shown = tables(summary, candidates).text
     assert column in shown
     assert fact in shown
     assert ["1 234" in shown, "5 678" in shown, "chosen rejected" in shown] == [method != "sft"] * 3
@@ -242,32 +249,32 @@ def test_the_same_run_gives_the_same_bytes(run, read, tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_code_with_lone_surrogates_is_written(run, read, page):
+def test_code_with_lone_surrogates_is_written(run, read, tables):
     summary, candidates = run(cycles=2, size=16)
     codes = {view.showcase(read(summary, candidates)[1])[0]: "x = '\udcff'"}
-    assert "\\xff" in page(summary, candidates, codes=codes).text
+    assert "\\xff" in tables(summary, candidates, codes=codes).text
 
 
-def test_what_prompts_were_told_is_a_table_in_which_nothing_is_markup(page, run):
+def test_what_prompts_were_told_is_a_table_in_which_nothing_is_markup(tables, run):
     line = Line(1, 'failed 2 times, build_error in build: "<script>alert(1)</script>"', 5, 6)
-    told = page(*run(), memory=[line])
+    told = tables(*run(), memory=[line])
     assert "What was it told of earlier cycles?" in told.text
     assert line.text in told.text
     assert "5 of 6" in told.text
     assert not told.count("script")
-    assert "What was it told" not in page(*run()).text
+    assert "What was it told" not in tables(*run()).text
 
 
-def test_collapse_is_told_where_a_run_is_watched(run, page):
+def test_collapse_is_told_where_a_run_is_watched(run, tables):
     summary, candidates = run(cycles=3, size=8)
-    assert "from then on" not in page(summary, candidates).text
+    assert "from then on" not in tables(summary, candidates).text
     summary["spec"] |= {
         "generation": {"mode": "mixed", "temperature": 0.8},
         "collapse": {"below": 0.4, "temperature": 0.15, "replay": 4, "parents": "archive"},
     }
     for cycle, found in zip(summary["cycles"], [(0.25, 1), (0.125, 2), (None, 2)], strict=True):
         cycle["collapse"] = dict(zip(("novelty", "step"), found, strict=True))
-    shown = page(summary, candidates).text
+    shown = tables(summary, candidates).text
     assert "0 25.0 % 1 temperature 0.95, 100 replayed, parents: archive" in shown
     assert "1 12.5 % 2 temperature 1.1, 104 replayed, parents: archive" in shown
     assert "2 – 2 temperature 1.1" in shown
