@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "frozen": {"frozen": True},
     "frozen, with memory": {"frozen": True, "generation": {"memory": "all"}},
 }
-COLOURS = ("#1f6feb", "#8b949e", "#d29922")
+COLOURS = ("#1f6feb", "#8b949e", "#d29922", "#a371f7")
 COLUMNS = {
     "cycle": "cycle",
     "valid_rate": "valid rate",

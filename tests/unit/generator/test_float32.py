@@ -19,6 +19,7 @@ from services.generator.modelserver import int8, llama, llama_float32
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.models import load_base
 from services.generator.modelserver.transformers_model import ATTENTION, TransformersDecoder
+from tests.unit.generator.tiny_model import save_llama
 
 SIZES = {
     "vocab_size": 300,
@@ -39,14 +40,7 @@ CAPACITY, SLOTS = 200, 8
 
 
 def saved(folder, **options):
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**SIZES, **options))
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "norm" in name:
-                weight.uniform_(0.3, 2.0)
-    model.save_pretrained(folder)
-    return folder
+    return save_llama(folder, **SIZES, **options)
 
 
 def theirs(folder):

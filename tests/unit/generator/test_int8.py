@@ -29,6 +29,7 @@ from services.generator.modelserver.engine import Engine
 from services.generator.modelserver.models import Weights, load_base
 from services.generator.modelserver.sampling import Sampler, Sampling
 from services.generator.modelserver.sequence import Sequence
+from tests.unit.generator.tiny_model import save_llama
 
 pytestmark = pytest.mark.skipif(not int8.fast(), reason="this processor has no instructions for 8-bit products")
 SIZES = {"vocab_size": 300, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "head_dim": 16}
@@ -39,15 +40,7 @@ CAPACITY = 200
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("llama")
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**HEADS, tie_word_embeddings=True))
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "norm" in name:
-                weight.uniform_(0.3, 2.0)
-    model.save_pretrained(folder)
-    return folder
+    return save_llama(tmp_path_factory.mktemp("llama"), **HEADS, tie_word_embeddings=True)
 
 
 @pytest.fixture(scope="module")

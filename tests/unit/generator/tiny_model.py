@@ -23,6 +23,18 @@ def tokenizer(chat_template: str | None = None) -> PreTrainedTokenizerFast:
     return made
 
 
+def save_llama(folder: Path, **options: object) -> Path:
+    """Without a tokenizer; the weights of its norms are none that multiplies by one."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**options))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.uniform_(0.3, 2.0)
+    model.save_pretrained(folder)
+    return folder
+
+
 def save_base(folder: Path, *, seed: int = 0, length: int = 256) -> Path:
     words = tokenizer()
     words.save_pretrained(folder)
