@@ -8,6 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from archloop.errors import InvalidInput
+from archloop.validation import checked
 from services.generator.modelserver.checkpoint import Checkpoint
 
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -42,8 +44,11 @@ class Shape(BaseModel):
             "head_dim": config.get("hidden_size", 0) // heads if heads else None,
             "rope_theta": _rope(config).get("rope_theta"),
         }
-        given = {name: value for name, value in config.items() if value is not None}
-        return cls.model_validate({name: value for name, value in filled.items() if value is not None} | given)
+        known = {name: value for name, value in (*filled.items(), *config.items()) if value is not None}
+        try:
+            return checked(cls, known, "config.json")
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
 
     @property
     def parameters(self) -> int:
@@ -90,7 +95,9 @@ class Source:
     checkpoint: Checkpoint
 
     def weight(self, name: str) -> Tensor:
-        """Return a module's weight in float32. Raises KeyError, and ValueError for one of another size."""
+        """Return a module's weight in float32. Raises ValueError for one that is not there, or of another size."""
+        if f"{name}.weight" not in self.checkpoint:
+            raise ValueError(f"its files hold no {name}")
         weight, size = self.checkpoint.weight(f"{name}.weight"), self.shape.sizes[name.rpartition(".")[2]]
         if weight.shape != size:
             raise ValueError(f"{name} is {tuple(weight.shape)}, and should be {size} by its config.json")

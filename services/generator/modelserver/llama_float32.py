@@ -107,7 +107,7 @@ class Float32Llama(Decoder):
 
 
 def load(shape: llama.Shape, checkpoint: Checkpoint, max_length: int) -> Float32Llama:
-    """Read a model. Raises KeyError for a weight that is missing, ValueError for one of another size."""
+    """Read a model. Raises ValueError for a weight that is missing, or of another size."""
     layers = range(shape.num_hidden_layers)
     names = (*shape.products, *(llama.module(number, norm) for number in layers for norm in llama.NORMS))
     source = llama.Source(shape, checkpoint)

@@ -166,7 +166,7 @@ class Int8Llama(Decoder):
 def load(shape: llama.Shape, checkpoint: Checkpoint, max_length: int) -> Int8Llama:
     """Read a model and round its weights, one after another.
 
-    Raises KeyError for a weight that is missing, ValueError for one of another size.
+    Raises ValueError for a weight that is missing, or of another size.
     """
     source = llama.Source(shape, checkpoint)
     embeddings = source.weight(llama.EMBEDDINGS)

@@ -1,6 +1,7 @@
 """Models of Llama's shape in float32: to the bit what transformers computes, as its configuration has it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -180,19 +181,36 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("config", BROKEN.values(), ids=BROKEN)
+TOLD = {
+    "no object": "no JSON object",
+    "no JSON": "Expecting property name",
+    "a word for a number": r"num_hidden_layers: 'many'",
+    "no sizes": "vocab_size: None",
+    "more layers than its weights": r"hold no model\.layers\.3\.self_attn\.q_proj",
+    "another hidden_size": r"should be \(\d+, 128\)",
+    "another intermediate_size": r"should be \(161, 64\)",
+    "another head_dim": r"should be \(32, 64\)",
+    "another num_key_value_heads": r"k_proj is \(64, 64\), and should be \(32, 64\)",
+    "another num_attention_heads": r"should be \(63, 64\)",
+    "another vocab_size": r"should be \(301, 64\)",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("weights", ["float32", "int8"])
-def test_a_configuration_that_cannot_be_served_is_refused_by_the_models_name(weights, config, tmp_path):
+def test_a_configuration_that_cannot_be_served_is_refused_by_the_models_name(weights, name, tmp_path):
     if weights == "int8" and not int8.fast():
         pytest.skip("this processor has no instructions for 8-bit products")
     folder = saved(tmp_path, num_attention_heads=4)
     tiny = Path(locate("tiny"))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((tiny / name).read_bytes())
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / file).write_bytes((tiny / file).read_bytes())
     load_base(str(folder), 64, weights=weights)
-    (folder / "config.json").write_text(config)
-    with pytest.raises(NotFound, match="cannot be loaded"):
+    (folder / "config.json").write_text(BROKEN[name])
+    with pytest.raises(NotFound, match="cannot be loaded") as told:
         load_base(str(folder), 64, weights=weights)
+    assert "\n" not in str(told.value)
+    assert re.search(TOLD[name], str(told.value)), told.value
 
 
 def test_a_model_of_another_shape_is_transformers_own(tmp_path):
