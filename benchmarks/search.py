@@ -124,6 +124,13 @@ async def timed(client: httpx.AsyncClient, path: str, query: dict[str, str], tim
     return len(answer.content), found
 
 
+async def shown(client: httpx.AsyncClient) -> float:
+    """Return the milliseconds until the run's page says something, and wait until it says all."""
+    (first,) = (await timed(client, f"/page/runs/{RUN}", {}, 1))[1]
+    await client.get(f"/page/runs/{RUN}", headers={"HX-Request": "true"})
+    return first
+
+
 async def measured(folder: Path, count: int, times: int, mongo: str | None) -> None:
     """Print the whole table."""
     began = time.perf_counter()
@@ -133,7 +140,11 @@ async def measured(folder: Path, count: int, times: int, mongo: str | None) -> N
         blobs = DirectoryBlobs(folder / "blobs")
         app = create(store, blobs, _nobody)
         page.install(app, Desk(StoreLibrary(Shelf(store, blobs, bounded(app))), Access(None, None)))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://registry", timeout=60
+        ) as client:
+            for label in ("the run, first view", "the run, as it was read"):
+                print(f"{label:<28}{await shown(client):>9.0f}")
             print(f"{'milliseconds':<28}{'API p50':>9}{'p95':>7}{'page p50':>10}{'p95':>7}")
             for label, query in QUERIES.items():
                 asked = {key: value.format(last=count - 50) for key, value in query.items()}

@@ -1,5 +1,6 @@
 """Templates that take whatever they are given for text: nothing of it is markup, hidden, or turns others round."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -31,6 +32,6 @@ def environment() -> Environment:
     return made
 
 
-def page(name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
+def page(name: str, status: int = 200, /, *, headers: Mapping[str, str] | None = None, **values: Any) -> HTMLResponse:
     """Answer with the template of this name."""
-    return HTMLResponse(environment().get_template(name).render(**values), status)
+    return HTMLResponse(environment().get_template(name).render(**values), status, headers)

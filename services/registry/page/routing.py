@@ -23,7 +23,7 @@ from services.registry.counting import Counts
 from services.registry.page.access import COOKIE, Access, Role
 from services.registry.page.library import Library
 from services.registry.page.rendering import page
-from services.registry.page.summaries import Summaries
+from services.registry.page.summaries import StillReading, Summaries
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -37,6 +37,7 @@ HEADERS = {
 }
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 LOGOUT = "/page/logout"
+_PATIENCE_S = 0.7
 _FORM_HEADER = "x-form-token"
 _FORM_BYTES = 2**21
 _READ_ONLY = "this page only shows what runs have recorded; there is nothing here to operate"
@@ -142,6 +143,8 @@ async def _refused(request: Request) -> Response | None:
 async def _answered(inner: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
     try:
         return await inner(request)
+    except StillReading as error:
+        return page("reading.html", **frame(request), detail=str(error), headers={"Refresh": "1"})
     except ArchloopError as error:
         return _failed(request, status_of(error), str(error))
     except RequestValidationError as error:
@@ -177,6 +180,11 @@ def frame(request: Request) -> dict[str, Any]:
         "form_token": getattr(state, "form_token", ""),
         "path": request.url.path,
     }
+
+
+def patience(request: Request) -> float | None:
+    """Return how many seconds a view waits for what takes long; what goes into a page that is shown waits for all."""
+    return None if "hx-request" in request.headers else _PATIENCE_S
 
 
 async def form(request: Request) -> dict[str, str]:

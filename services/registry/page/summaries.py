@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from archloop.errors import ArchloopError
 from services.registry.page.library import Entry
 from services.registry.statistics.summary import Read, Reading
 
@@ -15,26 +16,54 @@ _KEPT_S = 600.0
 _REST = 9
 
 
+class StillReading(ArchloopError):
+    """A run's candidates are being read, which takes longer than who looks should wait."""
+
+    code = "still_reading"
+    retryable = True
+
+
 @dataclass
 class _Looked:
     """A run that is looked at: what was read of it last, when that was, and how long it took."""
 
     reading: Reading
     began: float = field(default_factory=time.monotonic)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: Read | None = None
     ended: float = 0.0
     took: float = 0.0
+    _under_way: asyncio.Task[None] | None = None
 
     async def read(self, entry: Entry) -> Read:
         """Read it, unless that was done a short while ago."""
-        async with self.lock:
-            now = time.monotonic()
-            if self.last is None or now - self.ended > _REST * self.took or self._has_gone_on(entry, self.last):
-                self.last = await self.reading.read()
-                self.ended = time.monotonic()
-                self.took = self.ended - now
-            return self.last
+        joined = self._under_way is not None
+        if self.last is None or self._is_old() or self._has_gone_on(entry, self.last):
+            await self._once()
+        if joined and self.last is not None and self._has_gone_on(entry, self.last):
+            await self._once()  # what was under way may have begun before the run went on
+        assert self.last is not None
+        return self.last
+
+    async def _once(self) -> None:
+        """Read it together with all who ask, and to the end though nobody waits for it any more."""
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._take())
+            self._under_way.add_done_callback(self._done)
+        await asyncio.shield(self._under_way)
+
+    async def _take(self) -> None:
+        began = time.monotonic()
+        self.last = await self.reading.read()
+        self.ended = time.monotonic()
+        self.took = self.ended - began
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way = None
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; where nobody does, the next who asks finds out
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self.ended > _REST * self.took
 
     @staticmethod
     def _has_gone_on(entry: Entry, last: Read) -> bool:
@@ -48,8 +77,11 @@ class Summaries:
     def __init__(self) -> None:
         self._looked: OrderedDict[str, _Looked] = OrderedDict()
 
-    async def read(self, entry: Entry) -> Read:
-        """Summarise the run as it is now, or was a moment ago; whoever asks at once waits for the same reading."""
+    async def read(self, entry: Entry, patience_s: float | None = None) -> Read:
+        """Summarise the run as it is now, or was a moment ago; whoever asks at once waits for the same reading.
+
+        After `patience_s` seconds it is as it was read last, while it is read on. Raises StillReading if it never was.
+        """
         looked = self._looked.get(entry.key)
         if looked is None or time.monotonic() - looked.began > _KEPT_S:
             looked = _Looked(Reading(entry.shelf.store, entry.run.run_id))
@@ -57,4 +89,12 @@ class Summaries:
         self._looked.move_to_end(entry.key)
         while len(self._looked) > _KEPT:
             self._looked.popitem(last=False)
-        return await looked.read(entry)
+        try:
+            async with asyncio.timeout(patience_s):
+                return await looked.read(entry)
+        except TimeoutError:
+            if patience_s is None:
+                raise
+        if looked.last is None:
+            raise StillReading(f"the candidates of {entry.key} are being read")
+        return looked.last

@@ -1,14 +1,16 @@
-"""How often a run is read that many look at: no more than a tenth of the time, and always once it has ended."""
+"""How often a run is read that many look at, no more than a tenth of the time and once it has ended, and who waits."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from services.registry.page import summaries
+from archloop.errors import Unavailable
+from services.registry.page import routing, summaries
 from services.registry.page.library import Shelf, StoreLibrary
-from services.registry.page.summaries import Summaries
+from services.registry.page.summaries import StillReading, Summaries
 from services.registry.statistics.summary import Read, Reading
+from tests.unit.page.pages import app_of, client_of
 from tests.unit.registry.world import RUN, World, spec
 
 
@@ -54,3 +56,93 @@ async def test_a_run_that_takes_long_is_not_read_all_the_time(tmp_path: Path, mo
     await look()
     assert len(reads) == 3
     await world.store.close()
+
+
+class Gate:
+    """Readings that end when they are let through, or fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.open, self.error = 0, asyncio.Event(), None
+        read = Reading.read
+
+        async def held(reading: Reading) -> Read:
+            self.begun += 1
+            await self.open.wait()
+            if self.error is not None:
+                raise self.error
+            return await read(reading)
+
+        monkeypatch.setattr(Reading, "read", held)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(monkeypatch)
+
+
+@pytest.fixture
+async def begun(tmp_path: Path):
+    made = World(tmp_path)
+    await made.request(spec())
+    await made.deliver_to_registry()
+    yield made
+    await made.store.close()
+
+
+async def test_who_has_waited_enough_is_told_so_and_the_reading_goes_on(begun: World, gate: Gate) -> None:
+    library, kept = StoreLibrary(Shelf(begun.store, begun.blobs, None)), Summaries()
+    for _ in range(3):
+        with pytest.raises(StillReading, match=f"candidates of {RUN} are being read"):
+            await kept.read(await library.find(RUN), 0.01)
+    gate.open.set()
+    assert (await kept.read(await library.find(RUN), 5)).summary.run_id == RUN
+    assert gate.begun == 1
+
+
+async def test_what_was_read_before_is_shown_while_it_is_read_again(
+    begun: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, kept, clock = StoreLibrary(Shelf(begun.store, begun.blobs, None)), Summaries(), Clock()
+    monkeypatch.setattr(summaries, "time", clock)
+    gate.open.set()
+    first = await kept.read(await library.find(RUN))
+    gate.open.clear()
+    clock.now += 1.0
+    assert await kept.read(await library.find(RUN), 0.01) is first
+    assert gate.begun == 2
+    gate.open.set()
+    assert await kept.read(await library.find(RUN)) is not first
+
+
+async def test_a_reading_that_fails_is_told_to_who_waits_and_tried_again_by_the_next(begun: World, gate: Gate) -> None:
+    library, kept = StoreLibrary(Shelf(begun.store, begun.blobs, None)), Summaries()
+    gate.error = Unavailable("the database is away")
+    with pytest.raises(StillReading):
+        await kept.read(await library.find(RUN), 0.01)
+    asked = asyncio.create_task(kept.read(await library.find(RUN)))
+    await asyncio.sleep(0.01)
+    gate.open.set()
+    with pytest.raises(Unavailable):
+        await asked
+    gate.error = None
+    assert (await kept.read(await library.find(RUN))).summary.run_id == RUN
+    assert gate.begun == 2
+
+
+@pytest.mark.parametrize("view", [f"/page/runs/{RUN}", f"/page/runs/{RUN}/lineage"])
+async def test_a_view_of_a_run_that_takes_long_says_so_at_once_and_comes_by_itself(
+    view: str, begun: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "_PATIENCE_S", 0.05)
+    async with client_of(app_of(begun)) as client:
+        early = await client.get(view)
+        assert (early.status_code, early.headers["Refresh"]) == (200, "1")
+        assert "are being read" in early.text
+        part = asyncio.create_task(client.get(view, headers={"HX-Request": "true"}))
+        await asyncio.sleep(0.3)
+        assert not part.done(), "what goes into a page that is there waits"
+        gate.open.set()
+        whole = await client.get(view)
+        assert "Refresh" not in whole.headers
+        assert (await part).status_code == whole.status_code == 200
+    assert gate.begun == 1

@@ -16,7 +16,7 @@ from services.registry.page import charts
 from services.registry.page.charts import Chart
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
-from services.registry.page.routing import DeskDep, PageRoute, frame
+from services.registry.page.routing import DeskDep, PageRoute, frame, patience
 from services.registry.records import Adapter, Cycle, Event, Run
 from services.registry.statistics import trainings
 from services.registry.statistics.summary import CycleSummary
@@ -46,7 +46,7 @@ class Version(NamedTuple):
 async def show(request: Request, desk: DeskDep, key: str) -> Response:
     """Show the run's adapters as a tree, and the networks that are edits of others."""
     entry = await desk.library.find(key)
-    summary = (await desk.summaries.read(entry)).summary
+    summary = (await desk.summaries.read(entry, patience(request))).summary
     cycles, opened = charts.begun(summary), await entry.shelf.store.cycles(entry.run.run_id)
     return page(
         "lineage.html",

@@ -13,7 +13,7 @@ from services.registry.page import charts, progress
 from services.registry.page.charts import Told
 from services.registry.page.library import Entry
 from services.registry.page.rendering import page
-from services.registry.page.routing import Desk, DeskDep, LibraryDep, PageRoute, frame
+from services.registry.page.routing import Desk, DeskDep, LibraryDep, PageRoute, frame, patience
 from services.registry.statistics import collapses
 from services.registry.statistics.summary import Summary
 
@@ -28,9 +28,9 @@ _LOOKED_THROUGH = 200
 async def show_run(request: Request, desk: DeskDep, key: str, control: Against = None) -> Response:
     """Show a run, and its control behind it."""
     entry = await desk.library.find(key)
-    read = await desk.summaries.read(entry)
+    read = await desk.summaries.read(entry, patience(request))
     behind = await _control(desk, entry, control)
-    against = (await desk.summaries.read(behind)).summary if behind else None
+    against = (await desk.summaries.read(behind, patience(request))).summary if behind else None
     cycles = await entry.shelf.store.cycles(entry.run.run_id)
     name = "_run.html" if "hx-request" in request.headers else "run.html"
     return page(

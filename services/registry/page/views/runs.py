@@ -9,7 +9,7 @@ from services.registry.api.ports import LARGEST
 from services.registry.page import charts, comparing, progress
 from services.registry.page.paging import Pager
 from services.registry.page.rendering import page
-from services.registry.page.routing import DeskDep, LibraryDep, PageRoute, frame
+from services.registry.page.routing import DeskDep, LibraryDep, PageRoute, frame, patience
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _PAGE = 50
@@ -34,7 +34,7 @@ async def compare(request: Request, desk: DeskDep, run: Annotated[list[str] | No
     keys = list(dict.fromkeys(run or ()))
     if not 2 <= len(keys) <= _MOST_COMPARED:
         raise InvalidInput("run", ", ".join(keys) or "none", f"2 to {_MOST_COMPARED} runs")
-    read = {key: (await desk.summaries.read(await desk.library.find(key))).summary for key in keys}
+    read = {key: (await desk.summaries.read(await desk.library.find(key), patience(request))).summary for key in keys}
     found = [charts.compared(figure, curve, read) for figure, curve in comparing.CURVES]
     return page(
         "compare.html",
