@@ -96,5 +96,5 @@ class Summaries:
             if patience_s is None:
                 raise
         if looked.last is None:
-            raise StillReading(f"the candidates of {entry.key} are being read")
+            raise StillReading(f"candidates of {entry.key} are being read")
         return looked.last
