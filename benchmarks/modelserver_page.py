@@ -38,8 +38,8 @@ which is 243 tokens/s without the prompts.
 - A prompt of 265 tokens takes 240 ms, of which its products are 120; one whose first 256 tokens are known takes 50.
 
 400 tokens/s for sixteen together would be a step of 40 ms with the prompts in it. It is not reached: a compiled kernel
-for the attention and the small operations would be needed. Nor is half of the 1.1 GB while it works; torch and what
-reads tokenizers take 270 MB of it before there is a model, and 400 in float32, with what transformers computes by.
+for the attention and the small operations would be needed. About half of the 1.1 GB it takes at rest, not while it
+works; torch and what reads tokenizers take 270 MB of it before there is a model.
 """
 
 
@@ -73,8 +73,8 @@ highest in brackets; every engine and number of threads has a process of its own
 - *Reading* is the share of the sixteen's time that as many other prompts of that length take to be read.
 - "ours, 8 bits" is what `--weights auto` chooses for this model on a processor with instructions for 8-bit products;
   it guesses ahead from what the text repeats, which changes no token. Sixteen at a time it cannot.
-- Those of "ours, 8 bits" are five rounds of their own, two hours after the others, when prompts were read on all
-  threads.
+- Those of ours are five rounds of their own, half a day after the others, as it no longer loads transformers' models.
+  The machine was slower by then: two hours after the others ours had 33 and 72 in 8 bits, 33 and 76 on two threads.
 - At rest is two seconds after the last answer, when working memory has been given back.
 - llama.cpp has the four-bit file that the model was made from. Its layouts for this processor's matrix unit crashed
   (llama-cpp-python 0.3.36, compiled here), so it ran without them (`use_extra_bufts`), slower than it can be: by an
