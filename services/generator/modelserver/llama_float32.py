@@ -17,7 +17,7 @@ from typing_extensions import override
 from services.generator.modelserver import llama
 from services.generator.modelserver.checkpoint import Checkpoint
 from services.generator.modelserver.decoder import Decoder
-from services.generator.modelserver.merging import deltas, not_of_this_base
+from services.generator.modelserver.merging import deltas, fitting
 from services.generator.modelserver.sampling import Logits
 from services.generator.modelserver.slots import SlotCache, States, attended
 
@@ -62,13 +62,9 @@ class Float32Llama(Decoder):
 
     @override
     def adapted(self, folder: Path) -> "Float32Llama":
-        added = deltas(folder)
-        try:
-            if unknown := sorted(added.keys() - set(self.shape.products)):
-                raise ValueError(f"there is no {unknown[0]} in it")
+        added = deltas(folder, set(self.shape.products))
+        with fitting(folder):
             changed = {name: delta.added_to(self.weights[name]) for name, delta in added.items()}
-        except ValueError as error:
-            raise not_of_this_base(folder, error) from error
         return replace(self, weights={**self.weights, **changed})
 
     @property

@@ -21,7 +21,7 @@ from services.generator.modelserver import llama
 from services.generator.modelserver.checkpoint import Checkpoint, give_back
 from services.generator.modelserver.decoder import Decoder
 from services.generator.modelserver.int8 import Int8Linear, quantised
-from services.generator.modelserver.merging import Delta, deltas, not_of_this_base
+from services.generator.modelserver.merging import Delta, deltas, fitting
 from services.generator.modelserver.prefixes import BLOCK, Prefixes
 from services.generator.modelserver.sampling import Logits
 from services.generator.modelserver.slots import SlotCache, States
@@ -118,13 +118,9 @@ class Int8Llama(Decoder):
 
     @override
     def adapted(self, folder: Path) -> "Int8Llama":
-        added = deltas(folder)
-        try:
-            if unknown := sorted(added.keys() - set(self.source.shape.products)):
-                raise ValueError(f"there is no {unknown[0]} in it")
+        added = deltas(folder, set(self.source.shape.products))
+        with fitting(folder):
             layers = [self._adapted(number, layer, added) for number, layer in enumerate(self.layers)]
-        except ValueError as error:
-            raise not_of_this_base(folder, error) from error
         give_back()
         return replace(self, layers=layers, prefixes=Prefixes())
 

@@ -1,7 +1,8 @@
 """LoRA adapters added to a base model's weights; nothing of an adapter is unpickled."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,21 +41,18 @@ def merged(base: Any, folder: Path) -> Any:
 
     peft could do this too, and takes seconds to import.
     """
-    added, tuned = deltas(folder), _twin(base)
+    tuned = _twin(base)
     layers = {name: layer for name, layer in tuned.named_modules() if isinstance(layer, Linear)}
-    try:
+    added = deltas(folder, layers)
+    with fitting(folder):
         for name, delta in added.items():
-            if name not in layers:
-                raise ValueError(f"there is no {name} in it")
             total = delta.added_to(layers[name].weight.data)
             layers[name].weight = Parameter(total, requires_grad=False)
-    except ValueError as error:
-        raise not_of_this_base(folder, error) from error
     return tuned.eval()
 
 
-def deltas(folder: Path) -> Mapping[str, Delta]:
-    """Return what the adapter adds, by the name of the module. Raises NotFound, InvalidInput."""
+def deltas(folder: Path, modules: Container[str]) -> Mapping[str, Delta]:
+    """Return what the adapter adds to these modules, by name. Raises NotFound, InvalidInput."""
     _check(folder)
     try:
         lora = servable((folder / CONFIG_FILE).read_bytes())
@@ -66,11 +64,22 @@ def deltas(folder: Path) -> Mapping[str, Delta]:
             raise ValueError("it holds something else than pairs of lora_A and lora_B")
         if not all(torch.isfinite(part).all() for delta in found.values() for part in (delta.down, delta.up)):
             raise ValueError("NaNs or infinities in its weights")
+        if unknown := [name for name in sorted(found) if name not in modules]:
+            raise ValueError(f"there is no {unknown[0]} in it")
     except InvalidInput:
         raise
     except Exception as error:
-        raise not_of_this_base(folder, error) from error
+        raise _not_of_this_base(folder, error) from error
     return found
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Refuse the adapter where a ValueError within the block says why it does not fit. Raises InvalidInput."""
+    try:
+        yield
+    except ValueError as error:
+        raise _not_of_this_base(folder, error) from error
 
 
 def _pair(weights: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
@@ -84,8 +93,7 @@ def _check(folder: Path) -> None:
         raise InvalidInput("lora_path", str(folder), f"a folder that holds {' and '.join(ADAPTER_FILES)}")
 
 
-def not_of_this_base(folder: Path, error: Exception) -> InvalidInput:
-    """Return the refusal of an adapter that does not fit the base model."""
+def _not_of_this_base(folder: Path, error: Exception) -> InvalidInput:
     return InvalidInput("lora_path", str(folder), f"an adapter of this base model ({error})")
 
 

@@ -45,22 +45,25 @@ class _Looked:
         return self.last
 
     async def _once(self) -> None:
-        """Read it together with all who ask, and to the end though nobody waits for it any more."""
+        """Read it together with all who ask, and to the end though nobody waits for it any more.
+
+        A reading that failed while nobody waited is told to the next who asks.
+        """
         if self._under_way is None:
             self._under_way = asyncio.create_task(self._take())
-            self._under_way.add_done_callback(self._done)
-        await asyncio.shield(self._under_way)
+        under_way = self._under_way
+        try:
+            await asyncio.shield(under_way)
+        finally:
+            if under_way.done() and self._under_way is under_way:
+                self._under_way = None
 
     async def _take(self) -> None:
         began = time.monotonic()
         self.last = await self.reading.read()
         self.ended = time.monotonic()
         self.took = self.ended - began
-
-    def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way = None
-        if not task.cancelled():
-            task.exception()  # whoever waits is told; where nobody does, the next who asks finds out
 
     def _is_old(self) -> bool:
         return time.monotonic() - self.ended > _REST * self.took

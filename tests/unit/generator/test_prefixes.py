@@ -106,7 +106,7 @@ def test_what_is_known_is_not_computed_again_and_an_adapted_model_knows_nothing(
     read.clear()
     decoder.prefill(WORDS[300:900])
     assert max(read) <= 8 * BLOCK, "memory for a long prompt is bounded"
-    monkeypatch.setattr(llama_int8, "deltas", lambda folder: {})
+    monkeypatch.setattr(llama_int8, "deltas", lambda folder, modules: {})
     read.clear()
     decoder.adapted(folder).prefill(WORDS[:103])
     assert read == [103]

@@ -129,6 +129,25 @@ async def test_a_reading_that_fails_is_told_to_who_waits_and_tried_again_by_the_
     assert gate.begun == 2
 
 
+async def test_a_reading_that_failed_when_nobody_waited_is_told_to_the_next(begun: World, gate: Gate) -> None:
+    library, kept = StoreLibrary(Shelf(begun.store, begun.blobs, None)), Summaries()
+    gate.error, entry = Unavailable("the database is away"), await library.find(RUN)
+    with pytest.raises(StillReading):
+        await kept.read(entry, 0.01)
+    gate.open.set()
+    await asyncio.sleep(0.01)  # it fails
+    gate.open.clear()
+    with pytest.raises(Unavailable):
+        await kept.read(entry, 0.01)
+    assert gate.begun == 1
+    with pytest.raises(StillReading):
+        await kept.read(entry, 0.01)
+    assert gate.begun == 2, "whoever was told may try again"
+    gate.error = None
+    gate.open.set()
+    assert (await kept.read(entry)).summary.run_id == RUN
+
+
 @pytest.mark.parametrize("view", [f"/page/runs/{RUN}", f"/page/runs/{RUN}/lineage"])
 async def test_a_view_of_a_run_that_takes_long_says_so_at_once_and_comes_by_itself(
     view: str, begun: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
